@@ -1,0 +1,150 @@
+package config
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Snapshot is one checked, immutable configuration with its defaults filled in. Nodes swap the whole of it; nobody changes one.
+type Snapshot struct {
+	Network
+
+	// Revision names the content: the first 12 hex digits of the SHA-256 of the file.
+	Revision string
+
+	exact    map[Host]*Site
+	suffixes map[Host]*Site // keyed by the part behind "*."
+	rest     *Site          // the site of "*", or nil
+}
+
+// index builds the look-up tables. The network is checked: no host is claimed twice.
+func (s *Snapshot) index() {
+	s.exact, s.suffixes = map[Host]*Site{}, map[Host]*Site{}
+	for i := range s.Sites {
+		site := &s.Sites[i]
+		for _, p := range site.Hosts {
+			switch suffix, wild := strings.CutPrefix(string(p), "*."); {
+			case p == "*":
+				s.rest = site
+			case wild:
+				s.suffixes[Host(suffix)] = site
+			default:
+				s.exact[Host(p)] = site
+			}
+		}
+	}
+}
+
+// CanonicalHost returns the host of a Host field or URL authority in lower case, without port, brackets and final dot.
+func CanonicalHost(authority string) Host {
+	host := authority
+	if h, _, err := net.SplitHostPort(authority); err == nil {
+		host = h
+	} else {
+		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	return Host(strings.ToLower(strings.TrimSuffix(host, ".")))
+}
+
+// Site returns the site that claims host (as CanonicalHost returns it) and the pattern by which it does: the exact one, else
+// the longest *. suffix, else "*". It returns nil if no site claims it.
+func (s *Snapshot) Site(host Host) (*Site, HostPattern) {
+	if site := s.exact[host]; site != nil {
+		return site, HostPattern(host)
+	}
+	for rest := string(host); ; {
+		_, suffix, more := strings.Cut(rest, ".")
+		if !more {
+			break
+		}
+		if site := s.suffixes[Host(suffix)]; site != nil {
+			return site, HostPattern("*." + suffix)
+		}
+		rest = suffix
+	}
+	if s.rest != nil {
+		return s.rest, "*"
+	}
+	return nil, ""
+}
+
+// Node returns the node called id and its cluster, or nils.
+func (s *Snapshot) Node(id NodeID) (*Node, *Cluster) {
+	for i := range s.Clusters {
+		c := &s.Clusters[i]
+		for j := range c.Nodes {
+			if c.Nodes[j].Name == id {
+				return &c.Nodes[j], c
+			}
+		}
+	}
+	return nil, nil
+}
+
+// Rule returns the first rule that matches a request, or nil. The path is as in the request line, without the query.
+func (s *Site) Rule(method, path string) *Rule {
+	for i := range s.Rules {
+		if s.Rules[i].Match.matches(method, path) {
+			return &s.Rules[i]
+		}
+	}
+	return nil
+}
+
+func (m *Match) matches(method, path string) bool {
+	return (len(m.Methods) == 0 || slices.Contains(m.Methods, method)) && (len(m.Paths) == 0 || slices.ContainsFunc(m.Paths, func(p PathPattern) bool { return p.Matches(path) }))
+}
+
+// Matches says whether path is the pattern's: equal to it, below its `/*`, or ending in its `*.ext`.
+func (p PathPattern) Matches(path string) bool {
+	if ext, ok := strings.CutPrefix(string(p), "*"); ok {
+		return strings.HasSuffix(path, ext)
+	}
+	if dir, ok := strings.CutSuffix(string(p), "*"); ok {
+		return strings.HasPrefix(path, dir)
+	}
+	return path == string(p)
+}
+
+// Caching is a site's Cache settings with those of a rule laid over and nothing left open.
+type Caching struct {
+	Enabled              bool
+	KeyHost              bool
+	Query                QueryKey
+	QueryOnly            []string
+	StaleIfError         time.Duration
+	StaleWhileRevalidate time.Duration
+}
+
+// Caching returns what holds for a request that rule matches; rule may be nil.
+func (s *Site) Caching(rule *Rule) Caching {
+	c := Caching{Enabled: true, KeyHost: true, Query: QueryKeep}
+	c.lay(&s.Cache)
+	if rule != nil {
+		c.lay(&rule.Cache)
+	}
+	return c
+}
+
+func (c *Caching) lay(over *Cache) {
+	if over.Enabled != nil {
+		c.Enabled = *over.Enabled
+	}
+	if over.Key.Host != nil {
+		c.KeyHost = *over.Key.Host
+	}
+	if over.Key.Query != "" {
+		c.Query = over.Key.Query
+	}
+	if over.Key.QueryOnly != nil {
+		c.QueryOnly = over.Key.QueryOnly
+	}
+	if over.StaleIfError != nil {
+		c.StaleIfError = *over.StaleIfError
+	}
+	if over.StaleWhileRevalidate != nil {
+		c.StaleWhileRevalidate = *over.StaleWhileRevalidate
+	}
+}

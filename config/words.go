@@ -1,0 +1,33 @@
+package config
+
+// The words of the network. Each is a type of its own, so that a host can't be passed where a site's name is meant.
+type (
+	// Host is a DNS name in lower case without the final dot, such as shop.test, or an IP address.
+	Host string
+	// HostPattern is a Host, `*.` and a Host, or `*`.
+	HostPattern string
+	// PathPattern is an absolute path, a path that ends in /*, or `*.` and an extension.
+	PathPattern string
+	// Address is HOST:PORT, :PORT or `off`; the empty string means not set.
+	Address string
+	// SiteName names a site: a DNS label.
+	SiteName string
+	// NodeID names a node: a DNS label.
+	NodeID string
+	// ClusterName names a cluster: a DNS label.
+	ClusterName string
+	// QueryKey says how the query enters the cache key: keep, sort or drop.
+	QueryKey string
+	// Size is a number of bytes, written as 512, 64KiB, 32MiB or 2GiB.
+	Size int64
+)
+
+// The values of QueryKey.
+const (
+	QueryKeep QueryKey = "keep"
+	QuerySort QueryKey = "sort"
+	QueryDrop QueryKey = "drop"
+)
+
+// Off is the Address of a closed door.
+const Off Address = "off"

@@ -1,0 +1,3 @@
+module github.com/wherry/wherry
+
+go 1.26
