@@ -1,13 +1,53 @@
 package cache
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"net/url"
+	"sync"
 	"time"
+
+	"github.com/wherry/wherry/fault"
+	"github.com/wherry/wherry/trace"
 )
+
+// A request goes through these steps. Each returns the next one.
+//
+//	receive ──► lookup ──► hit ───────────────► deliver
+//	   │          │  └───► fetch ──► await ────►   │
+//	   │          │          ▲         │           ▼
+//	   └► pass ◄──┘          └─────────┘          done
+const (
+	stepReceive step = iota // may the cache have a part in it?
+	stepLookup              // is there a stored response, and may it be reused?
+	stepHit                 // send a stored response
+	stepFetch               // join a fetch that runs, or lead one
+	stepAwait               // wait for the fetch's header section and see whether it is for us
+	stepPass                // forward, and store nothing
+	stepDeliver             // send it
+	stepDone
+)
+
+type step int
+
+var steps = [...]func(*exchange) step{
+	stepReceive: (*exchange).receive,
+	stepLookup:  (*exchange).lookup,
+	stepHit:     (*exchange).hit,
+	stepFetch:   (*exchange).fetch,
+	stepAwait:   (*exchange).await,
+	stepPass:    (*exchange).pass,
+	stepDeliver: (*exchange).deliver,
+}
 
 // Policy is what the site's configuration says about one request.
 type Policy struct {
-	Key      Key
+	Keys     *KeyPolicy        // how the site's cache keys are made
+	Scheme   string            // http or https, as the client sees it
+	Host     string            // the client's host, in lower case without port
 	Upstream http.RoundTripper // who is asked on a miss: origin, or whatever else stands below
 	// Bypass, when not empty, is why nothing is looked up or stored for this request; it is forwarded.
 	Bypass               string
@@ -15,7 +55,7 @@ type Policy struct {
 	StaleWhileRevalidate time.Duration // where the origin doesn't say stale-while-revalidate
 }
 
-// Verdict is how a request was answered, one word for Cache-Status, log, metrics and trace.
+// Verdict is how a request was answered, one word for log, metrics and trace.
 type Verdict string
 
 // The verdicts.
@@ -24,7 +64,7 @@ const (
 	Stale       Verdict = "stale"       // from the store, stale but allowed
 	Revalidated Verdict = "revalidated" // from the store, after the origin said 304
 	Collapsed   Verdict = "collapsed"   // from another request's fetch while it ran
-	Miss        Verdict = "miss"        // fetched; not in the store
+	Miss        Verdict = "miss"        // fetched
 	Pass        Verdict = "pass"        // forwarded; the cache had no part in it
 	Failed      Verdict = "failed"      // no response could be had
 )
@@ -35,11 +75,214 @@ type Outcome struct {
 	Status  int    // the status sent; 0 if none was
 	Detail  string // why, in the words of the trace
 	// Err is why there is no complete response; fault.Of tells whose fault it is. If Status is 0, nothing has been written and
-	// the caller writes the error response, with CacheStatus in it.
+	// the caller writes the error response, with CacheStatus in it. Otherwise the caller must break the connection off, so that
+	// the client can tell.
 	Err         error
-	CacheStatus string // RFC 9211: the value of this cache's Cache-Status member, as sent
-	BodyBytes   int64  // body bytes sent to the client
-	Stored      bool
+	CacheStatus string        // this cache's member of Cache-Status (RFC 9211), as sent
+	BodyBytes   int64         // body bytes sent to the client
+	Stored      bool          // the response was, or is being, stored
 	FetchStatus int           // the origin's status; 0 if it wasn't asked or didn't answer
 	FetchTime   time.Duration // until the origin's header section was there
+}
+
+// Options are what a Cache is made of.
+type Options struct {
+	Name    string // of this node, for Cache-Status and Via
+	Store   Store
+	Metrics *Metrics
+	Log     *slog.Logger
+	Now     func() time.Time // nil means time.Now
+}
+
+// Cache answers requests from a Store or from upstreams. Run must run as long as it serves.
+type Cache struct {
+	name    string
+	store   Store
+	metrics *Metrics
+	log     *slog.Logger
+	now     func() time.Time
+
+	ctx  context.Context // of the fetches; ends when Run returns
+	stop context.CancelFunc
+
+	mu      sync.Mutex           // protects what follows; lost with the process
+	flights map[flightID]*flight // those that others may join
+	running map[*flight]struct{} // all
+	solo    soloKeys
+	closed  bool
+	fills   sync.WaitGroup // Add only under mu while not closed
+}
+
+// New returns a cache over o.Store.
+func New(o Options) *Cache {
+	c := &Cache{
+		name: o.Name, store: o.Store, metrics: o.Metrics, log: o.Log, now: o.Now,
+		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[Key]time.Time{}},
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	return c
+}
+
+// Run ends the fetches that are under way when ctx ends, and returns when they are gone. Stop what calls Serve first: a Serve
+// that needs a fetch afterwards fails.
+func (c *Cache) Run(ctx context.Context) error {
+	<-ctx.Done()
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.stop()
+	c.fills.Wait()
+	return nil
+}
+
+// exchange is one request on its way through the steps. It belongs to the goroutine of Serve.
+type exchange struct {
+	c   *Cache
+	w   http.ResponseWriter
+	r   *http.Request
+	p   *Policy
+	t   *trace.Trace
+	key Key
+	req Directives
+
+	stored   *Response // what the request selects, or nil
+	decision decision
+	alone    bool // this request's fetch is not shared
+	asSent   bool // and goes out with the client's conditions and range
+	rejoins  int  // how often a fetch that was waited for turned out not to be for us
+
+	flight *flight // the fetch that is joined or led
+	leads  bool
+	resp   *Response      // what to deliver: complete if flight is nil
+	direct *http.Response // or this, straight from the upstream
+
+	status status
+	out    Outcome
+}
+
+// Serve answers r under p and says what it did.
+func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, p *Policy) Outcome {
+	x := exchange{c: c, w: w, r: r, p: p, t: trace.From(r.Context())}
+	for s := stepReceive; s != stepDone; {
+		s = steps[s](&x)
+	}
+	c.metrics.served(&x.out)
+	return x.out
+}
+
+func (x *exchange) receive() step {
+	switch {
+	case x.p.Bypass != "":
+		return x.passBecause("bypass", x.p.Bypass)
+	case x.r.Method != http.MethodGet && x.r.Method != http.MethodHead:
+		return x.passBecause("method", "method "+x.r.Method)
+	case x.r.ContentLength != 0:
+		// A GET with content may be answered by its content, which no key holds.
+		return x.passBecause("bypass", "request with content")
+	}
+	x.key = NewKey(x.p.Keys, x.p.Scheme, x.p.Host, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
+	x.req = requestDirectives(x.r.Header)
+	if x.t.On() {
+		x.status.key = x.key
+		x.t.Addf("cache", "receive", "key %q", x.key)
+	}
+	return stepLookup
+}
+
+func (x *exchange) passBecause(fwd, why string) step {
+	x.status.fwd, x.out.Detail = fwd, why
+	x.out.Verdict = Pass
+	x.t.Add("cache", "receive", "pass: "+why)
+	return stepPass
+}
+
+func (x *exchange) lookup() step {
+	stored := x.c.store.Lookup(x.key)
+	x.stored = selectStored(stored, x.r.Header)
+	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, x.c.now())
+	x.out.Detail = x.decision.why
+	x.t.Addf("cache", "lookup", "%s: %s", x.decision.reuse, x.decision.why)
+	switch x.decision.reuse {
+	case reuseFresh:
+		x.out.Verdict = Hit
+		return stepHit
+	case reuseStale:
+		x.out.Verdict = Stale
+		return stepHit
+	case reuseRefresh:
+		x.out.Verdict = Stale
+		x.refresh()
+		return stepHit
+	case reuseRefused:
+		return x.fail(fault.New(fault.Client, "lookup", http.StatusGatewayTimeout, errors.New(x.decision.why)))
+	}
+	x.status.fwd = x.decision.fwd
+	if x.r.Method == http.MethodHead {
+		x.out.Verdict = Miss
+		return stepPass
+	}
+	return stepFetch
+}
+
+func (x *exchange) hit() step {
+	x.status.hit = true
+	x.resp = x.stored
+	return stepDeliver
+}
+
+// staleInstead answers with the stale response after the upstream failed with err, if that is allowed, else fails.
+func (x *exchange) staleInstead(err error) step {
+	if x.stored == nil || x.r.Context().Err() != nil {
+		return x.fail(err)
+	}
+	ok, why := x.stored.onError(x.p, x.c.now())
+	x.t.Addf("cache", "stale", "%t: %s", ok, why)
+	if !ok {
+		return x.fail(err)
+	}
+	x.out.Verdict, x.out.Detail = Stale, why
+	x.status.detail = "stale-if-error"
+	x.resp, x.flight = x.stored, nil
+	return stepDeliver
+}
+
+// fail ends the exchange without a response.
+func (x *exchange) fail(err error) step {
+	x.out.Verdict, x.out.Err = Failed, err
+	x.out.CacheStatus = x.status.render(x.c.name)
+	x.t.Add("cache", "fail", err.Error())
+	return stepDone
+}
+
+// Purge drops all responses under key and returns how many there were. A fetch under way for it is not stored.
+func (c *Cache) Purge(key Key) int {
+	c.doom(func(k Key) bool { return k == key })
+	return c.store.Remove(key)
+}
+
+// PurgeFunc is Purge for all keys that match.
+func (c *Cache) PurgeFunc(match func(Key) bool) int {
+	c.doom(match)
+	return c.store.RemoveFunc(match)
+}
+
+// invalidate drops what an unsafe request may have changed (RFC 9111 §4.4): the target itself, and the URIs in Location and
+// Content-Location if they are of the same origin.
+func (x *exchange) invalidate(h http.Header) {
+	target := &url.URL{Scheme: x.p.Scheme, Host: x.r.Host, Path: x.r.URL.Path, RawPath: x.r.URL.RawPath, RawQuery: x.r.URL.RawQuery}
+	uris := []*url.URL{target}
+	for _, name := range [...]string{"Location", "Content-Location"} {
+		if ref, err := target.Parse(h.Get(name)); err == nil && h.Get(name) != "" && ref.Scheme == target.Scheme && ref.Host == target.Host {
+			uris = append(uris, ref)
+		}
+	}
+	for _, u := range uris {
+		n := x.c.Purge(NewKey(x.p.Keys, x.p.Scheme, x.p.Host, u.EscapedPath(), u.RawQuery))
+		if x.t.On() {
+			x.t.Add("cache", "invalidate", fmt.Sprintf("%s: %d responses", u, n))
+		}
+	}
 }

@@ -1,0 +1,283 @@
+package cache
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wherry/wherry/fault"
+)
+
+// flightID names a fetch that may be shared: the key, and the request fields that Vary is known to name for it.
+type flightID struct {
+	key       Key
+	secondary string
+}
+
+// tailMax is how much of a body that the store couldn't hold waits for the slowest reader.
+const tailMax = 1 << 20
+
+// flight is one fetch and those who wait for it. The goroutine of fill writes it; exchanges read.
+type flight struct {
+	id     flightID
+	cancel context.CancelFunc
+	header chan struct{} // closed when the outcome below is there
+
+	// The outcome; set before header is closed, constant afterwards.
+	resp        *Response // nil if the fetch failed or the response is only for the leader
+	complete    bool      // resp's body is in the store already
+	shared      bool      // others than the leader may use resp
+	revalidated bool      // the upstream said 304
+	err         error
+	why         string // why resp isn't stored or shared, for the trace
+	fetchStatus int
+	fetchTime   time.Duration
+	size        int64 // of the body, -1 if the upstream didn't say
+
+	mu         sync.Mutex // protects what follows
+	changed    *sync.Cond // on mu: bytes came, a reader moved on, or it is over
+	direct     *http.Response
+	leaderGone bool
+	waiting    int  // exchanges that wait for the header section or read the body
+	background bool // goes on without anybody waiting
+	landed     bool // header is closed
+	doomed     bool // purged meanwhile: don't store
+	body       Body
+	inBody     int64 // bytes in body
+	length     int64 // bytes that have arrived: those in body, then those in tail
+	tail       []tailPiece
+	tailBytes  int
+	spilled    bool // the store couldn't hold it all: what arrives goes through tail, at the pace of the slowest reader
+	readers    []*flightReader
+	done       bool
+	bodyErr    error
+	trailer    http.Header
+}
+
+// flightReader is how far one exchange has read.
+type flightReader struct{ off int64 }
+
+// tailPiece is a run of the body that only the readers at hand will see.
+type tailPiece struct {
+	off  int64
+	data []byte
+}
+
+func newFlight(id flightID, cancel context.CancelFunc) *flight {
+	f := &flight{id: id, cancel: cancel, header: make(chan struct{}), size: -1}
+	f.changed = sync.NewCond(&f.mu)
+	return f
+}
+
+// land publishes the outcome.
+func (f *flight) land() {
+	f.mu.Lock()
+	f.landed = true
+	f.mu.Unlock()
+	close(f.header)
+}
+
+// leave ends an exchange's part in f. A fetch that nobody waits for any more ends, unless its response is being stored.
+func (f *flight) leave(leads bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiting--
+	f.changed.Broadcast()
+	if leads {
+		f.leaderGone = true
+		if f.direct != nil {
+			f.direct.Body.Close()
+			f.direct = nil
+		}
+	}
+	if f.waiting == 0 && !f.background && (!f.landed || f.spilled) {
+		f.cancel()
+	}
+}
+
+// handOver gives the leader a response that is only for it; if the leader has gone, the response is closed.
+func (f *flight) handOver(resp *http.Response) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.leaderGone {
+		resp.Body.Close()
+		return
+	}
+	f.direct = resp
+}
+
+// takeDirect takes what handOver gave.
+func (f *flight) takeDirect() *http.Response {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	resp := f.direct
+	f.direct = nil
+	return resp
+}
+
+// open adds a reader from offset off. It fails if what stands there has gone by already.
+func (f *flight) open(off int64) (*flightReader, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.inBody < f.length && (len(f.tail) == 0 || f.tail[0].off > max(off, f.inBody)) {
+		return nil, false
+	}
+	r := &flightReader{off: off}
+	f.readers = append(f.readers, r)
+	return r, true
+}
+
+// seek moves a reader that hasn't read yet to off.
+func (f *flight) seek(r *flightReader, off int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.off = off
+}
+
+func (f *flight) close(r *flightReader) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readers = slices.DeleteFunc(f.readers, func(other *flightReader) bool { return other == r })
+	f.trim()
+	f.changed.Broadcast()
+}
+
+// copyTo writes the body from r's offset to end (-1: to its end) to w while it arrives, calling idle before it waits. It returns
+// what of it was written, and the error that the fetch or w ended with.
+func (f *flight) copyTo(ctx context.Context, w io.Writer, r *flightReader, end int64, idle func()) (written int64, err error) {
+	stop := context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.changed.Broadcast()
+	})
+	defer stop()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for end < 0 || r.off < end {
+		if r.off >= f.length && !f.done {
+			f.mu.Unlock()
+			idle()
+			f.mu.Lock()
+		}
+		for r.off >= f.length && !f.done && ctx.Err() == nil {
+			f.changed.Wait()
+		}
+		switch {
+		case ctx.Err() != nil:
+			return written, ctx.Err()
+		case r.off >= f.length:
+			return written, f.bodyErr
+		}
+		n, err := f.copySome(w, r, end)
+		written += n
+		if err != nil {
+			return written, fault.New(fault.Client, "send body", fault.StatusClientClosedRequest, err)
+		}
+	}
+	return written, nil
+}
+
+// copySome writes what is there for r. It is called with mu held and releases it while it writes.
+func (f *flight) copySome(w io.Writer, r *flightReader, end int64) (n int64, err error) {
+	if end < 0 {
+		end = f.length
+	}
+	if r.off < f.inBody {
+		off, n, body := r.off, min(end, f.inBody)-r.off, f.body
+		f.mu.Unlock()
+		n, err = body.WriteRange(w, off, n)
+		f.mu.Lock()
+		r.off += n
+		return n, err
+	}
+	i, _ := slices.BinarySearchFunc(f.tail, r.off+1, func(p tailPiece, off int64) int { return cmp.Compare(p.off, off) })
+	piece := f.tail[i-1]
+	data := piece.data[r.off-piece.off : min(end-piece.off, int64(len(piece.data)))]
+	f.mu.Unlock()
+	m, err := w.Write(data)
+	f.mu.Lock()
+	r.off += int64(m)
+	f.trim()
+	f.changed.Broadcast()
+	return int64(m), err
+}
+
+// add appends bytes that have arrived. When the store can't hold them it waits for the slowest reader. It returns false if
+// nobody reads them any more.
+func (f *flight) add(p []byte) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.spilled {
+		n, err := f.body.Append(p)
+		f.inBody += int64(n)
+		f.length += int64(n)
+		if p = p[n:]; err != nil {
+			f.spilled, f.why = true, err.Error()
+		}
+		f.changed.Broadcast()
+	}
+	if len(p) == 0 {
+		return true
+	}
+	for f.tailBytes+len(p) > tailMax && f.waiting > 0 {
+		f.changed.Wait()
+	}
+	if f.waiting == 0 {
+		return false
+	}
+	f.tail = append(f.tail, tailPiece{off: f.length, data: slices.Clone(p)})
+	f.tailBytes += len(p)
+	f.length += int64(len(p))
+	f.changed.Broadcast()
+	return true
+}
+
+// trim drops the pieces of the tail that all readers have read. A flight whose leader hasn't opened its reader yet keeps all.
+func (f *flight) trim() {
+	if len(f.readers) == 0 {
+		return
+	}
+	slowest := f.length
+	for _, r := range f.readers {
+		slowest = min(slowest, r.off)
+	}
+	for len(f.tail) > 0 && f.tail[0].off+int64(len(f.tail[0].data)) <= slowest {
+		f.tailBytes -= len(f.tail[0].data)
+		f.tail = f.tail[1:]
+	}
+}
+
+// soloKeys remembers keys whose last response couldn't be shared, so that requests for them don't wait for each other again. It
+// is bounded; forgetting one costs a wait.
+type soloKeys struct {
+	until map[Key]time.Time
+}
+
+const (
+	soloMax  = 16384
+	soloTime = time.Minute
+)
+
+func (s *soloKeys) has(key Key, now time.Time) bool {
+	until, ok := s.until[key]
+	return ok && now.Before(until)
+}
+
+func (s *soloKeys) set(key Key, solo bool, now time.Time) {
+	if !solo {
+		delete(s.until, key)
+		return
+	}
+	if len(s.until) >= soloMax {
+		for k, until := range s.until {
+			if !now.Before(until) || len(s.until) >= soloMax {
+				delete(s.until, k)
+			}
+		}
+	}
+	s.until[key] = now.Add(soloTime)
+}

@@ -1,0 +1,138 @@
+package cache
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// reuse is what may be done with the stored response that a request selects.
+type reuse string
+
+const (
+	reuseFresh    reuse = "hit"      // send it
+	reuseStale    reuse = "stale"    // send it though it is stale
+	reuseRefresh  reuse = "refresh"  // send it though it is stale, and validate it behind the request's back
+	reuseValidate reuse = "validate" // ask the upstream first
+	reuseNone     reuse = "miss"     // there is none
+	reuseRefused  reuse = "refused"  // 504: the request wants no fetch and nothing can be sent (RFC 9111 §5.2.1.7)
+)
+
+// decision is a reuse with its reason, and the value for Cache-Status's fwd (RFC 9211 §2.2) if the request goes forward.
+type decision struct {
+	reuse reuse
+	why   string
+	fwd   string
+}
+
+// decide says what a request with directives req may do with stored at the time now (RFC 9111 §4). varied tells that there are
+// stored responses, but for other request fields.
+func decide(stored *Response, varied bool, req *Directives, p *Policy, now time.Time) decision {
+	d := reusable(stored, varied, req, p, now)
+	if req.OnlyIfCached && (d.reuse == reuseValidate || d.reuse == reuseNone) {
+		d.reuse, d.why = reuseRefused, "only-if-cached, and "+d.why
+	}
+	return d
+}
+
+func reusable(stored *Response, varied bool, req *Directives, p *Policy, now time.Time) decision {
+	if stored == nil {
+		if varied {
+			return decision{reuseNone, "stored only for other request fields (Vary)", "vary-miss"}
+		}
+		return decision{reuseNone, "nothing stored", "uri-miss"}
+	}
+	age, left := stored.fresh.age(now), stored.fresh.left(now)
+	switch {
+	case stored.directives.NoCache: // §5.2.2.4
+		return decision{reuseValidate, stored.directivesFrom + " no-cache", "stale"}
+	case req.NoCache: // §5.2.1.4
+		return decision{reuseValidate, "request no-cache", "request"}
+	case req.MaxAge != absent && age > req.MaxAge && req.MaxStale == absent: // §5.2.1.1
+		return decision{reuseValidate, fmt.Sprintf("age %s above the request's max-age %s", seconds(age), seconds(req.MaxAge)), "request"}
+	case req.MinFresh != absent && left < req.MinFresh: // §5.2.1.3
+		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), "request"}
+	case left > 0: // §4.2
+		return decision{reuseFresh, "fresh for " + seconds(left) + " by " + stored.fresh.basis, ""}
+	case req.MaxStale != absent && -left <= req.MaxStale && !stored.staleForbidden(): // §5.2.1.2
+		return decision{reuseStale, "stale for " + seconds(-left) + ", within the request's max-stale", ""}
+	case -left < stored.whileRevalidate(p): // RFC 5861 §3
+		return decision{reuseRefresh, "stale for " + seconds(-left) + ", within stale-while-revalidate", ""}
+	}
+	return decision{reuseValidate, "stale for " + seconds(-left) + " by " + stored.fresh.basis, "stale"}
+}
+
+// staleForbidden says whether the origin forbids every use of the stale response (RFC 9111 §4.2.4, §5.2.2.10).
+func (r *Response) staleForbidden() bool {
+	return r.revalidates() || r.directives.SMaxAge != absent
+}
+
+func (r *Response) revalidates() bool {
+	d := &r.directives
+	return d.MustRevalidate || d.ProxyRevalidate || d.NoCache
+}
+
+// whileRevalidate is for how long the stale response may be sent while it is validated. What the origin says itself counts even
+// beside s-maxage: it says both in one breath, so it means both (docs/decisions/0005).
+func (r *Response) whileRevalidate(p *Policy) time.Duration {
+	switch {
+	case r.revalidates():
+		return 0
+	case r.directives.StaleWhileRevalidate != absent:
+		return r.directives.StaleWhileRevalidate
+	case r.directives.SMaxAge != absent:
+		return 0
+	}
+	return p.StaleWhileRevalidate
+}
+
+// onError says whether the stale response may be sent at now because the upstream failed, and why (RFC 5861 §4).
+func (r *Response) onError(p *Policy, now time.Time) (ok bool, why string) {
+	if r.revalidates() {
+		return false, "must-revalidate or its like forbids stale"
+	}
+	stale := -r.fresh.left(now)
+	if stale <= 0 {
+		return true, "still fresh" // only the request wanted it validated
+	}
+	allowed, from := p.StaleIfError, "the site's stale_if_error"
+	if r.directives.SMaxAge != absent {
+		allowed = 0
+	}
+	if r.directives.StaleIfError != absent {
+		allowed, from = r.directives.StaleIfError, "stale-if-error"
+	}
+	if stale >= allowed {
+		return false, fmt.Sprintf("stale for %s, %s allows %s", seconds(stale), from, seconds(allowed))
+	}
+	return true, fmt.Sprintf("stale for %s, within %s", seconds(stale), from)
+}
+
+// selectStored returns the response that a request with fields req selects: of the matching ones the one with the latest Date
+// (RFC 9111 §4). The newest stored stands first, which decides between equals.
+func selectStored(stored []*Response, req http.Header) *Response {
+	var best *Response
+	var bestDate time.Time
+	for _, r := range stored {
+		if !r.varies.matches(req) {
+			continue
+		}
+		if best == nil {
+			best = r
+			if len(stored) == 1 {
+				return r
+			}
+			bestDate = dateOr(r.Header, r.fresh.at)
+			continue
+		}
+		if date := dateOr(r.Header, r.fresh.at); date.After(bestDate) {
+			best, bestDate = r, date
+		}
+	}
+	return best
+}
+
+// seconds renders a duration for people.
+func seconds(d time.Duration) string {
+	return d.Round(time.Second).String()
+}

@@ -1,0 +1,20 @@
+// Package cache is a shared HTTP cache by RFC 9110 and RFC 9111.
+//
+// On the path of a request it stands between edge and the upstreams: above it everything is a request handler, below it
+// everything is an http.RoundTripper. Serve answers one request from the store, from another request's fetch while that runs
+// (request collapsing), or by asking the upstream, and says in its Outcome, in Cache-Status (RFC 9211) and in the request's
+// trace which it was and why.
+//
+// What decides is pure and takes the time as a value: directives.go and targeted.go (what the fields say), freshness.go
+// (lifetime and age), storable.go (may it be stored), decide.go (may it be reused), vary.go, conditional.go, ranges.go,
+// key.go. The shell around it is cache.go (the steps), fetch.go, collapse.go, deliver.go, and the stores behind the Store
+// contract.
+//
+// It promises: never a response to somebody for whom it may not be used; never a torn or mixed body as if it were complete; one
+// fetch for any number of simultaneous requests that may share it; memory within the store's limit.
+//
+// It doesn't: store incomplete (206) responses, answer several ranges in one response, or keep anything over a restart.
+//
+// Serve starts a goroutine for each fetch that others may share; Run ends them and returns when all are gone. What is lost if
+// the process dies: everything stored.
+package cache

@@ -1,0 +1,484 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync"
+	"time"
+
+	"github.com/wherry/wherry/fault"
+	"github.com/wherry/wherry/trace"
+)
+
+// rejoinsMax is how often a request waits for another's fetch that then isn't for it (Vary), before it fetches alone.
+const rejoinsMax = 3
+
+// fetch joins a fetch that runs, or starts one and leads it.
+func (x *exchange) fetch() step {
+	c, now := x.c, x.c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return x.fail(fault.New(fault.Edge, "fetch", http.StatusServiceUnavailable, errors.New("stopping")))
+	}
+	if !x.alone && c.solo.has(x.key, now) {
+		x.alone, x.asSent = true, x.stored == nil
+		x.t.Add("cache", "fetch", "alone: the last response for this key couldn't be shared")
+	}
+	id := flightID{key: x.key}
+	stored := c.store.Lookup(x.key)
+	if len(stored) > 0 {
+		id.secondary = stored[0].varies.secondary(x.r.Header)
+	}
+	if !x.alone {
+		if f := c.flights[id]; f != nil && f.join() {
+			x.flight = f
+			x.t.Add("cache", "fetch", "wait for a fetch that runs")
+			return stepAwait
+		}
+		if again := selectStored(stored, x.r.Header); again != x.stored && again != nil && x.rejoins < rejoinsMax {
+			x.rejoins++ // it landed since we looked
+			return stepLookup
+		}
+	}
+	x.lead(id)
+	return stepAwait
+}
+
+// join takes part in f; it fails if what has arrived of its body is gone.
+func (f *flight) join() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.spilled || f.doomed {
+		return false
+	}
+	f.waiting++
+	return true
+}
+
+// lead starts a fetch under id for this request. c.mu is held.
+func (x *exchange) lead(id flightID) {
+	ctx, cancel := context.WithCancel(x.c.ctx)
+	ctx = trace.With(ctx, x.t)
+	interim := &interim{w: x.w, open: true}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: interim.forward})
+	f := newFlight(id, cancel)
+	f.waiting = 1
+	x.flight, x.leads = f, true
+	unwatch := context.AfterFunc(x.r.Context(), interim.close)
+	x.startFill(ctx, f, func() { unwatch(); interim.close() })
+}
+
+// refresh validates the stored response behind the request's back, unless a fetch for it runs already.
+func (x *exchange) refresh() {
+	x.c.mu.Lock()
+	defer x.c.mu.Unlock()
+	id := flightID{key: x.key, secondary: x.stored.varies.secondary(x.r.Header)}
+	if x.c.closed || x.c.flights[id] != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(x.c.ctx)
+	f := newFlight(id, cancel)
+	f.background = true
+	x.t.Add("cache", "fetch", "in the background")
+	x.startFill(ctx, f, func() {})
+}
+
+// startFill runs fill in a goroutine of its own, so that the fetch goes on when this request's client has left. c.mu is held.
+func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
+	job := fill{
+		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent, ranged: x.r.Header["Range"] != nil,
+		req: x.upstreamRequest(ctx), answered: answered, t: x.t, alone: x.alone,
+	}
+	job.fields = x.r.Header.Clone()
+	job.req.Body, job.req.ContentLength = nil, 0
+	if !x.asSent {
+		for _, name := range conditionalFields {
+			delete(job.req.Header, name)
+		}
+		if x.stored != nil {
+			condition(job.req.Header, x.stored)
+		}
+	}
+	x.c.running[f] = struct{}{}
+	if !x.alone {
+		x.c.flights[f.id] = f
+	}
+	x.c.fills.Go(job.run)
+}
+
+// upstreamRequest is the client's request as it goes forward.
+func (x *exchange) upstreamRequest(ctx context.Context) *http.Request {
+	u := *x.r.URL
+	u.Scheme, u.Host = x.p.Scheme, x.r.Host
+	h := x.r.Header.Clone()
+	dropConnectionFields(h)
+	addVia(h, via(x.r.ProtoMajor, x.r.ProtoMinor, x.c.name))
+	req := &http.Request{
+		Method: x.r.Method, URL: &u, Host: x.r.Host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: x.r.Body, ContentLength: x.r.ContentLength, Trailer: x.r.Trailer,
+	}
+	if req.ContentLength == 0 {
+		req.Body = nil // no content, which net/http can't tell from an unknown length otherwise
+	}
+	return req.WithContext(ctx)
+}
+
+// fill is one fetch from the upstream into a flight. It belongs to the goroutine of run.
+type fill struct {
+	c             *Cache
+	f             *flight
+	p             Policy
+	stored        *Response // what is validated, or nil
+	req           *http.Request
+	fields        http.Header // of the client's request, for Vary
+	reqDirectives Directives
+	asSent        bool
+	ranged        bool // the client asked for a range
+	alone         bool
+	answered      func() // called once no interim response can come any more
+	t             *trace.Trace
+}
+
+func (j *fill) run() {
+	defer j.end()
+	j.c.metrics.fetching(1)
+	defer j.c.metrics.fetching(-1)
+	requested := j.c.now()
+	resp, err := j.p.Upstream.RoundTrip(j.req)
+	received := j.c.now()
+	j.answered()
+	j.f.fetchTime = received.Sub(requested)
+	if err != nil {
+		j.settle(err, "failed")
+		return
+	}
+	j.f.fetchStatus = resp.StatusCode
+	dropConnectionFields(resp.Header)
+	ensureDate(resp.Header, received)
+	switch {
+	case resp.StatusCode == http.StatusNotModified && j.stored != nil && !j.asSent:
+		resp.Body.Close()
+		j.revalidated(resp, requested, received)
+	case staleBetter(resp.StatusCode) && j.staleAllowed(received):
+		resp.Body.Close()
+		j.settle(fault.New(fault.Origin, "fetch", resp.StatusCode, fmt.Errorf("the origin answered %d", resp.StatusCode)), "stale instead")
+	default:
+		j.receive(resp, requested, received)
+	}
+}
+
+// end takes the flight off the books.
+func (j *fill) end() {
+	j.f.cancel()
+	j.c.mu.Lock()
+	defer j.c.mu.Unlock()
+	delete(j.c.running, j.f)
+	if j.c.flights[j.f.id] == j.f {
+		delete(j.c.flights, j.f.id)
+	}
+}
+
+// staleBetter lists the statuses that stale-if-error is for (RFC 5861 §4).
+func staleBetter(status int) bool {
+	return status == 500 || status == 502 || status == 503 || status == 504
+}
+
+func (j *fill) staleAllowed(now time.Time) bool {
+	if j.stored == nil {
+		return false
+	}
+	ok, _ := j.stored.onError(&j.p, now)
+	return ok
+}
+
+// revalidated lays a 304 over the stored response (RFC 9111 §4.3.4).
+func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
+	fresh := j.stored.freshened(resp.Header, requested, received)
+	j.f.resp, j.f.complete, j.f.revalidated = fresh, true, true
+	j.f.shared = fresh.fresh.left(received) > 0
+	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.fresh.left(received)), fresh.fresh.basis)
+	j.f.mu.Lock()
+	if !j.f.doomed {
+		j.c.store.Replace(j.stored, fresh)
+	}
+	j.f.mu.Unlock()
+	j.settle(nil, "revalidated")
+}
+
+// receive takes a whole response: into the store if it may be, else it hands it to the leader alone.
+func (j *fill) receive(resp *http.Response, requested, received time.Time) {
+	f := j.f
+	r := newResponse(f.id.key, j.fields, resp.StatusCode, resp.Header, requested, received)
+	f.size = resp.ContentLength
+	ok, why := storable(j.fields, &j.reqDirectives, r)
+	if ok && f.size > j.c.store.Usage().ResponseBytes {
+		ok, why = false, fmt.Sprintf("%d bytes, more than a stored response may have", f.size)
+	}
+	if ok {
+		addVia(r.Header, via(resp.ProtoMajor, resp.ProtoMinor, j.c.name))
+		f.resp, f.body = r, j.c.store.NewBody(f.size)
+		f.shared = r.fresh.left(received) > 0
+		f.why = fmt.Sprintf("fresh for %s by %s", seconds(r.fresh.left(received)), r.fresh.basis)
+		j.t.Add("cache", "store", f.why)
+		j.settle(nil, "storable")
+		j.pump(resp)
+		return
+	}
+	j.t.Add("cache", "store", "no: "+why)
+	if j.stored != nil && !j.reqDirectives.NoStore && resp.StatusCode < 500 {
+		j.c.store.Remove(f.id.key) // the origin has just said that it isn't so any more
+	}
+	f.why = why
+	body := resp.Body
+	done := make(chan struct{})
+	resp.Body = &handedOver{ReadCloser: body, done: done}
+	f.handOver(resp)
+	j.settle(nil, "not storable")
+	<-done
+}
+
+// settle publishes the outcome and remembers whether the next requests should wait for each other.
+func (j *fill) settle(err error, what string) {
+	f, c := j.f, j.c
+	f.err = err
+	c.mu.Lock()
+	c.solo.set(f.id.key, err == nil && !f.shared, c.now())
+	if c.flights[f.id] == f && (f.resp == nil || f.complete) {
+		delete(c.flights, f.id)
+	}
+	c.mu.Unlock()
+	c.metrics.fetched(what)
+	f.land()
+}
+
+// pump reads the body into the flight, and stores the response when all of it is there.
+func (j *fill) pump(resp *http.Response) {
+	f := j.f
+	defer resp.Body.Close()
+	err := j.copyBody(resp.Body)
+	stored := *f.resp
+	stored.Body, stored.Trailer = f.body, resp.Trailer
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// A purge sets doomed before it looks into the store, so it either keeps this response out or finds it there.
+	if err == nil && !f.spilled && !f.doomed {
+		j.c.store.Insert(stored.forStore())
+	} else {
+		f.body.Discard()
+	}
+	f.done, f.bodyErr, f.trailer = true, err, resp.Trailer
+	f.changed.Broadcast()
+}
+
+var errNobodyReads = errors.New("all readers have left")
+
+func (j *fill) copyBody(r io.Reader) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := r.Read(*buf)
+		if n > 0 && !j.f.add((*buf)[:n]) {
+			return errNobodyReads
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// handedOver is the body of a response that the leader streams itself. The fill waits for its Close, because the fetch's context
+// ends with the fill.
+type handedOver struct {
+	io.ReadCloser
+	once sync.Once
+	done chan struct{}
+}
+
+func (h *handedOver) Close() error {
+	err := h.ReadCloser.Close()
+	h.once.Do(func() { close(h.done) })
+	return err
+}
+
+// await waits for the header section of the flight and sees whether its response is for this request.
+func (x *exchange) await() step {
+	f := x.flight
+	select {
+	case <-f.header:
+	case <-x.r.Context().Done():
+		f.leave(x.leads)
+		return x.fail(fault.New(fault.Client, "wait", fault.StatusClientClosedRequest, x.r.Context().Err()))
+	}
+	x.out.FetchStatus, x.out.FetchTime = f.fetchStatus, f.fetchTime
+	x.status.fwdStatus = f.fetchStatus
+	if x.leads {
+		return x.awaitedOwn()
+	}
+	switch {
+	case f.err != nil:
+		f.leave(false)
+		x.status.collapsed = true
+		return x.staleInstead(f.err)
+	case f.resp == nil || !f.shared:
+		x.t.Addf("cache", "await", "not for us: the response can't be shared (%s)", f.why)
+		x.alone = true
+	case !f.resp.varies.matches(x.r.Header):
+		x.t.Add("cache", "await", "not for us: it varies")
+		x.rejoins++
+		x.alone = x.rejoins >= rejoinsMax
+	default:
+		x.status.collapsed = true
+		x.out.Verdict = Collapsed
+		x.out.Detail = "used the response to another request's fetch"
+		x.resp = f.resp
+		return stepDeliver
+	}
+	f.leave(false)
+	x.flight = nil
+	x.out.FetchStatus, x.out.FetchTime, x.status.fwdStatus = 0, 0, 0
+	return stepFetch
+}
+
+// awaitedOwn goes on with the outcome of the fetch that this exchange leads.
+func (x *exchange) awaitedOwn() step {
+	f := x.flight
+	switch {
+	case f.err != nil:
+		f.leave(true)
+		return x.staleInstead(f.err)
+	case f.revalidated:
+		x.out.Verdict, x.out.Detail = Revalidated, x.decision.why+"; the origin said 304"
+		x.resp = f.resp
+		x.out.Stored = true
+	case f.resp != nil:
+		x.out.Verdict, x.out.Detail = Miss, x.decision.why+"; stored, "+f.why
+		x.resp = f.resp
+		x.out.Stored, x.status.stored = true, true
+	default:
+		x.out.Verdict, x.out.Detail = Miss, x.decision.why+"; not stored: "+f.why
+		x.direct = f.takeDirect()
+		if x.r.Header["Range"] != nil && !x.asSent && x.direct.StatusCode == http.StatusOK {
+			// The whole was asked for to be stored, which it can't be: ask for what the client wants.
+			x.direct.Body.Close()
+			x.direct = nil
+			f.leave(true)
+			x.flight, x.leads, x.alone, x.asSent = nil, false, true, true
+			return stepFetch
+		}
+	}
+	return stepDeliver
+}
+
+// pass forwards the request as it is, in this goroutine.
+func (x *exchange) pass() step {
+	interim := &interim{w: x.w, open: true}
+	ctx := httptrace.WithClientTrace(x.r.Context(), &httptrace.ClientTrace{Got1xxResponse: interim.forward})
+	requested := x.c.now()
+	resp, err := x.p.Upstream.RoundTrip(x.upstreamRequest(ctx))
+	received := x.c.now()
+	interim.close()
+	x.out.FetchTime = received.Sub(requested)
+	if err != nil {
+		if x.r.Method == http.MethodHead && x.key != "" {
+			return x.staleInstead(err)
+		}
+		return x.fail(err)
+	}
+	x.out.FetchStatus, x.status.fwdStatus = resp.StatusCode, resp.StatusCode
+	dropConnectionFields(resp.Header)
+	ensureDate(resp.Header, received)
+	if unsafe(x.r.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400 && x.p.Bypass == "" {
+		x.invalidate(resp.Header) // RFC 9111 §4.4
+	}
+	if x.r.Method == http.MethodHead && x.stored != nil && resp.StatusCode == http.StatusOK {
+		x.freshenByHead(resp.Header, requested, received)
+	}
+	x.direct = resp
+	return stepDeliver
+}
+
+// freshenByHead updates the stored response to GET from the response to HEAD if that tells of the same content, else drops it
+// (RFC 9111 §4.3.5).
+func (x *exchange) freshenByHead(h http.Header, requested, received time.Time) {
+	for _, name := range [...]string{"Etag", "Last-Modified", "Content-Length"} {
+		if h[name] != nil && x.stored.Header[name] != nil && h.Get(name) != x.stored.Header.Get(name) {
+			n := x.c.store.Remove(x.key)
+			x.t.Addf("cache", "head", "%s changed: dropped %d responses", name, n)
+			return
+		}
+	}
+	fresh := x.stored.freshened(h, requested, received)
+	if ok, why := storable(x.r.Header, &x.req, fresh); !ok {
+		x.c.store.Remove(x.key)
+		x.t.Add("cache", "head", "dropped: "+why)
+		return
+	}
+	x.c.store.Replace(x.stored, fresh)
+	x.t.Add("cache", "head", "updated the stored response")
+}
+
+// unsafe says whether a method may change what is at the target (RFC 9110 §9.2.1); unknown ones may.
+func unsafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return false
+	}
+	return true
+}
+
+// doom keeps the fetches whose key matches from being stored, and from being joined.
+func (c *Cache) doom(match func(Key) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for f := range c.running {
+		if !match(f.id.key) {
+			continue
+		}
+		f.mu.Lock()
+		f.doomed = true
+		f.mu.Unlock()
+		if c.flights[f.id] == f {
+			delete(c.flights, f.id)
+		}
+	}
+}
+
+// interim forwards 1xx responses to the client until the final one is there or the client has left.
+type interim struct {
+	mu   sync.Mutex // protects what follows, and w while open
+	w    http.ResponseWriter
+	open bool
+}
+
+func (i *interim) forward(code int, h textproto.MIMEHeader) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.open || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+		return nil
+	}
+	out := i.w.Header()
+	kept := out.Clone()
+	maps.Copy(out, http.Header(h))
+	i.w.WriteHeader(code)
+	clear(out)
+	maps.Copy(out, kept)
+	return nil
+}
+
+func (i *interim) close() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.open = false
+}

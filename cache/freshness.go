@@ -1,0 +1,120 @@
+package cache
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// heuristicShare and heuristicMax make the heuristic lifetime: a tenth of the time since the last change, as RFC 9111 §4.2.2
+// suggests, and never more than a day, because a wrong guess stays until then.
+const (
+	heuristicShare = 10
+	heuristicMax   = 24 * time.Hour
+)
+
+// freshness is all that the arithmetic of RFC 9111 §4.2 needs to know of a response.
+type freshness struct {
+	lifetime   time.Duration // freshness_lifetime
+	basis      string        // what the lifetime is from, for people: "max-age", "heuristic", …
+	explicit   bool          // the origin gave it
+	initialAge time.Duration // corrected_initial_age
+	at         time.Time     // response_time
+}
+
+// newFreshness works out the freshness of a response that was asked for at requested and was there at received.
+func newFreshness(h http.Header, status int, d *Directives, field string, targeted bool, requested, received time.Time) freshness {
+	f := freshness{initialAge: initialAge(h, requested, received), at: received}
+	prefix := ""
+	if targeted {
+		prefix = field + " "
+	}
+	// RFC 9111 §4.2.1, in this order: s-maxage (we are shared), max-age, Expires, then heuristics.
+	switch {
+	case d.SMaxAge != absent:
+		f.lifetime, f.basis, f.explicit = d.SMaxAge, prefix+"s-maxage", true
+		if d.invalidSMaxAge {
+			f.basis = "invalid s-maxage"
+		}
+	case d.MaxAge != absent:
+		f.lifetime, f.basis, f.explicit = d.MaxAge, prefix+"max-age", true
+		if d.invalidMaxAge {
+			f.basis = "invalid max-age"
+		}
+	case !targeted && len(h["Expires"]) > 0: // RFC 9213 §2.2: a targeted field switches Expires off
+		f.basis, f.explicit = "Expires", true
+		expires, ok := dateField(h, "Expires", received)
+		if !ok {
+			f.basis = "invalid Expires" // RFC 9111 §5.3: in the past
+			break
+		}
+		f.lifetime = max(0, expires.Sub(dateOr(h, received)))
+	default:
+		f.lifetime = heuristicLifetime(h, status, d, received)
+		f.basis = "heuristic"
+		if f.lifetime == 0 {
+			f.basis = "no freshness given"
+		}
+	}
+	return f
+}
+
+// heuristicLifetime is RFC 9111 §4.2.2; 0 where no heuristic applies.
+func heuristicLifetime(h http.Header, status int, d *Directives, received time.Time) time.Duration {
+	if !heuristicallyCacheable(status) && !d.Public {
+		return 0
+	}
+	modified, ok := dateField(h, "Last-Modified", received)
+	if !ok {
+		return 0
+	}
+	return min(heuristicMax, max(0, dateOr(h, received).Sub(modified)/heuristicShare))
+}
+
+// heuristicallyCacheable lists the status codes of RFC 9110 §15.1, without 206, which isn't stored.
+func heuristicallyCacheable(status int) bool {
+	switch status {
+	case 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501:
+		return true
+	}
+	return false
+}
+
+func dateOr(h http.Header, received time.Time) time.Time {
+	if date, ok := dateField(h, "Date", received); ok {
+		return date
+	}
+	return received
+}
+
+// initialAge is corrected_initial_age of RFC 9111 §4.2.3.
+func initialAge(h http.Header, requested, received time.Time) time.Duration {
+	apparent := max(0, received.Sub(dateOr(h, received)))
+	corrected := ageField(h) + max(0, received.Sub(requested))
+	// Date has whole seconds: an age that is only the part cut off is none.
+	if apparent < time.Second {
+		apparent = 0
+	}
+	return max(apparent, corrected)
+}
+
+// ageField reads Age: of a list the first member, and nothing if that isn't delta-seconds (RFC 9111 §5.1).
+func ageField(h http.Header) time.Duration {
+	lines := h["Age"]
+	if len(lines) == 0 {
+		return 0
+	}
+	first, _, _ := strings.Cut(lines[0], ",")
+	age, _ := parseDelta(strings.Trim(first, " \t"))
+	return age
+}
+
+// age is current_age (RFC 9111 §4.2.3).
+func (f *freshness) age(now time.Time) time.Duration {
+	return f.initialAge + max(0, now.Sub(f.at))
+}
+
+// left is how long the response stays fresh; negative is how long it has been stale.
+func (f *freshness) left(now time.Time) time.Duration {
+	return f.lifetime - f.age(now)
+}

@@ -1,0 +1,68 @@
+package cache
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics are what a Cache counts.
+type Metrics struct {
+	verdicts  map[Verdict]prometheus.Counter
+	stored    prometheus.Counter
+	fetches   *prometheus.CounterVec
+	inFlight  prometheus.Gauge
+	fetchTime prometheus.Histogram
+}
+
+// NewMetrics registers the metrics with reg.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "wherry_cache_requests_total", Help: "Requests by how they were answered.",
+	}, []string{"verdict"})
+	m := &Metrics{
+		verdicts: map[Verdict]prometheus.Counter{},
+		stored: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "wherry_cache_stored_total", Help: "Requests whose response was stored.",
+		}),
+		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wherry_cache_fetches_total", Help: "Fetches that others may share, by what came of them.",
+		}, []string{"result"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "wherry_cache_fetches_in_flight", Help: "Fetches that are under way.",
+		}),
+		fetchTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "wherry_cache_fetch_seconds", Help: "Time until the upstream's header section was there.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12),
+		}),
+	}
+	for _, v := range [...]Verdict{Hit, Stale, Revalidated, Collapsed, Miss, Pass, Failed} {
+		m.verdicts[v] = requests.WithLabelValues(string(v))
+	}
+	reg.MustRegister(requests, m.stored, m.fetches, m.inFlight, m.fetchTime)
+	return m
+}
+
+// WatchStore registers what s holds.
+func WatchStore(reg prometheus.Registerer, s Store) {
+	gauge := func(name, help string, value func(Usage) int64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return float64(value(s.Usage())) }))
+	}
+	gauge("wherry_cache_store_responses", "Stored responses.", func(u Usage) int64 { return u.Responses })
+	gauge("wherry_cache_store_bytes", "Bytes that the store is charged with.", func(u Usage) int64 { return u.Bytes })
+	gauge("wherry_cache_store_bytes_max", "Bytes that the store may hold.", func(u Usage) int64 { return u.BytesMax })
+	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "wherry_cache_store_evictions_total", Help: "Responses dropped to make room.",
+	}, func() float64 { return float64(s.Usage().Evictions) }))
+}
+
+func (m *Metrics) served(o *Outcome) {
+	m.verdicts[o.Verdict].Inc()
+	if o.Stored {
+		m.stored.Inc()
+	}
+	if o.FetchStatus != 0 {
+		m.fetchTime.Observe(o.FetchTime.Seconds())
+	}
+}
+
+func (m *Metrics) fetching(n float64) { m.inFlight.Add(n) }
+
+func (m *Metrics) fetched(result string) { m.fetches.WithLabelValues(result).Inc() }

@@ -1,0 +1,95 @@
+package cache
+
+import (
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Response is one stored, or just received, response. All but its body is immutable: a 304 makes a new one with the same body.
+type Response struct {
+	Key     Key
+	Status  int
+	Header  http.Header // what may be stored and sent on; slices are clipped, so that appending copies
+	Trailer http.Header
+	Body    Body // nil until all of it is stored
+
+	varies         varies
+	directives     Directives
+	directivesFrom string // the field that they are from
+	fresh          freshness
+}
+
+// newResponse takes the header section of a response to a request with the fields req.
+func newResponse(key Key, req http.Header, status int, h http.Header, requested, received time.Time) *Response {
+	r := &Response{Key: key, Status: status, Header: h}
+	d, field, targeted := responseDirectives(h)
+	r.directives, r.directivesFrom = d, field
+	r.fresh = newFreshness(h, status, &d, field, targeted, requested, received)
+	r.varies = newVaries(h["Vary"], req)
+	for name, lines := range h {
+		h[name] = slices.Clip(lines)
+	}
+	return r
+}
+
+// forStore returns the response as it is stored: without the fields that no-cache="…" and private="…" name (RFC 9111
+// §5.2.2.4, §5.2.2.7).
+func (r *Response) forStore() *Response {
+	named := append(slices.Clone(r.directives.NoCacheFields), r.directives.PrivateFields...)
+	if len(named) == 0 {
+		return r
+	}
+	stored := *r
+	stored.Header = r.Header.Clone()
+	for _, name := range named {
+		delete(stored.Header, name)
+	}
+	return &stored
+}
+
+// freshened returns r with the fields of a 304 (or of a 200 to HEAD) laid over (RFC 9111 §3.2, §4.3.4).
+func (r *Response) freshened(update http.Header, requested, received time.Time) *Response {
+	h := r.Header.Clone()
+	for name, lines := range update {
+		if !keptOnUpdate(name) {
+			h[name] = lines
+		}
+	}
+	if update["Age"] == nil {
+		delete(h, "Age") // the stored one is of the stored message
+	}
+	if update["Date"] == nil {
+		delete(h, "Date")
+		ensureDate(h, received)
+	}
+	n := newResponse(r.Key, nil, r.Status, h, requested, received)
+	n.Body, n.Trailer, n.varies = r.Body, r.Trailer, r.varies
+	return n.forStore()
+}
+
+// keptOnUpdate says whether a stored field stays as it is on an update because it describes the stored bytes (RFC 9111 §3.2).
+func keptOnUpdate(name string) bool {
+	switch name {
+	case "Content-Encoding", "Content-Length", "Content-Md5", "Content-Range", "Etag", "Vary", "Trailer":
+		return true
+	}
+	return false
+}
+
+// hasValidator says whether the response can be validated (RFC 9110 §8.8).
+func (r *Response) hasValidator() bool {
+	return r.Header.Get("Etag") != "" || r.Header.Get("Last-Modified") != ""
+}
+
+// staleUseful says whether the origin allows any use of the response when it is stale.
+func (r *Response) staleUseful() bool {
+	return r.directives.StaleWhileRevalidate > 0 || r.directives.StaleIfError > 0
+}
+
+// ensureDate gives a message without Date the time of its arrival (RFC 9110 §6.6.1).
+func ensureDate(h http.Header, received time.Time) {
+	if len(h["Date"]) == 0 {
+		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
+	}
+}

@@ -1,0 +1,86 @@
+package cache
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// status is this cache's member of Cache-Status (RFC 9211 §2).
+type status struct {
+	hit       bool
+	fwd       string // why the request went forward: uri-miss, vary-miss, stale, request, bypass, method
+	fwdStatus int
+	stored    bool
+	collapsed bool
+	ttl       time.Duration
+	hasTTL    bool
+	key       Key // only when the request is traced
+	detail    string
+}
+
+// render returns the member for the cache called name.
+func (s *status) render(name string) string {
+	var b strings.Builder
+	b.Grow(64)
+	b.WriteString(tokenOrString(name))
+	if s.hit {
+		b.WriteString("; hit")
+	}
+	if s.fwd != "" {
+		b.WriteString("; fwd=" + s.fwd)
+	}
+	if s.fwdStatus != 0 {
+		b.WriteString("; fwd-status=" + strconv.Itoa(s.fwdStatus))
+	}
+	if s.hasTTL {
+		b.WriteString("; ttl=" + strconv.FormatInt(int64(s.ttl/time.Second), 10))
+	}
+	if s.stored {
+		b.WriteString("; stored")
+	}
+	if s.collapsed {
+		b.WriteString("; collapsed")
+	}
+	if s.key != "" {
+		b.WriteString("; key=" + quoted(string(s.key)))
+	}
+	if s.detail != "" {
+		b.WriteString("; detail=" + tokenOrString(s.detail))
+	}
+	return b.String()
+}
+
+// tokenOrString renders s as a Token if it is one, else as a String (RFC 9651 §3.3.3, §3.3.4).
+func tokenOrString(s string) string {
+	for i := 0; i < len(s); i++ {
+		c := s[i] | 0x20
+		letter := 'a' <= c && c <= 'z'
+		if !letter && (i == 0 || !('0' <= s[i] && s[i] <= '9') && s[i] != '-' && s[i] != '_' && s[i] != '.') {
+			return quoted(s)
+		}
+	}
+	return s
+}
+
+// quoted renders a String; what a String can't hold is percent-encoded.
+func quoted(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < 0x20 || c >= 0x7f:
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}

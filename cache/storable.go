@@ -1,0 +1,48 @@
+package cache
+
+import (
+	"net/http"
+)
+
+// storable says whether a response may be stored (RFC 9111 §3), and if not, why, in the words of the trace.
+func storable(req http.Header, reqDirectives *Directives, resp *Response) (ok bool, why string) {
+	d := &resp.directives
+	switch {
+	case reqDirectives.NoStore: // §5.2.1.5
+		return false, "request no-store"
+	case resp.Status == http.StatusPartialContent:
+		return false, "incomplete response (206)"
+	case resp.Status == http.StatusNotModified:
+		return false, "304 to a request that wasn't conditional here"
+	case d.MustUnderstand && !understood(resp.Status): // §5.2.2.3
+		return false, "must-understand and an unknown status"
+	case d.NoStore && !d.MustUnderstand: // §5.2.2.5; §5.2.2.3 lets must-understand override it
+		return false, resp.directivesFrom + " no-store"
+	case d.Private: // §5.2.2.7
+		return false, resp.directivesFrom + " private"
+	case req["Authorization"] != nil && !d.Public && !d.MustRevalidate && d.SMaxAge == absent: // §3.5
+		return false, "answer to a request with Authorization, without public, must-revalidate or s-maxage"
+	case resp.varies.star:
+		return false, "Vary: *" // §4.1: could never be reused
+	case resp.Header["Set-Cookie"] != nil && !resp.fresh.explicit && !d.Public:
+		// Nothing forbids it, but nobody asked to share somebody's cookie by a guess.
+		return false, "Set-Cookie without explicit freshness"
+	case !resp.fresh.explicit && !d.Public && !heuristicallyCacheable(resp.Status):
+		return false, "status without explicit freshness"
+	case resp.fresh.left(resp.fresh.at) <= 0 && !resp.hasValidator() && !resp.staleUseful():
+		return false, "never fresh (" + resp.fresh.basis + ") and no validator"
+	case d.NoCache && !resp.hasValidator():
+		return false, "no-cache and no validator"
+	}
+	return true, ""
+}
+
+// understood lists the final status codes of RFC 9110 that we know how to cache.
+func understood(status int) bool {
+	switch status {
+	case 200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 414, 415, 416,
+		417, 421, 422, 426, 500, 501, 502, 503, 504, 505:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,54 @@
+package cache
+
+import (
+	"errors"
+	"io"
+)
+
+// Store keeps responses. All of its methods may be called by many goroutines at once. What it returns is shared: nobody
+// changes it. store_test.go holds the contract that every store passes.
+type Store interface {
+	// Lookup returns the responses under key, the newest first; nil if there are none.
+	Lookup(key Key) []*Response
+	// Insert adds r under its key, in the place of responses for the same request fields (RFC 9111 §4.1). The store owns r.Body from
+	// now on, and may drop r at any time to make room.
+	Insert(r *Response)
+	// Replace puts r in the place of old, with old's body. It does nothing if old isn't there any more.
+	Replace(old, r *Response)
+	// Remove drops all responses under key and returns how many there were.
+	Remove(key Key) int
+	// RemoveFunc drops all responses whose key matches and returns how many there were.
+	RemoveFunc(match func(Key) bool) int
+	// NewBody returns an empty body for the content of a response; size is the expected number of bytes, -1 if unknown.
+	NewBody(size int64) Body
+	// Usage tells what the store holds.
+	Usage() Usage
+}
+
+// Body is the content of one response. One goroutine appends to it; any number read what has been appended.
+type Body interface {
+	// Append adds a copy of p at the end, or of its first n bytes with ErrTooLarge or ErrFull. Then what is there can still be
+	// read, but the body can't be stored.
+	Append(p []byte) (n int, err error)
+	// WriteRange writes the n bytes from offset off to w; they must have been appended.
+	WriteRange(w io.Writer, off, n int64) (int64, error)
+	// Len returns how many bytes have been appended.
+	Len() int64
+	// Discard gives back the room of a body that won't be stored. Readers may go on.
+	Discard()
+}
+
+// Usage is what a store holds, in bytes and responses.
+type Usage struct {
+	Responses     int64 `json:"responses"`
+	Bytes         int64 `json:"bytes"`
+	BytesMax      int64 `json:"bytes_max"`
+	Evictions     int64 `json:"evictions"`
+	ResponseBytes int64 `json:"response_bytes_max"` // the largest body that can be stored
+}
+
+// Errors of Body.Append.
+var (
+	ErrTooLarge = errors.New("body larger than a stored response may be")
+	ErrFull     = errors.New("no room left in the store")
+)
