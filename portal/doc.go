@@ -1,0 +1,21 @@
+// Package portal is the network's face to people: the status page, the metrics and the operator's API.
+//
+// It stands on the third floor, beside the path of the data: no client's request passes it. It asks the network through the
+// Network interface, which cmd/wherry implements, and shows what it hears.
+//
+//	GET  /                 the status page; its script refreshes it every 2 s
+//	GET  /healthz          200 once the network is ready, else 503
+//	GET  /metrics          Prometheus
+//	GET  /api/status       Status as JSON; with Accept: text/html alone the body of the page
+//	POST /api/purge        {"url": …}, for operators
+//	GET  /api/traces/{id}  a trace.Report, for operators
+//
+// It promises that errors are problem+json (RFC 9457) with the next thing to do in `action`, that what changes or reveals requests
+// needs the operator's token, that a page of another origin can neither post to it nor, by DNS rebinding, read from it on a
+// loopback address, and that no script runs in its pages but its own file.
+//
+// Status and metrics are open to whoever reaches the listener: keep it where only operators get to. On other than loopback
+// addresses the Host isn't checked, because nothing here knows the names of that address. There is no sign-in yet.
+//
+// Serve runs the goroutines of its connections and returns when they are gone. A Portal keeps nothing that could be lost.
+package portal

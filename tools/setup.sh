@@ -1,0 +1,30 @@
+#!/bin/sh
+# Installs what the tests run beside Go, where it is missing: curl, dig and a headless Chromium.
+set -eu
+
+missing=
+need() { # COMMAND PACKAGE
+	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need curl curl
+need dig bind9-dnsutils
+need chromium chromium
+[ -n "$missing" ] || exit 0
+
+run=
+if [ "$(id -u)" -ne 0 ]; then
+	if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+		run="sudo -n"
+	else
+		echo "setup: not root; tests that need them are skipped. To run them: apt-get install$missing" >&2
+		exit 0
+	fi
+fi
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "setup: no apt-get here; tests that need them are skipped:$missing" >&2
+	exit 0
+fi
+echo "setup: installing$missing"
+$run apt-get update -qq
+# shellcheck disable=SC2086 # a list of packages
+DEBIAN_FRONTEND=noninteractive $run apt-get install -y -qq --no-install-recommends $missing >/dev/null
