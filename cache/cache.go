@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -117,7 +118,7 @@ type Cache struct {
 func New(o Options) *Cache {
 	c := &Cache{
 		name: o.Name, store: o.Store, metrics: o.Metrics, log: o.Log, now: o.Now,
-		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[Key]time.Time{}},
+		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[flightID]time.Time{}},
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -156,6 +157,9 @@ type exchange struct {
 
 	flight *flight // the fetch that is joined or led
 	leads  bool
+	late   bool // the flight that is joined had landed already
+	// interim forwards 1xx responses of the fetch that is led.
+	interim *interim
 	resp   *Response      // what to deliver: complete if flight is nil
 	direct *http.Response // or this, straight from the upstream
 
@@ -275,7 +279,7 @@ func (x *exchange) invalidate(h http.Header) {
 	target := &url.URL{Scheme: x.p.Scheme, Host: x.r.Host, Path: x.r.URL.Path, RawPath: x.r.URL.RawPath, RawQuery: x.r.URL.RawQuery}
 	uris := []*url.URL{target}
 	for _, name := range [...]string{"Location", "Content-Location"} {
-		if ref, err := target.Parse(h.Get(name)); err == nil && h.Get(name) != "" && ref.Scheme == target.Scheme && ref.Host == target.Host {
+		if ref, err := target.Parse(h.Get(name)); err == nil && h.Get(name) != "" && sameOrigin(ref, target) {
 			uris = append(uris, ref)
 		}
 	}
@@ -285,4 +289,9 @@ func (x *exchange) invalidate(h http.Header) {
 			x.t.Add("cache", "invalidate", fmt.Sprintf("%s: %d responses", u, n))
 		}
 	}
+}
+
+// sameOrigin compares the origins of two URIs (RFC 9110 §4.3.1), but for the spelling of a default port.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host)
 }

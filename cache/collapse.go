@@ -12,10 +12,12 @@ import (
 	"github.com/wherry/wherry/fault"
 )
 
-// flightID names a fetch that may be shared: the key, and the request fields that Vary is known to name for it.
+// flightID names a fetch that may be shared: the key, whether the request was with Authorization (then the response most often
+// can't be shared, and others shouldn't wait for it), and the request fields that Vary is known to name for it.
 type flightID struct {
-	key       Key
-	secondary string
+	key        Key
+	authorized bool
+	secondary  string
 }
 
 // tailMax is how much of a body that the store couldn't hold waits for the slowest reader.
@@ -46,6 +48,7 @@ type flight struct {
 	background bool // goes on without anybody waiting
 	landed     bool // header is closed
 	doomed     bool // purged meanwhile: don't store
+	abandoned  bool // cancelled because nobody waits
 	body       Body
 	inBody     int64 // bytes in body
 	length     int64 // bytes that have arrived: those in body, then those in tail
@@ -95,6 +98,7 @@ func (f *flight) leave(leads bool) {
 		}
 	}
 	if f.waiting == 0 && !f.background && (!f.landed || f.spilled) {
+		f.abandoned = true
 		f.cancel()
 	}
 }
@@ -136,6 +140,15 @@ func (f *flight) seek(r *flightReader, off int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r.off = off
+	f.trim()
+	f.changed.Broadcast() // the fill may wait for this reader to get past what it now leaves out
+}
+
+// overflowed says whether a part of the body went by the store.
+func (f *flight) overflowed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.spilled
 }
 
 func (f *flight) close(r *flightReader) {
@@ -159,9 +172,7 @@ func (f *flight) copyTo(ctx context.Context, w io.Writer, r *flightReader, end i
 	defer f.mu.Unlock()
 	for end < 0 || r.off < end {
 		if r.off >= f.length && !f.done {
-			f.mu.Unlock()
-			idle()
-			f.mu.Lock()
+			f.unlocked(idle)
 		}
 		for r.off >= f.length && !f.done && ctx.Err() == nil {
 			f.changed.Wait()
@@ -181,29 +192,36 @@ func (f *flight) copyTo(ctx context.Context, w io.Writer, r *flightReader, end i
 	return written, nil
 }
 
+// unlocked calls do without mu, also if it panics.
+func (f *flight) unlocked(do func()) {
+	f.mu.Unlock()
+	defer f.mu.Lock()
+	do()
+}
+
 // copySome writes what is there for r. It is called with mu held and releases it while it writes.
 func (f *flight) copySome(w io.Writer, r *flightReader, end int64) (n int64, err error) {
 	if end < 0 {
 		end = f.length
 	}
 	if r.off < f.inBody {
-		off, n, body := r.off, min(end, f.inBody)-r.off, f.body
-		f.mu.Unlock()
-		n, err = body.WriteRange(w, off, n)
-		f.mu.Lock()
+		upTo := min(end, f.inBody)
+		f.unlocked(func() { n, err = f.body.WriteRange(w, r.off, upTo-r.off) })
 		r.off += n
 		return n, err
 	}
 	i, _ := slices.BinarySearchFunc(f.tail, r.off+1, func(p tailPiece, off int64) int { return cmp.Compare(p.off, off) })
 	piece := f.tail[i-1]
 	data := piece.data[r.off-piece.off : min(end-piece.off, int64(len(piece.data)))]
-	f.mu.Unlock()
-	m, err := w.Write(data)
-	f.mu.Lock()
-	r.off += int64(m)
+	f.unlocked(func() {
+		var m int
+		m, err = w.Write(data)
+		n = int64(m)
+	})
+	r.off += n
 	f.trim()
 	f.changed.Broadcast()
-	return int64(m), err
+	return n, err
 }
 
 // add appends bytes that have arrived. When the store can't hold them it waits for the slowest reader. It returns false if
@@ -216,7 +234,7 @@ func (f *flight) add(p []byte) bool {
 		f.inBody += int64(n)
 		f.length += int64(n)
 		if p = p[n:]; err != nil {
-			f.spilled, f.why = true, err.Error()
+			f.spilled = true
 		}
 		f.changed.Broadcast()
 	}
@@ -254,7 +272,7 @@ func (f *flight) trim() {
 // soloKeys remembers keys whose last response couldn't be shared, so that requests for them don't wait for each other again. It
 // is bounded; forgetting one costs a wait.
 type soloKeys struct {
-	until map[Key]time.Time
+	until map[flightID]time.Time // of all variants: without secondary
 }
 
 const (
@@ -262,22 +280,21 @@ const (
 	soloTime = time.Minute
 )
 
-func (s *soloKeys) has(key Key, now time.Time) bool {
+func (s *soloKeys) has(key flightID, now time.Time) bool {
 	until, ok := s.until[key]
 	return ok && now.Before(until)
 }
 
-func (s *soloKeys) set(key Key, solo bool, now time.Time) {
+func (s *soloKeys) set(key flightID, solo bool, now time.Time) {
 	if !solo {
 		delete(s.until, key)
 		return
 	}
-	if len(s.until) >= soloMax {
-		for k, until := range s.until {
-			if !now.Before(until) || len(s.until) >= soloMax {
-				delete(s.until, k)
-			}
+	for k := range s.until {
+		if len(s.until) < soloMax {
+			break
 		}
+		delete(s.until, k) // any one: a map is walked from a random place
 	}
 	s.until[key] = now.Add(soloTime)
 }

@@ -48,7 +48,7 @@ func reusable(stored *Response, varied bool, req *Directives, p *Policy, now tim
 		return decision{reuseValidate, stored.directivesFrom + " no-cache", "stale"}
 	case req.NoCache: // §5.2.1.4
 		return decision{reuseValidate, "request no-cache", "request"}
-	case req.MaxAge != absent && age > req.MaxAge && req.MaxStale == absent: // §5.2.1.1
+	case req.MaxAge != absent && age-req.MaxAge > max(0, req.MaxStale): // §5.2.1.1
 		return decision{reuseValidate, fmt.Sprintf("age %s above the request's max-age %s", seconds(age), seconds(req.MaxAge)), "request"}
 	case req.MinFresh != absent && left < req.MinFresh: // §5.2.1.3
 		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), "request"}
@@ -56,7 +56,7 @@ func reusable(stored *Response, varied bool, req *Directives, p *Policy, now tim
 		return decision{reuseFresh, "fresh for " + seconds(left) + " by " + stored.fresh.basis, ""}
 	case req.MaxStale != absent && -left <= req.MaxStale && !stored.staleForbidden(): // §5.2.1.2
 		return decision{reuseStale, "stale for " + seconds(-left) + ", within the request's max-stale", ""}
-	case -left < stored.whileRevalidate(p): // RFC 5861 §3
+	case req.MaxAge == absent && -left < stored.whileRevalidate(p): // RFC 5861 §3; §5.2.1.1: max-age alone wants nothing stale
 		return decision{reuseRefresh, "stale for " + seconds(-left) + ", within stale-while-revalidate", ""}
 	}
 	return decision{reuseValidate, "stale for " + seconds(-left) + " by " + stored.fresh.basis, "stale"}

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,14 +21,15 @@ func (x *exchange) deliver() step {
 		if f != nil {
 			defer f.leave(x.leads)
 		}
-		return x.deliverEntity(&storedEntity{x.resp.Body}, x.resp.Body.Len())
+		return x.deliverEntity((*storedEntity)(x.resp), x.resp.Body.Len())
 	}
 	reader, ok := f.open(0)
 	if !ok {
 		// The store ran out of room and the start has gone by: fetch alone.
 		f.leave(x.leads)
 		x.flight, x.alone = nil, true
-		x.t.Add("cache", "await", "not for us: "+f.why)
+		x.status.collapsed, x.status.stored, x.out.Stored = false, false, false
+		x.t.Add("cache", "await", "not for us: the store is full and the start of the body has gone by")
 		return stepFetch
 	}
 	defer f.leave(x.leads)
@@ -42,20 +44,20 @@ type entity interface {
 	trailer() http.Header
 }
 
-type storedEntity struct{ body Body }
+type storedEntity Response
 
 func (s *storedEntity) copyTo(w io.Writer, off, n int64) (int64, error) {
 	if n < 0 {
-		n = s.body.Len() - off
+		n = s.Body.Len() - off
 	}
-	written, err := s.body.WriteRange(w, off, n)
+	written, err := s.Body.WriteRange(w, off, n)
 	if err != nil {
 		err = fault.New(fault.Client, "send body", fault.StatusClientClosedRequest, err)
 	}
 	return written, err
 }
 
-func (s *storedEntity) trailer() http.Header { return nil }
+func (s *storedEntity) trailer() http.Header { return s.Trailer }
 
 type flightEntity struct {
 	x *exchange
@@ -98,10 +100,15 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 	switch {
 	case code == http.StatusNotModified:
 		dropContentFields(h)
+	case code == http.StatusRequestedRangeNotSatisfiable:
+		unsatisfied := h["Content-Range"]
+		dropContentFields(h)
+		h["Content-Range"], h["Content-Length"] = unsatisfied, []string{"0"}
 	case part.length >= 0:
 		h["Content-Length"] = []string{strconv.FormatInt(part.length, 10)}
-	case len(resp.Trailer) > 0:
+	case len(resp.Trailer) > 0 && x.r.Method != http.MethodHead:
 		delete(h, "Content-Length") // HTTP/1.1 has trailers only behind chunks
+		h["Trailer"] = slices.Sorted(maps.Keys(resp.Trailer))
 	case size >= 0 && hasContent(code):
 		h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
 	}
@@ -109,11 +116,24 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 	x.w.WriteHeader(code)
 	if x.r.Method != http.MethodHead && hasContent(code) && part.length != 0 {
 		x.out.BodyBytes, x.out.Err = body.copyTo(x.w, part.start, part.length)
-		x.sendTrailer(resp.Trailer)
-		x.sendTrailer(body.trailer())
+		if h["Trailer"] != nil {
+			x.sendTrailer(body.trailer())
+		}
 	}
 	x.traceDelivery()
 	return stepDone
+}
+
+// announced returns the field names of trailer, which its message tells ahead, without the values that come with its end.
+func announced(trailer http.Header) http.Header {
+	if len(trailer) == 0 {
+		return nil
+	}
+	names := make(http.Header, len(trailer))
+	for name := range trailer {
+		names[name] = nil
+	}
+	return names
 }
 
 // narrow evaluates the client's conditions and range on a 200 with fields h and a body of size bytes (RFC 9110 §13.2.2). It
@@ -155,12 +175,8 @@ func (x *exchange) deliverDirect() step {
 	}
 	addVia(h, via(resp.ProtoMajor, resp.ProtoMinor, x.c.name))
 	x.sendStatus(h)
-	announced := make([]string, 0, len(resp.Trailer))
-	for name := range resp.Trailer {
-		announced = append(announced, name)
-	}
-	if len(announced) > 0 {
-		h["Trailer"] = announced
+	if len(resp.Trailer) > 0 {
+		h["Trailer"] = slices.Sorted(maps.Keys(resp.Trailer))
 	}
 	x.out.Status = resp.StatusCode
 	if resp.StatusCode == http.StatusOK && x.flight != nil && !x.asSent && notModified(x.r.Header, h, x.c.now()) {

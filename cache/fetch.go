@@ -25,20 +25,19 @@ func (x *exchange) fetch() step {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return x.fail(fault.New(fault.Edge, "fetch", http.StatusServiceUnavailable, errors.New("stopping")))
+		return x.fail(errStopping())
 	}
-	if !x.alone && c.solo.has(x.key, now) {
+	id := flightID{key: x.key, authorized: x.r.Header["Authorization"] != nil}
+	if !x.alone && c.solo.has(id, now) {
 		x.alone, x.asSent = true, x.stored == nil
 		x.t.Add("cache", "fetch", "alone: the last response for this key couldn't be shared")
 	}
-	id := flightID{key: x.key}
 	stored := c.store.Lookup(x.key)
 	if len(stored) > 0 {
 		id.secondary = stored[0].varies.secondary(x.r.Header)
 	}
 	if !x.alone {
-		if f := c.flights[id]; f != nil && f.join() {
-			x.flight = f
+		if x.join(&id, now) {
 			x.t.Add("cache", "fetch", "wait for a fetch that runs")
 			return stepAwait
 		}
@@ -51,41 +50,78 @@ func (x *exchange) fetch() step {
 	return stepAwait
 }
 
-// join takes part in f; it fails if what has arrived of its body is gone.
-func (f *flight) join() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.spilled || f.doomed {
+// join takes part in the fetch under id. Where that turns out to be for other request fields, it changes id to the one for ours
+// and looks again. c.mu is held.
+func (x *exchange) join(id *flightID, now time.Time) bool {
+	for range rejoinsMax {
+		f := x.c.flights[*id]
+		if f == nil {
+			return false
+		}
+		f.mu.Lock()
+		landed := f.landed
+		if landed && f.resp != nil && !f.resp.varies.matches(x.r.Header) {
+			f.mu.Unlock()
+			secondary := f.resp.varies.secondary(x.r.Header)
+			if secondary == id.secondary {
+				return false
+			}
+			id.secondary = secondary
+			continue
+		}
+		ok := !f.spilled && !f.doomed && !f.abandoned && (!landed || x.mayShare(f, now))
+		if ok {
+			f.waiting++
+			x.flight, x.late = f, landed
+		}
+		f.mu.Unlock()
+		return ok
+	}
+	return false
+}
+
+// mayShare says whether the response of f, which has landed, may be used for this request at now. It is as with a stored one
+// (RFC 9111 §4), but an answer that the origin gave after this request came needs no validation, however young it shall be.
+func (x *exchange) mayShare(f *flight, now time.Time) bool {
+	if f.resp == nil || !f.shared {
 		return false
 	}
-	f.waiting++
-	return true
+	req := x.req
+	if !x.late {
+		req.NoCache, now = false, f.resp.fresh.at
+	}
+	d := reusable(f.resp, false, &req, x.p, now)
+	return d.reuse == reuseFresh || d.reuse == reuseStale
 }
 
 // lead starts a fetch under id for this request. c.mu is held.
 func (x *exchange) lead(id flightID) {
 	ctx, cancel := context.WithCancel(x.c.ctx)
 	ctx = trace.With(ctx, x.t)
-	interim := &interim{w: x.w, open: true}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: interim.forward})
+	x.interim = &interim{w: x.w, open: true}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: x.interim.forward})
 	f := newFlight(id, cancel)
 	f.waiting = 1
 	x.flight, x.leads = f, true
-	unwatch := context.AfterFunc(x.r.Context(), interim.close)
-	x.startFill(ctx, f, func() { unwatch(); interim.close() })
+	if x.req.NoStore {
+		x.alone, x.asSent = true, x.stored == nil // RFC 9111 §5.2.1.5: nobody can share it
+	}
+	x.startFill(ctx, f, x.interim.close)
 }
 
 // refresh validates the stored response behind the request's back, unless a fetch for it runs already.
 func (x *exchange) refresh() {
 	x.c.mu.Lock()
 	defer x.c.mu.Unlock()
-	id := flightID{key: x.key, secondary: x.stored.varies.secondary(x.r.Header)}
+	id := flightID{
+		key: x.key, authorized: x.r.Header["Authorization"] != nil, secondary: x.stored.varies.secondary(x.r.Header),
+	}
 	if x.c.closed || x.c.flights[id] != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(x.c.ctx)
 	f := newFlight(id, cancel)
-	f.background = true
+	f.background, f.leaderGone = true, true
 	x.t.Add("cache", "fetch", "in the background")
 	x.startFill(ctx, f, func() {})
 }
@@ -98,6 +134,7 @@ func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 	}
 	job.fields = x.r.Header.Clone()
 	job.req.Body, job.req.ContentLength = nil, 0
+	job.req.Method = http.MethodGet // a HEAD may have found that the stored response wants a refresh; it has no content to store
 	if !x.asSent {
 		for _, name := range conditionalFields {
 			delete(job.req.Header, name)
@@ -150,19 +187,21 @@ func (j *fill) run() {
 	defer j.end()
 	j.c.metrics.fetching(1)
 	defer j.c.metrics.fetching(-1)
-	requested := j.c.now()
-	resp, err := j.p.Upstream.RoundTrip(j.req)
+	resp, requested, err := j.ask()
 	received := j.c.now()
 	j.answered()
 	j.f.fetchTime = received.Sub(requested)
 	if err != nil {
-		j.settle(err, "failed")
+		j.settle(j.blame(err), "failed")
 		return
 	}
 	j.f.fetchStatus = resp.StatusCode
 	dropConnectionFields(resp.Header)
 	ensureDate(resp.Header, received)
 	switch {
+	case resp.StatusCode == http.StatusNotModified && j.stored == nil && !j.asSent:
+		resp.Body.Close()
+		j.settle(fault.New(fault.Origin, "fetch", http.StatusBadGateway, errors.New("304 to a request without conditions")), "failed")
 	case resp.StatusCode == http.StatusNotModified && j.stored != nil && !j.asSent:
 		resp.Body.Close()
 		j.revalidated(resp, requested, received)
@@ -172,6 +211,37 @@ func (j *fill) run() {
 	default:
 		j.receive(resp, requested, received)
 	}
+}
+
+// ask sends the request. A 304 about another representation than the stored one says nothing about that (RFC 9111 §4.3.4); then
+// it asks for the whole.
+func (j *fill) ask() (resp *http.Response, requested time.Time, err error) {
+	requested = j.c.now()
+	resp, err = j.p.Upstream.RoundTrip(j.req)
+	if err != nil || resp.StatusCode != http.StatusNotModified || j.stored == nil || j.asSent || j.stored.sameRepresentation(resp.Header) {
+		return resp, requested, err
+	}
+	resp.Body.Close()
+	j.t.Add("cache", "validate", "304 about another representation: ask for the whole")
+	j.stored, j.req = nil, j.req.Clone(j.req.Context())
+	for _, name := range conditionalFields {
+		delete(j.req.Header, name)
+	}
+	requested = j.c.now()
+	resp, err = j.p.Upstream.RoundTrip(j.req)
+	return resp, requested, err
+}
+
+// blame returns err, or that this node ended the fetch itself.
+func (j *fill) blame(err error) error {
+	if j.c.ctx.Err() != nil {
+		return errStopping()
+	}
+	return err
+}
+
+func errStopping() error {
+	return fault.New(fault.Edge, "fetch", http.StatusServiceUnavailable, errors.New("stopping"))
 }
 
 // end takes the flight off the books.
@@ -200,16 +270,36 @@ func (j *fill) staleAllowed(now time.Time) bool {
 
 // revalidated lays a 304 over the stored response (RFC 9111 §4.3.4).
 func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
+	addVia(resp.Header, via(resp.ProtoMajor, resp.ProtoMinor, j.c.name))
 	fresh := j.stored.freshened(resp.Header, requested, received)
 	j.f.resp, j.f.complete, j.f.revalidated = fresh, true, true
-	j.f.shared = fresh.fresh.left(received) > 0
 	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.fresh.left(received)), fresh.fresh.basis)
 	j.f.mu.Lock()
+	j.f.why = "purged meanwhile"
 	if !j.f.doomed {
-		j.c.store.Replace(j.stored, fresh)
+		j.f.why = j.c.update(j.stored, fresh, j.fields, &j.reqDirectives)
 	}
 	j.f.mu.Unlock()
+	j.f.shared = j.f.why == "" && fresh.shareable()
+	if j.f.why != "" {
+		j.t.Add("cache", "store", "not updated: "+j.f.why)
+	}
 	j.settle(nil, "revalidated")
+}
+
+// update puts fresh in the place of stored, of which it is a newer form. It doesn't if the request with fields req forbids to
+// store its response, and drops stored if the origin now does; then it returns why.
+func (c *Cache) update(stored, fresh *Response, req http.Header, d *Directives) (why string) {
+	nothing := noDirectives()
+	if ok, why := storable(nil, &nothing, fresh); !ok {
+		c.store.Remove(stored.Key)
+		return why
+	}
+	if ok, why := storable(req, d, fresh); !ok {
+		return why
+	}
+	c.store.Replace(stored, fresh.forStore())
+	return ""
 }
 
 // receive takes a whole response: into the store if it may be, else it hands it to the leader alone.
@@ -218,13 +308,17 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	r := newResponse(f.id.key, j.fields, resp.StatusCode, resp.Header, requested, received)
 	f.size = resp.ContentLength
 	ok, why := storable(j.fields, &j.reqDirectives, r)
+	if ok && j.asSent && answersCondition(resp.StatusCode) {
+		ok, why = false, "answer to the request's own conditions or range"
+	}
 	if ok && f.size > j.c.store.Usage().ResponseBytes {
 		ok, why = false, fmt.Sprintf("%d bytes, more than a stored response may have", f.size)
 	}
 	if ok {
 		addVia(r.Header, via(resp.ProtoMajor, resp.ProtoMinor, j.c.name))
 		f.resp, f.body = r, j.c.store.NewBody(f.size)
-		f.shared = r.fresh.left(received) > 0
+		r.Trailer = announced(resp.Trailer)
+		f.shared = r.shareable()
 		f.why = fmt.Sprintf("fresh for %s by %s", seconds(r.fresh.left(received)), r.fresh.basis)
 		j.t.Add("cache", "store", f.why)
 		j.settle(nil, "storable")
@@ -249,7 +343,10 @@ func (j *fill) settle(err error, what string) {
 	f, c := j.f, j.c
 	f.err = err
 	c.mu.Lock()
-	c.solo.set(f.id.key, err == nil && !f.shared, c.now())
+	// What only this request's fields have brought about says nothing about the next one.
+	if err == nil && !j.reqDirectives.NoStore && !(j.asSent && answersCondition(f.fetchStatus)) {
+		c.solo.set(flightID{key: f.id.key, authorized: f.id.authorized}, !f.shared, c.now())
+	}
 	if c.flights[f.id] == f && (f.resp == nil || f.complete) {
 		delete(c.flights, f.id)
 	}
@@ -263,6 +360,12 @@ func (j *fill) pump(resp *http.Response) {
 	f := j.f
 	defer resp.Body.Close()
 	err := j.copyBody(resp.Body)
+	if err == nil && f.size >= 0 && f.body.Len() < f.size && !f.overflowed() {
+		err = io.ErrUnexpectedEOF // not every upstream checks it, and what is short is never complete
+	}
+	if err != nil {
+		err = j.blame(err)
+	}
 	stored := *f.resp
 	stored.Body, stored.Trailer = f.body, resp.Trailer
 	f.mu.Lock()
@@ -318,6 +421,9 @@ func (x *exchange) await() step {
 	select {
 	case <-f.header:
 	case <-x.r.Context().Done():
+		if x.leads {
+			x.interim.close() // w is not ours any more after Serve
+		}
 		f.leave(x.leads)
 		return x.fail(fault.New(fault.Client, "wait", fault.StatusClientClosedRequest, x.r.Context().Err()))
 	}
@@ -332,17 +438,20 @@ func (x *exchange) await() step {
 		x.status.collapsed = true
 		return x.staleInstead(f.err)
 	case f.resp == nil || !f.shared:
-		x.t.Addf("cache", "await", "not for us: the response can't be shared (%s)", f.why)
+		x.t.Add("cache", "await", "not for us: the response can't be shared")
 		x.alone = true
 	case !f.resp.varies.matches(x.r.Header):
 		x.t.Add("cache", "await", "not for us: it varies")
 		x.rejoins++
 		x.alone = x.rejoins >= rejoinsMax
+	case !x.mayShare(f, x.c.now()):
+		x.t.Add("cache", "await", "not for us: the request wants a younger response")
+		x.alone = true
 	default:
 		x.status.collapsed = true
 		x.out.Verdict = Collapsed
 		x.out.Detail = "used the response to another request's fetch"
-		x.resp = f.resp
+		x.resp = f.resp.forStore() // RFC 9111 §5.2.2.7: what private="…" names is for the leader alone
 		return stepDeliver
 	}
 	f.leave(false)
@@ -361,7 +470,7 @@ func (x *exchange) awaitedOwn() step {
 	case f.revalidated:
 		x.out.Verdict, x.out.Detail = Revalidated, x.decision.why+"; the origin said 304"
 		x.resp = f.resp
-		x.out.Stored = true
+		x.out.Stored = f.why == ""
 	case f.resp != nil:
 		x.out.Verdict, x.out.Detail = Miss, x.decision.why+"; stored, "+f.why
 		x.resp = f.resp
@@ -375,6 +484,7 @@ func (x *exchange) awaitedOwn() step {
 			x.direct = nil
 			f.leave(true)
 			x.flight, x.leads, x.alone, x.asSent = nil, false, true, true
+			x.stored = nil // the origin has just replaced it
 			return stepFetch
 		}
 	}
@@ -399,11 +509,11 @@ func (x *exchange) pass() step {
 	x.out.FetchStatus, x.status.fwdStatus = resp.StatusCode, resp.StatusCode
 	dropConnectionFields(resp.Header)
 	ensureDate(resp.Header, received)
-	if unsafe(x.r.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400 && x.p.Bypass == "" {
+	if unsafe(x.r.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400 {
 		x.invalidate(resp.Header) // RFC 9111 §4.4
 	}
 	if x.r.Method == http.MethodHead && x.stored != nil && resp.StatusCode == http.StatusOK {
-		x.freshenByHead(resp.Header, requested, received)
+		x.freshenByHead(resp, requested, received)
 	}
 	x.direct = resp
 	return stepDeliver
@@ -411,7 +521,9 @@ func (x *exchange) pass() step {
 
 // freshenByHead updates the stored response to GET from the response to HEAD if that tells of the same content, else drops it
 // (RFC 9111 §4.3.5).
-func (x *exchange) freshenByHead(h http.Header, requested, received time.Time) {
+func (x *exchange) freshenByHead(resp *http.Response, requested, received time.Time) {
+	h := resp.Header.Clone() // the client gets it without what is stored beside it
+	addVia(h, via(resp.ProtoMajor, resp.ProtoMinor, x.c.name))
 	for _, name := range [...]string{"Etag", "Last-Modified", "Content-Length"} {
 		if h[name] != nil && x.stored.Header[name] != nil && h.Get(name) != x.stored.Header.Get(name) {
 			n := x.c.store.Remove(x.key)
@@ -419,13 +531,10 @@ func (x *exchange) freshenByHead(h http.Header, requested, received time.Time) {
 			return
 		}
 	}
-	fresh := x.stored.freshened(h, requested, received)
-	if ok, why := storable(x.r.Header, &x.req, fresh); !ok {
-		x.c.store.Remove(x.key)
-		x.t.Add("cache", "head", "dropped: "+why)
+	if why := x.c.update(x.stored, x.stored.freshened(h, requested, received), x.r.Header, &x.req); why != "" {
+		x.t.Add("cache", "head", "not updated: "+why)
 		return
 	}
-	x.c.store.Replace(x.stored, fresh)
 	x.t.Add("cache", "head", "updated the stored response")
 }
 
@@ -470,7 +579,9 @@ func (i *interim) forward(code int, h textproto.MIMEHeader) error {
 	}
 	out := i.w.Header()
 	kept := out.Clone()
-	maps.Copy(out, http.Header(h))
+	clear(out)
+	maps.Copy(out, http.Header(h).Clone())
+	dropConnectionFields(out)
 	i.w.WriteHeader(code)
 	clear(out)
 	maps.Copy(out, kept)

@@ -48,7 +48,7 @@ func newFreshness(h http.Header, status int, d *Directives, field string, target
 			f.basis = "invalid Expires" // RFC 9111 §5.3: in the past
 			break
 		}
-		f.lifetime = max(0, expires.Sub(dateOr(h, received)))
+		f.lifetime = min(max(0, expires.Sub(dateOr(h, received))), maxDelta)
 	default:
 		f.lifetime = heuristicLifetime(h, status, d, received)
 		f.basis = "heuristic"
@@ -95,7 +95,7 @@ func initialAge(h http.Header, requested, received time.Time) time.Duration {
 	if apparent < time.Second {
 		apparent = 0
 	}
-	return max(apparent, corrected)
+	return min(max(apparent, corrected), maxDelta) // no sum of durations overflows
 }
 
 // ageField reads Age: of a list the first member, and nothing if that isn't delta-seconds (RFC 9111 §5.1).
@@ -111,7 +111,7 @@ func ageField(h http.Header) time.Duration {
 
 // age is current_age (RFC 9111 §4.2.3).
 func (f *freshness) age(now time.Time) time.Duration {
-	return f.initialAge + max(0, now.Sub(f.at))
+	return f.initialAge + min(max(0, now.Sub(f.at)), maxDelta)
 }
 
 // left is how long the response stays fresh; negative is how long it has been stale.

@@ -91,6 +91,7 @@ func (m *Memory) Lookup(key Key) []*Response {
 
 // Insert implements Store.
 func (m *Memory) Insert(r *Response) {
+	m.responses.Add(1)
 	m.charge(headerBytes(r))
 	s := m.shard(r.Key)
 	s.mu.Lock()
@@ -103,7 +104,13 @@ func (m *Memory) Insert(r *Response) {
 	kept := make([]*Response, 1, len(e.responses)+1)
 	kept[0] = r
 	for _, old := range e.responses {
-		if len(kept) == variantsMax || slices.Equal(old.varies.names, r.varies.names) && slices.Equal(old.varies.values, r.varies.values) {
+		same := slices.Equal(old.varies.names, r.varies.names) && slices.Equal(old.varies.values, r.varies.values)
+		if same && old.fresh.at.After(r.fresh.at) {
+			s.mu.Unlock()
+			m.release(r)
+			return
+		}
+		if same || len(kept) == variantsMax {
 			m.release(old)
 			continue
 		}
@@ -111,25 +118,31 @@ func (m *Memory) Insert(r *Response) {
 	}
 	e.responses = kept
 	s.mu.Unlock()
-	m.responses.Add(1)
 	m.makeRoom()
 }
 
 // Replace implements Store.
 func (m *Memory) Replace(old, r *Response) {
+	if m.replace(old, r) {
+		m.makeRoom()
+	}
+}
+
+func (m *Memory) replace(old, r *Response) bool {
 	s := m.shard(r.Key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[r.Key]
 	if e == nil {
-		return
+		return false
 	}
 	i := slices.Index(e.responses, old)
 	if i < 0 {
-		return
+		return false
 	}
 	m.bytes.Add(headerBytes(r) - headerBytes(old))
 	e.responses = append([]*Response{r}, slices.Delete(slices.Clone(e.responses), i, i+1)...)
+	return true
 }
 
 // Remove implements Store.
@@ -214,7 +227,7 @@ func (m *Memory) release(r *Response) {
 
 // headerBytes is what a response costs without its body.
 func headerBytes(r *Response) int64 {
-	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header)
+	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer)
 	for i := range r.varies.names {
 		n += int64(len(r.varies.names[i]) + len(r.varies.values[i]))
 	}

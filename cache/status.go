@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ func (s *status) render(name string) string {
 		b.WriteString("; fwd-status=" + strconv.Itoa(s.fwdStatus))
 	}
 	if s.hasTTL {
-		b.WriteString("; ttl=" + strconv.FormatInt(int64(s.ttl/time.Second), 10))
+		b.WriteString("; ttl=" + strconv.FormatInt(int64(math.Ceil(s.ttl.Seconds())), 10)) // Age is rounded down
 	}
 	if s.stored {
 		b.WriteString("; stored")
@@ -59,6 +60,9 @@ func tokenOrString(s string) string {
 		if !letter && (i == 0 || !('0' <= s[i] && s[i] <= '9') && s[i] != '-' && s[i] != '_' && s[i] != '.') {
 			return quoted(s)
 		}
+	}
+	if s == "" {
+		return `""`
 	}
 	return s
 }

@@ -37,6 +37,15 @@ func storable(req http.Header, reqDirectives *Directives, resp *Response) (ok bo
 	return true, ""
 }
 
+// answersCondition lists the statuses that tell of the request's own conditions or range, not of what is at its target.
+func answersCondition(status int) bool {
+	switch status {
+	case http.StatusNotModified, http.StatusPartialContent, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
+		return true
+	}
+	return false
+}
+
 // understood lists the final status codes of RFC 9110 that we know how to cache.
 func understood(status int) bool {
 	switch status {

@@ -10,8 +10,8 @@ import (
 type Store interface {
 	// Lookup returns the responses under key, the newest first; nil if there are none.
 	Lookup(key Key) []*Response
-	// Insert adds r under its key, in the place of responses for the same request fields (RFC 9111 §4.1). The store owns r.Body from
-	// now on, and may drop r at any time to make room.
+	// Insert adds r under its key, in the place of responses for the same request fields (RFC 9111 §4.1), unless one of those was
+	// received later than r: then r is dropped. The store owns r.Body from now on, and may drop r at any time to make room.
 	Insert(r *Response)
 	// Replace puts r in the place of old, with old's body. It does nothing if old isn't there any more.
 	Replace(old, r *Response)

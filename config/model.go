@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// The comments below are the reference: Parse, Schema and Reference read them. After a field's text may stand the lines
+// `required`, `default: VALUE` (as a file would say it, or words), `range: LOW to HIGH` and `one of: A, B`.
+
 // Network is the whole of wherry.yaml: what the network is called, how its nodes listen, where its clusters stand and which
 // sites it serves. Only `sites` is required; everything else has a default that works on one machine.
 type Network struct {
@@ -41,10 +44,11 @@ type Network struct {
 type DNS struct {
 	// How long a resolver may keep an address answer. Short, because it bounds how long clients go on asking a dead edge.
 	// default: 20s
+	// range: 1s to 24h
 	TTL time.Duration `yaml:"ttl"`
 
 	// The name servers of the zone, in-zone or not; they become NS records, with addresses as glue.
-	// default: ns1.ZONE at the first node's addresses
+	// default: ns1.ZONE at the addresses of the first node
 	Nameservers []Nameserver `yaml:"nameservers"`
 
 	// The mailbox of who answers for the zone, as a mail address; it becomes the SOA RNAME.
@@ -58,6 +62,7 @@ type DNS struct {
 	// How often each edge is asked whether it is alive. Two unanswered checks take it out of the answers, two answered ones
 	// bring it back.
 	// default: 500ms
+	// range: 10ms to 1m
 	HealthInterval time.Duration `yaml:"health_interval"`
 }
 
@@ -96,30 +101,37 @@ type Listen struct {
 type Limits struct {
 	// Open client connections; further ones get 503 in cleartext and are closed under TLS.
 	// default: 20000
+	// range: 1 to 1000000
 	Connections int `yaml:"connections"`
 
 	// The request line and header section together; more gets 431.
 	// default: 32KiB
+	// range: 1KiB to 1MiB
 	HeaderSize Size `yaml:"header_size"`
 
 	// From the first byte of a request to the end of its header section.
 	// default: 10s
+	// range: 10ms to 1h
 	HeaderTimeout time.Duration `yaml:"header_timeout"`
 
 	// The longest silence inside a request body; then 408.
 	// default: 30s
+	// range: 10ms to 1h
 	BodyTimeout time.Duration `yaml:"body_timeout"`
 
 	// The longest that a client may leave a response unread; then the connection is closed.
 	// default: 60s
+	// range: 10ms to 1h
 	WriteTimeout time.Duration `yaml:"write_timeout"`
 
 	// How long a connection may stay open between two requests.
 	// default: 75s
+	// range: 10ms to 1h
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 
 	// How long requests in flight may take to finish when the node stops.
 	// default: 30s
+	// range: 0s to 1h
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 }
 
@@ -127,21 +139,25 @@ type Limits struct {
 type Memory struct {
 	// All stored responses together, header and body, with what the store itself needs.
 	// default: 256MiB
+	// range: 64KiB to 16TiB
 	Cache Size `yaml:"cache"`
 
 	// The largest response that is stored; a larger one passes through unstored.
 	// default: 32MiB
+	// range: 1KiB to 1TiB
 	Object Size `yaml:"object"`
 }
 
 // Log says where records go.
 type Log struct {
-	// One JSON line a request: `stdout`, `stderr`, `off` or the path of a file, which is appended to.
+	// One JSON line a request: `stdout`, `stderr`, `off` or the path of a file, which is appended to. This and all
+	// other paths in this file, if not absolute, count from the directory in which wherry was started.
 	// default: stdout
 	Access string `yaml:"access"`
 
-	// What the process says of itself goes to standard error from this level up: debug, info, warn or error.
+	// What the process says of itself goes to standard error from this level up.
 	// default: info
+	// one of: debug, info, warn, error
 	Level string `yaml:"level"`
 }
 
@@ -165,12 +181,14 @@ type Cluster struct {
 
 // Location is a point on the earth.
 type Location struct {
-	// Degrees, north positive, -90 to 90.
+	// Degrees, north positive.
 	// required
+	// range: -90 to 90
 	Latitude float64 `yaml:"latitude"`
 
-	// Degrees, east positive, -180 to 180.
+	// Degrees, east positive.
 	// required
+	// range: -180 to 180
 	Longitude float64 `yaml:"longitude"`
 }
 
@@ -185,6 +203,7 @@ type Node struct {
 	Addresses []netip.Addr `yaml:"addresses"`
 
 	// Overrides of the network's `listen` for this node.
+	// default: the network's `listen`
 	Listen Listen `yaml:"listen"`
 }
 
@@ -194,8 +213,8 @@ type Site struct {
 	// required
 	Name SiteName `yaml:"name"`
 
-	// The hosts: exact (shop.test), all names one or more labels below (*.shop.test), or every host that no other site
-	// claims ("*", at most one site).
+	// The hosts: exact (`shop.test`), all names one or more labels below (`"*.shop.test"`), or every host that no other site
+	// claims (`"*"`, at most one site).
 	// required
 	Hosts []HostPattern `yaml:"hosts"`
 
@@ -214,6 +233,7 @@ type Site struct {
 
 	// The largest request body; more gets 413. 0 means no limit.
 	// default: 0
+	// range: 0 to 16TiB
 	BodySize Size `yaml:"body_size"`
 
 	// Exceptions by path and method. The first rule that matches a request applies; what it leaves out is as the site says.
@@ -226,8 +246,9 @@ type Origin struct {
 	// required
 	URL *url.URL `yaml:"url"`
 
-	// Its share of the requests against the weights of the other origins, 1 to 1000.
+	// Its share of the requests against the weights of the other origins.
 	// default: 1
+	// range: 1 to 1000
 	Weight int `yaml:"weight"`
 
 	// Asked only when no other origin of the site is healthy.
@@ -243,27 +264,33 @@ type Fetch struct {
 
 	// To open a TCP connection.
 	// default: 3s
+	// range: 10ms to 5m
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 
 	// To finish the TLS handshake.
 	// default: 5s
+	// range: 10ms to 5m
 	TLSTimeout time.Duration `yaml:"tls_timeout"`
 
 	// From the request's last byte to the response's header section.
 	// default: 30s
+	// range: 10ms to 1h
 	HeaderTimeout time.Duration `yaml:"header_timeout"`
 
 	// The longest silence inside a response body.
 	// default: 30s
+	// range: 10ms to 1h
 	BodyTimeout time.Duration `yaml:"body_timeout"`
 
 	// How often a request may be sent to another origin after a failure. Only requests that are safe to repeat are: no body
 	// and an idempotent method, or nothing of them sent yet.
 	// default: 2
+	// range: 0 to 10
 	Retries int `yaml:"retries"`
 
 	// Open connections to one origin; further requests wait, at most connect_timeout.
 	// default: 256
+	// range: 1 to 65535
 	Connections int `yaml:"connections"`
 
 	// A PEM file with the authorities that may have signed the origins' certificates, instead of the system's.
@@ -281,14 +308,17 @@ type Health struct {
 
 	// How often.
 	// default: 5s
+	// range: 10ms to 1h
 	Interval time.Duration `yaml:"interval"`
 
 	// The longest that the answer may take.
 	// default: 2s
+	// range: 10ms to 5m
 	Timeout time.Duration `yaml:"timeout"`
 
 	// The status that means healthy; 0 means any from 200 to 399.
 	// default: 0
+	// range: 0 to 599
 	Status int `yaml:"status"`
 }
 
@@ -316,11 +346,13 @@ type Cache struct {
 	// Serve a stale response this long after it went stale when no origin answers, even where the origin doesn't say
 	// stale-if-error itself. must-revalidate and its like still forbid it.
 	// default: 0s
+	// range: 0s to 8760h
 	StaleIfError *time.Duration `yaml:"stale_if_error"`
 
 	// Serve a stale response this long after it went stale while it is refreshed, even where the origin doesn't say
 	// stale-while-revalidate itself. must-revalidate and its like still forbid it.
 	// default: 0s
+	// range: 0s to 8760h
 	StaleWhileRevalidate *time.Duration `yaml:"stale_while_revalidate"`
 }
 
@@ -333,6 +365,7 @@ type Key struct {
 
 	// The query: `keep` (as sent), `sort` (parameters in one order), `drop` (ignore it all).
 	// default: keep
+	// one of: keep, sort, drop
 	Query QueryKey `yaml:"query"`
 
 	// Of the query's parameters only these count, when given.
@@ -349,16 +382,18 @@ type Rule struct {
 	Match Match `yaml:"match"`
 
 	// What is different about caching.
+	// default: the site's `cache`
 	Cache Cache `yaml:"cache"`
 
-	// Answer with this status at once and ask no origin; 0 means don't. 403, 404, 410 or 451.
+	// Answer with this status at once and ask no origin; 0 means don't.
 	// default: 0
+	// one of: 0, 403, 404, 410, 451
 	Refuse int `yaml:"refuse"`
 }
 
 // Match is the condition of a rule.
 type Match struct {
-	// The path, one of these: exact (/login), everything below (/static/*), or by extension (*.jpg). Case counts.
+	// The path, one of these: exact (`/login`), everything below (`/static/*`), or by extension (`"*.jpg"`). Case counts.
 	Paths []PathPattern `yaml:"paths"`
 
 	// The method, one of these, such as GET.

@@ -1,7 +1,7 @@
 package config
 
 import (
-	"net"
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -14,14 +14,21 @@ type Snapshot struct {
 	// Revision names the content: the first 12 hex digits of the SHA-256 of the file.
 	Revision string
 
-	exact    map[Host]*Site
-	suffixes map[Host]*Site // keyed by the part behind "*."
-	rest     *Site          // the site of "*", or nil
+	claims map[Host]claim // by exact host
+	below  map[Host]claim // by the part behind "*."
+	rest   *Site          // the site of "*", or nil
+	files  []FileRef
+}
+
+// claim is a site and the pattern by which it claims a host.
+type claim struct {
+	site    *Site
+	pattern HostPattern
 }
 
 // index builds the look-up tables. The network is checked: no host is claimed twice.
 func (s *Snapshot) index() {
-	s.exact, s.suffixes = map[Host]*Site{}, map[Host]*Site{}
+	s.claims, s.below = map[Host]claim{}, map[Host]claim{}
 	for i := range s.Sites {
 		site := &s.Sites[i]
 		for _, p := range site.Hosts {
@@ -29,9 +36,9 @@ func (s *Snapshot) index() {
 			case p == "*":
 				s.rest = site
 			case wild:
-				s.suffixes[Host(suffix)] = site
+				s.below[Host(suffix)] = claim{site, p}
 			default:
-				s.exact[Host(p)] = site
+				s.claims[Host(p)] = claim{site, p}
 			}
 		}
 	}
@@ -40,10 +47,11 @@ func (s *Snapshot) index() {
 // CanonicalHost returns the host of a Host field or URL authority in lower case, without port, brackets and final dot.
 func CanonicalHost(authority string) Host {
 	host := authority
-	if h, _, err := net.SplitHostPort(authority); err == nil {
-		host = h
-	} else {
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && (i == strings.IndexByte(host, ':') || i > 0 && host[i-1] == ']') {
+		host = host[:i]
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		host = strings.TrimSuffix(inner, "]")
 	}
 	return Host(strings.ToLower(strings.TrimSuffix(host, ".")))
 }
@@ -51,16 +59,16 @@ func CanonicalHost(authority string) Host {
 // Site returns the site that claims host (as CanonicalHost returns it) and the pattern by which it does: the exact one, else
 // the longest *. suffix, else "*". It returns nil if no site claims it.
 func (s *Snapshot) Site(host Host) (*Site, HostPattern) {
-	if site := s.exact[host]; site != nil {
-		return site, HostPattern(host)
+	if c, ok := s.claims[host]; ok {
+		return c.site, c.pattern
 	}
 	for rest := string(host); ; {
 		_, suffix, more := strings.Cut(rest, ".")
 		if !more {
 			break
 		}
-		if site := s.suffixes[Host(suffix)]; site != nil {
-			return site, HostPattern("*." + suffix)
+		if c, ok := s.below[Host(suffix)]; ok {
+			return c.site, c.pattern
 		}
 		rest = suffix
 	}
@@ -83,6 +91,16 @@ func (s *Snapshot) Node(id NodeID) (*Node, *Cluster) {
 	return nil, nil
 }
 
+// ListenAt returns where a node listens: its own addresses laid over those of the network.
+func (n *Network) ListenAt(node *Node) Listen {
+	return Listen{
+		HTTP:   cmp.Or(node.Listen.HTTP, n.Listen.HTTP),
+		HTTPS:  cmp.Or(node.Listen.HTTPS, n.Listen.HTTPS),
+		DNS:    cmp.Or(node.Listen.DNS, n.Listen.DNS),
+		Portal: cmp.Or(node.Listen.Portal, n.Listen.Portal),
+	}
+}
+
 // Rule returns the first rule that matches a request, or nil. The path is as in the request line, without the query.
 func (s *Site) Rule(method, path string) *Rule {
 	for i := range s.Rules {
@@ -94,7 +112,10 @@ func (s *Site) Rule(method, path string) *Rule {
 }
 
 func (m *Match) matches(method, path string) bool {
-	return (len(m.Methods) == 0 || slices.Contains(m.Methods, method)) && (len(m.Paths) == 0 || slices.ContainsFunc(m.Paths, func(p PathPattern) bool { return p.Matches(path) }))
+	if len(m.Methods) > 0 && !slices.Contains(m.Methods, method) {
+		return false
+	}
+	return len(m.Paths) == 0 || slices.ContainsFunc(m.Paths, func(p PathPattern) bool { return p.Matches(path) })
 }
 
 // Matches says whether path is the pattern's: equal to it, below its `/*`, or ending in its `*.ext`.

@@ -1,5 +1,10 @@
 package config
 
+import (
+	"math/bits"
+	"strconv"
+)
+
 // The words of the network. Each is a type of its own, so that a host can't be passed where a site's name is meant.
 type (
 	// Host is a DNS name in lower case without the final dot, such as shop.test, or an IP address.
@@ -18,7 +23,7 @@ type (
 	ClusterName string
 	// QueryKey says how the query enters the cache key: keep, sort or drop.
 	QueryKey string
-	// Size is a number of bytes, written as 512, 64KiB, 32MiB or 2GiB.
+	// Size is a number of bytes, written as 512, 64KiB, 32MiB, 2GiB or 1TiB.
 	Size int64
 )
 
@@ -31,3 +36,12 @@ const (
 
 // Off is the Address of a closed door.
 const Off Address = "off"
+
+// String returns the size as Parse reads it, in the largest unit that leaves it whole.
+func (s Size) String() string {
+	unit := min(bits.TrailingZeros64(uint64(s))/10, len(sizeUnits()))
+	if s == 0 || unit == 0 {
+		return strconv.FormatInt(int64(s), 10)
+	}
+	return strconv.FormatInt(int64(s)>>(10*unit), 10) + sizeUnits()[unit-1]
+}

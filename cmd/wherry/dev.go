@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/internal/network"
+	"github.com/wherry/wherry/portal"
+)
+
+// devOptions are the flags of `wherry dev`.
+type devOptions struct {
+	origin, http, https, dns, portal, dir, host, access string
+	edges                                              int
+}
+
+func newDevCommand() *cobra.Command {
+	var o devOptions
+	c := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a whole network in this process, in front of a demo site or of any origin",
+		Long: `Runs a whole network in one process on loopback: edges in clusters of their own, an authoritative name server
+and a status page, in front of a demo origin or of the one that you name.
+
+When everything runs it prints the line "ready". Ctrl-C finishes the requests in flight and stops it. One JSON line a
+request goes to standard output, what the process says of itself to standard error.`,
+		Example: `  wherry dev
+  wherry dev --origin http://127.0.0.1:9000
+  wherry dev --origin https://www.example.org --host www.example.org --edges 3`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return dev(c.OutOrStdout(), &o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.origin, "origin", "", "the `URL` of the origin (default: a demo site in this process)")
+	f.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` of the first edge for HTTP; the k-th edge listens on 127.0.0.k, same port")
+	f.StringVar(&o.https, "https", "127.0.0.1:8443", "`address` of the first edge for HTTPS, with certificates from a local CA; or off")
+	f.StringVar(&o.dns, "dns", "127.0.0.1:8053", "`address` of the name server, UDP and TCP; or off")
+	f.StringVar(&o.portal, "portal", "127.0.0.1:8088", "`address` of the status page, /metrics and the operator's API")
+	f.StringVar(&o.dir, "dir", "", "`folder` for state: the local CA and the operator's token (default: a temporary one, removed at exit)")
+	f.StringVar(&o.host, "host", "", "the site's host `name` (default: every host that no other site claims)")
+	f.IntVar(&o.edges, "edges", 2, "how many edges, 1 to 8, each in a cluster of its own")
+	f.StringVar(&o.access, "access-log", "stdout", "where the access log goes: stdout, stderr, off or a `file`")
+	return c
+}
+
+// place is a cluster of the dev network. The prefixes are those for documentation (RFC 5737), so that a client subnet can be
+// tried: dig +subnet=203.0.113.0/24.
+type place struct {
+	name                string
+	latitude, longitude float64
+	prefix              string
+}
+
+var places = [...]place{
+	{"lisbon", 38.72, -9.14, "198.51.100.0/24"},
+	{"osaka", 34.69, 135.50, "203.0.113.0/24"},
+	{"nairobi", -1.29, 36.82, "192.0.2.0/27"},
+	{"lima", -12.05, -77.04, "192.0.2.32/27"},
+	{"oslo", 59.91, 10.75, "192.0.2.64/27"},
+	{"perth", -31.95, 115.86, "192.0.2.96/27"},
+	{"montreal", 45.50, -73.57, "192.0.2.128/27"},
+	{"mumbai", 19.08, 72.88, "192.0.2.160/27"},
+}
+
+// dev runs `wherry dev`.
+func dev(stdout io.Writer, o *devOptions) error {
+	if o.edges < 1 || o.edges > len(places) {
+		return usageError{fmt.Errorf("--edges %d: choose 1 to %d", o.edges, len(places))}
+	}
+	dir := o.dir
+	if dir == "" {
+		temporary, err := os.MkdirTemp("", "wherry-dev-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(temporary)
+		dir = temporary
+	}
+	st, err := openState(dir)
+	if err != nil {
+		return err
+	}
+	var d doors
+	defer d.close()
+	p := process{state: st}
+	if err := openDev(&d, o, &p); err != nil {
+		return err
+	}
+	demo := ""
+	if o.origin == "" {
+		stop, address, err := serveDemo()
+		if err != nil {
+			return err
+		}
+		defer stop()
+		demo = "http://" + address
+	}
+	text := devConfig(o, demo, &p)
+	file := filepath.Join(dir, "wherry.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	snapshot, problems := config.Parse(file, []byte(text))
+	if err := problems.Err(); err != nil {
+		// The file is made from the flags, so its problems are theirs.
+		return usageError{fmt.Errorf("these flags make no configuration:\n%w", err)}
+	}
+	p.snapshot = snapshot
+	p.options.Commands = devCommands(o, &p)
+	p.announce = func(w io.Writer) { announceDev(w, o, demo, &p) }
+	return p.serve(stdout, newLog("info"))
+}
+
+// openDev opens all doors of the dev network.
+func openDev(d *doors, o *devOptions, p *process) error {
+	for k := 1; k <= o.edges; k++ {
+		e := network.EdgeDoors{Node: config.NodeID(places[k-1].name + "-1")}
+		var err error
+		if e.HTTP, err = openNth(d, "--http", &o.http, k); err != nil {
+			return err
+		}
+		if e.HTTPS, err = openNth(d, "--https", &o.https, k); err != nil {
+			return err
+		}
+		p.options.Edges = append(p.options.Edges, e)
+	}
+	udp, tcp, err := d.dns("--dns", config.Address(o.dns))
+	if err != nil {
+		return err
+	}
+	if udp != nil {
+		p.options.DNS = &network.DNSDoors{Node: p.options.Edges[0].Node, UDP: udp, TCP: tcp}
+	}
+	p.options.Portal, err = d.tcp("--portal", config.Address(o.portal))
+	return err
+}
+
+// openNth opens the k-th edge's listener. The port that the first one gets for port 0 is that of the others too.
+func openNth(d *doors, flag string, address *string, k int) (net.Listener, error) {
+	if config.Address(*address) == config.Off {
+		return nil, nil
+	}
+	at, err := nth(*address, k)
+	if err != nil {
+		return nil, err
+	}
+	l, err := d.tcp(flag, config.Address(at))
+	if err == nil && k == 1 {
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		host, _, _ := net.SplitHostPort(*address)
+		*address = net.JoinHostPort(host, port)
+	}
+	return l, err
+}
+
+// serveDemo runs the demo origin on a free port.
+func serveDemo() (stop func(), address string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, "", fmt.Errorf("demo origin: %w", err)
+	}
+	server := &http.Server{Handler: newDemoOrigin(), ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l) // ends with ErrServerClosed
+	}()
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if errors.Is(server.Shutdown(ctx), context.DeadlineExceeded) {
+			_ = server.Close()
+		}
+		<-done
+	}, l.Addr().String(), nil
+}
+
+// devConfig writes the configuration of the dev network.
+func devConfig(o *devOptions, demo string, p *process) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("# Made by wherry dev from its flags.")
+	line("zone: wherry.test")
+	line("log: {access: %s}", strconv.Quote(o.access))
+	line("limits: {drain_timeout: 10s}")
+	line("clusters:")
+	for k, e := range p.options.Edges {
+		at := places[k]
+		address := "127.0.0." + strconv.Itoa(k+1)
+		if host, _, err := net.SplitHostPort(e.HTTP.Addr().String()); err == nil && host != "::" {
+			address = host
+		}
+		line("  - name: %s", at.name)
+		line("    location: {latitude: %g, longitude: %g}", at.latitude, at.longitude)
+		line("    prefixes: [127.0.0.%d/32, %s]", k+1, at.prefix)
+		line("    nodes: [{name: %s, addresses: [%s], listen: {http: %q, https: %q}}]", e.Node, strconv.Quote(address),
+			e.HTTP.Addr().String(), addressOrOff(e.HTTPS))
+	}
+	line("sites:")
+	host, origin := o.host, o.origin
+	if host == "" {
+		host = "*"
+	}
+	if origin == "" {
+		origin = demo
+	}
+	name := "site"
+	if demo != "" {
+		name = "demo"
+	}
+	line("  - name: %s", name)
+	line("    hosts: [%s]", strconv.Quote(host))
+	line("    origins: [{url: %s}]", strconv.Quote(origin))
+	line("    fetch: {host: origin}")
+	if host == "*" {
+		line("    cache: {key: {host: false}}  # one copy for every name of this machine")
+	}
+	return b.String()
+}
+
+func addressOrOff(l net.Listener) string {
+	if l == nil {
+		return string(config.Off)
+	}
+	return l.Addr().String()
+}
+
+// devCommands are the lines to paste.
+func devCommands(o *devOptions, p *process) []portal.Command {
+	edge := p.options.Edges[0].HTTP.Addr().String()
+	path := "/"
+	if o.origin == "" {
+		path = "/clock"
+	}
+	site, resolve := "http://"+edge+path, ""
+	name := "shop.test" // any name that isn't in the network's own zone
+	if o.host != "" {
+		address, port, _ := net.SplitHostPort(edge)
+		name = strings.TrimPrefix(o.host, "*.")
+		if name != o.host {
+			name = "www." + name
+		}
+		site = "http://" + net.JoinHostPort(name, port) + path
+		resolve = fmt.Sprintf("--resolve %s:%s:%s ", name, port, address)
+	}
+	commands := []portal.Command{{Purpose: "ask an edge", Line: fmt.Sprintf("curl -i %s%s", resolve, site)}}
+	if p.options.DNS != nil {
+		address, port, _ := net.SplitHostPort(p.options.DNS.UDP.LocalAddr().String())
+		commands = append(commands, portal.Command{Purpose: "ask which edge is nearest", Line: fmt.Sprintf("dig @%s -p %s %s", address, port, name)})
+	}
+	if p.options.Portal != nil {
+		commands = append(commands, portal.Command{Purpose: "see why it was answered so", Line: fmt.Sprintf("%s trace %s", os.Args[0], site)})
+	}
+	return commands
+}
+
+// announceDev prints what runs where.
+func announceDev(w io.Writer, o *devOptions, demo string, p *process) {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, e := range p.options.Edges {
+		line := fmt.Sprintf("edge %s\thttp://%s/", e.Node, e.HTTP.Addr())
+		if e.HTTPS != nil {
+			line += fmt.Sprintf("\thttps://%s/", e.HTTPS.Addr())
+		}
+		fmt.Fprintln(t, line)
+	}
+	if p.options.Portal != nil {
+		fmt.Fprintf(t, "status page\thttp://%s/\n", p.options.Portal.Addr())
+	}
+	if p.options.DNS != nil {
+		fmt.Fprintf(t, "dns\t%s\tUDP and TCP\n", p.options.DNS.UDP.LocalAddr())
+	}
+	if demo != "" {
+		fmt.Fprintf(t, "origin\t%s/\tthe demo site\n", demo)
+	} else {
+		fmt.Fprintf(t, "origin\t%s\n", originText(o.origin))
+	}
+	fmt.Fprintf(t, "local CA\t%s\n", p.state.ca.RootFile())
+	fmt.Fprintf(t, "state\t%s\n", p.state.dir)
+	_ = t.Flush()
+	fmt.Fprintln(w, "\nTry:")
+	for _, c := range p.options.Commands {
+		fmt.Fprintf(w, "  %s\n", c.Line)
+	}
+	fmt.Fprintln(w)
+}
+
+// originText is an origin's URL without a password that it may hold.
+func originText(raw string) string {
+	if u, err := url.Parse(raw); err == nil {
+		return u.Redacted()
+	}
+	return raw
+}

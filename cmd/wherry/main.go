@@ -1,0 +1,94 @@
+// Command wherry is an application delivery network in one binary: run it with --help.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build: -ldflags "-X main.version=…".
+var version = "dev"
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+// run returns the exit status: 0, 1 for an error, 2 for a command line that isn't one.
+func run(args []string) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	err := root.Execute()
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errReported):
+		return 1
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "wherry: %v\nFor help: wherry --help\n", err)
+		return 2
+	}
+	fmt.Fprintf(os.Stderr, "wherry: %v\n", err)
+	return 1
+}
+
+// errReported ends a command that has already said what is wrong.
+var errReported = errors.New("reported")
+
+// usageError is a command line that can't be understood.
+type usageError struct{ error }
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "wherry",
+		Short: "An application delivery network on your own machines",
+		Long: `Wherry puts edges that cache and accelerate between your users and your servers, and DNS that maps each user
+to the best edge.
+
+Start with a whole network on this machine:   wherry dev
+Put it in front of a server that you run:     wherry dev --origin http://127.0.0.1:9000
+Run it for real:                              wherry config sample > wherry.yaml
+                                              wherry edge --config wherry.yaml`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("there is no command %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newPurgeCommand(), newVersionCommand())
+	return root
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version, the Go release and the commit that it was built from",
+		Args:  cobra.NoArgs,
+		Run: func(c *cobra.Command, _ []string) {
+			fmt.Fprintln(c.OutOrStdout(), "wherry", versionText())
+		},
+	}
+}
+
+func versionText() string {
+	text := version
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return text
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			text += " " + s.Value[:12]
+		}
+	}
+	return text + " " + info.GoVersion
+}

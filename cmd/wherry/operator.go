@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wherry/wherry/portal"
+)
+
+// operator talks to the portal of a network in the name of its operator.
+type operator struct {
+	server, token string
+	client        *http.Client
+}
+
+// operatorFlags are those of all commands that talk to a network.
+type operatorFlags struct {
+	server, token string
+	json          bool
+}
+
+func (f *operatorFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.server, "server", os.Getenv("WHERRY_SERVER"),
+		"the portal's `URL` (default: $WHERRY_SERVER, else the network that runs on this machine)")
+	c.Flags().StringVar(&f.token, "token-file", "",
+		"`file` with the operator's token (default: $WHERRY_TOKEN, else that of the network that runs on this machine)")
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+}
+
+// connect returns the operator of the network that target belongs to, and the network's state.
+func (f *operatorFlags) connect(ctx context.Context, target *url.URL) (*operator, *portal.Status, error) {
+	if f.server == "" && f.token == "" {
+		return findRunning(ctx, target)
+	}
+	token := os.Getenv("WHERRY_TOKEN")
+	if f.token != "" {
+		data, err := os.ReadFile(f.token)
+		if err != nil {
+			return nil, nil, fmt.Errorf("operator's token: %w", err)
+		}
+		token = strings.TrimSpace(string(data))
+	}
+	if f.server == "" || token == "" {
+		return nil, nil, usageError{errors.New("say both where the portal is (--server or WHERRY_SERVER) and who you are (--token-file or WHERRY_TOKEN)")}
+	}
+	o := newOperator(f.server, token)
+	st, err := o.status(ctx)
+	return o, st, err
+}
+
+func newOperator(server, token string) *operator {
+	return &operator{strings.TrimSuffix(server, "/"), token, &http.Client{Timeout: 30 * time.Second}}
+}
+
+// findRunning looks through the processes that run on this machine: the one that serves target's address, or else the only one.
+func findRunning(ctx context.Context, target *url.URL) (*operator, *portal.Status, error) {
+	all, err := runningProcesses()
+	if err != nil {
+		return nil, nil, err
+	}
+	var only *operator
+	var onlyStatus *portal.Status
+	reached := 0
+	for _, r := range all {
+		o := newOperator(r.Server, r.Token)
+		st, err := o.status(ctx)
+		if err != nil {
+			continue // starting, stopping, or another user's in the same folder
+		}
+		if _, ok := edgeAt(st, target); ok {
+			return o, st, nil
+		}
+		reached++
+		only, onlyStatus = o, st
+	}
+	switch reached {
+	case 0:
+		return nil, nil, errors.New("no wherry runs on this machine; start one with wherry dev, or name another machine's with --server and --token-file")
+	case 1:
+		return only, onlyStatus, nil
+	}
+	return nil, nil, fmt.Errorf("%d networks run on this machine and none listens at %s; say which one with --server and --token-file", reached, target.Host)
+}
+
+// edgeAt returns the edge that listens at target's address.
+func edgeAt(st *portal.Status, target *url.URL) (*portal.Node, bool) {
+	for i := range st.Clusters {
+		for j := range st.Clusters[i].Nodes {
+			n := &st.Clusters[i].Nodes[j]
+			address := n.HTTP
+			if target.Scheme == "https" {
+				address = n.HTTPS
+			}
+			if address != "" && sameAddress(address, target) {
+				return n, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// sameAddress compares what a node listens at with the authority of a URL, where localhost is 127.0.0.1 and an unspecified
+// address is all of this machine's.
+func sameAddress(listens string, target *url.URL) bool {
+	host, port, err := net.SplitHostPort(listens)
+	if err != nil || port != portOf(target) {
+		return false
+	}
+	asked := target.Hostname()
+	if asked == "localhost" {
+		asked = "127.0.0.1"
+	}
+	ip := net.ParseIP(host)
+	return host == asked || ip != nil && ip.IsUnspecified() && net.ParseIP(asked) != nil
+}
+
+func portOf(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// parseTarget reads the URL argument of a command.
+func parseTarget(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, usageError{fmt.Errorf("%q: write an absolute URL, such as http://shop.test/logo.svg", raw)}
+	}
+	return u, nil
+}
+
+func (o *operator) status(ctx context.Context) (*portal.Status, error) {
+	var st portal.Status
+	return &st, o.call(ctx, http.MethodGet, "/api/status", nil, &st)
+}
+
+// call asks the API and decodes its answer into out. Its errors are those that the API gives people.
+func (o *operator) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, o.server+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+o.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := o.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("portal: %w", err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err != nil {
+		return fmt.Errorf("portal: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var problem struct{ Title, Detail, Action string }
+		if json.Unmarshal(data, &problem) == nil && problem.Title != "" {
+			return errors.New(strings.Join(strings.Fields(problem.Title+": "+problem.Detail+" "+problem.Action), " "))
+		}
+		return fmt.Errorf("portal: %s answered %s", o.server+path, resp.Status)
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("portal: answer of %s: %w", path, err)
+	}
+	return nil
+}

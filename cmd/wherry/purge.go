@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wherry/wherry/portal"
+)
+
+func newPurgeCommand() *cobra.Command {
+	var f operatorFlags
+	c := &cobra.Command{
+		Use:   "purge URL",
+		Short: "Remove what is stored for a URL from every edge",
+		Long: `Removes what is stored for URL from every edge of the network: all its variants, as http and as https, and with
+what a fetch that is under way would store. It returns when every edge has done it.`,
+		Example: "  wherry purge http://127.0.0.1:8080/logo.svg",
+		Args:    exactlyOne("URL"),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+			defer cancel()
+			return runPurge(ctx, c.OutOrStdout(), &f, args[0])
+		},
+	}
+	f.add(c)
+	return c
+}
+
+func runPurge(ctx context.Context, stdout io.Writer, f *operatorFlags, raw string) error {
+	target, err := parseTarget(raw)
+	if err != nil {
+		return err
+	}
+	o, _, err := f.connect(ctx, target)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	var result portal.PurgeResult
+	if err := o.call(ctx, http.MethodPost, "/api/purge", map[string]string{"url": raw}, &result); err != nil {
+		return err
+	}
+	if f.json {
+		return json.NewEncoder(stdout).Encode(result)
+	}
+	removed, nodes := 0, make([]string, 0, len(result.Nodes))
+	for _, n := range result.Nodes {
+		removed += n.Removed
+		nodes = append(nodes, fmt.Sprintf("%s: %d", n.Node, n.Removed))
+	}
+	fmt.Fprintf(stdout, "purged %s: %d stored responses removed in %s (%s)\n",
+		raw, removed, time.Since(began).Round(time.Millisecond/10), strings.Join(nodes, ", "))
+	return nil
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wherry/wherry/certs"
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/internal/network"
+	"github.com/wherry/wherry/logs"
+)
+
+// state is what a process keeps in its folder: the local CA and the operator's token.
+type state struct {
+	dir   string
+	ca    *certs.CA
+	token string
+}
+
+// openState makes or opens the state in dir.
+func openState(dir string) (*state, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state folder: %w; choose another one with --dir", err)
+	}
+	ca, err := certs.OpenLocalCA(dir, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	token, err := openToken(filepath.Join(dir, "operator.token"))
+	if err != nil {
+		return nil, err
+	}
+	return &state{dir: dir, ca: ca, token: token}, nil
+}
+
+// openToken reads the operator's token, or makes one that only this user can read.
+func openToken(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+			return "", fmt.Errorf("%s: others can read the operator's token; run chmod 600 on it, or remove it to get a new one", path)
+		}
+		if token := strings.TrimSpace(string(data)); len(token) >= 32 {
+			return token, nil
+		}
+		return "", fmt.Errorf("%s: no token of at least 32 characters in it; remove the file to get a new one", path)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("operator's token: %w", err)
+	}
+	var secret [32]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	token := hex.EncodeToString(secret[:])
+	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("operator's token: %w", err)
+	}
+	return token, nil
+}
+
+// process is what `wherry dev` and `wherry edge` have in common: they run a part of a network until they are told to stop.
+type process struct {
+	snapshot *config.Snapshot
+	state    *state
+	options  network.Options // the doors and what else differs
+	announce func(io.Writer) // prints the addresses
+	// reload is called on SIGHUP; nil means that SIGHUP ends the process.
+	reload func(*network.Network)
+	access *logs.File // nil when the access log is no file
+}
+
+// serve runs p until a signal.
+func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
+	registry := prometheus.NewRegistry()
+	o := p.options
+	o.Snapshot, o.Version, o.Token, o.CA, o.Log, o.Registry = p.snapshot, versionText(), p.state.token, p.state.ca, log, registry
+	var err error
+	if o.Access, err = p.openAccessLog(stdout, log, registry); err != nil {
+		return err
+	}
+	n, err := network.New(o)
+	if err != nil {
+		return err
+	}
+
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	signalled := make(chan struct{})
+	go func() {
+		defer close(signalled)
+		p.listen(ctx, stop, signals, n, log)
+	}()
+
+	entry, err := register(p.options.Portal, p.state.token)
+	if err != nil {
+		log.Warn("other wherry commands won't find this process by themselves", "error", err)
+	}
+	defer entry.remove()
+	p.announce(stdout)
+	err = n.Run(ctx, func() { fmt.Fprintln(stdout, "ready") })
+	stop()
+	<-signalled
+	return err
+}
+
+// listen turns signals into a reload or the end; a second one while it drains ends the process at once.
+func (p *process) listen(ctx context.Context, stop func(), signals <-chan os.Signal, n *network.Network, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-signals:
+			if s == syscall.SIGHUP && p.reload != nil {
+				if p.access != nil {
+					if err := p.access.Reopen(); err != nil {
+						log.Error("access log not reopened; writing to the old file", "error", err)
+					}
+				}
+				p.reload(n)
+				continue
+			}
+			log.Info("stopping: requests in flight are finished first", "signal", s.String(), "within", p.snapshot.Limits.DrainTimeout)
+			signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+			stop()
+			return
+		}
+	}
+}
+
+// openAccessLog returns the writer of the access log as the configuration wants it.
+func (p *process) openAccessLog(stdout io.Writer, log *slog.Logger, registry *prometheus.Registry) (*logs.Writer, error) {
+	var out io.Writer
+	switch where := p.snapshot.Log.Access; where {
+	case "off":
+		return nil, nil
+	case "stdout":
+		out = stdout
+	case "stderr":
+		out = os.Stderr
+	default:
+		file, err := logs.OpenFile(where)
+		if err != nil {
+			return nil, fmt.Errorf("log.access: %w", err)
+		}
+		p.access, out = file, file
+	}
+	return logs.NewWriter(out, logs.Options{Log: log, Metrics: logs.NewMetrics(registry)}), nil
+}
+
+// newLog returns the log of the process itself.
+func newLog(level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// TestDefaults parses the contract, the shortest file, and finds everything else filled in.
+func TestDefaults(t *testing.T) {
+	const contract = `sites: [{name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9000"}]}]`
+	s, problems := Parse("wherry.yaml", []byte(contract))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	site := &s.Sites[0]
+	tests := []struct{ name, got, want string }{
+		{"zone", string(s.Zone), "wherry.test"},
+		{"ttl", s.DNS.TTL.String(), "20s"},
+		{"nameservers", fmt.Sprint(s.DNS.Nameservers), "[{ns1.wherry.test [127.0.0.1]}]"},
+		{"contact", s.DNS.Contact, "hostmaster@wherry.test"},
+		{"listen", fmt.Sprint(s.Listen), "{:8080 :8443 :8053 127.0.0.1:8088}"},
+		{"limits", fmt.Sprint(s.Limits), "{20000 32KiB 10s 30s 1m0s 1m15s 30s}"},
+		{"memory", fmt.Sprint(s.Memory), "{256MiB 32MiB}"},
+		{"log", fmt.Sprint(s.Log), "{stdout info}"},
+		{"clusters", fmt.Sprint(s.Clusters), "[{local <nil> [] [{local-1 [127.0.0.1] {   }}]}]"},
+		{"origin", fmt.Sprint(site.Origins[0]), "{http://127.0.0.1:9000 1 false}"},
+		{"fetch", fmt.Sprint(site.Fetch), "{client 3s 5s 30s 30s 2 256  <nil>}"},
+		{"tls", fmt.Sprint(site.TLS), "<nil>"},
+		{"body size", fmt.Sprint(site.BodySize), "0"},
+		{"caching", fmt.Sprint(site.Caching(nil)), "{true true keep [] 0s 0s}"},
+	}
+	for _, test := range tests {
+		if test.got != test.want {
+			t.Errorf("%s is %s, want %s", test.name, test.got, test.want)
+		}
+	}
+}
+
+func TestDefaultsDependOnEachOther(t *testing.T) {
+	s, problems := Parse("wherry.yaml", []byte(`
+zone: example.net
+clusters: [{name: lisbon, nodes: [{name: a, addresses: [192.0.2.1, "2001:db8::1"], listen: {http: ":80"}}]}]
+sites: [{name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9000"}], fetch: {retries: 0, health: {}}}]
+`))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if got := fmt.Sprint(s.DNS.Nameservers); got != "[{ns1.example.net [192.0.2.1 2001:db8::1]}]" {
+		t.Errorf("nameservers are %s", got)
+	}
+	if s.DNS.Contact != "hostmaster@example.net" {
+		t.Errorf("contact is %s", s.DNS.Contact)
+	}
+	got := s.Sites[0].Fetch
+	if got.Retries != 0 || got.Health == nil || *got.Health != (Health{"/", 5 * time.Second, 2 * time.Second, 0}) {
+		t.Errorf("a zero that the file gives is not a gap: %+v", got)
+	}
+	if got := fmt.Sprint(s.ListenAt(&s.Clusters[0].Nodes[0])); got != "{:80 :8443 :8053 127.0.0.1:8088}" {
+		t.Errorf("the node listens at %s", got)
+	}
+}
+
+// TestCachingDefaults holds Site.Caching, which has its defaults in code because rules are laid over them, to the comments.
+func TestCachingDefaults(t *testing.T) {
+	c := (&Site{}).Caching(nil)
+	got := map[string]any{
+		"Cache.enabled": c.Enabled, "Cache.stale_if_error": c.StaleIfError, "Cache.stale_while_revalidate": c.StaleWhileRevalidate,
+		"Key.host": c.KeyHost, "Key.query": c.Query,
+	}
+	g := mustGrammar()
+	for _, t2 := range []reflect.Type{reflect.TypeFor[Cache](), reflect.TypeFor[Key]()} {
+		for _, f := range g.shapes[t2].fields {
+			if !f.preset.IsValid() {
+				continue
+			}
+			name := g.shapes[t2].name + "." + f.key
+			if want := f.preset.Interface(); got[name] != want {
+				t.Errorf("%s is %v by default, its comment says %v", name, got[name], want)
+			}
+			delete(got, name)
+		}
+	}
+	if len(got) > 0 {
+		t.Errorf("comments give no default for %v", got)
+	}
+}
+
+// TestModelSaysEverything holds each field's comment to what the reference needs of it.
+func TestModelSaysEverything(t *testing.T) {
+	for _, s := range mustGrammar().order {
+		if s.text == "" {
+			t.Errorf("%s has no comment", s.name)
+		}
+		for _, f := range s.fields {
+			name := s.name + "." + f.key
+			if f.text == "" {
+				t.Errorf("%s has no comment", name)
+			}
+			if f.required && f.fallback != "" {
+				t.Errorf("%s is required and has a default", name)
+			}
+			if !f.required && f.fallback == "" && f.form != nil && !f.list && f.form.name != "a file" {
+				t.Errorf("%s is neither required nor has a default", name)
+			}
+			zero := reflect.Zero(f.leaf)
+			if numeric := f.form != nil && (zero.CanInt() || zero.CanFloat()); numeric && !f.min.IsValid() && len(f.oneOf) == 0 {
+				t.Errorf("%s has no range", name)
+			}
+			if f.preset.IsValid() && f.wrong(f.preset, f.fallback) != nil {
+				t.Errorf("%s: the default %s is not allowed", name, f.fallback)
+			}
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// form is how one kind of value is written in the file.
+type form struct {
+	name    string   // in the reference and in messages, with its article
+	text    string   // for the reference: what is allowed
+	example string   // a right value
+	json    []string // the JSON types by which it may arrive: string, integer, number, boolean
+	pattern string   // a regular expression that every right string matches; it may let wrong ones through
+	parse   func(text string) (any, *mistake)
+}
+
+// formOf returns the form of the field called name of a struct called owner, whose leaf type is t.
+func formOf(owner, name string, t reflect.Type) (form, error) {
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		return durationForm(), nil
+	case reflect.TypeFor[Size]():
+		return sizeForm(), nil
+	case reflect.TypeFor[Host]():
+		return domainForm(), nil
+	case reflect.TypeFor[HostPattern]():
+		return hostPatternForm(), nil
+	case reflect.TypeFor[PathPattern]():
+		return pathPatternForm(), nil
+	case reflect.TypeFor[Address]():
+		return addressForm(), nil
+	case reflect.TypeFor[SiteName](), reflect.TypeFor[NodeID](), reflect.TypeFor[ClusterName]():
+		return labelForm(), nil
+	case reflect.TypeFor[netip.Addr]():
+		return addrForm(), nil
+	case reflect.TypeFor[netip.Prefix]():
+		return prefixForm(), nil
+	case reflect.TypeFor[url.URL]():
+		return urlForm(), nil
+	case reflect.TypeFor[QueryKey]():
+		return wordForm(), nil
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return boolForm(), nil
+	case reflect.Int:
+		return intForm(), nil
+	case reflect.Float64:
+		return floatForm(), nil
+	case reflect.String:
+		return textFormOf(owner + "." + name)
+	default:
+		return form{}, fmt.Errorf("no form for %s of %s.%s", t, owner, name)
+	}
+}
+
+// textFormOf returns the form of a field that has no type of its own.
+func textFormOf(field string) (form, error) {
+	switch field {
+	case "Rule.Name":
+		return labelForm(), nil
+	case "Log.Level":
+		return wordForm(), nil
+	case "DNS.Contact":
+		return mailboxForm(), nil
+	case "DNS.GeoDatabase", "Fetch.CAFile", "TLS.Certificate", "TLS.Key":
+		return fileForm(), nil
+	case "Log.Access":
+		f := fileForm()
+		f.name, f.text, f.example = "a destination", "`stdout`, `stderr`, `off` or the path of a file", "stdout"
+		return f, nil
+	case "Fetch.Host":
+		return upstreamHostForm(), nil
+	case "Health.Path":
+		return pathForm(), nil
+	case "Match.Methods":
+		return methodForm(), nil
+	case "Key.QueryOnly":
+		return parameterForm(), nil
+	default:
+		return form{}, fmt.Errorf("no form for %s", field)
+	}
+}
+
+func (f *form) takes(jsonType string) bool {
+	for _, t := range f.json {
+		if t == jsonType {
+			return true
+		}
+	}
+	return false
+}
+
+// wordForm is for fields with `one of:`, which says what is right.
+func wordForm() form {
+	return form{
+		name: "a word", text: "one of the listed words", json: []string{"string"},
+		parse: func(text string) (any, *mistake) { return text, nil },
+	}
+}
+
+func boolForm() form {
+	return form{
+		name: "a truth value", text: "`true` or `false`", example: "true", json: []string{"boolean"},
+		parse: func(text string) (any, *mistake) {
+			switch strings.ToLower(text) {
+			case "true":
+				return true, nil
+			case "false":
+				return false, nil
+			case "yes", "on", "y":
+				return nil, &mistake{quoted(text) + " is not a truth value here", "write true"}
+			case "no", "off", "n":
+				return nil, &mistake{quoted(text) + " is not a truth value here", "write false"}
+			}
+			return nil, &mistake{quoted(text) + " is not a truth value", "write true or false"}
+		},
+	}
+}
+
+func intForm() form {
+	// 010 is eight to YAML 1.1 and ten to YAML 1.2: refused, as are the other bases.
+	decimal := regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+	return form{
+		name: "a whole number", text: "in decimal digits", example: "2", json: []string{"integer"},
+		parse: func(text string) (any, *mistake) {
+			n, err := strconv.ParseInt(text, 10, 32)
+			if err != nil || !decimal.MatchString(text) {
+				return nil, &mistake{quoted(text) + " is not a whole number", "write decimal digits, such as 2"}
+			}
+			return int(n), nil
+		},
+	}
+}
+
+func floatForm() form {
+	decimal := regexp.MustCompile(`^[-+]?[0-9]+(\.[0-9]*)?$`)
+	return form{
+		name: "a number", text: "decimal, with or without a fraction", example: "38.72", json: []string{"number", "integer"},
+		parse: func(text string) (any, *mistake) {
+			n, err := strconv.ParseFloat(text, 64)
+			if err != nil || !decimal.MatchString(text) || math.IsInf(n, 0) {
+				return nil, &mistake{quoted(text) + " is not a decimal number", "write one such as 38.72"}
+			}
+			return n, nil
+		},
+	}
+}
+
+func durationForm() form {
+	const pattern = `^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
+	shape := regexp.MustCompile(pattern)
+	days := regexp.MustCompile(`^([0-9]{1,4})d$`)
+	digits := regexp.MustCompile(`^[0-9]{1,9}$`)
+	return form{
+		name: "a duration", text: "a number with a unit, or several: `500ms`, `20s`, `1h30m`. Units: ns, us, ms, s, m, h",
+		example: "20s", json: []string{"string"}, pattern: pattern,
+		parse: func(text string) (any, *mistake) {
+			if digits.MatchString(text) {
+				return nil, &mistake{quoted(text) + " has no unit", "write " + text + "s for seconds"}
+			}
+			if m := days.FindStringSubmatch(text); m != nil {
+				n, _ := strconv.Atoi(m[1])
+				return nil, &mistake{quoted(text) + " counts in days, which is no unit here", fmt.Sprintf("write %dh", 24*n)}
+			}
+			d, err := time.ParseDuration(text)
+			switch {
+			case strings.HasPrefix(text, "-"):
+				return nil, &mistake{quoted(text) + " is negative", "write a duration from 0s up"}
+			case err != nil, !shape.MatchString(text):
+				return nil, &mistake{quoted(text) + " is not a duration", "write one such as 20s, 500ms or 1h30m"}
+			}
+			return d, nil
+		},
+	}
+}
+
+// sizeUnits returns the units in which sizes are written, smallest first.
+func sizeUnits() []string { return []string{"KiB", "MiB", "GiB", "TiB"} }
+
+func sizeForm() form {
+	shape := regexp.MustCompile(`^([0-9]+) ?([A-Za-z]*)$`)
+	units := either(sizeUnits())
+	return form{
+		name:    "a size",
+		text:    "bytes, or a whole number with a unit: `512`, `64KiB`, `32MiB`, `2GiB`, `1TiB`. One KiB is 1024 bytes",
+		example: "64KiB", json: []string{"integer", "string"}, pattern: `^[0-9]+(KiB|MiB|GiB|TiB)?$`,
+		parse: func(text string) (any, *mistake) {
+			m := shape.FindStringSubmatch(text)
+			if m == nil {
+				return nil, &mistake{
+					quoted(text) + " is not a size", "write a whole number of bytes, or one with " + units + ", such as 64KiB",
+				}
+			}
+			n, err := strconv.ParseInt(m[1], 10, 64)
+			if err != nil || len(m[1]) > 1 && m[1][0] == '0' {
+				return nil, &mistake{quoted(m[1]) + " is not a number of bytes", "write one such as 64KiB"}
+			}
+			if m[2] == "" && !strings.HasSuffix(text, " ") {
+				return Size(n), nil
+			}
+			for i, unit := range sizeUnits() {
+				if text != m[1]+unit {
+					continue
+				}
+				shift := 10 * (i + 1)
+				if n > math.MaxInt64>>shift {
+					return nil, &mistake{quoted(text) + " is more than can be counted", "write less"}
+				}
+				return Size(n << shift), nil
+			}
+			for _, unit := range sizeUnits() {
+				if m[2] != "" && strings.EqualFold(m[2][:1], unit[:1]) {
+					return nil, &mistake{quoted(text) + " has an unknown unit", "write " + m[1] + unit + " (1 KiB is 1024 bytes)"}
+				}
+			}
+			return nil, &mistake{quoted(text) + " has an unknown unit", "write plain bytes or one of " + units}
+		},
+	}
+}

@@ -1,0 +1,189 @@
+package config
+
+import (
+	"fmt"
+	"net/mail"
+	"net/netip"
+	"regexp"
+	"strings"
+)
+
+// The longest names of DNS (RFC 1035 §2.3.4), the latter without the length octets of its ends.
+const (
+	labelMax = 63
+	nameMax  = 253
+)
+
+func labelForm() form {
+	foreign := regexp.MustCompile(`[^a-z0-9]+`)
+	return form{
+		name: "a DNS label", text: "1 to 63 of a–z, 0–9 and inner hyphens", example: "shop", json: []string{"string"},
+		pattern: `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`,
+		parse: func(text string) (any, *mistake) {
+			if what := wrongLabel(text, false); what != "" {
+				instead := "write lower-case letters, digits and inner hyphens, such as shop"
+				fixed := strings.Trim(foreign.ReplaceAllString(strings.ToLower(text), "-"), "-")
+				if fixed != "" && len(fixed) <= labelMax {
+					instead = "write a DNS label such as " + fixed
+				}
+				return nil, &mistake{quoted(text) + " " + what, instead}
+			}
+			return text, nil
+		},
+	}
+}
+
+// wrongLabel says what is wrong with a label of a host name (RFC 952, RFC 1123 §2.1), or "". Names of origins may have
+// underscores, which names of containers and service records do.
+func wrongLabel(label string, underscore bool) string {
+	switch {
+	case label == "":
+		return "has an empty label"
+	case len(label) > labelMax:
+		return fmt.Sprintf("has a label longer than %d characters", labelMax)
+	case label[0] == '-' || label[len(label)-1] == '-':
+		return "has a label that begins or ends with a hyphen"
+	}
+	for _, c := range []byte(label) {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_' && underscore:
+		case 'A' <= c && c <= 'Z':
+			return "has upper-case letters"
+		case c >= 0x80:
+			return "has letters outside ASCII"
+		default:
+			return fmt.Sprintf("has the character %q", c)
+		}
+	}
+	return ""
+}
+
+// wrongDomain says what is wrong with a DNS name, or returns nil.
+func wrongDomain(name string, underscore bool) *mistake {
+	const example = "such as shop.test"
+	switch {
+	case name == "":
+		return &mistake{"is empty", "write a name " + example}
+	case strings.Contains(name, "://"):
+		return &mistake{quoted(name) + " is a URL", "write only its host, " + example}
+	case strings.Contains(name, "/"):
+		return &mistake{quoted(name) + " has a slash", "write only the host, " + example}
+	case strings.Contains(name, ":"):
+		return &mistake{quoted(name) + " has a port", "write only the host, " + example}
+	case strings.HasSuffix(name, ".") && len(name) > 1:
+		return &mistake{quoted(name) + " ends with a dot", "write " + strings.TrimRight(name, ".")}
+	case len(name) > nameMax:
+		return &mistake{quoted(name) + fmt.Sprintf(" is longer than %d characters", nameMax), "write a shorter name"}
+	}
+	labels := strings.Split(name, ".")
+	for _, label := range labels {
+		switch what := wrongLabel(label, underscore); what {
+		case "":
+		case "has upper-case letters":
+			return &mistake{quoted(name) + " " + what, "write " + strings.ToLower(name)}
+		case "has letters outside ASCII":
+			return &mistake{quoted(name) + " " + what, "write its ASCII form, whose labels begin with xn-- (`idn2 NAME` prints it)"}
+		default:
+			return &mistake{quoted(name) + " " + what, "write a name " + example}
+		}
+	}
+	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
+		// Clients take such a name for an IPv4 address, so it could never be asked for.
+		return &mistake{quoted(name) + " ends in a number but is no IP address", "write a name " + example + ", or an address"}
+	}
+	return nil
+}
+
+func domainForm() form {
+	return form{
+		name: "a DNS name", text: "in lower case, without the final dot; international names in their xn-- form",
+		example: "shop.test", json: []string{"string"}, pattern: `^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`,
+		parse: func(text string) (any, *mistake) {
+			if _, err := netip.ParseAddr(text); err == nil {
+				return nil, &mistake{quoted(text) + " is an IP address, not a DNS name", "write a name such as shop.test"}
+			}
+			if m := wrongDomain(text, false); m != nil {
+				return nil, m
+			}
+			return text, nil
+		},
+	}
+}
+
+// wrongHost says what is wrong with a DNS name or IP address as CanonicalHost returns them, or returns nil.
+func wrongHost(host string, underscore bool) *mistake {
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	switch {
+	case err != nil:
+		return wrongDomain(host, underscore)
+	case addr.Zone() != "":
+		return &mistake{quoted(host) + " has a zone, which only one machine understands", "write an address without %"}
+	case addr.String() != host:
+		return &mistake{quoted(host) + " is not how this address is usually written", "write " + addr.String()}
+	}
+	return nil
+}
+
+func hostPatternForm() form {
+	return form{
+		name: "a host pattern", text: "a host (`shop.test`, `192.0.2.1`), all names below one (`*.shop.test`), or `*`",
+		example: "shop.test", json: []string{"string"}, pattern: `^(\*|\*\.[a-z0-9][a-z0-9.-]*|[a-z0-9:][a-z0-9.:-]*)$`,
+		parse: func(text string) (any, *mistake) {
+			if text == "*" {
+				return text, nil
+			}
+			suffix, wild := strings.CutPrefix(text, "*.")
+			if strings.Contains(suffix, "*") {
+				return nil, &mistake{
+					quoted(text) + " has a * inside", "write * only as the whole first label, such as *.shop.test, or alone",
+				}
+			}
+			if !wild {
+				if m := wrongHost(text, false); m != nil {
+					return nil, m
+				}
+				return text, nil
+			}
+			if _, err := netip.ParseAddr(suffix); err == nil {
+				return nil, &mistake{quoted(text) + " has an IP address behind *.", "write the address alone"}
+			}
+			if m := wrongDomain(suffix, false); m != nil {
+				lower := strings.ToLower(suffix)
+				return nil, &mistake{m.what, strings.Replace(m.instead, "write "+lower, "write *."+lower, 1)}
+			}
+			return text, nil
+		},
+	}
+}
+
+func upstreamHostForm() form {
+	return form{
+		name: "a Host", text: "`origin`, `client` or a host name", example: "origin", json: []string{"string"},
+		pattern: `^[a-z0-9_:][a-z0-9_.:-]*$`,
+		parse: func(text string) (any, *mistake) {
+			if m := wrongHost(text, true); m != nil {
+				return nil, &mistake{m.what, m.instead + ", or origin, or client"}
+			}
+			return text, nil
+		},
+	}
+}
+
+func mailboxForm() form {
+	return form{
+		name: "a mail address", text: "`local-part@domain`", example: "hostmaster@shop.test", json: []string{"string"},
+		pattern: `^[^@\s]+@[^@\s]+$`,
+		parse: func(text string) (any, *mistake) {
+			wrong := &mistake{quoted(text) + " is not a mail address", "write one such as hostmaster@shop.test"}
+			local, domain, ok := strings.Cut(text, "@")
+			addr, err := mail.ParseAddress(text)
+			if !ok || err != nil || addr.Address != text || addr.Name != "" || len(local) > labelMax {
+				return nil, wrong // the local part becomes one label of the SOA RNAME (RFC 1035 §8)
+			}
+			if m := wrongDomain(domain, false); m != nil {
+				return nil, m
+			}
+			return text, nil
+		},
+	}
+}

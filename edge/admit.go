@@ -1,0 +1,188 @@
+package edge
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/fault"
+)
+
+// HealthPath answers 200 while the node takes requests and 503 from the moment it drains, on any Host. It is neither logged nor
+// counted.
+const HealthPath = "/.well-known/wherry/health"
+
+const (
+	// allowed is what Allow says where a method is refused.
+	allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+	// loopEntriesMax bounds the CDNs that a request may have gone through: past that it goes round a loop that nobody marks
+	// with a name that we know (RFC 8586 §3).
+	loopEntriesMax = 16
+)
+
+// admit refuses what goes beyond the limits or isn't well-formed, before anything is spent on it.
+func (e *Edge) admit(x *exchange) (goOn bool) {
+	r := x.r
+	if r.URL.Path == HealthPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		return e.health(x)
+	}
+	if x.conn != nil && x.conn.over {
+		x.retry = time.Second
+		x.w.Header()["Connection"] = []string{"close"} // also makes net/http send GOAWAY on HTTP/2
+		return x.refuse(refusedConnections, fault.Edge, http.StatusServiceUnavailable, "This node has as many connections as it can serve.")
+	}
+	if limit := x.routes.snapshot.Limits.HeaderSize; limit > 0 && headerBytes(r) > int(limit) {
+		return x.refuse(refusedHeaderSize, fault.Client, http.StatusRequestHeaderFieldsTooLarge,
+			"The header section of the request is larger than this node accepts.")
+	}
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		// TRACE would show the client fields that the edge added (RFC 9110 §9.3.8); a tunnel is not what an edge is for.
+		x.w.Header()["Allow"] = []string{allowed}
+		return x.refuse(refusedMethod, fault.Client, http.StatusMethodNotAllowed, "This node does not serve the method "+r.Method+".")
+	}
+	host, ok := parseHost(r.Host)
+	if !ok {
+		return x.refuse(refusedHost, fault.Client, http.StatusBadRequest, "The request names no valid host.")
+	}
+	x.target.method, x.target.host = r.Method, host
+	if !x.admitTarget() {
+		return false
+	}
+	if e.looped(r.Header) {
+		return x.refuse(refusedLoop, fault.Config, http.StatusLoopDetected,
+			"The request came back to a node that it had already gone through: an origin of the site leads to this network itself.")
+	}
+	if r.RequestURI == "*" { // only OPTIONS gets here
+		x.w.Header()["Allow"] = []string{allowed}
+		return x.answer(http.StatusNoContent, "options", "")
+	}
+	x.note("admitted")
+	return true
+}
+
+func (e *Edge) health(x *exchange) (goOn bool) {
+	x.quiet = true
+	if e.draining.Load() {
+		return x.answer(http.StatusServiceUnavailable, "health", "draining\n")
+	}
+	return x.answer(http.StatusOK, "health", "ok\n")
+}
+
+// admitTarget checks the request target (RFC 9112 §3.2) and that it is for this connection.
+func (x *exchange) admitTarget() (goOn bool) {
+	r := x.r
+	secure := r.TLS != nil
+	x.target.scheme = "http"
+	if secure {
+		x.target.scheme = "https"
+	}
+	if x.conn != nil && x.conn.secure != secure || r.URL.Scheme != "" && !strings.EqualFold(r.URL.Scheme, x.target.scheme) {
+		// RFC 9110 §7.4. The first is HTTP/2 over TLS with :scheme http, which net/http takes for cleartext.
+		return x.misdirected("The scheme of the request is not that of its connection.")
+	}
+	x.target.path, x.target.query = pathOf(r.URL), r.URL.RawQuery
+	asterisk := r.RequestURI == "*" && r.Method == http.MethodOptions // RFC 9112 §3.2.4
+	if x.target.path[0] != '/' && !asterisk || r.URL.User != nil || strings.IndexByte(r.RequestURI, '#') >= 0 {
+		// User information is an error in a received URI (RFC 9110 §4.2.4), a fragment is no part of a target (§7.1).
+		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest, "The target of the request is not one that this node can serve.")
+	}
+	return true
+}
+
+func (x *exchange) misdirected(notice string) (goOn bool) {
+	return x.refuse(refusedMisdirected, fault.Client, http.StatusMisdirectedRequest, notice)
+}
+
+// headerBytes is the size of the request line and the header section as HTTP/1.1 writes them.
+func headerBytes(r *http.Request) int {
+	n := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host) + len("\r\n")
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return n
+}
+
+// looped says whether the request has gone through this node before: by CDN-Loop (RFC 8586 §2) or by Via (RFC 9110 §7.6.3),
+// which proxies that don't know CDN-Loop keep.
+func (e *Edge) looped(h http.Header) bool {
+	entries := 0
+	for _, value := range h["Cdn-Loop"] {
+		for entry := range strings.SplitSeq(value, ",") {
+			id, _, _ := strings.Cut(entry, ";")
+			if strings.EqualFold(strings.TrimSpace(id), e.cdnLoop) {
+				return true
+			}
+			entries++
+		}
+	}
+	for _, value := range h["Via"] {
+		for entry := range strings.SplitSeq(value, ",") {
+			// received-protocol RWS received-by [ RWS comment ]
+			_, by, _ := strings.Cut(strings.TrimSpace(entry), " ")
+			by, _, _ = strings.Cut(strings.TrimSpace(by), " ")
+			if strings.EqualFold(by, string(e.node)) {
+				return true
+			}
+		}
+	}
+	return entries > loopEntriesMax
+}
+
+// parseHost checks the authority that a client sent (RFC 9110 §7.2) and returns its host as config.CanonicalHost does, without
+// allocating for a name in lower case. Names are the letters, digits, hyphens, underscores and dots that DNS hosts use; other
+// registered names of RFC 3986 §3.2.2 lead to no site.
+func parseHost(authority string) (config.Host, bool) {
+	host := authority
+	if strings.HasPrefix(authority, "[") {
+		end := strings.IndexByte(authority, ']')
+		if end < 0 || !validPort(authority[end+1:]) || !validIPv6(authority[1:end]) {
+			return "", false
+		}
+		return config.Host(strings.ToLower(authority[1:end])), true
+	}
+	if i := strings.IndexByte(authority, ':'); i >= 0 {
+		if !validPort(authority[i:]) {
+			return "", false
+		}
+		host = authority[:i]
+	}
+	host = strings.TrimSuffix(host, ".")
+	if host == "" || len(host) > 253 || host[0] == '.' || strings.Contains(host, "..") || strings.HasSuffix(host, ".") {
+		return "", false
+	}
+	for i := range len(host) {
+		c := host[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return "", false
+		}
+	}
+	return config.Host(strings.ToLower(host)), true
+}
+
+// validPort says whether s is empty or a colon with a port; RFC 3986 §3.2.3 allows the port to be empty.
+func validPort(s string) bool {
+	if s == "" {
+		return true
+	}
+	if s[0] != ':' || len(s) > len(":65535") {
+		return false
+	}
+	port := 0
+	for _, c := range []byte(s[1:]) {
+		if c < '0' || c > '9' {
+			return false
+		}
+		port = port*10 + int(c-'0')
+	}
+	return port <= 65535
+}
+
+// validIPv6 says whether s is an IPv6 address without a zone, which has no meaning outside of the client's machine.
+func validIPv6(s string) bool {
+	addr, err := netip.ParseAddr(s)
+	return err == nil && addr.Is6() && addr.Zone() == ""
+}

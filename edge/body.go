@@ -1,0 +1,109 @@
+package edge
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wherry/wherry/fault"
+)
+
+// requestBody is a client's request body with its limits. It isn't pooled: a transport may go on reading it for a moment after
+// the response (http.RoundTripper).
+type requestBody struct {
+	io.ReadCloser
+	limitBytes int64 // 0: none
+	stall      time.Duration
+	read       atomic.Int64
+	failure    atomic.Pointer[bodyFailure] // the first
+
+	mu       sync.Mutex // protects what follows
+	control  *http.ResponseController
+	renewed  time.Time
+	finished bool // the request is over: the connection's deadlines are the next one's
+}
+
+type bodyFailure struct {
+	fault.Error
+	why reason
+}
+
+// receiveBody puts a requestBody in place of the request's body.
+func (x *exchange) receiveBody() {
+	x.body = &requestBody{ReadCloser: x.r.Body, stall: x.routes.snapshot.Limits.BodyTimeout, control: http.NewResponseController(x.w.rw)}
+	// Set now, because net/http reads the rest of a body that nobody wanted before it can answer, and 100 (Continue) is written
+	// when reading begins.
+	x.body.renew()
+	x.w.renew()
+	// A copy: net/http looks at the body in its own request to know whether the connection can be used again.
+	x.r = x.r.WithContext(x.r.Context())
+	x.r.Body = x.body
+}
+
+// Read reads with a new deadline. Its errors are faults of the client.
+func (b *requestBody) Read(p []byte) (int, error) {
+	if f := b.failure.Load(); f != nil {
+		return 0, &f.Error
+	}
+	if !b.renew() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.ReadCloser.Read(p)
+	total := b.read.Add(int64(n))
+	switch {
+	case b.limitBytes > 0 && total > b.limitBytes:
+		return 0, b.fail(refusedBodySize, http.StatusRequestEntityTooLarge, errors.New("body larger than the site accepts"))
+	case err == io.EOF:
+		// net/http watches the connection from here on to see the client leave; our deadline would look like that.
+		b.clear()
+		return n, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, b.fail(refusedBodyTimeout, http.StatusRequestTimeout, err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return n, b.fail("", fault.StatusClientClosedRequest, err)
+	case err != nil:
+		return n, b.fail("", http.StatusBadRequest, err)
+	}
+	return n, nil
+}
+
+func (b *requestBody) fail(why reason, status int, err error) error {
+	f := &bodyFailure{fault.Error{Party: fault.Client, Op: "read body", Status: status, Proxy: "http_request_error", Err: err}, why}
+	b.failure.CompareAndSwap(nil, f)
+	return &b.failure.Load().Error
+}
+
+// renew puts the read deadline off as response.renew does the write deadline. It returns false when the request is over.
+func (b *requestBody) renew() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.finished {
+		return false
+	}
+	now := time.Now()
+	if b.stall > 0 && (b.renewed.IsZero() || now.Sub(b.renewed) >= b.stall/8) {
+		b.renewed = now
+		_ = b.control.SetReadDeadline(now.Add(b.stall + b.stall/8)) // a connection without deadlines is one of a test
+	}
+	return true
+}
+
+func (b *requestBody) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.finished {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+}
+
+// finish leaves the connection's deadlines to the next request. One that is set stays, so that net/http's reading of what is
+// left of the body ends.
+func (b *requestBody) finish() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.finished = true
+}

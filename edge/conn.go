@@ -1,0 +1,229 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/wherry/wherry/config"
+)
+
+// spareConnections is how many cleartext connections beyond limits.connections are taken for as long as it takes to tell them
+// 503; those beyond that are closed at once.
+const spareConnections = 64
+
+// conn is one connection of a client.
+type conn struct {
+	net.Conn
+	owner        *connections
+	secure       bool
+	over         bool // beyond limits.connections: gets 503
+	client       netip.Addr
+	forwardedFor []string // client as the value of X-Forwarded-For, shared by the connection's requests
+
+	touched     atomic.Bool // the client has sent something
+	timedOut    atomic.Bool // a read since the connection was idle ended by its deadline
+	handled     atomic.Bool // a request has reached ServeHTTP since the connection was idle
+	multiplexed atomic.Bool // HTTP/2: a stream that is refused doesn't close the connection
+	closing     sync.Once
+
+	// Set by net/http's state hook, which is called by the goroutine that serves the connection, and read by drain.
+	state atomic.Int32 // http.ConnState
+}
+
+type connKey struct{}
+
+// Read notes what drain and track want to know.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.touched.Load() {
+		c.touched.Store(true)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.timedOut.Store(true)
+	}
+	return n, err
+}
+
+// ReadFrom lets net/http hand files to the system.
+func (c *conn) ReadFrom(src io.Reader) (int64, error) {
+	if from, ok := c.Conn.(io.ReaderFrom); ok {
+		return from.ReadFrom(src)
+	}
+	return io.Copy(writerOnly{c.Conn}, src)
+}
+
+// CloseWrite ends our direction, where the connection knows such a thing.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errNoHalfClose
+}
+
+// Close closes the connection and gives its place to another.
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.closing.Do(func() { c.owner.remove(c) })
+	return err
+}
+
+// connOf returns ours of a connection that net/http has.
+func connOf(c net.Conn) *conn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	ours, _ := c.(*conn)
+	return ours
+}
+
+// withConn is http.Server.ConnContext.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, connOf(c))
+}
+
+// connections are the open connections of all listeners, and the goroutines that net/http serves them with.
+type connections struct {
+	metrics *Metrics
+	changed chan struct{} // has a token after served went down
+
+	mu       sync.Mutex // protects what follows
+	open     map[*conn]struct{}
+	served   int // goroutines of net/http
+	draining bool
+}
+
+func (s *connections) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+// add takes c in if there is room for it among limit connections.
+func (s *connections) add(c *conn, limit int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	if n := len(s.open); n >= limit {
+		if c.secure || n >= limit+spareConnections {
+			s.metrics.refused[refusedConnections].Inc()
+			return false
+		}
+		c.over = true
+	}
+	s.open[c] = struct{}{}
+	s.metrics.connections.Set(float64(len(s.open)))
+	return true
+}
+
+func (s *connections) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+	s.metrics.connections.Set(float64(len(s.open)))
+}
+
+// drain takes no more connections and closes those on which no request has begun: net/http would wait 5 s for them.
+func (s *connections) drain() {
+	for _, c := range s.startDraining() {
+		if http.ConnState(c.state.Load()) == http.StateNew && (c.secure || !c.touched.Load()) {
+			c.Close()
+		}
+	}
+}
+
+func (s *connections) startDraining() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+	all := make([]*conn, 0, len(s.open))
+	for c := range s.open {
+		all = append(all, c)
+	}
+	return all
+}
+
+// track is http.Server.ConnState: it counts the goroutines and the requests that ended before a step could refuse them.
+func (e *Edge) track(nc net.Conn, state http.ConnState) {
+	c := connOf(nc)
+	if c == nil {
+		return
+	}
+	before := http.ConnState(c.state.Swap(int32(state)))
+	switch state {
+	case http.StateNew:
+		e.conns.mu.Lock()
+		e.conns.served++
+		e.conns.mu.Unlock()
+	case http.StateIdle:
+		c.timedOut.Store(false)
+		c.handled.Store(false)
+	case http.StateClosed, http.StateHijacked:
+		if state == http.StateClosed && before == http.StateActive && !c.handled.Load() && !c.multiplexed.Load() && !e.draining.Load() {
+			e.countUnread(c)
+		}
+		e.conns.mu.Lock()
+		e.conns.served--
+		e.conns.mu.Unlock()
+		select {
+		case e.conns.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// countUnread counts a request whose header section net/http gave up on.
+func (e *Edge) countUnread(c *conn) {
+	why := refusedMalformed
+	if c.timedOut.Load() {
+		why = refusedHeaderTimeout
+	}
+	e.metrics.refused[why].Inc()
+	e.tally.refused.Add(1)
+}
+
+// wait returns when no connection is served any more.
+func (s *connections) wait() {
+	for {
+		s.mu.Lock()
+		n := s.served
+		s.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		<-s.changed
+	}
+}
+
+// listener makes a conn of each connection that it accepts, and turns those away that are too many.
+type listener struct {
+	net.Listener
+	edge   *Edge
+	secure bool
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{Conn: nc, owner: &l.edge.conns, secure: l.secure, client: clientAddr(nc.RemoteAddr().String())}
+		c.forwardedFor = []string{c.client.String()}
+		if l.edge.conns.add(c, l.edge.limits().Connections) {
+			return c, nil
+		}
+		nc.Close()
+	}
+}
+
+func (e *Edge) limits() *config.Limits { return &e.routes.Load().snapshot.Limits }

@@ -1,0 +1,29 @@
+// Package edge is where a client's request enters a node: listeners and the table of request steps.
+//
+// It stands above the cache: above it everything is a request handler, below it everything is an http.RoundTripper. The steps
+// are listed in the function steps in edge.go, in order; their names are the words of traces, logs and docs:
+//
+//	client ─ receive ─ admit ─ route ─ forward ─ upgrade ─ serve ─ deliver ─ record
+//	                                                │         └ cache ─ upstream
+//	                                                └ upstream (WebSocket and the like: the cache has no part)
+//
+// It promises:
+//   - Every request that has a readable header section gets a response with Cache-Status (RFC 9211), Date and
+//     Wherry-Request-Id, and one access log record; what is refused is counted once in wherry_edge_refused_total{reason}.
+//   - An error page says whose fault it is (package fault) and never shows addresses behind the edge; Proxy-Status (RFC 9209)
+//     says it to programs.
+//   - A response that breaks off is made to look broken to the client: the connection is closed or the stream reset.
+//   - One request sees one config.Snapshot from begin to end.
+//   - What the origin gets in X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host is what this node saw itself. Whatever a
+//     client says in these, in Forwarded (RFC 7239) and their kin is taken off: see forward.go.
+//   - Nothing is unbounded: header section, body where the site limits it, connections, streams, and the silence of each phase.
+//
+// It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does
+// not trust a proxy in front of it: client addresses are those of the connections. Two things net/http answers by itself, before
+// any step, without Cache-Status and a log record: a header section that it can't parse (400, 501, 505) and one beyond twice
+// limits.header_size (431). Over HTTP/1 they are counted (reason malformed or header_timeout) when their connection closes. Of a
+// request with both Content-Length and Transfer-Encoding it drops Content-Length, as RFC 9112 §6.3 demands of intermediaries.
+//
+// Serve starts all goroutines and returns when they are gone; while a connection is upgraded, ServeHTTP has two more, which end
+// before it returns.
+package edge

@@ -1,0 +1,195 @@
+package edge
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/logs"
+	"github.com/wherry/wherry/trace"
+)
+
+// step is one station of a request's path.
+type step struct {
+	name   string // in traces, logs and docs
+	always bool   // taken also after another step has ended the request
+	do     func(*Edge, *exchange) (goOn bool)
+}
+
+// steps is the path of every request, in order.
+func steps() []step {
+	return []step{
+		{name: "receive", do: (*Edge).receive},               // id, clock, the operator's trace credential
+		{name: "admit", do: (*Edge).admit},                   // limits, well-formedness, loops, the health endpoint
+		{name: "route", do: (*Edge).route},                   // site, rule
+		{name: "forward", do: (*Edge).forward},               // fields for this hop off, fields for the origin on
+		{name: "upgrade", do: (*Edge).upgrade},               // WebSocket and the like leave the path here
+		{name: "serve", do: (*Edge).serve},                   // the cache answers
+		{name: "deliver", always: true, do: (*Edge).deliver}, // the error page, if nobody has answered
+		{name: "record", always: true, do: (*Edge).record},   // log, metrics, trace
+	}
+}
+
+// Cacher is what edge needs of package cache.
+type Cacher interface {
+	// Serve answers r, or returns an Outcome with Status 0 having written nothing. r.URL is absolute: the scheme and host as the
+	// client saw them, path and query as sent. It uses w and r.Body only until it returns.
+	Serve(w http.ResponseWriter, r *http.Request, p *cache.Policy) cache.Outcome
+	// Purge removes all that is stored under k and says how many responses that were.
+	Purge(k cache.Key) int
+}
+
+// Options are the neighbours of an Edge. Those without a default are required.
+type Options struct {
+	Node     config.NodeID
+	Snapshot *config.Snapshot
+	Cache    Cacher
+	// Upstream returns whom to ask for a site's responses. It is called for each request and must be cheap.
+	Upstream func(config.SiteName) http.RoundTripper
+	// TLS is the configuration of the HTTPS listener; without it there can't be one.
+	TLS *tls.Config
+	// Access takes the access log records.
+	// default: none are written
+	Access *logs.Writer
+	// default: slog.Default()
+	Log     *slog.Logger
+	Metrics *Metrics
+	// OperatorToken verifies trace credentials.
+	// default: nobody can trace
+	OperatorToken string
+	// DrainDelay is how long the health endpoint says 503 before the listeners close, so that DNS can look away first.
+	// default: 0
+	DrainDelay time.Duration
+	// default: time.Now
+	Now func() time.Time
+}
+
+// Edge serves the requests of clients. It is safe for use by many goroutines.
+type Edge struct {
+	node       config.NodeID
+	member     string // node as the name of our member of Cache-Status and Proxy-Status
+	cdnLoop    string
+	http       []string // the values of X-Forwarded-Proto, shared by all requests
+	https      []string
+	cache      Cacher
+	upstream   func(config.SiteName) http.RoundTripper
+	tls        *tls.Config
+	access     *logs.Writer
+	log        *slog.Logger
+	metrics    *Metrics
+	token      string
+	drainDelay time.Duration
+	now        func() time.Time
+
+	path      []step
+	ids       *requestIDs
+	exchanges sync.Pool // of *exchange
+	shelf     trace.Shelf
+
+	applying sync.Mutex // held while routes is swapped
+	routes   atomic.Pointer[routes]
+
+	draining atomic.Bool
+	inFlight sync.WaitGroup // calls of ServeHTTP
+	conns    connections
+	tally    tally
+}
+
+var _ http.Handler = (*Edge)(nil)
+
+// New returns an Edge that serves o.Snapshot.
+func New(o Options) (*Edge, error) {
+	if o.Node == "" || o.Snapshot == nil || o.Cache == nil || o.Upstream == nil || o.Metrics == nil {
+		return nil, errors.New("edge: node, snapshot, cache, upstream and metrics are required")
+	}
+	ids, err := newRequestIDs()
+	if err != nil {
+		return nil, err
+	}
+	e := &Edge{
+		node: o.Node, member: memberName(o.Node), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
+		access: o.Access, log: o.Log, metrics: o.Metrics, token: o.OperatorToken, drainDelay: o.DrainDelay, now: o.Now,
+		path: steps(), ids: ids, http: []string{"http"}, https: []string{"https"},
+	}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	if e.now == nil {
+		e.now = time.Now
+	}
+	e.exchanges.New = func() any { return new(exchange) }
+	e.conns.open = map[*conn]struct{}{}
+	e.conns.changed = make(chan struct{}, 1)
+	e.conns.metrics = o.Metrics
+	e.SetSnapshot(o.Snapshot)
+	return e, nil
+}
+
+// ServeHTTP takes one request through the steps.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.inFlight.Add(1)
+	defer e.inFlight.Done()
+	x := e.exchanges.Get().(*exchange)
+	x.begin(e, w, r)
+	goOn := true
+	for i := range e.path {
+		s := &e.path[i]
+		if goOn || s.always {
+			x.step = s.name
+			goOn = s.do(e, x) && goOn
+		}
+	}
+	abort := x.abort
+	x.end()
+	e.exchanges.Put(x)
+	if abort {
+		// Only this makes net/http break the connection or reset the stream, so that the client doesn't take a part for the
+		// whole (RFC 9112 §8, RFC 9113 §8.1.1).
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// SetSnapshot makes s hold for the requests that arrive from now on. Header and idle timeouts and the hard header limit of
+// listeners that are open stay as they were when Serve began.
+func (e *Edge) SetSnapshot(s *config.Snapshot) {
+	e.applying.Lock()
+	defer e.applying.Unlock()
+	next := e.newRoutes(s)
+	old := e.routes.Swap(next)
+	if old != nil {
+		old.forgetSites(next, e.metrics)
+	}
+}
+
+// Snapshot returns what SetSnapshot set.
+func (e *Edge) Snapshot() *config.Snapshot { return e.routes.Load().snapshot }
+
+// Trace returns the report of a traced request by the id in its credential.
+func (e *Edge) Trace(id string) (trace.Report, bool) { return e.shelf.Get(id) }
+
+// Stats are the counts of an Edge since it was made.
+type Stats struct {
+	Requests    int64 // taken, the health endpoint's not counted
+	Hits        int64 // answered with a stored response or by another request's fetch
+	Refused     int64
+	BodyBytes   int64 // of responses
+	Connections int   // open now
+	Draining    bool
+}
+
+// tally is what Stats counts by itself, because a metric can't be read back.
+type tally struct{ requests, hits, refused, bodyBytes atomic.Int64 }
+
+// Stats returns the counts so far.
+func (e *Edge) Stats() Stats {
+	return Stats{
+		Requests: e.tally.requests.Load(), Hits: e.tally.hits.Load(), Refused: e.tally.refused.Load(),
+		BodyBytes: e.tally.bodyBytes.Load(), Connections: e.conns.count(), Draining: e.draining.Load(),
+	}
+}

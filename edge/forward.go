@@ -1,0 +1,129 @@
+package edge
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// forward takes off the fields that were for this hop, and puts on what the origin may know of the client.
+//
+// The set is X-Forwarded-For (the client's address), X-Forwarded-Proto and X-Forwarded-Host, because that is what origins read;
+// Forwarded (RFC 7239) is not sent, so that the two can't contradict each other. The values are this node's own knowledge, not
+// appended to what the client sent: an origin that trusts the edge must not believe a stranger.
+//
+// With key.host false there is no X-Forwarded-Host, whatever fetch.host says: one client's host must not shape the copy that
+// others get.
+func (e *Edge) forward(x *exchange) (goOn bool) {
+	h := x.r.Header
+	x.upgrade = upgradeOf(x.r)
+	removeConnectionFields(h)
+	removeForwardingFields(h)
+	if x.conn != nil {
+		h["X-Forwarded-For"] = x.conn.forwardedFor
+	} else {
+		h["X-Forwarded-For"] = []string{clientAddr(x.r.RemoteAddr).String()}
+	}
+	if x.target.scheme == "https" {
+		h["X-Forwarded-Proto"] = e.https
+	} else {
+		h["X-Forwarded-Proto"] = e.http
+	}
+	if x.treatment.caching.KeyHost {
+		h["X-Forwarded-Host"] = []string{x.r.Host}
+	} else {
+		removeHostFields(h)
+	}
+	h["Cdn-Loop"] = append(h["Cdn-Loop"][:len(h["Cdn-Loop"]):len(h["Cdn-Loop"])], e.cdnLoop) // RFC 8586 §2
+	if x.trace.On() {
+		x.note("for " + h["X-Forwarded-For"][0] + " by " + x.target.scheme)
+	}
+	return true
+}
+
+// removeConnectionFields removes Connection and the fields that it names (RFC 9110 §7.6.1), before the edge's own are added: a
+// client could name those otherwise. CDN-Loop and Via stay even if it names them: a loop must not be able to hide itself
+// (RFC 8586 §2).
+func removeConnectionFields(h http.Header) {
+	values := h["Connection"]
+	if values == nil {
+		return
+	}
+	for _, value := range values {
+		for name := range strings.SplitSeq(value, ",") {
+			switch name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name {
+			case "Cdn-Loop", "Via", RequestIDField:
+			default:
+				delete(h, name)
+			}
+		}
+	}
+	delete(h, "Connection")
+}
+
+// removeForwardingFields removes what proxies tell origins about clients and clients may forge.
+func removeForwardingFields(h http.Header) {
+	for name := range h {
+		switch name {
+		case "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip":
+			delete(h, name)
+		default:
+			if strings.HasPrefix(name, "X-Forwarded-") {
+				delete(h, name)
+			}
+		}
+	}
+}
+
+// removeHostFields removes further fields that some origins take for the client's host.
+func removeHostFields(h http.Header) {
+	for _, name := range [...]string{"X-Host", "X-Original-Host", "X-Http-Host-Override"} {
+		delete(h, name)
+	}
+}
+
+// upgradeOf returns the protocols that the request would switch to (RFC 9110 §7.8), or the empty string for a request that is
+// served like any other. Those that would carry further requests past the steps (h2c, HTTP, TLS) are not among them: with them a
+// client could talk to the origin as if there were no edge.
+func upgradeOf(r *http.Request) string {
+	values := r.Header["Upgrade"]
+	if values == nil {
+		return ""
+	}
+	defer delete(r.Header, "Upgrade")
+	if r.ProtoMajor != 1 || r.ProtoMinor < 1 || r.ContentLength != 0 || !hasToken(r.Header["Connection"], "upgrade") {
+		return ""
+	}
+	var protocols []string
+	for _, value := range values {
+		for protocol := range strings.SplitSeq(value, ",") {
+			protocol = strings.TrimSpace(protocol)
+			name, _, _ := strings.Cut(strings.ToLower(protocol), "/")
+			if name != "" && name != "h2c" && name != "h2" && name != "http" && name != "tls" {
+				protocols = append(protocols, protocol)
+			}
+		}
+	}
+	return strings.Join(protocols, ", ")
+}
+
+// hasToken says whether token, which is in lower case, is in the list that values make.
+func hasToken(values []string, token string) bool {
+	for _, value := range values {
+		for t := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// clientAddr returns the address in an ADDRESS:PORT, without the IPv6 form of IPv4.
+func clientAddr(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}

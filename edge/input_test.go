@@ -1,0 +1,224 @@
+package edge
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What a client may send as raw bytes, and what it gets. Those without a reason are net/http's own answers.
+func TestRawRequests(t *testing.T) {
+	tests := []struct {
+		name, raw string
+		status    int
+		why       reason
+		body      string // a part of it
+	}{
+		{name: "plain", raw: "GET /a HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 200},
+		{name: "host in capitals with port and dot", raw: "GET / HTTP/1.1\r\nHost: SHOP.test.:8080\r\n\r\n", status: 200},
+		{name: "absolute form", raw: "GET http://shop.test/a?b HTTP/1.1\r\nHost: other.test\r\n\r\n", status: 200},
+		{name: "absolute form without a path", raw: "GET http://shop.test HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 200},
+		{name: "HTTP/1.0 with Host", raw: "GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n", status: 200},
+		{name: "OPTIONS for the node", raw: "OPTIONS * HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 204},
+		{name: "chunked", raw: "POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", status: 200, body: "abc"},
+		{
+			name: "both lengths: the chunks count", status: 200, body: "abc",
+			raw: "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		},
+
+		{name: "no Host in HTTP/1.0", raw: "GET / HTTP/1.0\r\n\r\n", status: 400, why: refusedHost},
+		{name: "empty Host", raw: "GET / HTTP/1.1\r\nHost:\r\n\r\n", status: 400, why: refusedHost},
+		{name: "Host with a path", raw: "GET / HTTP/1.1\r\nHost: shop.test/x\r\n\r\n", status: 400},
+		{name: "Host with user", raw: "GET / HTTP/1.1\r\nHost: a@shop.test\r\n\r\n", status: 400},
+		{name: "Host with a bad port", raw: "GET / HTTP/1.1\r\nHost: shop.test:65536\r\n\r\n", status: 400, why: refusedHost},
+		{name: "unknown host", raw: "GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n", status: 421, why: refusedNoSite, body: "nobody.test"},
+		{name: "user in the target", raw: "GET http://a:b@shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 400, why: refusedTarget},
+		{name: "fragment in the target", raw: "GET /a#b HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 400, why: refusedTarget},
+		{name: "asterisk for GET", raw: "GET * HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 400, why: refusedTarget},
+		{name: "https on cleartext", raw: "GET https://shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 421, why: refusedMisdirected},
+		{name: "ftp", raw: "GET ftp://shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 421, why: refusedMisdirected},
+		{name: "TRACE", raw: "TRACE / HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 405, why: refusedMethod},
+		{name: "CONNECT", raw: "CONNECT shop.test:443 HTTP/1.1\r\nHost: shop.test:443\r\n\r\n", status: 405, why: refusedMethod},
+		{name: "our CDN-Loop", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nCDN-Loop: a, lisbon-1; x=y\r\n\r\n", status: 508, why: refusedLoop},
+		{name: "our Via", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nVia: 1.1 a, 2.0 lisbon-1 (w)\r\n\r\n", status: 508, why: refusedLoop},
+		{name: "endless CDN-Loop", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nCDN-Loop: " + strings.Repeat("a,", 20) + "a\r\n\r\n", status: 508, why: refusedLoop},
+		{name: "large header", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nX: " + strings.Repeat("x", 33<<10) + "\r\n\r\n", status: 431, why: refusedHeaderSize},
+		{name: "long target", raw: "GET /" + strings.Repeat("x", 33<<10) + " HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 431, why: refusedHeaderSize},
+
+		{name: "two Hosts", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nHost: shop.test\r\n\r\n", status: 400},
+		{name: "no Host", raw: "GET / HTTP/1.1\r\n\r\n", status: 400},
+		{name: "Host with a space", raw: "GET / HTTP/1.1\r\nHost: shop test\r\n\r\n", status: 400},
+		{name: "NUL in the target", raw: "GET /\x00 HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 400},
+		{name: "NUL in a field", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nX: a\x00b\r\n\r\n", status: 400},
+		{name: "space before the colon", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nContent-Length : 3\r\n\r\nabc", status: 400},
+		{name: "two lengths", raw: "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", status: 400},
+		{name: "signed length", raw: "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: +3\r\n\r\nabc", status: 400},
+		{name: "gzip, chunked", raw: "POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", status: 501},
+		{name: "HTTP/3.0", raw: "GET / HTTP/3.0\r\nHost: shop.test\r\n\r\n", status: 505},
+		{name: "no HTTP at all", raw: "\x16\x03\x01\x02 is no HTTP\r\n\r\n", status: 400},
+		{name: "huge header", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nX: " + strings.Repeat("x", 80<<10) + "\r\n\r\n", status: 431},
+	}
+	n := start(t, nodeOptions{})
+	malformed := 0
+	for _, test := range tests {
+		before := 0
+		if test.why != "" {
+			before = n.refusals(test.why)
+		}
+		resp, body := n.ask(test.raw)
+		if resp.StatusCode != test.status || !strings.Contains(body, test.body) {
+			t.Errorf("%s: status %d, body %q; want %d with %q", test.name, resp.StatusCode, body, test.status, test.body)
+		}
+		if test.status >= 400 && test.why == "" {
+			malformed++ // counted when the connection is gone
+			continue
+		}
+		if resp.Header.Get("Date") == "" || resp.Header.Get("Cache-Status") == "" || len(resp.Header.Get(RequestIDField)) != 24 {
+			t.Errorf("%s: response without Date, Cache-Status or request id: %v", test.name, resp.Header)
+		}
+		if resp.Header.Get("Server") != "" {
+			t.Errorf("%s: response tells the server's name", test.name)
+		}
+		if test.why != "" {
+			if got := n.refusals(test.why); got != before+1 {
+				t.Errorf("%s: %d counted as %s, want 1", test.name, got-before, test.why)
+			}
+			if status := resp.Header.Get("Proxy-Status"); !strings.HasPrefix(status, "lisbon-1; error="+test.why.proxyError()) {
+				t.Errorf("%s: Proxy-Status is %q", test.name, status)
+			}
+		}
+		if test.status == 405 && resp.Header.Get("Allow") == "" {
+			t.Errorf("%s: no Allow", test.name)
+		}
+	}
+	n.conns.wait()
+	if got := n.refusals(refusedMalformed); got != malformed {
+		t.Errorf("%d counted as malformed, want %d", got, malformed)
+	}
+}
+
+func TestSlowHeader(t *testing.T) {
+	n := start(t, nodeOptions{yaml: shopYAML + "\nlimits: {header_timeout: 100ms}"})
+	w := n.dial()
+	w.send("GET / HTTP/1.1\r\nHost: shop")
+	w.closed()
+	n.conns.wait()
+	if got := n.refusals(refusedHeaderTimeout); got != 1 {
+		t.Errorf("%d counted, want 1", got)
+	}
+}
+
+func TestSlowBody(t *testing.T) {
+	for _, framing := range []string{"Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"} {
+		n := start(t, nodeOptions{yaml: shopYAML + "\nlimits: {body_timeout: 100ms}"})
+		w := n.dial()
+		w.send("POST / HTTP/1.1\r\nHost: shop.test\r\n" + framing)
+		resp, body := w.response(http.MethodPost)
+		if resp.StatusCode != http.StatusRequestTimeout || !resp.Close || !strings.Contains(body, "fault: client") {
+			t.Errorf("status %d, close %t, body %q", resp.StatusCode, resp.Close, body)
+		}
+		w.closed()
+		record := n.records()[0]
+		if record["refused"] != "body_timeout" || record["fault"] != "client" || record["request_body_bytes"] != 3.0 {
+			t.Errorf("record %v", record)
+		}
+		if got := n.refusals(refusedBodyTimeout); got != 1 {
+			t.Errorf("%d counted, want 1", got)
+		}
+	}
+}
+
+// A client that takes its time but goes on sending isn't silent.
+func TestSteadyBodyOutlastsTheTimeout(t *testing.T) {
+	const pieces = 8
+	n := start(t, nodeOptions{yaml: shopYAML + "\nlimits: {body_timeout: 400ms}"})
+	w := n.dial()
+	w.send(fmt.Sprintf("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: %d\r\n\r\n", pieces))
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for range pieces {
+		<-tick.C
+		w.send("x")
+	}
+	if resp, body := w.response(http.MethodPost); resp.StatusCode != http.StatusOK || body != "xxxxxxxx" {
+		t.Errorf("status %d, body %q", resp.StatusCode, body)
+	}
+	// The body's deadline must not outlive the body: the connection is good for more.
+	w.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	if resp, _ := w.response(http.MethodGet); resp.StatusCode != http.StatusOK {
+		t.Errorf("next request: status %d", resp.StatusCode)
+	}
+}
+
+func TestBodyTooLarge(t *testing.T) {
+	const yaml = `sites: [{name: shop, hosts: [shop.test], body_size: 8, origins: [{url: "http://127.0.0.1:9000"}]}]`
+	for name, test := range map[string]struct {
+		framing string
+		status  int
+	}{
+		"fits":            {"Content-Length: 8\r\n\r\n12345678", 200},
+		"announced":       {"Content-Length: 9\r\n\r\n123456789", 413},
+		"chunked fits":    {"Transfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n0\r\n\r\n", 200},
+		"chunked too big": {"Transfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n0\r\n\r\n", 413},
+	} {
+		n := start(t, nodeOptions{yaml: yaml})
+		resp, _ := n.ask("POST / HTTP/1.1\r\nHost: shop.test\r\n" + test.framing)
+		want := 0
+		if test.status == 413 {
+			want = 1
+		}
+		if resp.StatusCode != test.status || n.refusals(refusedBodySize) != want {
+			t.Errorf("%s: status %d, counted %d", name, resp.StatusCode, n.refusals(refusedBodySize))
+		}
+	}
+}
+
+// A body that a step refused to read must not be taken for the next request.
+func TestUnreadBodyIsNotTheNextRequest(t *testing.T) {
+	n := start(t, nodeOptions{})
+	smuggled := "GET /smuggled HTTP/1.1\r\nHost: shop.test\r\n\r\n"
+	w := n.dial()
+	w.send(fmt.Sprintf("POST / HTTP/1.1\r\nHost: nobody.test\r\nContent-Length: %d\r\n\r\n%s", len(smuggled), smuggled))
+	if resp, _ := w.response(http.MethodPost); resp.StatusCode != 421 {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	w.send("GET /next HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	_, _ = io.ReadAll(io.LimitReader(w.r, 1))
+	w.Close()
+	for _, record := range n.records() {
+		if record["path"] == "/smuggled" {
+			t.Error("the body was served as a request")
+		}
+	}
+}
+
+func TestConnectionLimit(t *testing.T) {
+	hold := make(chan struct{})
+	n := start(t, nodeOptions{
+		yaml: shopYAML + "\nlimits: {connections: 2}",
+		upstream: func(r *http.Request) (*http.Response, error) {
+			<-hold
+			return respond(200, ""), nil
+		},
+	})
+	first, second := n.dial(), n.dial()
+	first.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	second.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	resp, body := n.ask("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	if resp.StatusCode != 503 || !resp.Close || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "fault: edge") {
+		t.Errorf("third connection: status %d, %v, %q", resp.StatusCode, resp.Header, body)
+	}
+	newWire(t, n.https).closed()
+	if got := n.refusals(refusedConnections); got != 2 {
+		t.Errorf("%d counted, want 2", got)
+	}
+	close(hold)
+	for _, w := range []*wire{first, second} {
+		if resp, _ := w.response(http.MethodGet); resp.StatusCode != 200 {
+			t.Errorf("status %d for a connection within the limit", resp.StatusCode)
+		}
+	}
+}

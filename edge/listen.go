@@ -1,0 +1,180 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Listeners are the doors of an Edge. A nil one stays closed.
+type Listeners struct {
+	HTTP  net.Listener // cleartext HTTP/1.1, and HTTP/2 by prior knowledge (RFC 9113 §3.3)
+	HTTPS net.Listener // HTTP/1.1 and HTTP/2 by ALPN
+}
+
+const (
+	// streamsMax is how many requests one HTTP/2 connection may have open; RFC 9113 §6.5.2 recommends no fewer than 100.
+	streamsMax = 128
+	// pingAfter is how long an HTTP/2 connection may be silent before it is asked whether it is alive.
+	pingAfter = 30 * time.Second
+)
+
+// Serve accepts connections until ctx ends, then drains: the health endpoint turns 503, after DrainDelay the listeners close,
+// and what is in flight, upgraded connections too, has limits.drain_timeout to end before it is cut off. When Serve returns, all
+// its goroutines are gone. It may be called once.
+func (e *Edge) Serve(ctx context.Context, l Listeners) error {
+	if l.HTTP == nil && l.HTTPS == nil {
+		return errors.New("edge: no listener")
+	}
+	if l.HTTPS != nil && e.tls == nil {
+		return errors.New("edge: a listener for HTTPS needs a TLS configuration")
+	}
+	// Requests in flight outlive ctx; they end with this one when draining takes too long.
+	requests, cutOff := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutOff()
+
+	var servers []*http.Server
+	var doors sync.WaitGroup
+	failed := make(chan error, 2)
+	open := func(nl net.Listener, secure bool) {
+		server := e.newServer(requests)
+		servers = append(servers, server)
+		wrapped := &listener{Listener: nl, edge: e, secure: secure}
+		doors.Go(func() {
+			var err error
+			if secure {
+				err = server.ServeTLS(wrapped, "", "")
+			} else {
+				err = server.Serve(wrapped)
+			}
+			if !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("edge: accept on %s: %w", nl.Addr(), err)
+			}
+		})
+	}
+	if l.HTTP != nil {
+		open(l.HTTP, false)
+	}
+	if l.HTTPS != nil {
+		open(l.HTTPS, true)
+	}
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	e.draining.Store(true)
+	if err == nil && e.drainDelay > 0 {
+		delay := time.NewTimer(e.drainDelay)
+		defer delay.Stop()
+		select {
+		case <-delay.C:
+		case err = <-failed:
+		}
+	}
+	e.drain(servers, &doors, cutOff)
+	return err
+}
+
+// drain ends the servers, in peace if they do so within limits.drain_timeout.
+func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff context.CancelFunc) {
+	limit, cancel := context.WithTimeout(context.Background(), e.limits().DrainTimeout)
+	defer cancel()
+	var group sync.WaitGroup
+	group.Go(func() { e.conns.drain() })
+	for _, s := range servers {
+		group.Go(func() {
+			if s.Shutdown(limit) != nil {
+				cutOff()
+				s.Close()
+			}
+		})
+	}
+	ended := make(chan struct{})
+	group.Go(func() {
+		doors.Wait()      // from here on there is no new connection
+		e.conns.wait()    // those that are not upgraded
+		e.inFlight.Wait() // those that are upgraded, and streams whose connection has gone
+		close(ended)
+	})
+	select {
+	case <-ended:
+	case <-limit.Done():
+		e.log.Warn("requests were cut off: they took longer than limits.drain_timeout", "limit", e.limits().DrainTimeout)
+		cutOff()
+	}
+	group.Wait()
+}
+
+// newServer returns a server whose requests' contexts end with ctx.
+func (e *Edge) newServer(ctx context.Context) *http.Server {
+	limits := e.limits()
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s := &http.Server{
+		Handler:           e,
+		ReadHeaderTimeout: limits.HeaderTimeout, // also bounds the TLS handshake
+		IdleTimeout:       limits.IdleTimeout,
+		// Twice the limit, so that admit can answer and count what is between; ReadTimeout and WriteTimeout stay unset, because
+		// they would bound whole bodies: requestBody and response bound silence.
+		MaxHeaderBytes: 2 * int(limits.HeaderSize),
+		Protocols:      protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: streamsMax, SendPingTimeout: pingAfter, WriteByteTimeout: limits.WriteTimeout,
+		},
+		BaseContext:                  func(net.Listener) context.Context { return ctx },
+		ConnContext:                  withConn,
+		ConnState:                    e.track,
+		ErrorLog:                     log.New(&serverLog{log: e.log, now: e.now}, "", 0),
+		DisableGeneralOptionsHandler: true, // OPTIONS * is admit's
+	}
+	if e.tls != nil {
+		s.TLSConfig = e.tls.Clone()
+	}
+	return s
+}
+
+// serverLog takes what net/http says, mostly of clients that misbehave, to the debug level, at most serverLogPerSecond lines a
+// second, so that strangers can't fill the log.
+type serverLog struct {
+	log *slog.Logger
+	now func() time.Time
+
+	mu      sync.Mutex // protects what follows
+	second  int64
+	lines   int
+	skipped int
+}
+
+const serverLogPerSecond = 5
+
+func (s *serverLog) Write(p []byte) (int, error) {
+	if skipped, ok := s.allow(s.now().Unix()); ok {
+		s.log.Debug("http server", "message", string(p[:len(p)-1]), "skipped", skipped)
+	}
+	return len(p), nil
+}
+
+// allow says whether a line may be written in this second, and how many were skipped since the last one.
+func (s *serverLog) allow(second int64) (skipped int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if second != s.second {
+		s.second, s.lines = second, 0
+	}
+	if s.lines++; s.lines > serverLogPerSecond {
+		s.skipped++
+		return 0, false
+	}
+	skipped, s.skipped = s.skipped, 0
+	return skipped, true
+}

@@ -1,0 +1,117 @@
+package edge
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDrainLetsRequestsFinish(t *testing.T) {
+	asked, goOn := make(chan struct{}, 2), make(chan struct{})
+	n := start(t, nodeOptions{delay: 200 * time.Millisecond, upstream: func(*http.Request) (*http.Response, error) {
+		asked <- struct{}{}
+		<-goOn
+		return respond(200, "done"), nil
+	}})
+	idle := n.dial() // never sends a byte: must not hold up the end
+	watcher := n.dial()
+	watcher.send("GET " + HealthPath + " HTTP/1.1\r\nHost: x\r\n\r\n")
+	watcher.response(http.MethodGet)
+	first := n.dial()
+	first.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	h2 := client(t, n.http, func(tr *http.Transport) {
+		tr.Protocols = new(http.Protocols)
+		tr.Protocols.SetUnencryptedHTTP2(true)
+	})
+	second := make(chan error, 1)
+	go func() {
+		resp, err := h2.Get("http://shop.test/")
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		second <- err
+	}()
+	<-asked
+	<-asked
+
+	stopped := make(chan error, 1)
+	began := time.Now()
+	go func() { stopped <- n.stop() }()
+	for !n.Stats().Draining {
+		time.Sleep(time.Millisecond) // the flag is all that can be seen of it
+	}
+	watcher.send("GET " + HealthPath + " HTTP/1.1\r\nHost: x\r\n\r\n")
+	if resp, body := watcher.response(http.MethodGet); resp.StatusCode != 503 || body != "draining\n" {
+		t.Errorf("health while draining: %d %q", resp.StatusCode, body)
+	}
+	idle.closed() // comes when the listeners have closed
+	if c, err := net.Dial("tcp", n.http); err == nil {
+		c.Close()
+		t.Error("a new connection was taken after the listeners closed")
+	}
+	close(goOn)
+	if resp, body := first.response(http.MethodGet); resp.StatusCode != 200 || body != "done" {
+		t.Errorf("request in flight: %d %q", resp.StatusCode, body)
+	}
+	if err := <-second; err != nil {
+		t.Errorf("HTTP/2 request in flight: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("draining took %v: did it wait for the unused connection?", took)
+	}
+}
+
+func TestDrainCutsOffWhatTakesTooLong(t *testing.T) {
+	asked, ended := make(chan struct{}), make(chan struct{})
+	n := start(t, nodeOptions{yaml: shopYAML + "\nlimits: {drain_timeout: 100ms}", upstream: func(r *http.Request) (*http.Response, error) {
+		close(asked)
+		<-r.Context().Done()
+		close(ended)
+		return nil, r.Context().Err()
+	}})
+	w := n.dial()
+	w.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	<-asked
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	default:
+		t.Error("Serve returned before its request had ended")
+	}
+	if s := n.Stats(); s.Connections != 0 {
+		t.Errorf("%d connections are open after Serve", s.Connections)
+	}
+}
+
+func TestServeTellsWhenAListenerFails(t *testing.T) {
+	e := start(t, nodeOptions{}).Edge
+	l := listen(t)
+	l.Close()
+	if err := e.Serve(t.Context(), Listeners{HTTP: l}); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestServerLogIsBounded(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Unix(1000, 0)
+	s := &serverLog{log: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), now: func() time.Time { return now }}
+	for range 100 {
+		_, _ = s.Write([]byte("TLS handshake error\n"))
+	}
+	now = now.Add(time.Second)
+	_, _ = s.Write([]byte("another\n"))
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != serverLogPerSecond+1 || !strings.Contains(lines[serverLogPerSecond], "skipped=95") {
+		t.Errorf("%d lines, last %q", len(lines), lines[len(lines)-1])
+	}
+}

@@ -1,0 +1,131 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/config"
+)
+
+// treatment is how the requests that one rule of a site matches, or that none does, are treated. It is immutable.
+type treatment struct {
+	rule    *config.Rule // nil: none
+	caching config.Caching
+	keys    cache.KeyPolicy
+	bypass  string
+}
+
+// newTreatment is where configuration becomes cache policy: for requests, for Purge and for KeyFor alike.
+func newTreatment(site *config.Site, rule *config.Rule) *treatment {
+	t := &treatment{rule: rule, caching: site.Caching(rule)}
+	t.keys = cache.KeyPolicy{
+		Site:       string(site.Name),
+		IgnoreHost: !t.caching.KeyHost,
+		DropQuery:  t.caching.Query == config.QueryDrop,
+		SortQuery:  t.caching.Query == config.QuerySort,
+		OnlyQuery:  t.caching.QueryOnly,
+	}
+	if !t.caching.Enabled {
+		t.bypass = "site " + string(site.Name)
+		if rule != nil && rule.Cache.Enabled != nil {
+			t.bypass = "rule " + rule.Name
+		}
+	}
+	return t
+}
+
+// policy returns what the cache has to know of a request for to.
+func (t *treatment) policy(to *target) cache.Policy {
+	return cache.Policy{
+		Keys:                 &t.keys,
+		Scheme:               to.scheme,
+		Host:                 string(to.host),
+		Bypass:               t.bypass,
+		StaleIfError:         t.caching.StaleIfError,
+		StaleWhileRevalidate: t.caching.StaleWhileRevalidate,
+	}
+}
+
+// Match is what a snapshot makes of a request for a URL.
+type Match struct {
+	Site    *config.Site
+	Pattern config.HostPattern // by which the site claims the host
+	Rule    *config.Rule       // nil if none matches
+	Key     cache.Key
+	Policy  cache.Policy // without Upstream
+}
+
+// KeyFor returns what s makes of a request with method for an absolute http or https URL, as the steps would.
+func KeyFor(s *config.Snapshot, method, rawURL string) (Match, error) {
+	t, err := parseURL(rawURL)
+	if err != nil {
+		return Match{}, err
+	}
+	t.method = method
+	found, pattern := s.Site(t.host)
+	if found == nil {
+		return Match{}, fmt.Errorf("no site claims the host %s", t.host)
+	}
+	rule := found.Rule(t.method, t.path)
+	treated := newTreatment(found, rule)
+	key := cache.NewKey(&treated.keys, t.scheme, string(t.host), t.path, t.query)
+	return Match{Site: found, Pattern: pattern, Rule: rule, Key: key, Policy: treated.policy(t)}, nil
+}
+
+// parseURL takes an absolute URL apart into what a client would send for it.
+func parseURL(rawURL string) (*target, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		var parse *url.Error
+		if errors.As(err, &parse) {
+			err = parse.Err // without the URL: the caller has it
+		}
+		return nil, fmt.Errorf("not a URL: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" || u.User != nil {
+		return nil, errors.New("not a URL that a site can have: write http://HOST/PATH or https://HOST/PATH")
+	}
+	host, ok := parseHost(u.Host)
+	if !ok {
+		return nil, fmt.Errorf("not a valid host: %q", u.Host)
+	}
+	return &target{scheme: u.Scheme, host: host, path: pathOf(u), query: u.RawQuery}, nil
+}
+
+// pathOf returns the path of u as it goes to the origin and into the key.
+func pathOf(u *url.URL) string {
+	if path := u.EscapedPath(); path != "" {
+		return path
+	}
+	return "/" // RFC 9110 §4.2.3
+}
+
+// Purge removes what is stored for a URL: for http and for https, whichever rawURL has, and with key.host false the copy that
+// all hosts of the site share. It returns how many responses that were.
+func (e *Edge) Purge(rawURL string) (purged int, err error) {
+	t, err := parseURL(rawURL)
+	if err != nil {
+		return 0, fmt.Errorf("purge %s: %w", rawURL, err)
+	}
+	s := e.Snapshot()
+	site, _ := s.Site(t.host)
+	if site == nil {
+		return 0, fmt.Errorf("purge %s: no site claims the host %s", rawURL, t.host)
+	}
+	done := map[cache.Key]bool{}
+	for _, scheme := range [...]string{"http", "https"} {
+		// GET and HEAD share a key, but a rule may match only one of them and change it.
+		for _, method := range [...]string{http.MethodGet, http.MethodHead} {
+			keys := &newTreatment(site, site.Rule(method, t.path)).keys
+			key := cache.NewKey(keys, scheme, string(t.host), t.path, t.query)
+			if !done[key] {
+				done[key] = true
+				purged += e.cache.Purge(key)
+			}
+		}
+	}
+	return purged, nil
+}

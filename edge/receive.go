@@ -1,0 +1,94 @@
+package edge
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/wherry/wherry/trace"
+)
+
+// RequestIDField names the request in the request to the origin and in the response to the client. What a client sends in it
+// is replaced: an id that a stranger chose can't name one line of the log.
+const RequestIDField = "Wherry-Request-Id"
+
+// receive gives the request its id and verifies the operator's trace credential.
+func (e *Edge) receive(x *exchange) (goOn bool) {
+	x.id = e.ids.next()
+	id := []string{x.id}
+	x.w.requestID = id
+	x.r.Header[RequestIDField] = id
+	if x.conn != nil {
+		x.conn.handled.Store(true)
+		if x.r.ProtoMajor != 1 {
+			x.conn.multiplexed.Store(true)
+		}
+	}
+	if credentials := x.r.Header[trace.Field]; credentials != nil {
+		delete(x.r.Header, trace.Field) // also a bad one: an origin could otherwise collect good ones
+		e.acceptTrace(x, credentials)
+	}
+	if x.r.Body != nil && x.r.Body != http.NoBody {
+		x.receiveBody()
+	}
+	return true
+}
+
+// acceptTrace starts the trace that an operator asked for. A wrong credential doesn't hurt the request, which goes on untraced:
+// otherwise the field would tell strangers whether they guessed well.
+func (e *Edge) acceptTrace(x *exchange, credentials []string) {
+	if len(credentials) != 1 {
+		e.metrics.tracesRefused.Inc()
+		return
+	}
+	id, err := trace.Verify(e.token, credentials[0], x.began)
+	if err != nil {
+		e.metrics.tracesRefused.Inc()
+		e.log.Debug("trace refused", "request_id", x.id, "client", x.r.RemoteAddr, "error", err)
+		return
+	}
+	e.metrics.tracesAccepted.Inc()
+	x.trace = trace.New(id)
+	x.r = x.r.WithContext(trace.With(x.r.Context(), x.trace))
+	x.trace.Addf("edge", x.step, "%s %s from %s by %s, request %s", x.r.Method, x.r.RequestURI, x.r.RemoteAddr, x.r.Proto, x.id)
+}
+
+// requestIDs makes ids of 24 hex digits: 8 that are random for the process and 16 of a counter that is scattered by a bijection,
+// so that they are unique in the process and don't tell how many requests there were in between.
+type requestIDs struct {
+	prefix  [8]byte // hex
+	mask    uint64
+	counter atomic.Uint64
+}
+
+func newRequestIDs() (*requestIDs, error) {
+	var seed [20]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return nil, fmt.Errorf("edge: seed request ids: %w", err)
+	}
+	g := &requestIDs{mask: binary.BigEndian.Uint64(seed[4:])}
+	hex.Encode(g.prefix[:], seed[:4])
+	g.counter.Store(binary.BigEndian.Uint64(seed[12:]))
+	return g, nil
+}
+
+func (g *requestIDs) next() string {
+	var raw [8]byte
+	binary.BigEndian.PutUint64(raw[:], scatter(g.counter.Add(1)^g.mask))
+	var id [24]byte
+	copy(id[:], g.prefix[:])
+	hex.Encode(id[len(g.prefix):], raw[:])
+	return string(id[:])
+}
+
+// scatter is a bijection on 64 bits in which each bit of v changes about half of the bits: xor-shifts and odd factors.
+func scatter(v uint64) uint64 {
+	v ^= v >> 32
+	v *= 0xd6e8feb86659fd93
+	v ^= v >> 32
+	v *= 0xd6e8feb86659fd93
+	return v ^ v>>32
+}

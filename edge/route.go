@@ -1,0 +1,112 @@
+package edge
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/fault"
+)
+
+// routes is one snapshot with what is resolved ahead of the requests that it serves. It is immutable.
+type routes struct {
+	snapshot *config.Snapshot
+	sites    map[*config.Site]*site
+	nobody   *siteMetrics // for requests that lead to no site
+}
+
+// site is a configured site with its metrics and how the requests that each of its rules matches are treated.
+type site struct {
+	*config.Site
+	metrics    *siteMetrics
+	treatments map[*config.Rule]*treatment // that of nil is for requests that no rule matches
+}
+
+func (e *Edge) newRoutes(s *config.Snapshot) *routes {
+	t := &routes{snapshot: s, sites: make(map[*config.Site]*site, len(s.Sites)), nobody: newSiteMetrics(e.metrics, noSite)}
+	for i := range s.Sites {
+		c := &s.Sites[i]
+		resolved := &site{c, newSiteMetrics(e.metrics, string(c.Name)), make(map[*config.Rule]*treatment, len(c.Rules)+1)}
+		resolved.treatments[nil] = newTreatment(c, nil)
+		for j := range c.Rules {
+			resolved.treatments[&c.Rules[j]] = newTreatment(c, &c.Rules[j])
+		}
+		t.sites[c] = resolved
+	}
+	return t
+}
+
+// forgetSites removes the series of sites that next doesn't have, so that years of reloads don't pile up series.
+func (t *routes) forgetSites(next *routes, m *Metrics) {
+	kept := make(map[config.SiteName]bool, len(next.sites))
+	for s := range next.sites {
+		kept[s.Name] = true
+	}
+	for s := range t.sites {
+		if !kept[s.Name] {
+			m.forget(string(s.Name))
+		}
+	}
+}
+
+// route finds the site by Host, and the rule.
+func (e *Edge) route(x *exchange) (goOn bool) {
+	s := x.routes.snapshot
+	found, pattern := s.Site(x.target.host)
+	if found == nil {
+		return x.misdirectedHost()
+	}
+	if x.r.TLS != nil && x.r.TLS.ServerName != "" {
+		// A connection may serve several hosts (RFC 9113 §9.1.1), but only of the site that its certificate was chosen for:
+		// otherwise one site's name opens the other's door (RFC 9110 §7.4, §15.5.20).
+		if name := config.CanonicalHost(x.r.TLS.ServerName); name != x.target.host {
+			if other, _ := s.Site(name); other != found {
+				return x.misdirected("This connection was opened for another site than the request is for.")
+			}
+		}
+	}
+	x.site = x.routes.sites[found]
+	rule := found.Rule(x.target.method, x.target.path)
+	x.treatment = x.site.treatments[rule]
+	if x.trace.On() {
+		x.note(fmt.Sprintf("site %s by host %s, %s", found.Name, pattern, ruleText(rule)))
+	}
+	x.r.URL.Scheme, x.r.URL.Host = x.target.scheme, x.r.Host
+	x.r.URL.User = nil
+	if rule != nil && rule.Refuse != 0 {
+		return x.refuse(refusedRule, fault.Client, rule.Refuse, refuseNotice(rule.Refuse))
+	}
+	if x.body != nil && found.BodySize > 0 {
+		x.body.limitBytes = int64(found.BodySize)
+		if x.r.ContentLength > int64(found.BodySize) {
+			return x.refuse(refusedBodySize, fault.Client, http.StatusRequestEntityTooLarge,
+				"The body of the request is larger than the "+strconv.FormatInt(int64(found.BodySize), 10)+" bytes that this site accepts.")
+		}
+	}
+	return true
+}
+
+func (x *exchange) misdirectedHost() (goOn bool) {
+	return x.refuse(refusedNoSite, fault.Client, http.StatusMisdirectedRequest,
+		"No site of this network is called "+string(x.target.host)+".")
+}
+
+func ruleText(rule *config.Rule) string {
+	if rule == nil {
+		return "no rule"
+	}
+	return "rule " + rule.Name
+}
+
+func refuseNotice(status int) string {
+	switch status {
+	case http.StatusNotFound:
+		return "The site has nothing at this address."
+	case http.StatusGone:
+		return "What was at this address is gone for good."
+	case http.StatusUnavailableForLegalReasons:
+		return "The site may not serve this for legal reasons."
+	}
+	return "The site does not serve this request."
+}

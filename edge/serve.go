@@ -1,0 +1,62 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/fault"
+)
+
+// serve lets the cache answer.
+func (e *Edge) serve(x *exchange) (goOn bool) {
+	// Not pooled: a refresh in the background may hold on to the policy.
+	p := new(cache.Policy)
+	*p = x.treatment.policy(&x.target)
+	p.Upstream = e.upstream(x.site.Name)
+	if p.Upstream == nil {
+		x.failure = &fault.Error{
+			Party: fault.Config, Op: x.step, Status: http.StatusBadGateway, Proxy: "proxy_configuration_error",
+			Err: fmt.Errorf("site %s has no upstream", x.site.Name),
+		}
+		x.outcome.Verdict = cache.Failed
+		return false
+	}
+	if x.trace.On() {
+		x.note("to the cache" + bypassText(p.Bypass))
+	}
+	x.outcome = e.serveSafely(x, p)
+	if x.outcome.Err != nil {
+		x.failure = fault.Of(x.outcome.Err)
+	}
+	return true
+}
+
+// serveSafely keeps a panic below from taking the log record with it.
+func (e *Edge) serveSafely(x *exchange, p *cache.Policy) (o cache.Outcome) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler: // how net/http/httputil and its like say that the client is to see a break
+			o = cache.Outcome{Verdict: cache.Failed, Status: x.w.status, Err: fault.New(fault.Edge, x.step, 0, errors.New("response aborted"))}
+			x.abort = true
+		default:
+			e.log.Error("BUG: panic while serving", "request_id", x.id, "site", x.site.Name, "panic", v, "stack", string(debug.Stack()))
+			err := fmt.Errorf("BUG: panic: %v", v)
+			o = cache.Outcome{
+				Verdict: cache.Failed, Status: x.w.status,
+				Err: &fault.Error{Party: fault.Edge, Op: x.step, Status: http.StatusInternalServerError, Proxy: "proxy_internal_error", Err: err},
+			}
+		}
+	}()
+	return e.cache.Serve(&x.w, x.r, p)
+}
+
+func bypassText(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ", which only forwards it: " + why
+}

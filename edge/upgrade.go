@@ -1,0 +1,230 @@
+package edge
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/fault"
+)
+
+// upgrade takes requests that ask for another protocol (RFC 9110 §7.8), such as WebSocket (RFC 6455), past the cache: to the
+// upstream, and if it switches, the two connections are joined until both sides have closed or nothing has moved either way for
+// limits.idle_timeout.
+func (e *Edge) upgrade(x *exchange) (goOn bool) {
+	if x.upgrade == "" {
+		return true
+	}
+	x.outcome.Verdict, x.outcome.Detail = cache.Pass, "upgrade"
+	x.outcome.CacheStatus = e.member + "; fwd=bypass; detail=upgrade"
+	began := time.Now()
+	resp, err := e.fetchUpgrade(x)
+	if err != nil {
+		x.failure, x.outcome.Verdict = fault.Of(err), cache.Failed
+		return false
+	}
+	defer resp.Body.Close()
+	x.outcome.FetchStatus, x.outcome.FetchTime = resp.StatusCode, time.Since(began)
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		x.note("the origin doesn't switch")
+		x.declined(resp)
+		return false
+	}
+	if err := x.join(resp); err != nil {
+		x.failure, x.outcome.Verdict = fault.Of(err), cache.Failed
+	}
+	return false
+}
+
+func (e *Edge) fetchUpgrade(x *exchange) (*http.Response, error) {
+	up := e.upstream(x.site.Name)
+	if up == nil {
+		return nil, &fault.Error{Party: fault.Config, Op: x.step, Status: http.StatusBadGateway, Proxy: "proxy_configuration_error"}
+	}
+	out := x.r.Clone(x.r.Context())
+	out.RequestURI = "" // http.RoundTripper wants none
+	out.Body, out.ContentLength, out.Close = http.NoBody, 0, false
+	for _, name := range [...]string{"Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding"} {
+		delete(out.Header, name) // RFC 9110 §7.6.1
+	}
+	out.Header["Connection"] = []string{"Upgrade"}
+	out.Header["Upgrade"] = []string{x.upgrade}
+	out.Header["Via"] = append(out.Header["Via"], "1.1 "+string(e.node)) // RFC 9110 §7.6.3; an upgrade is of HTTP/1.1
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = nil // or net/http adds its own
+	}
+	return up.RoundTrip(out)
+}
+
+// declined passes on an answer that isn't a switch.
+func (x *exchange) declined(resp *http.Response) {
+	h := x.w.Header()
+	x.copyFields(h, resp)
+	x.w.WriteHeader(resp.StatusCode)
+	if _, err := io.Copy(writerOnly{&x.w}, resp.Body); err != nil {
+		x.failure = fault.Of(err)
+	}
+}
+
+// copyFields copies the end-to-end fields of resp to h and adds those of this node.
+func (x *exchange) copyFields(h http.Header, resp *http.Response) {
+	removeConnectionFields(resp.Header)
+	for _, name := range [...]string{"Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Trailer", "Transfer-Encoding", "Upgrade"} {
+		delete(resp.Header, name)
+	}
+	for name, values := range resp.Header {
+		h[name] = values
+	}
+	h["Via"] = append(h["Via"], fmt.Sprintf("%d.%d %s", resp.ProtoMajor, resp.ProtoMinor, x.edge.node))
+	x.outcome.CacheStatus += fmt.Sprintf("; fwd-status=%d", resp.StatusCode)
+	h["Cache-Status"] = append(h["Cache-Status"], x.outcome.CacheStatus)
+}
+
+// join switches the client's connection over and carries bytes until the tunnel ends.
+func (x *exchange) join(resp *http.Response) error {
+	protocol := strings.Join(resp.Header["Upgrade"], ", ")
+	origin, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok || !offered(x.upgrade, protocol) {
+		return &fault.Error{
+			Party: fault.Origin, Op: x.step, Status: http.StatusBadGateway, Proxy: "http_upgrade_failed",
+			Err: fmt.Errorf("origin switched to %q, asked for was %q", protocol, x.upgrade),
+		}
+	}
+	client, buffered, err := x.w.control.Hijack()
+	if err != nil {
+		return fmt.Errorf("take over the connection: %w", err)
+	}
+	defer client.Close()
+	_ = client.SetDeadline(time.Time{}) // those that net/http and the steps before have set
+	h := http.Header{}
+	x.copyFields(h, resp)
+	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{protocol}
+	h[RequestIDField] = x.w.requestID
+	if h.Get("Date") == "" {
+		h["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+	}
+	_ = client.SetWriteDeadline(time.Now().Add(x.w.stall))
+	if err := writeSwitch(client, h); err != nil {
+		return fault.New(fault.Client, "send header", fault.StatusClientClosedRequest, err)
+	}
+	_ = client.SetWriteDeadline(time.Time{})
+	x.w.status, x.w.firstByte = http.StatusSwitchingProtocols, time.Now()
+	if x.trace.On() {
+		x.note("switched to " + protocol)
+	}
+	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered()) // what the client sent right behind its request
+	t := &tunnel{client: client, fromClient: io.MultiReader(bytes.NewReader(early), client), origin: origin, bytes: &x.tunnel}
+	why := t.run(x.r.Context(), x.routes.snapshot.Limits.IdleTimeout)
+	x.outcome.Detail = "upgrade ended: " + why
+	return nil
+}
+
+func offered(offer, protocol string) bool {
+	for p := range strings.SplitSeq(offer, ",") {
+		if protocol != "" && strings.EqualFold(strings.TrimSpace(p), protocol) {
+			return true
+		}
+	}
+	return false
+}
+
+func writeSwitch(w io.Writer, h http.Header) error {
+	b := bufio.NewWriter(w)
+	_, _ = b.WriteString("HTTP/1.1 101 Switching Protocols\r\n") // the error stays in b
+	_ = h.Write(b)
+	_, _ = b.WriteString("\r\n")
+	return b.Flush()
+}
+
+// tunnelBytes counts what went each way.
+type tunnelBytes struct{ toOrigin, toClient atomic.Int64 }
+
+// tunnel joins two connections. What waits in it is two buffers of tunnelBufferBytes.
+type tunnel struct {
+	client     net.Conn
+	fromClient io.Reader // client, and before that what net/http has already read
+	origin     io.ReadWriteCloser
+	bytes      *tunnelBytes
+	moved      atomic.Int64 // when a byte moved last: nanoseconds since began
+	began      time.Time
+}
+
+const tunnelBufferBytes = 16 << 10
+
+// errNoHalfClose ends a tunnel whose other side can't be told that one side has finished.
+var errNoHalfClose = errors.New("no half-close")
+
+// run carries bytes until both directions have ended, one has failed, nothing has moved for idle or ctx has ended, and says
+// which it was. Its two goroutines are gone when it returns.
+func (t *tunnel) run(ctx context.Context, idle time.Duration) (why string) {
+	t.began = time.Now()
+	done := make(chan error, 2)
+	go func() { done <- t.carry(t.origin, t.fromClient, &t.bytes.toOrigin) }()
+	go func() { done <- t.carry(t.client, t.origin, &t.bytes.toClient) }()
+	stop := func(reason string) {
+		if why == "" {
+			why = reason
+			t.client.Close()
+			t.origin.Close()
+		}
+	}
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	ended := ctx.Done()
+	for open := 2; open > 0; {
+		select {
+		case err := <-done:
+			if open--; err != nil {
+				stop("closed")
+			}
+		case <-timer.C:
+			quiet := time.Since(t.began) - time.Duration(t.moved.Load())
+			if quiet >= idle {
+				stop("idle")
+			} else {
+				timer.Reset(idle - quiet)
+			}
+		case <-ended:
+			ended = nil
+			stop("node stopped")
+		}
+	}
+	if why == "" {
+		why = "closed"
+	}
+	return why
+}
+
+// carry copies src to dst and passes the end of src on. A nil error means that the other direction may go on.
+func (t *tunnel) carry(dst io.Writer, src io.Reader, count *atomic.Int64) error {
+	buf := make([]byte, tunnelBufferBytes)
+	for {
+		n, err := src.Read(buf)
+		if n > 0 {
+			t.moved.Store(int64(time.Since(t.began)))
+			if _, err := dst.Write(buf[:n]); err != nil {
+				return err
+			}
+			count.Add(int64(n))
+			t.moved.Store(int64(time.Since(t.began)))
+		}
+		if err == io.EOF {
+			if c, ok := dst.(interface{ CloseWrite() error }); ok {
+				return c.CloseWrite()
+			}
+			return errNoHalfClose
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

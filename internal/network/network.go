@@ -1,0 +1,323 @@
+package network
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/certs"
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/dns"
+	"github.com/wherry/wherry/edge"
+	"github.com/wherry/wherry/logs"
+	"github.com/wherry/wherry/origin"
+	"github.com/wherry/wherry/portal"
+)
+
+// Options are what a Network is made of. Snapshot and Log are required; a door without a listener stays closed.
+type Options struct {
+	Snapshot *config.Snapshot
+	Version  string
+	Token    string       // of the operator, for traces and purges; empty: nobody is one
+	CA       *certs.CA    // signs for sites without a certificate of their own; needed for HTTPS
+	Access   *logs.Writer // nil: no access log
+	Log      *slog.Logger
+	Registry *prometheus.Registry // nil: one of its own
+
+	Edges  []EdgeDoors
+	DNS    *DNSDoors
+	Portal net.Listener
+
+	// Dial opens connections to origins and to the edges' health endpoints; nil means TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// EdgeURL is where the name server asks a node for its health; nil means the addresses and ports of the configuration.
+	EdgeURL  func(node *config.Node, addr netip.Addr) string
+	Commands []portal.Command // for the status page
+}
+
+// EdgeDoors are the listeners of one edge; either may be nil.
+type EdgeDoors struct {
+	Node  config.NodeID
+	HTTP  net.Listener
+	HTTPS net.Listener
+}
+
+// DNSDoors are the sockets of the name server.
+type DNSDoors struct {
+	Node config.NodeID // that serves the names
+	UDP  net.PacketConn
+	TCP  net.Listener
+}
+
+// Network is the part of a network that runs in this process.
+type Network struct {
+	o       Options
+	started time.Time
+	keeper  *certs.Keeper
+	pools   *origin.Pools
+	edges   []*station
+	names   *dns.Server
+	geo     *dns.Geo
+	portal  *portal.Portal
+	probe   *http.Transport
+}
+
+// station is one edge with what stands below it.
+type station struct {
+	doors EdgeDoors
+	edge  *edge.Edge
+	cache *cache.Cache
+	store cache.Store
+}
+
+// New makes all parts; nothing runs yet. The listeners stay the caller's until Run.
+func New(o Options) (*Network, error) {
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n := &Network{o: o, started: time.Now()}
+	if o.Dial == nil {
+		n.o.Dial = new(net.Dialer).DialContext
+	}
+	if err := n.makeTrades(); err != nil {
+		return nil, err
+	}
+	for _, doors := range o.Edges {
+		s, err := n.newStation(doors)
+		if err != nil {
+			return nil, fmt.Errorf("edge %s: %w", doors.Node, err)
+		}
+		n.edges = append(n.edges, s)
+	}
+	if err := n.makeNames(); err != nil {
+		return nil, err
+	}
+	n.portal = portal.New(portal.Options{
+		Network: n, Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), OperatorToken: o.Token,
+		Version: o.Version, Count: portal.NewMetrics(o.Registry), Log: o.Log,
+	})
+	return n, nil
+}
+
+// makeTrades makes what all edges share: certificates and origin pools.
+func (n *Network) makeTrades() error {
+	n.pools = origin.New(origin.Options{Metrics: origin.NewMetrics(n.o.Registry), Log: n.o.Log, Dial: n.o.Dial})
+	n.pools.Apply(n.o.Snapshot)
+	if n.o.CA == nil {
+		return nil
+	}
+	n.keeper = certs.NewKeeper(certs.Options{CA: n.o.CA, Log: n.o.Log})
+	return n.keeper.Apply(n.o.Snapshot)
+}
+
+func (n *Network) newStation(doors EdgeDoors) (*station, error) {
+	reg := prometheus.WrapRegistererWith(prometheus.Labels{"node": string(doors.Node)}, n.o.Registry)
+	store, err := cache.NewMemory(int64(n.o.Snapshot.Memory.Cache), int64(n.o.Snapshot.Memory.Object))
+	if err != nil {
+		return nil, err
+	}
+	cache.WatchStore(reg, store)
+	s := &station{doors: doors, store: store}
+	s.cache = cache.New(cache.Options{Name: string(doors.Node), Store: store, Metrics: cache.NewMetrics(reg)})
+	var tlsConfig *tls.Config
+	if n.keeper != nil {
+		tlsConfig = n.keeper.TLSConfig()
+	}
+	s.edge, err = edge.New(edge.Options{
+		Node: doors.Node, Snapshot: n.o.Snapshot, Cache: s.cache, Upstream: n.pools.Upstream, TLS: tlsConfig,
+		Access: n.o.Access, Log: n.o.Log.With("node", doors.Node), Metrics: edge.NewMetrics(reg), OperatorToken: n.o.Token,
+	})
+	return s, err
+}
+
+func (n *Network) makeNames() error {
+	if n.o.DNS == nil {
+		return nil
+	}
+	// A connection for each check, as a new client would open it: an edge that only keeps its old ones is dead to others.
+	n.probe = &http.Transport{DialContext: n.o.Dial, DisableKeepAlives: true}
+	if n.o.EdgeURL == nil {
+		n.o.EdgeURL = n.edgeURL
+	}
+	o := dns.Options{
+		Snapshot: n.o.Snapshot, Node: n.o.DNS.Node, PacketConns: []net.PacketConn{n.o.DNS.UDP}, Listener: n.o.DNS.TCP,
+		Probe: n.probe, EdgeURL: n.o.EdgeURL, Log: n.o.Log, Metrics: dns.NewMetrics(n.o.Registry),
+	}
+	if path := n.o.Snapshot.DNS.GeoDatabase; path != "" {
+		geo, err := dns.OpenGeo(path)
+		if err != nil {
+			return err
+		}
+		n.geo, o.Locate = geo, geo.Locate
+	}
+	server, err := dns.New(o)
+	n.names = server
+	return err
+}
+
+// edgeURL is where an edge is asked whether it is alive: on its public address, at the port that it listens on. An edge of this
+// process may listen elsewhere than its snapshot says, on a port that the system chose.
+func (n *Network) edgeURL(node *config.Node, addr netip.Addr) string {
+	listen := n.snapshot().ListenAt(node)
+	scheme, at := "http", string(listen.HTTP)
+	if listen.HTTP == config.Off {
+		scheme, at = "https", string(listen.HTTPS)
+	}
+	for _, s := range n.edges {
+		if s.doors.Node == node.Name && s.doors.HTTP != nil {
+			scheme, at = "http", s.doors.HTTP.Addr().String()
+		}
+	}
+	_, port, err := net.SplitHostPort(at)
+	if err != nil {
+		return ""
+	}
+	return scheme + "://" + net.JoinHostPort(addr.String(), port)
+}
+
+// part is something that runs until its context ends.
+type part struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// parts lists all that runs, in the order of start. They stop in reverse: first the doors close, last what they need.
+func (n *Network) parts() []part {
+	var parts []part
+	if n.o.Access != nil {
+		parts = append(parts, part{"access log", n.o.Access.Run})
+	}
+	parts = append(parts, part{"origins", n.pools.Run})
+	for _, s := range n.edges {
+		parts = append(parts, part{"cache of " + string(s.doors.Node), s.cache.Run})
+	}
+	if n.o.Portal != nil {
+		parts = append(parts, part{"portal", func(ctx context.Context) error { return n.portal.Serve(ctx, n.o.Portal) }})
+	}
+	if n.names != nil {
+		parts = append(parts, part{"dns", n.names.Run})
+	}
+	parts = append(parts, part{"edges", n.serveEdges})
+	return parts
+}
+
+// serveEdges runs all edges at once, so that they also drain at once.
+func (n *Network) serveEdges(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, len(n.edges))
+	for _, s := range n.edges {
+		go func() { ended <- s.edge.Serve(ctx, edge.Listeners{HTTP: s.doors.HTTP, HTTPS: s.doors.HTTPS}) }()
+	}
+	var errs []error
+	for range n.edges {
+		if err := <-ended; err != nil {
+			errs = append(errs, err)
+			cancel()
+		}
+	}
+	if len(n.edges) == 0 {
+		<-ctx.Done()
+	}
+	return errors.Join(errs...)
+}
+
+// Run serves until ctx ends or a part fails, drains, and returns when all goroutines are gone. It calls ready once everything
+// runs.
+func (n *Network) Run(ctx context.Context, ready func()) error {
+	defer n.close()
+	err := runParts(ctx, n.parts(), ready)
+	if n.probe != nil {
+		n.probe.CloseIdleConnections()
+	}
+	return err
+}
+
+func (n *Network) close() {
+	if n.geo != nil {
+		_ = n.geo.Close() // opened for reading
+	}
+}
+
+// runParts starts parts in order and stops them in reverse, when ctx ends or as soon as one of them does.
+func runParts(ctx context.Context, parts []part, ready func()) error {
+	type running struct {
+		cancel context.CancelFunc
+		done   chan struct{}
+		err    error
+	}
+	all := make([]*running, len(parts))
+	failed := make(chan int, len(parts))
+	for i, p := range parts {
+		// Not ctx itself: a part ends when those behind it have.
+		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		r := &running{cancel: cancel, done: make(chan struct{})}
+		all[i] = r
+		go func() {
+			defer close(r.done)
+			r.err = p.run(own)
+			failed <- i
+		}()
+	}
+	ready()
+	var errs []error
+	select {
+	case <-ctx.Done():
+	case i := <-failed:
+		if all[i].err == nil {
+			errs = append(errs, fmt.Errorf("%s ended by itself", parts[i].name))
+		}
+	}
+	for i := len(parts) - 1; i >= 0; i-- {
+		all[i].cancel()
+		<-all[i].done
+		if err := all[i].err; err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", parts[i].name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Reload makes s hold, all of it or, with an error, nothing of it. Listeners, memory and the log stay as they were at the start;
+// restart names what would need one.
+func (n *Network) Reload(s *config.Snapshot) (restart []string, err error) {
+	if n.keeper != nil {
+		if err := n.keeper.Apply(s); err != nil {
+			return nil, err
+		}
+	}
+	before := n.o.Snapshot
+	n.pools.Apply(s)
+	for _, st := range n.edges {
+		st.edge.SetSnapshot(s)
+	}
+	if n.names != nil {
+		n.names.SetSnapshot(s)
+	}
+	for _, c := range []struct {
+		name    string
+		changed bool
+	}{
+		{"listen", before.Listen != s.Listen},
+		{"memory", before.Memory != s.Memory},
+		{"log", before.Log != s.Log},
+		{"dns.geo_database", before.DNS.GeoDatabase != s.DNS.GeoDatabase},
+	} {
+		if c.changed {
+			restart = append(restart, c.name)
+		}
+	}
+	return restart, nil
+}

@@ -1,0 +1,166 @@
+package network
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/dns"
+	"github.com/wherry/wherry/fault"
+	"github.com/wherry/wherry/origin"
+	"github.com/wherry/wherry/portal"
+	"github.com/wherry/wherry/trace"
+)
+
+var _ portal.Network = (*Network)(nil)
+
+// Trace implements portal.Network.
+func (n *Network) Trace(id string) (trace.Report, bool) {
+	for _, s := range n.edges {
+		if r, ok := s.edge.Trace(id); ok {
+			return r, true
+		}
+	}
+	return trace.Report{}, false
+}
+
+// Purge implements portal.Network for the edges of this process.
+func (n *Network) Purge(_ context.Context, rawURL string) (portal.PurgeResult, error) {
+	result := portal.PurgeResult{URL: rawURL, Nodes: []portal.NodePurge{}}
+	for _, s := range n.edges {
+		removed, err := s.edge.Purge(rawURL)
+		if err != nil {
+			return result, fault.New(fault.Client, "purge", http.StatusNotFound, err)
+		}
+		result.Nodes = append(result.Nodes, portal.NodePurge{Node: s.doors.Node, Removed: removed})
+	}
+	return result, nil
+}
+
+// Status implements portal.Network.
+func (n *Network) Status(context.Context) portal.Status {
+	snap := n.snapshot()
+	st := portal.Status{
+		Version: n.o.Version, Revision: snap.Revision, Started: n.started, Ready: true, Commands: n.o.Commands,
+		Clusters: []portal.Cluster{}, Sites: n.sites(snap), Incidents: []portal.Incident{},
+	}
+	if n.o.CA != nil {
+		st.CAFile = n.o.CA.RootFile()
+	}
+	if n.o.DNS != nil {
+		st.DNS = n.o.DNS.UDP.LocalAddr().String()
+	}
+	var checks []dns.NodeHealth
+	if n.names != nil {
+		checks = n.names.Health()
+	}
+	for i := range snap.Clusters {
+		c := &snap.Clusters[i]
+		cluster := portal.Cluster{Name: c.Name, Nodes: []portal.Node{}}
+		for j := range c.Nodes {
+			cluster.Nodes = append(cluster.Nodes, n.node(&c.Nodes[j], checks))
+		}
+		st.Clusters = append(st.Clusters, cluster)
+	}
+	st.Incidents = incidents(&st, n.pools.Status(), time.Now())
+	return st
+}
+
+const (
+	incidentAge  = 15 * time.Minute // of a failure that is over
+	incidentsMax = 50
+)
+
+// incidents lists what is wrong now, and what origins did wrong a short while ago, the newest first.
+func incidents(st *portal.Status, origins []origin.Status, now time.Time) []portal.Incident {
+	list := []portal.Incident{}
+	for _, c := range st.Clusters {
+		for _, node := range c.Nodes {
+			if !node.Up {
+				list = append(list, portal.Incident{
+					At: node.Since, Party: fault.Edge, Subject: string(node.Name), Text: "doesn't answer its health check: " + node.Error,
+					Action: "It has left the DNS answers. Look at the machine and at the log of its wherry.",
+				})
+			}
+		}
+	}
+	for _, o := range origins {
+		subject := string(o.Site) + ": " + o.Origin
+		switch {
+		case !o.Healthy:
+			list = append(list, portal.Incident{
+				At: o.Since, Party: fault.Origin, Subject: subject, Text: "out of rotation: " + o.LastError,
+				Action: "Look at the customer's server. It is tried again by itself.",
+			})
+		case o.LastError != "" && now.Sub(o.LastErrorAt) < incidentAge:
+			list = append(list, portal.Incident{At: o.LastErrorAt, Party: fault.Origin, Subject: subject, Text: "failed a request: " + o.LastError})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b portal.Incident) int { return b.At.Compare(a.At) })
+	return list[:min(len(list), incidentsMax)]
+}
+
+// snapshot is the one that holds now.
+func (n *Network) snapshot() *config.Snapshot {
+	if len(n.edges) > 0 {
+		return n.edges[0].edge.Snapshot()
+	}
+	return n.o.Snapshot
+}
+
+// node is a node as its health checks and, if it is of this process, its counters show it. It is up if it answers at each of its
+// addresses.
+func (n *Network) node(node *config.Node, checks []dns.NodeHealth) portal.Node {
+	p := portal.Node{Name: node.Name, Addresses: node.Addresses, Up: true, Since: n.started}
+	for _, h := range checks {
+		if h.Node == node.Name && p.Up {
+			p.Since = h.Since
+			if p.Up = h.Up; !h.Up {
+				p.Error = h.LastErr
+			}
+		}
+	}
+	for _, s := range n.edges {
+		if s.doors.Node != node.Name {
+			continue
+		}
+		p.HTTP, p.HTTPS = address(s.doors.HTTP), address(s.doors.HTTPS)
+		stats, usage := s.edge.Stats(), s.store.Usage()
+		p.Requests, p.Hits, p.SentBytes = uint64(stats.Requests), uint64(stats.Hits), uint64(stats.BodyBytes)
+		p.StoredObjects, p.StoredBytes, p.StoredLimitBytes = uint64(usage.Responses), uint64(usage.Bytes), uint64(usage.BytesMax)
+	}
+	return p
+}
+
+func address(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}
+
+func (n *Network) sites(snap *config.Snapshot) []portal.Site {
+	seen := map[config.SiteName]map[string]origin.Status{}
+	for _, s := range n.pools.Status() {
+		if seen[s.Site] == nil {
+			seen[s.Site] = map[string]origin.Status{}
+		}
+		seen[s.Site][s.Origin] = s
+	}
+	sites := []portal.Site{}
+	for i := range snap.Sites {
+		s := &snap.Sites[i]
+		site := portal.Site{Name: s.Name, Hosts: s.Hosts, Origins: []portal.Origin{}}
+		for j := range s.Origins {
+			u := (*url.URL)(s.Origins[j].URL)
+			is := seen[s.Name][u.String()]
+			site.Origins = append(site.Origins, portal.Origin{URL: u, Healthy: is.Healthy, Since: is.Since, LastError: is.LastError})
+		}
+		sites = append(sites, site)
+	}
+	return sites
+}

@@ -1,0 +1,165 @@
+package wherry_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/wherry/wherry"
+
+// plan is the floor plan: each room and the rooms of ours that it may import. ARCHITECTURE.md tells why; change both together,
+// with a line in docs/decisions.
+var plan = map[string][]string{
+	// ground floor: words and tools
+	"config": {},
+	"fault":  {},
+	"logs":   {},
+	"trace":  {},
+	// first floor: trades
+	"cache":  {"fault", "trace"},
+	"certs":  {"config", "fault"},
+	"mapper": {"config"},
+	"origin": {"config", "fault", "trace"},
+	// second floor: stations
+	"dns":  {"config", "fault", "mapper"},
+	"edge": {"cache", "certs", "config", "fault", "logs", "origin", "trace"},
+	// third floor
+	"portal": {"config", "fault", "logs", "trace"},
+	// roof
+	"internal/network": {"cache", "certs", "config", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
+	"cmd/wherry": {
+		"cache", "certs", "config", "dns", "edge", "fault", "internal/network", "logs", "mapper", "origin", "portal", "trace",
+	},
+	// beside the house
+	"internal/simnet":  {},
+	"internal/testnet": {"certs", "config", "internal/network", "internal/simnet", "logs", "portal", "trace"},
+	".":                {},
+}
+
+const (
+	functionLinesMax = 70
+	fileLinesMax     = 500
+	roomLinesMax     = 4000
+)
+
+// sourceFile is one Go file of ours, parsed.
+type sourceFile struct {
+	path string // from the root, with slashes
+	room string
+	ast  *ast.File
+	fset *token.FileSet
+}
+
+func (f *sourceFile) test() bool { return strings.HasSuffix(f.path, "_test.go") }
+
+func (f *sourceFile) lines() int { return f.fset.File(f.ast.Pos()).LineCount() }
+
+func sources(t *testing.T) []sourceFile {
+	t.Helper()
+	var files []sourceFile
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules" || d.Name() == "bin") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		fset := token.NewFileSet()
+		parsed, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		slashed := filepath.ToSlash(name)
+		files = append(files, sourceFile{slashed, path.Dir(slashed), parsed, fset})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestRoomsImportOnlyWhatThePlanAllows also finds rooms that aren't in the plan, and rooms in the plan that aren't there.
+func TestRoomsImportOnlyWhatThePlanAllows(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range sources(t) {
+		allowed, ok := plan[f.room]
+		if !ok && !strings.HasPrefix(f.room, "bench") && f.room != "tools" {
+			t.Errorf("%s: room %q isn't in the plan", f.path, f.room)
+			continue
+		}
+		seen[f.room] = true
+		for _, spec := range f.ast.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours, isOurs := strings.CutPrefix(imported, module+"/")
+			if !isOurs || ok && slices.Contains(allowed, ours) || ours == f.room {
+				continue
+			}
+			if f.test() && ours == "internal/simnet" || strings.HasPrefix(f.room, "bench") {
+				continue
+			}
+			t.Errorf("%s imports %s, which the plan doesn't allow", f.path, ours)
+		}
+	}
+	for room := range plan {
+		if !seen[room] {
+			t.Errorf("the plan has a room %q that isn't there", room)
+		}
+	}
+}
+
+func TestEveryRoomHasADoc(t *testing.T) {
+	documented := map[string]bool{}
+	for _, f := range sources(t) {
+		if path.Base(f.path) == "doc.go" && len(f.ast.Doc.Text()) > 100 {
+			documented[f.room] = true
+		}
+	}
+	for room := range plan {
+		if !documented[room] && room != "cmd/wherry" {
+			t.Errorf("%s has no doc.go that says what it is, what it promises and who runs its goroutines", room)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	rooms := map[string]int{}
+	for _, f := range sources(t) {
+		if f.test() {
+			continue
+		}
+		rooms[f.room] += f.lines()
+		if n := f.lines(); n > fileLinesMax {
+			t.Errorf("%s has %d lines, more than %d: it has two concerns", f.path, n, fileLinesMax)
+		}
+		for _, decl := range f.ast.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			from, to := f.fset.Position(fn.Pos()), f.fset.Position(fn.End())
+			if n := to.Line - from.Line + 1; n > functionLinesMax {
+				t.Errorf("%s:%d: %s has %d lines, more than %d", f.path, from.Line, fn.Name.Name, n, functionLinesMax)
+			}
+		}
+	}
+	for room, lines := range rooms {
+		if lines > roomLinesMax {
+			t.Errorf("%s has %d lines, more than %d: it has two jobs", room, lines, roomLinesMax)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package origin
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wherry/wherry/config"
+)
+
+// server is one origin of a pool.
+type server struct {
+	name   string // the URL, for people and labels
+	scheme string
+	host   string // with port where the URL has one
+	prefix string // of all paths, escaped, without final slash
+
+	transport *http.Transport
+	// upgrader asks for upgrades where transport could negotiate HTTP/2, which has none (RFC 9113 §8.6).
+	upgrader *http.Transport
+	// checker asks for health: always on a new connection, so that it finds what a client's next connection would, and outside
+	// the limit on connections, so that a full origin isn't a dead one.
+	checker *http.Transport
+
+	dialer         func(ctx context.Context, network, addr string) (net.Conn, error)
+	connectTimeout time.Duration
+	waitersMax     int64
+	// slots has an element for each open connection of transport and upgrader together. The transports' own limit hands a
+	// connection that becomes free to who waits, but it knows neither upgraded connections nor HTTP/2 ones that are full of
+	// streams. nil means no limit.
+	slots chan struct{}
+
+	healthy  prometheus.Gauge
+	inFlight atomic.Int64
+	waiters  atomic.Int64 // requests that have no connection yet
+}
+
+func newServer(o *config.Origin, f *config.Fetch, roots *x509.CertPool,
+	dial func(ctx context.Context, network, addr string) (net.Conn, error),
+) *server {
+	s := &server{
+		name:           originName(o.URL),
+		scheme:         o.URL.Scheme,
+		host:           o.URL.Host,
+		prefix:         strings.TrimSuffix(o.URL.EscapedPath(), "/"),
+		dialer:         dial,
+		connectTimeout: f.ConnectTimeout,
+		waitersMax:     int64(f.Connections) * waitersPerConnection,
+	}
+	if f.Connections > 0 {
+		s.slots = make(chan struct{}, f.Connections)
+	}
+	s.transport = newTransport(f, roots, true)
+	s.transport.DialContext = s.dial
+	s.upgrader = s.transport
+	if s.scheme == "https" {
+		s.upgrader = newTransport(f, roots, false)
+		s.upgrader.DialContext = s.dial
+	}
+	s.checker = newTransport(f, roots, true)
+	s.checker.DialContext = s.connect
+	s.checker.DisableKeepAlives = true
+	s.checker.MaxConnsPerHost = 0
+	return s
+}
+
+// originName returns u as people write it, without a password.
+func originName(u *url.URL) string {
+	return u.Scheme + "://" + u.Host + strings.TrimSuffix(u.EscapedPath(), "/")
+}
+
+// dial opens a connection for an attempt within the limit. The transport doesn't end it with the request that asked for it: the
+// next one may want the connection.
+func (s *server) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if s.slots == nil {
+		return s.dialFor(ctx, network, addr)
+	}
+	if err := s.takeSlot(ctx); err != nil {
+		return nil, err
+	}
+	conn, err := s.dialFor(ctx, network, addr)
+	if err != nil {
+		<-s.slots
+		return nil, err
+	}
+	return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { <-s.slots })}, nil
+}
+
+// takeSlot waits for a slot as long as the attempt that wants the connection does, also when that has gone.
+func (s *server) takeSlot(ctx context.Context) error {
+	select {
+	case s.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	s.closeIdle() // transport's may be in the way of upgrader's
+	var timeout <-chan time.Time
+	if s.connectTimeout > 0 {
+		timer := time.NewTimer(s.connectTimeout)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case s.slots <- struct{}{}:
+		return nil
+	case <-timeout:
+	case <-ctx.Done():
+	}
+	return errConnectionLimit
+}
+
+func (s *server) dialFor(ctx context.Context, network, addr string) (net.Conn, error) {
+	if a := attemptFrom(ctx); a != nil {
+		a.dialing()
+	}
+	return s.connect(ctx, network, addr)
+}
+
+// connect opens a connection within connect_timeout.
+func (s *server) connect(ctx context.Context, network, addr string) (net.Conn, error) {
+	if s.connectTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.connectTimeout)
+		defer cancel()
+	}
+	conn, err := s.dialer(ctx, network, addr)
+	if err != nil {
+		if ctx.Err() == context.DeadlineExceeded {
+			err = fmt.Errorf("no connection within %v: %w", s.connectTimeout, context.DeadlineExceeded)
+		}
+		return nil, &dialError{err}
+	}
+	return conn, nil
+}
+
+// countedConn gives its slot back when it's closed.
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
+}
+
+// CloseWrite lets the client of an upgraded connection say that nothing more comes.
+func (c *countedConn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (s *server) closeIdle() {
+	s.transport.CloseIdleConnections()
+	s.upgrader.CloseIdleConnections()
+}
