@@ -160,8 +160,8 @@ type exchange struct {
 	late   bool // the flight that is joined had landed already
 	// interim forwards 1xx responses of the fetch that is led.
 	interim *interim
-	resp   *Response      // what to deliver: complete if flight is nil
-	direct *http.Response // or this, straight from the upstream
+	resp    *Response      // what to deliver: complete if flight is nil
+	direct  *http.Response // or this, straight from the upstream
 
 	status status
 	out    Outcome

@@ -144,13 +144,6 @@ func (f *flight) seek(r *flightReader, off int64) {
 	f.changed.Broadcast() // the fill may wait for this reader to get past what it now leaves out
 }
 
-// overflowed says whether a part of the body went by the store.
-func (f *flight) overflowed() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.spilled
-}
-
 func (f *flight) close(r *flightReader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

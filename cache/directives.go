@@ -14,15 +14,15 @@ const maxDelta = (1 << 31) * time.Second
 
 // Directives are the cache directives of one message. Arguments in seconds are absent (-1) when not given.
 type Directives struct {
-	NoStore, NoCache, Private, Public      bool
-	MustRevalidate, ProxyRevalidate        bool
-	MustUnderstand, OnlyIfCached           bool
-	Immutable                              bool // RFC 8246
-	MaxAge, SMaxAge                        time.Duration
-	StaleWhileRevalidate, StaleIfError     time.Duration // RFC 5861
-	MaxStale, MinFresh                     time.Duration
-	NoCacheFields, PrivateFields           []string // canonical names of no-cache="…" and private="…"
-	invalidMaxAge, invalidSMaxAge, anyRead bool
+	NoStore, NoCache, Private, Public  bool
+	MustRevalidate, ProxyRevalidate    bool
+	MustUnderstand, OnlyIfCached       bool
+	Immutable                          bool // RFC 8246
+	MaxAge, SMaxAge                    time.Duration
+	StaleWhileRevalidate, StaleIfError time.Duration // RFC 5861
+	MaxStale, MinFresh                 time.Duration
+	NoCacheFields, PrivateFields       []string // canonical names of no-cache="…" and private="…"
+	invalidMaxAge, invalidSMaxAge      bool
 }
 
 func noDirectives() Directives {
@@ -37,9 +37,13 @@ func noDirectives() Directives {
 func ParseCacheControl(lines []string) Directives {
 	d := noDirectives()
 	for _, line := range lines {
+		cut := cutMember
+		if !terminated(line) {
+			cut = cutAtComma // what stands behind a stray quote may be a no-store
+		}
 		for line != "" {
 			var member string
-			member, line = cutMember(line)
+			member, line = cut(line)
 			name, arg, hasArg := strings.Cut(strings.Trim(member, " \t"), "=")
 			if name != "" {
 				d.set(strings.ToLower(name), unquote(arg), hasArg)
@@ -65,6 +69,25 @@ func cutMember(s string) (member, rest string) {
 	return s, ""
 }
 
+// terminated says whether all quoted strings in s have an end.
+func terminated(s string) bool {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		}
+	}
+	return !quoted
+}
+
+func cutAtComma(s string) (member, rest string) {
+	member, rest, _ = strings.Cut(s, ",")
+	return member, rest
+}
+
 // unquote returns the value of a quoted-string (RFC 9110 §5.6.4), or s itself if it is none.
 func unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
@@ -85,7 +108,6 @@ func unquote(s string) string {
 }
 
 func (d *Directives) set(name, arg string, hasArg bool) {
-	d.anyRead = true
 	switch name {
 	case "no-store":
 		d.NoStore = true
@@ -160,15 +182,30 @@ func parseDelta(s string) (time.Duration, bool) {
 	return time.Duration(n) * time.Second, true
 }
 
-// fieldNames reads the argument of no-cache and private: a list of field names.
+// fieldNames reads the argument of no-cache and private: a list of field names. What isn't one has none: then the directive
+// counts for the whole response, which is the safe reading.
 func fieldNames(arg string) []string {
 	var names []string
 	for name := range strings.SplitSeq(arg, ",") {
-		if name = strings.Trim(name, " \t"); name != "" {
+		switch name = strings.Trim(name, " \t"); {
+		case name == "":
+		case !isToken(name):
+			return nil
+		default:
 			names = append(names, http.CanonicalHeaderKey(name))
 		}
 	}
 	return names
+}
+
+// isToken says whether s is a token (RFC 9110 §5.6.2), as field names are.
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, s[i]) >= 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // requestDirectives returns the directives of a request. Pragma: no-cache counts where there is no Cache-Control

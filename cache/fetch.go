@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptrace"
-	"net/textproto"
 	"sync"
 	"time"
 
@@ -69,10 +67,11 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 			id.secondary = secondary
 			continue
 		}
+		x.late = landed
 		ok := !f.spilled && !f.doomed && !f.abandoned && (!landed || x.mayShare(f, now))
 		if ok {
 			f.waiting++
-			x.flight, x.late = f, landed
+			x.flight = f
 		}
 		f.mu.Unlock()
 		return ok
@@ -213,25 +212,6 @@ func (j *fill) run() {
 	}
 }
 
-// ask sends the request. A 304 about another representation than the stored one says nothing about that (RFC 9111 §4.3.4); then
-// it asks for the whole.
-func (j *fill) ask() (resp *http.Response, requested time.Time, err error) {
-	requested = j.c.now()
-	resp, err = j.p.Upstream.RoundTrip(j.req)
-	if err != nil || resp.StatusCode != http.StatusNotModified || j.stored == nil || j.asSent || j.stored.sameRepresentation(resp.Header) {
-		return resp, requested, err
-	}
-	resp.Body.Close()
-	j.t.Add("cache", "validate", "304 about another representation: ask for the whole")
-	j.stored, j.req = nil, j.req.Clone(j.req.Context())
-	for _, name := range conditionalFields {
-		delete(j.req.Header, name)
-	}
-	requested = j.c.now()
-	resp, err = j.p.Upstream.RoundTrip(j.req)
-	return resp, requested, err
-}
-
 // blame returns err, or that this node ended the fetch itself.
 func (j *fill) blame(err error) error {
 	if j.c.ctx.Err() != nil {
@@ -253,53 +233,6 @@ func (j *fill) end() {
 	if j.c.flights[j.f.id] == j.f {
 		delete(j.c.flights, j.f.id)
 	}
-}
-
-// staleBetter lists the statuses that stale-if-error is for (RFC 5861 §4).
-func staleBetter(status int) bool {
-	return status == 500 || status == 502 || status == 503 || status == 504
-}
-
-func (j *fill) staleAllowed(now time.Time) bool {
-	if j.stored == nil {
-		return false
-	}
-	ok, _ := j.stored.onError(&j.p, now)
-	return ok
-}
-
-// revalidated lays a 304 over the stored response (RFC 9111 §4.3.4).
-func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
-	addVia(resp.Header, via(resp.ProtoMajor, resp.ProtoMinor, j.c.name))
-	fresh := j.stored.freshened(resp.Header, requested, received)
-	j.f.resp, j.f.complete, j.f.revalidated = fresh, true, true
-	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.fresh.left(received)), fresh.fresh.basis)
-	j.f.mu.Lock()
-	j.f.why = "purged meanwhile"
-	if !j.f.doomed {
-		j.f.why = j.c.update(j.stored, fresh, j.fields, &j.reqDirectives)
-	}
-	j.f.mu.Unlock()
-	j.f.shared = j.f.why == "" && fresh.shareable()
-	if j.f.why != "" {
-		j.t.Add("cache", "store", "not updated: "+j.f.why)
-	}
-	j.settle(nil, "revalidated")
-}
-
-// update puts fresh in the place of stored, of which it is a newer form. It doesn't if the request with fields req forbids to
-// store its response, and drops stored if the origin now does; then it returns why.
-func (c *Cache) update(stored, fresh *Response, req http.Header, d *Directives) (why string) {
-	nothing := noDirectives()
-	if ok, why := storable(nil, &nothing, fresh); !ok {
-		c.store.Remove(stored.Key)
-		return why
-	}
-	if ok, why := storable(req, d, fresh); !ok {
-		return why
-	}
-	c.store.Replace(stored, fresh.forStore())
-	return ""
 }
 
 // receive takes a whole response: into the store if it may be, else it hands it to the leader alone.
@@ -360,16 +293,16 @@ func (j *fill) pump(resp *http.Response) {
 	f := j.f
 	defer resp.Body.Close()
 	err := j.copyBody(resp.Body)
-	if err == nil && f.size >= 0 && f.body.Len() < f.size && !f.overflowed() {
-		err = io.ErrUnexpectedEOF // not every upstream checks it, and what is short is never complete
-	}
-	if err != nil {
-		err = j.blame(err)
-	}
 	stored := *f.resp
 	stored.Body, stored.Trailer = f.body, resp.Trailer
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err == nil && f.size >= 0 && f.length != f.size {
+		err = io.ErrUnexpectedEOF // not every upstream looks after it, and what is short is never complete
+	}
+	if err != nil {
+		err = j.blame(err)
+	}
 	// A purge sets doomed before it looks into the store, so it either keeps this response out or finds it there.
 	if err == nil && !f.spilled && !f.doomed {
 		j.c.store.Insert(stored.forStore())
@@ -519,25 +452,6 @@ func (x *exchange) pass() step {
 	return stepDeliver
 }
 
-// freshenByHead updates the stored response to GET from the response to HEAD if that tells of the same content, else drops it
-// (RFC 9111 §4.3.5).
-func (x *exchange) freshenByHead(resp *http.Response, requested, received time.Time) {
-	h := resp.Header.Clone() // the client gets it without what is stored beside it
-	addVia(h, via(resp.ProtoMajor, resp.ProtoMinor, x.c.name))
-	for _, name := range [...]string{"Etag", "Last-Modified", "Content-Length"} {
-		if h[name] != nil && x.stored.Header[name] != nil && h.Get(name) != x.stored.Header.Get(name) {
-			n := x.c.store.Remove(x.key)
-			x.t.Addf("cache", "head", "%s changed: dropped %d responses", name, n)
-			return
-		}
-	}
-	if why := x.c.update(x.stored, x.stored.freshened(h, requested, received), x.r.Header, &x.req); why != "" {
-		x.t.Add("cache", "head", "not updated: "+why)
-		return
-	}
-	x.t.Add("cache", "head", "updated the stored response")
-}
-
 // unsafe says whether a method may change what is at the target (RFC 9110 §9.2.1); unknown ones may.
 func unsafe(method string) bool {
 	switch method {
@@ -562,34 +476,4 @@ func (c *Cache) doom(match func(Key) bool) {
 			delete(c.flights, f.id)
 		}
 	}
-}
-
-// interim forwards 1xx responses to the client until the final one is there or the client has left.
-type interim struct {
-	mu   sync.Mutex // protects what follows, and w while open
-	w    http.ResponseWriter
-	open bool
-}
-
-func (i *interim) forward(code int, h textproto.MIMEHeader) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if !i.open || code == http.StatusContinue || code == http.StatusSwitchingProtocols {
-		return nil
-	}
-	out := i.w.Header()
-	kept := out.Clone()
-	clear(out)
-	maps.Copy(out, http.Header(h).Clone())
-	dropConnectionFields(out)
-	i.w.WriteHeader(code)
-	clear(out)
-	maps.Copy(out, kept)
-	return nil
-}
-
-func (i *interim) close() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.open = false
 }

@@ -55,7 +55,6 @@ func (d *Directives) setTyped(name string, value any) bool {
 			return false
 		}
 		*delta = min(max(time.Duration(0), time.Duration(min(seconds, 1<<31))*time.Second), maxDelta)
-		d.anyRead = true
 		return true
 	}
 	if !knownDirective(name) {

@@ -33,7 +33,7 @@ func BenchmarkHandshake(b *testing.B) {
 	for name, sessions := range map[string]tls.ClientSessionCache{"full": nil, "resumed": tls.NewLRUClientSessionCache(1)} {
 		b.Run(name, func(b *testing.B) {
 			server := k.TLSConfig()
-			client := &tls.Config{ServerName: "shop.test", InsecureSkipVerify: true, ClientSessionCache: sessions}
+			client := clientOf(sessions)
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := handshakeWith(b, server, "192.0.2.7:443", client); err != nil {

@@ -8,7 +8,9 @@ import (
 
 // FuzzHostName looks for names from clients that are accepted, but not good for a certificate that the client then accepts.
 func FuzzHostName(f *testing.F) {
-	for _, s := range []string{"shop.test", "a", "a-b.c", "_x.test", "1.2.3.4", "1.2.3.a", "xn--nxasmq6b.test", "-a.test", "a..b", "*.a", "\x00", ""} {
+	for _, s := range []string{
+		"shop.test", "a", "a-b.c", "_x.test", "1.2.3.4", "1.2.3.a", "xn--nxasmq6b.test", "-a.test", "a..b", "*.a", "\x00", "",
+	} {
 		f.Add(s)
 	}
 	ca := newCA(f)

@@ -1,8 +1,8 @@
 // Package dns answers for the network's zone and for the hosts of its sites, with the addresses of the nodes that mapper ranks
 // best for the asker.
 //
-// It stands at the head of the journey of a name: a resolver's packet → parse → place → find → answer → write; the table of
-// these steps is in dns.go. Between them, mapper orders the nodes, and health.go tells mapper which of them are up.
+// It stands at the head of the journey of a name: packet → parse → place → find → answer → write; the table of these steps is
+// in dns.go. Between them, mapper orders the nodes, and health.go tells mapper which of them are up.
 //
 // The names:
 //

@@ -308,7 +308,8 @@ func TestReloadKeepsHealth(t *testing.T) {
 		if err := s.SetSnapshot(next); err != nil {
 			t.Fatal(err)
 		}
-		if got := addresses(t, s, "lisbon.clusters.wherry.test. A"); !slices.Equal(got, []string{"192.0.2.3", "192.0.2.9"}) && !slices.Equal(got, []string{"192.0.2.9", "192.0.2.3"}) {
+		got := addresses(t, s, "lisbon.clusters.wherry.test. A")
+		if slices.Sort(got); !slices.Equal(got, []string{"192.0.2.3", "192.0.2.9"}) {
 			t.Errorf("right after the reload: %v, want the new node and the old one that is up", got)
 		}
 		synctest.Wait() // the watch of the node that is gone has ended

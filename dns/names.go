@@ -44,7 +44,7 @@ type entry struct {
 	kind    kind
 	addrs   []netip.Addr       // of kindFixed
 	cluster config.ClusterName // of kindCluster
-	key     mapper.Key         // of kindCluster, kindMapped, kindAlias and kindWhoami
+	key     mapper.Key         // of kindCluster, kindMapped and kindWhoami
 	perHost bool               // of kindMapped: the key is the name asked for
 	target  []byte             // of kindAlias: SITE.sites.ZONE in wire form
 }
@@ -139,7 +139,8 @@ func (b *builder) sites() {
 			}
 			name, e := b.wire(suffix), b.siteEntry(s, suffix)
 			if b.inZone(name) && (wild || name != b.zone) {
-				e = &entry{kind: kindAlias, key: mapper.KeyOf(s.Name), target: []byte(b.wire(string(s.Name) + ".sites." + string(b.snapshot.Zone)))}
+				target := b.wire(string(s.Name) + ".sites." + string(b.snapshot.Zone))
+				e = &entry{kind: kindAlias, target: []byte(target)}
 			}
 			if wild {
 				b.below[name] = e

@@ -3,6 +3,7 @@ package dns
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -30,17 +31,22 @@ func unhex(t testing.TB, text string) []byte {
 	return out
 }
 
+// longName has three labels of 63 octets and one of last; with 61 it has 255 in all, as many as a name may have.
+func longName(last int) string {
+	return strings.Repeat("3f"+strings.Repeat("61", 63), 3) + fmt.Sprintf("%02x", last) + strings.Repeat("61", last) + "00 "
+}
+
 const (
 	head     = "1234 0100 0001 0000 0000 0000 "
 	headOPT  = "1234 0100 0001 0000 0000 0001 "
+	option   = "0008 0007 0001 18 00 0a0102"
 	question = "04 'shop' 04 'test' 00 0001 0001 "
 	optEmpty = "00 0029 04d0 00 00 0000 0000 "
 )
 
-// TestPackets sends packets of every form; "drop" means that no answer may come.
-func TestPackets(t *testing.T) {
-	s := newQuiet(t, loadSnapshot(t, "testdata/network.yaml", ""))
-	for name, c := range map[string]struct{ packet, want string }{
+// packetForms are packets of every form and their response codes; "drop" means that no answer may come.
+func packetForms() map[string]struct{ packet, want string } {
+	return map[string]struct{ packet, want string }{
 		"plain query":                  {head + question, "NOERROR"},
 		"with OPT":                     {headOPT + question + optEmpty, "NOERROR"},
 		"empty":                        {"", "drop"},
@@ -80,12 +86,18 @@ func TestPackets(t *testing.T) {
 		"type 0":                       {head + "04 'shop' 04 'test' 00 0000 0001", "NOERROR"},
 		"a dot inside a label":         {head + "09 'shop.test' 00 0001 0001", "REFUSED"},
 		"root":                         {head + "00 0001 0001", "REFUSED"},
-		"longest name":                 {head + strings.Repeat("3f "+strings.Repeat("61", 63), 3) + "3d" + strings.Repeat("61", 61) + "00 0001 0001", "REFUSED"},
-		"name too long":                {head + strings.Repeat("3f "+strings.Repeat("61", 63), 3) + "3e" + strings.Repeat("61", 62) + "00 0001 0001", "FORMERR"},
+		"longest name":                 {head + longName(61) + "0001 0001", "REFUSED"},
+		"name too long":                {head + longName(62) + "0001 0001", "FORMERR"},
 		"subnet":                       {headOPT + question + "00 0029 04d0 00 00 0000 000b 0008 0007 0001 18 00 0a0102", "NOERROR"},
-		"two subnets":                  {headOPT + question + "00 0029 04d0 00 00 0000 0016 0008 0007 0001 18 00 0a0102 0008 0007 0001 18 00 0a0102", "FORMERR"},
+		"two subnets":                  {headOPT + question + "00 0029 04d0 00 00 0000 0016" + option + option, "FORMERR"},
 		"malformed subnet":             {headOPT + question + "00 0029 04d0 00 00 0000 000b 0008 0007 0001 17 00 0a0103", "FORMERR"},
-	} {
+	}
+}
+
+// TestPackets sends them.
+func TestPackets(t *testing.T) {
+	s := newQuiet(t, loadSnapshot(t, "testdata/network.yaml", ""))
+	for name, c := range packetForms() {
 		t.Run(name, func(t *testing.T) {
 			packet := unhex(t, strings.TrimSuffix(c.packet, " "))
 			x := exchange{server: s}
@@ -103,7 +115,8 @@ func TestPackets(t *testing.T) {
 			if got := miekg.RcodeToString[m.Rcode]; got != c.want && (c.want != "BADVERS" || m.Rcode != miekg.RcodeBadVers) {
 				t.Errorf("%s, want %s", got, c.want)
 			}
-			if m.Id != 0x1234 || !m.Response || m.RecursionAvailable || m.Opcode != int(packet[2]>>3&0xf) || m.RecursionDesired != (packet[2]&1 == 1) {
+			if m.Id != 0x1234 || !m.Response || m.RecursionAvailable || m.Opcode != int(packet[2]>>3&0xf) ||
+				m.RecursionDesired != (packet[2]&1 == 1) {
 				t.Errorf("header %v", m.MsgHdr)
 			}
 			if c.want == "NOERROR" && !bytes.Equal(raw[12:12+len(unhex(t, question))], packet[12:12+len(unhex(t, question))]) {
@@ -136,7 +149,8 @@ func TestEDNS(t *testing.T) {
 			t.Errorf("%s: OPT %v, want one: %v", name, opt, c.opt)
 			continue
 		}
-		if opt != nil && (opt.Version() != 0 || opt.Do() != c.do || opt.UDPSize() != 1232 || len(opt.Option) != 0 || uint8(m.Rcode>>4) != c.extended) {
+		if opt != nil && (opt.Version() != 0 || opt.Do() != c.do || opt.UDPSize() != 1232 || len(opt.Option) != 0 ||
+			uint8(m.Rcode>>4) != c.extended) {
 			t.Errorf("%s: %v, rcode %d", name, opt, m.Rcode)
 		}
 	}
@@ -193,7 +207,9 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := exchange{server: s}
-	for _, packet := range []string{head + question, head + question, "12", "1234 8100 0000 0000 0000 0000", head + "04 'nope' 04 'test' 00 0041 0001", head} {
+	for _, packet := range []string{
+		head + question, head + question, "12", "1234 8100 0000 0000 0000 0000", head + "04 'nope' 04 'test' 00 0041 0001", head,
+	} {
 		x.respond(unhex(t, strings.TrimSuffix(packet, " ")), netip.MustParseAddr("127.0.0.1"), false)
 	}
 	want := `

@@ -131,7 +131,8 @@ func scriptLocation(t *testing.T, text string) *config.Location {
 
 func TestNoClusters(t *testing.T) {
 	m := New(&config.Snapshot{})
-	r := m.Rank(Client{Prefix: netip.MustParsePrefix("192.0.2.1/32")}, KeyOf("shop.test"), m.Reports(func(Endpoint) bool { return false }))
+	client := Client{Prefix: netip.MustParsePrefix("192.0.2.1/32")}
+	r := m.Rank(client, KeyOf("shop.test"), m.Reports(func(Endpoint) bool { return false }))
 	for c := range r.Each {
 		t.Errorf("a map without nodes ranks %s", c.Node.Name)
 	}

@@ -192,7 +192,8 @@ func TestEvenSpread(t *testing.T) {
 	s := &config.Snapshot{}
 	one := config.Cluster{Name: "one"}
 	for i := range nodes {
-		n := config.Node{Name: config.NodeID(fmt.Sprintf("node-%d", i)), Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}}
+		addr := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+		n := config.Node{Name: config.NodeID(fmt.Sprintf("node-%d", i)), Addresses: []netip.Addr{addr}}
 		one.Nodes = append(one.Nodes, n)
 		s.Clusters = append(s.Clusters, config.Cluster{Name: config.ClusterName(fmt.Sprintf("c%d", i)), Nodes: []config.Node{n}})
 	}
@@ -214,7 +215,8 @@ func TestEvenSpread(t *testing.T) {
 			byName[c.Node.Name]++
 			break
 		}
-		r = spread.Rank(Client{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(i >> 8), byte(i), 1}), 32)}, KeyOf("shop.test"), nil)
+		client := netip.AddrFrom4([4]byte{11, byte(i >> 8), byte(i), 1})
+		r = spread.Rank(Client{Prefix: netip.PrefixFrom(client, 32)}, KeyOf("shop.test"), nil)
 		for c := range r.Each {
 			byNetwork[c.Node.Name]++
 			break

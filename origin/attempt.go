@@ -29,7 +29,8 @@ const (
 
 // attempt is one request sent to one server. Changing its phases, look also at: the transport's own repetition on a new
 // connection (GetConn comes again), a response before the request is written (hooks must not touch the reader's timer), a dial
-// that outlives its attempt, waiters (counted in phaseWait and only there), and the exactly one of succeeded, failed, abandoned that the server's health is owed.
+// that outlives its attempt, waiters (counted in phaseWait and only there), and the exactly one of succeeded, failed and
+// abandoned that the server's health is owed.
 type attempt struct {
 	pool   *pool
 	server *server
@@ -41,7 +42,7 @@ type attempt struct {
 	asked  context.Context // of what the transport does for it; cancel ends it
 	cancel context.CancelCauseFunc
 	out    *http.Request // as the server gets it
-	body   *uploadView // nil if the request has none
+	body   *uploadView   // nil if the request has none
 
 	mu       sync.Mutex // protects what follows: the transport's goroutines report through hooks
 	phase    phase

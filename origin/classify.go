@@ -133,11 +133,10 @@ func connectFault(err error) *fault.Error {
 func tlsFault(err error) *fault.Error {
 	status, proxy := http.StatusBadGateway, "tls_protocol_error"
 	var certificate *tls.CertificateVerificationError
-	var alert tls.AlertError
 	switch {
 	case errors.As(err, &certificate):
 		proxy = "tls_certificate_error"
-	case errors.As(err, &alert), remoteAlert(err):
+	case remoteAlert(err):
 		proxy = "tls_alert_received"
 	case timedOut(err):
 		status, proxy = http.StatusGatewayTimeout, "connection_timeout"

@@ -8,23 +8,28 @@ import (
 	"testing"
 )
 
-// TestEvilResponses sends bytes that no good origin sends. Those that can be read in one way only pass, cleaned; the others are
-// a 502, and never another request's response.
-func TestEvilResponses(t *testing.T) {
-	const good = "HTTP/1.1 200 OK\r\n"
-	tests := []struct {
-		name, response string
-		status         int // that the caller gets; 0 means a fault
-		body, proxy    string
-	}{
+type evilResponse struct {
+	name, response string
+	status         int // that the caller gets; 0 means a fault
+	body, proxy    string
+}
+
+const good = "HTTP/1.1 200 OK\r\n"
+
+// evilHeads can't be read, or only by a fool.
+func evilHeads() []evilResponse {
+	return []evilResponse{
 		{"nothing", "", 0, "", "connection_terminated"},
 		{"not http", "SSH-2.0-OpenSSH\r\n\r\n", 0, "", "http_protocol_error"},
 		{"half a header", good + "Content-Le", 0, "", "http_protocol_error"},
 		{"status too short", "HTTP/1.1 20 OK\r\n\r\n", 0, "", "http_protocol_error"},
 		{"status too low", "HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n", 0, "", "http_protocol_error"},
 		{"status too high", "HTTP/1.1 600 High\r\nContent-Length: 0\r\n\r\n", 0, "", "http_protocol_error"},
-		{"version", "HTTP/3.7 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "", ""},
-		{"switch unasked", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", 0, "", "http_upgrade_failed"},
+		{"version", "HTTP/3.7 200 OK\r\nContent-Length: 0\r\n\r\n", 0, "", "http_protocol_error"},
+		{
+			"switch unasked", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+			0, "", "http_upgrade_failed",
+		},
 		{"switch, crippled", "HTTP/1.1 101 Switching Protocols\r\n\r\n", 0, "", "http_upgrade_failed"},
 		{"length with a space", good + "Content-Length : 1\r\n\r\nx", 0, "", "http_protocol_error"},
 		{"name with a space", good + "Two Words: a\r\nContent-Length: 2\r\n\r\nok", 0, "", "http_protocol_error"},
@@ -34,6 +39,12 @@ func TestEvilResponses(t *testing.T) {
 		{"NUL in a value", good + "X: a\x00b\r\nContent-Length: 0\r\n\r\n", 0, "", "http_protocol_error"},
 		{"lone CR in a value", good + "X: a\rb\r\nContent-Length: 0\r\n\r\n", 0, "", "http_protocol_error"},
 		{"header begins with a space", good + " X: folded\r\nContent-Length: 0\r\n\r\n", 0, "", "http_protocol_error"},
+	}
+}
+
+// evilFraming leaves doubts about where the response ends.
+func evilFraming() []evilResponse {
+	return []evilResponse{
 		// RFC 9112 §5.2: replaced with a space before anybody sees it.
 		{"obs-fold", good + "X-Folded: a\r\n b\r\nContent-Length: 2\r\n\r\nok", 200, "ok", ""},
 		{"two lengths", good + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 0, "", "http_protocol_error"},
@@ -42,12 +53,22 @@ func TestEvilResponses(t *testing.T) {
 		{"signed length", good + "Content-Length: +1\r\n\r\nx", 0, "", "http_protocol_error"},
 		{"list of lengths", good + "Content-Length: 1, 2\r\n\r\nxy", 0, "", "http_protocol_error"},
 		// RFC 9112 §6.3: Transfer-Encoding overrides, and Content-Length is removed before it's forwarded.
-		{"length and chunked", good + "Content-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "ok", ""},
-		{"unknown coding", good + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 0, "", "http_protocol_error"},
-		{"two codings", good + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0, "", "http_protocol_error"},
-		{"huge header", good + "X: " + strings.Repeat("x", responseHeaderSizeMax) + "\r\n\r\n", 0, "", "http_response_header_section_size"},
 		{
-			"many interim responses", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 3000) + good + "Content-Length: 0\r\n\r\n",
+			"length and chunked", good + "Content-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+			200, "ok", "",
+		},
+		{"unknown coding", good + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 0, "", "http_protocol_error"},
+		{
+			"two codings", good + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+			0, "", "http_protocol_error",
+		},
+		{
+			"huge header", good + "X: " + strings.Repeat("x", responseHeaderSizeMax) + "\r\n\r\n",
+			0, "", "http_response_header_section_size",
+		},
+		{
+			"many interim responses",
+			strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 3000) + good + "Content-Length: 0\r\n\r\n",
 			0, "", "http_response_header_section_size",
 		},
 		{"short body", good + "Content-Length: 9\r\n\r\nshort", 200, "short", "http_response_incomplete"},
@@ -55,7 +76,12 @@ func TestEvilResponses(t *testing.T) {
 		{"bad chunk size", good + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 200, "", "http_response_incomplete"},
 		{"huge chunk size", good + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", 200, "", "http_response_incomplete"},
 	}
-	for _, tt := range tests {
+}
+
+// TestEvilResponses sends bytes that no good origin sends. Those that can be read in one way only pass, cleaned; the others are
+// a 502, and never another request's response.
+func TestEvilResponses(t *testing.T) {
+	for _, tt := range append(evilHeads(), evilFraming()...) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMemory()
 			m.raw(t, "o.test:80", func(conn net.Conn) {

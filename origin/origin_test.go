@@ -226,7 +226,8 @@ wherry_origin_healthy{origin="http://b.test",site="shop"} 1
 # TYPE wherry_origin_retries_total counter
 wherry_origin_retries_total{site="shop"} 3
 `
-		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "wherry_origin_healthy", "wherry_origin_retries_total"); err != nil {
+		err := testutil.GatherAndCompare(registry, strings.NewReader(want), "wherry_origin_healthy", "wherry_origin_retries_total")
+		if err != nil {
 			t.Error(err)
 		}
 		requests := p.metrics.requests
@@ -274,7 +275,8 @@ func TestTraceTellsTheSteps(t *testing.T) {
 		if len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
 			t.Errorf("steps\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		if !slices.ContainsFunc(got[len(want):], func(s string) bool { return strings.HasPrefix(s, "connect: reused to pipe, idle for") }) {
+		reused := func(s string) bool { return strings.HasPrefix(s, "connect: reused to pipe, idle for") }
+		if !slices.ContainsFunc(got[len(want):], reused) {
 			t.Errorf("no reuse in\n%s", strings.Join(got[len(want):], "\n"))
 		}
 	})

@@ -13,22 +13,22 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/fault"
 )
 
-// TestEachPhaseHasItsLimit lets an origin stop in each phase and looks at when and how the request ends.
-func TestEachPhaseHasItsLimit(t *testing.T) {
-	limits := defaults()
-	limits.ConnectTimeout, limits.TLSTimeout = 3*time.Second, 5*time.Second
-	limits.HeaderTimeout, limits.BodyTimeout = 7*time.Second, 11*time.Second
+// stop is an origin that stops in one phase, and what becomes of the request.
+type stop struct {
+	name, url string
+	origin    func(conn net.Conn)
+	body      io.Reader
+	want      fault.Error
+	after     time.Duration
+}
+
+func stops(limits *config.Fetch) []stop {
 	silent := func(net.Conn) {}
-	tests := []struct {
-		name, url string
-		origin    func(conn net.Conn)
-		body      io.Reader
-		want      fault.Error
-		after     time.Duration
-	}{
+	return []stop{
 		{
 			name: "connect", url: "http://void.test",
 			want: fault.Error{Op: "connect", Status: 504, Proxy: "connection_timeout"}, after: limits.ConnectTimeout,
@@ -70,7 +70,14 @@ func TestEachPhaseHasItsLimit(t *testing.T) {
 			after: 3*(limits.BodyTimeout-time.Second) + limits.BodyTimeout,
 		},
 	}
-	for _, tt := range tests {
+}
+
+// TestEachPhaseHasItsLimit lets an origin stop in each phase and looks at when and how the request ends.
+func TestEachPhaseHasItsLimit(t *testing.T) {
+	limits := defaults()
+	limits.ConnectTimeout, limits.TLSTimeout = 3*time.Second, 5*time.Second
+	limits.HeaderTimeout, limits.BodyTimeout = 7*time.Second, 11*time.Second
+	for _, tt := range stops(&limits) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMemory()

@@ -58,16 +58,16 @@ func (p *pool) roundTrip(req *http.Request) (*http.Response, error) {
 			t.Addf("origin", "pick", "%s: %v", s.name, choice)
 		}
 		resp, err := p.ask(req, s, choice, up)
-		tried = append(tried, s)
-		o := outcome{method: req.Method, attempts: len(tried), retriesMax: p.settings.fetch.Retries}
-		o.otherAny, o.otherHealthy = len(tried) < len(p.servers), p.otherHealthy(tried)
-		if err != nil {
-			o.err, o.sent = err.fault, err.sent
-		} else {
-			o.status = resp.StatusCode
+		if err == nil {
 			held.drop()
+			if !unwilling(resp.StatusCode) {
+				up.end()
+				return resp, nil
+			}
 			held = answer{resp}
 		}
+		tried = append(tried, s)
+		o := p.outcome(req.Method, resp, err, tried)
 		again, why := o.retry()
 		if again && !up.rewind() {
 			again, why = false, "no: the request's body has been read"
@@ -105,6 +105,17 @@ type outcome struct {
 	retriesMax   int
 	otherAny     bool // there is an origin that has not been asked
 	otherHealthy bool // and a healthy one
+}
+
+func (p *pool) outcome(method string, resp *http.Response, err *attemptError, tried []*server) outcome {
+	o := outcome{method: method, attempts: len(tried), retriesMax: p.settings.fetch.Retries}
+	o.otherAny, o.otherHealthy = len(tried) < len(p.servers), p.otherHealthy(tried)
+	if err != nil {
+		o.err, o.sent = err.fault, err.sent
+	} else {
+		o.status = resp.StatusCode
+	}
+	return o
 }
 
 // retry says whether to ask another origin and, where that was a question at all, why or why not. It's the caller's to see that

@@ -12,6 +12,9 @@ import (
 
 // vet refuses what net/http lets through and a client must not see.
 func vet(req *http.Request, resp *http.Response) *fault.Error {
+	if resp.ProtoMajor != 1 && resp.ProtoMajor != 2 {
+		return broken("http_protocol_error", fmt.Errorf("unknown version %q", resp.Proto))
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return vetSwitch(req, resp)
 	}

@@ -25,7 +25,7 @@ import (
 // devOptions are the flags of `wherry dev`.
 type devOptions struct {
 	origin, http, https, dns, portal, dir, host, access string
-	edges                                              int
+	edges                                               int
 }
 
 func newDevCommand() *cobra.Command {

@@ -143,7 +143,8 @@ func (n *Net) startOrigin(name string, handler http.Handler) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		// A killed host closes the listener under the server.
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			n.t.Errorf("origin %s: %v", name, err)
 		}
 	}()

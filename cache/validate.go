@@ -1,0 +1,91 @@
+package cache
+
+import (
+	"net/http"
+	"time"
+)
+
+// ask sends the request. A 304 about another representation than the stored one says nothing about that (RFC 9111 §4.3.4); then
+// it asks for the whole.
+func (j *fill) ask() (resp *http.Response, requested time.Time, err error) {
+	requested = j.c.now()
+	resp, err = j.p.Upstream.RoundTrip(j.req)
+	if err != nil || resp.StatusCode != http.StatusNotModified || j.stored == nil || j.asSent || j.stored.sameRepresentation(resp.Header) {
+		return resp, requested, err
+	}
+	resp.Body.Close()
+	j.t.Add("cache", "validate", "304 about another representation: ask for the whole")
+	j.stored, j.req = nil, j.req.Clone(j.req.Context())
+	for _, name := range conditionalFields {
+		delete(j.req.Header, name)
+	}
+	requested = j.c.now()
+	resp, err = j.p.Upstream.RoundTrip(j.req)
+	return resp, requested, err
+}
+
+// revalidated lays a 304 over the stored response (RFC 9111 §4.3.4).
+func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
+	addVia(resp.Header, via(resp.ProtoMajor, resp.ProtoMinor, j.c.name))
+	fresh := j.stored.freshened(resp.Header, requested, received)
+	j.f.resp, j.f.complete, j.f.revalidated = fresh, true, true
+	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.fresh.left(received)), fresh.fresh.basis)
+	j.f.mu.Lock()
+	j.f.why = "purged meanwhile"
+	if !j.f.doomed {
+		j.f.why = j.c.update(j.stored, fresh, j.fields, &j.reqDirectives)
+	}
+	j.f.mu.Unlock()
+	j.f.shared = j.f.why == "" && fresh.shareable()
+	if j.f.why != "" {
+		j.t.Add("cache", "store", "not updated: "+j.f.why)
+	}
+	j.settle(nil, "revalidated")
+}
+
+// update puts fresh in the place of stored, of which it is a newer form. It doesn't if the request with fields req forbids to
+// store its response, and drops stored if the origin now does; then it returns why.
+func (c *Cache) update(stored, fresh *Response, req http.Header, d *Directives) (why string) {
+	nothing := noDirectives()
+	if ok, why := storable(nil, &nothing, fresh); !ok {
+		c.store.Remove(stored.Key)
+		return why
+	}
+	if ok, why := storable(req, d, fresh); !ok {
+		return why
+	}
+	c.store.Replace(stored, fresh.forStore())
+	return ""
+}
+
+// freshenByHead updates the stored response to GET from the response to HEAD if that tells of the same content, else drops it
+// (RFC 9111 §4.3.5).
+func (x *exchange) freshenByHead(resp *http.Response, requested, received time.Time) {
+	h := resp.Header.Clone() // the client gets it without what is stored beside it
+	addVia(h, via(resp.ProtoMajor, resp.ProtoMinor, x.c.name))
+	for _, name := range [...]string{"Etag", "Last-Modified", "Content-Length"} {
+		if h[name] != nil && x.stored.Header[name] != nil && h.Get(name) != x.stored.Header.Get(name) {
+			n := x.c.store.Remove(x.key)
+			x.t.Addf("cache", "head", "%s changed: dropped %d responses", name, n)
+			return
+		}
+	}
+	if why := x.c.update(x.stored, x.stored.freshened(h, requested, received), x.r.Header, &x.req); why != "" {
+		x.t.Add("cache", "head", "not updated: "+why)
+		return
+	}
+	x.t.Add("cache", "head", "updated the stored response")
+}
+
+// staleBetter lists the statuses that stale-if-error is for (RFC 5861 §4).
+func staleBetter(status int) bool {
+	return status == 500 || status == 502 || status == 503 || status == 504
+}
+
+func (j *fill) staleAllowed(now time.Time) bool {
+	if j.stored == nil {
+		return false
+	}
+	ok, _ := j.stored.onError(&j.p, now)
+	return ok
+}
