@@ -18,6 +18,7 @@ type requestBody struct {
 	io.ReadCloser
 	limitBytes int64 // 0: none
 	stall      time.Duration
+	watch      *watch // on HTTP/2
 	read       atomic.Int64
 	failure    atomic.Pointer[bodyFailure] // the first
 
@@ -34,41 +35,53 @@ type bodyFailure struct {
 
 // receiveBody puts a requestBody in place of the request's body.
 func (x *exchange) receiveBody() {
-	x.body = &requestBody{ReadCloser: x.r.Body, stall: x.routes.snapshot.Limits.BodyTimeout, control: http.NewResponseController(x.w.rw)}
-	// Set now, because net/http reads the rest of a body that nobody wanted before it can answer, and 100 (Continue) is written
-	// when reading begins.
-	x.body.renew()
-	x.w.renew()
+	b := &requestBody{ReadCloser: x.r.Body, stall: x.routes.snapshot.Limits.BodyTimeout, control: http.NewResponseController(x.w.rw)}
+	if multiplexed(x.r) {
+		b.watch = &watch{limit: b.stall, expire: func() { b.setDeadline(longAgo()) }}
+	} else {
+		b.renew() // now, because net/http reads the rest of a body that nobody wanted before it can answer
+	}
+	x.body = b
 	// A copy: net/http looks at the body in its own request to know whether the connection can be used again.
 	x.r = x.r.WithContext(x.r.Context())
-	x.r.Body = x.body
+	x.r.Body = b
 }
 
-// Read reads with a new deadline. Its errors are faults of the client.
+// Read reads, and waits for bytes no longer than the limit. Its errors are faults of the client.
 func (b *requestBody) Read(p []byte) (int, error) {
 	if f := b.failure.Load(); f != nil {
 		return 0, &f.Error
 	}
-	if !b.renew() {
-		return 0, http.ErrBodyReadAfterClose
-	}
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.readInTime(p)
 	total := b.read.Add(int64(n))
 	switch {
 	case b.limitBytes > 0 && total > b.limitBytes:
 		return 0, b.fail(refusedBodySize, http.StatusRequestEntityTooLarge, errors.New("body larger than the site accepts"))
-	case err == io.EOF:
-		// net/http watches the connection from here on to see the client leave; our deadline would look like that.
-		b.clear()
+	case err == nil || err == io.EOF || err == http.ErrBodyReadAfterClose:
 		return n, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return n, b.fail(refusedBodyTimeout, http.StatusRequestTimeout, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return n, b.fail("", fault.StatusClientClosedRequest, err)
-	case err != nil:
-		return n, b.fail("", http.StatusBadRequest, err)
 	}
-	return n, nil
+	return n, b.fail("", http.StatusBadRequest, err)
+}
+
+func (b *requestBody) readInTime(p []byte) (int, error) {
+	if b.watch != nil {
+		b.watch.enter()
+		defer b.watch.leave()
+		return b.ReadCloser.Read(p)
+	}
+	if !b.renew() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		// net/http watches the connection from here on to see the client leave; our deadline would look like that.
+		b.setDeadline(time.Time{})
+	}
+	return n, err
 }
 
 func (b *requestBody) fail(why reason, status int, err error) error {
@@ -77,7 +90,7 @@ func (b *requestBody) fail(why reason, status int, err error) error {
 	return &b.failure.Load().Error
 }
 
-// renew puts the read deadline off as response.renew does the write deadline. It returns false when the request is over.
+// renew puts the read deadline off, unless it was put off a moment ago. It returns false when the request is over.
 func (b *requestBody) renew() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -85,18 +98,18 @@ func (b *requestBody) renew() bool {
 		return false
 	}
 	now := time.Now()
-	if b.stall > 0 && (b.renewed.IsZero() || now.Sub(b.renewed) >= b.stall/8) {
+	if b.renewed.IsZero() || now.Sub(b.renewed) >= renewal(b.stall) {
 		b.renewed = now
-		_ = b.control.SetReadDeadline(now.Add(b.stall + b.stall/8)) // a connection without deadlines is one of a test
+		_ = b.control.SetReadDeadline(now.Add(b.stall + renewal(b.stall))) // a connection without deadlines is one of a test
 	}
 	return true
 }
 
-func (b *requestBody) clear() {
+func (b *requestBody) setDeadline(at time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.finished {
-		_ = b.control.SetReadDeadline(time.Time{})
+		_ = b.control.SetReadDeadline(at)
 	}
 }
 

@@ -51,11 +51,12 @@ func (x *exchange) begin(e *Edge, w http.ResponseWriter, r *http.Request) {
 	x.edge, x.routes, x.r = e, e.routes.Load(), r
 	x.began = e.now()
 	x.conn, _ = r.Context().Value(connKey{}).(*conn)
-	x.w.begin(w, x.routes.snapshot.Limits.WriteTimeout)
+	x.w.begin(w, r, x.routes.snapshot.Limits.WriteTimeout)
 }
 
 // end forgets everything, so that the pool holds on to nothing of the request.
 func (x *exchange) end() {
+	x.w.finish()
 	if x.body != nil {
 		x.body.finish()
 	}

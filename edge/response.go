@@ -12,7 +12,7 @@ import (
 const writeChunkBytes = 64 << 10
 
 // response is the client's ResponseWriter with what the edge wants to know of it. It bounds how long a client may leave it
-// unread by renewing the write deadline with the writes.
+// unread: see stall.go.
 type response struct {
 	rw        http.ResponseWriter
 	control   http.ResponseController
@@ -25,7 +25,12 @@ type response struct {
 	stall   time.Duration
 	renewed time.Time // when the deadline was set last
 	endless bool      // the connection knows no deadlines
+	streams bool      // HTTP/2
+	watch   *watch    // of an HTTP/2 stream that net/http doesn't merely buffer
 }
+
+// bufferedBytes is how much of a response net/http keeps before it writes: up to there a Write can't wait for the client.
+const bufferedBytes = 4 << 10
 
 var (
 	_ http.ResponseWriter = (*response)(nil)
@@ -33,8 +38,8 @@ var (
 	_ io.ReaderFrom       = (*response)(nil)
 )
 
-func (w *response) begin(rw http.ResponseWriter, stall time.Duration) {
-	w.rw, w.stall = rw, stall
+func (w *response) begin(rw http.ResponseWriter, r *http.Request, stall time.Duration) {
+	w.rw, w.stall, w.streams = rw, stall, multiplexed(r)
 	w.control = *http.NewResponseController(rw)
 }
 
@@ -52,7 +57,7 @@ func (w *response) WriteHeader(status int) {
 		return
 	}
 	if w.status == 0 {
-		w.status, w.firstByte = status, w.renewed
+		w.status, w.firstByte = status, time.Now()
 		// Last, so that an id that came with a stored response of another Wherry can't take its place.
 		w.rw.Header()[RequestIDField] = w.requestID
 	}
@@ -66,13 +71,42 @@ func (w *response) Write(p []byte) (n int, err error) {
 	}
 	for {
 		chunk := p[n:min(n+writeChunkBytes, len(p))]
-		w.renew()
-		m, err := w.rw.Write(chunk)
+		m, err := w.writeInTime(chunk)
 		n += m
 		w.bodyBytes += int64(m)
 		if err != nil || n >= len(p) {
 			return n, err
 		}
+	}
+}
+
+func (w *response) writeInTime(chunk []byte) (int, error) {
+	if !w.streams {
+		w.renew()
+	} else if w.watch != nil || w.bodyBytes+int64(len(chunk)) > bufferedBytes {
+		w.enter()
+		defer w.watch.leave()
+	}
+	return w.rw.Write(chunk)
+}
+
+// enter begins to watch a call that may wait for the client to open the stream's window (RFC 9113 §5.2). The watch is not pooled
+// with the response: its timer may come late.
+func (w *response) enter() {
+	if w.watch == nil {
+		control := w.control
+		w.watch = &watch{limit: w.stall, expire: func() { _ = control.SetWriteDeadline(longAgo()) }}
+	}
+	w.watch.enter()
+}
+
+// finish bounds what net/http still has to write when the steps are over.
+func (w *response) finish() {
+	switch {
+	case !w.streams:
+		w.renew()
+	case w.status != 0:
+		_ = w.control.SetWriteDeadline(time.Now().Add(w.stall))
 	}
 }
 
@@ -108,19 +142,21 @@ func (w *response) FlushError() error {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	w.renew()
+	if w.streams {
+		w.enter()
+		defer w.watch.leave()
+	} else {
+		w.renew()
+	}
 	return w.control.Flush()
 }
 
-// renew puts the write deadline off, unless it was put off a moment ago: on HTTP/2 that costs a turn of the connection's loop.
-// The eighth is added to the deadline, so that no silence shorter than the limit is cut.
+// renew puts the write deadline of an HTTP/1 connection off, unless it was put off a moment ago.
 func (w *response) renew() {
 	now := time.Now()
-	if w.endless || !w.renewed.IsZero() && now.Sub(w.renewed) < w.stall/8 {
+	if w.endless || w.streams || !w.renewed.IsZero() && now.Sub(w.renewed) < renewal(w.stall) {
 		return
 	}
 	w.renewed = now
-	if w.stall > 0 && w.control.SetWriteDeadline(now.Add(w.stall+w.stall/8)) != nil {
-		w.endless = true
-	}
+	w.endless = w.control.SetWriteDeadline(now.Add(w.stall+renewal(w.stall))) != nil
 }

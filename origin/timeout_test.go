@@ -225,7 +225,7 @@ func TestConnectionLimitOfHTTP2(t *testing.T) {
 	t.Cleanup(origin.Close)
 	site := siteOf(t, defaults(), origin.URL)
 	site.Fetch.CAFile = caFile(t, origin.TLS.Certificates[0])
-	site.Fetch.Connections, site.Fetch.ConnectTimeout = 2, 200*time.Millisecond
+	site.Fetch.Connections, site.Fetch.ConnectTimeout = 2, time.Second
 	p := New(Options{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if err == nil {

@@ -1,0 +1,66 @@
+package edge
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wherry/wherry/trace"
+)
+
+func TestFieldsForTheOrigin(t *testing.T) {
+	const yaml = `sites:
+- {name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9000"}]}
+- {name: shared, hosts: ["*.shared.test"], origins: [{url: "http://127.0.0.1:9000"}], fetch: {host: origin}, cache: {key: {host: false}}}`
+	for _, test := range []struct {
+		name, host, fields string
+		want               map[string]string // "" means absent
+	}{
+		{"nothing sent", "Shop.test:80", "", map[string]string{
+			"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "Shop.test:80", "Cdn-Loop": "lisbon-1",
+			"Forwarded": "",
+		}},
+		{"forged", "shop.test",
+			"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\nForwarded: for=6.6.6.6\r\n" +
+				"X-Real-IP: 6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\nWherry-Request-Id: mine\r\n", map[string]string{
+				"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "shop.test", "X-Forwarded-Port": "",
+				"Forwarded": "", "X-Real-Ip": "", "True-Client-Ip": "",
+			}},
+		{"Connection names fields", "shop.test",
+			"Connection: close, X-Foo, X-Forwarded-For, CDN-Loop\r\nX-Foo: 1\r\nX-Bar: 2\r\nCDN-Loop: other\r\n", map[string]string{
+				"X-Foo": "", "X-Bar": "2", "Connection": "", "X-Forwarded-For": "127.0.0.1", "Cdn-Loop": "other|lisbon-1",
+			}},
+		{"shared copy", "a.shared.test", "X-Forwarded-Host: a.shared.test\r\nX-Host: evil\r\nX-Original-Host: evil\r\n", map[string]string{
+			"X-Forwarded-Host": "", "X-Host": "", "X-Original-Host": "", "X-Forwarded-For": "127.0.0.1",
+		}},
+		{"h2c upgrade", "shop.test", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", map[string]string{
+			"Upgrade": "", "Http2-Settings": "", "Connection": "",
+		}},
+		{"wrong trace", "shop.test", "Wherry-Trace: id.1.mac\r\n", map[string]string{"Wherry-Trace": ""}},
+		{"right trace", "shop.test", "Wherry-Trace: " + trace.Credential(testToken, "t1", time.Now()) + "\r\n", map[string]string{"Wherry-Trace": ""}},
+	} {
+		got := make(chan *http.Request, 1)
+		n := start(t, nodeOptions{yaml: yaml, upstream: func(r *http.Request) (*http.Response, error) {
+			got <- r
+			return respond(200, ""), nil
+		}})
+		resp, _ := n.ask("GET /a%2Fb?c HTTP/1.1\r\nHost: " + test.host + "\r\n" + test.fields + "\r\n")
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: status %d", test.name, resp.StatusCode)
+			continue
+		}
+		r := <-got
+		for name, want := range test.want {
+			if have := strings.Join(r.Header[name], "|"); have != want {
+				t.Errorf("%s: %s is %q at the origin, want %q", test.name, name, have, want)
+			}
+		}
+		if id := resp.Header.Get(RequestIDField); r.Header.Get(RequestIDField) != id || id == "mine" {
+			t.Errorf("%s: request id %q at the origin, %q at the client", test.name, r.Header.Get(RequestIDField), id)
+		}
+		if r.URL.String() != "http://"+test.host+"/a%2Fb?c" {
+			t.Errorf("%s: URL is %s", test.name, r.URL)
+		}
+	}
+}
