@@ -28,7 +28,9 @@ func TestFailures(t *testing.T) {
 			}, CacheStatus: "lisbon-1; fwd=uri-miss"}, "*/*", 502, "The origin of this site gave no usable answer.", "connection_refused",
 		},
 		{
-			"origin is slow", cache.Outcome{Err: fault.New(fault.Origin, "read header", 504, errors.New("10.0.0.7"))}, "text/html,*/*;q=0.8", 504,
+			"origin is slow",
+			cache.Outcome{Err: fault.New(fault.Origin, "read header", 504, errors.New("10.0.0.7"))},
+			"text/html,*/*;q=0.8", 504,
 			"<strong>The origin of this site did not answer in time.</strong>", "destination_unavailable",
 		},
 		{"our bug", cache.Outcome{Err: errors.New("10.0.0.7 oops")}, "text/plain", 500, "This node of the delivery network could not", "proxy_internal_error"},

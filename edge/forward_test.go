@@ -21,16 +21,22 @@ func TestFieldsForTheOrigin(t *testing.T) {
 			"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "Shop.test:80", "Cdn-Loop": "lisbon-1",
 			"Forwarded": "",
 		}},
-		{"forged", "shop.test",
+		{
+			"forged", "shop.test",
 			"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\nForwarded: for=6.6.6.6\r\n" +
-				"X-Real-IP: 6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\nWherry-Request-Id: mine\r\n", map[string]string{
+				"X-Real-IP: 6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\nWherry-Request-Id: mine\r\n",
+			map[string]string{
 				"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "shop.test", "X-Forwarded-Port": "",
 				"Forwarded": "", "X-Real-Ip": "", "True-Client-Ip": "",
-			}},
-		{"Connection names fields", "shop.test",
-			"Connection: close, X-Foo, X-Forwarded-For, CDN-Loop\r\nX-Foo: 1\r\nX-Bar: 2\r\nCDN-Loop: other\r\n", map[string]string{
+			},
+		},
+		{
+			"Connection names fields", "shop.test",
+			"Connection: close, X-Foo, X-Forwarded-For, CDN-Loop\r\nX-Foo: 1\r\nX-Bar: 2\r\nCDN-Loop: other\r\n",
+			map[string]string{
 				"X-Foo": "", "X-Bar": "2", "Connection": "", "X-Forwarded-For": "127.0.0.1", "Cdn-Loop": "other|lisbon-1",
-			}},
+			},
+		},
 		{"shared copy", "a.shared.test", "X-Forwarded-Host: a.shared.test\r\nX-Host: evil\r\nX-Original-Host: evil\r\n", map[string]string{
 			"X-Forwarded-Host": "", "X-Host": "", "X-Original-Host": "", "X-Forwarded-For": "127.0.0.1",
 		}},

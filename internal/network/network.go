@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,6 +65,7 @@ type DNSDoors struct {
 type Network struct {
 	o       Options
 	started time.Time
+	current atomic.Pointer[config.Snapshot] // what holds now
 	keeper  *certs.Keeper
 	pools   *origin.Pools
 	edges   []*station
@@ -88,6 +90,7 @@ func New(o Options) (*Network, error) {
 	}
 	o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n := &Network{o: o, started: time.Now()}
+	n.current.Store(o.Snapshot)
 	if o.Dial == nil {
 		n.o.Dial = new(net.Dialer).DialContext
 	}
@@ -170,7 +173,7 @@ func (n *Network) makeNames() error {
 // edgeURL is where an edge is asked whether it is alive: on its public address, at the port that it listens on. An edge of this
 // process may listen elsewhere than its snapshot says, on a port that the system chose.
 func (n *Network) edgeURL(node *config.Node, addr netip.Addr) string {
-	listen := n.snapshot().ListenAt(node)
+	listen := n.current.Load().ListenAt(node)
 	scheme, at := "http", string(listen.HTTP)
 	if listen.HTTP == config.Off {
 		scheme, at = "https", string(listen.HTTPS)
@@ -293,31 +296,43 @@ func runParts(ctx context.Context, parts []part, ready func()) error {
 // Reload makes s hold, all of it or, with an error, nothing of it. Listeners, memory and the log stay as they were at the start;
 // restart names what would need one.
 func (n *Network) Reload(s *config.Snapshot) (restart []string, err error) {
+	before := n.current.Load()
 	if n.keeper != nil {
 		if err := n.keeper.Apply(s); err != nil {
 			return nil, err
 		}
 	}
-	before := n.o.Snapshot
+	if n.names != nil {
+		if err := n.names.SetSnapshot(s); err != nil {
+			if n.keeper != nil {
+				err = errors.Join(err, n.keeper.Apply(before))
+			}
+			return nil, err
+		}
+	}
 	n.pools.Apply(s)
 	for _, st := range n.edges {
 		st.edge.SetSnapshot(s)
 	}
-	if n.names != nil {
-		n.names.SetSnapshot(s)
-	}
+	n.current.Store(s)
+	return n.restartFor(s), nil
+}
+
+// restartFor names what s changes against the start and only a restart can bring.
+func (n *Network) restartFor(s *config.Snapshot) (restart []string) {
+	start := n.o.Snapshot
 	for _, c := range []struct {
 		name    string
 		changed bool
 	}{
-		{"listen", before.Listen != s.Listen},
-		{"memory", before.Memory != s.Memory},
-		{"log", before.Log != s.Log},
-		{"dns.geo_database", before.DNS.GeoDatabase != s.DNS.GeoDatabase},
+		{"listen", start.Listen != s.Listen},
+		{"memory", start.Memory != s.Memory},
+		{"log", start.Log != s.Log},
+		{"dns.geo_database", start.DNS.GeoDatabase != s.DNS.GeoDatabase},
 	} {
 		if c.changed {
 			restart = append(restart, c.name)
 		}
 	}
-	return restart, nil
+	return restart
 }

@@ -43,7 +43,7 @@ func (n *Network) Purge(_ context.Context, rawURL string) (portal.PurgeResult, e
 
 // Status implements portal.Network.
 func (n *Network) Status(context.Context) portal.Status {
-	snap := n.snapshot()
+	snap := n.current.Load()
 	st := portal.Status{
 		Version: n.o.Version, Revision: snap.Revision, Started: n.started, Ready: true, Commands: n.o.Commands,
 		Clusters: []portal.Cluster{}, Sites: n.sites(snap), Incidents: []portal.Incident{},
@@ -102,14 +102,6 @@ func incidents(st *portal.Status, origins []origin.Status, now time.Time) []port
 	}
 	slices.SortStableFunc(list, func(a, b portal.Incident) int { return b.At.Compare(a.At) })
 	return list[:min(len(list), incidentsMax)]
-}
-
-// snapshot is the one that holds now.
-func (n *Network) snapshot() *config.Snapshot {
-	if len(n.edges) > 0 {
-		return n.edges[0].edge.Snapshot()
-	}
-	return n.o.Snapshot
 }
 
 // node is a node as its health checks and, if it is of this process, its counters show it. It is up if it answers at each of its
