@@ -24,7 +24,7 @@ func parseDate(s string, now time.Time) (time.Time, bool) {
 	for t.After(now.AddDate(50, 0, 0)) {
 		t = t.AddDate(-100, 0, 0)
 	}
-	for t.Before(now.AddDate(-50, 0, 0)) {
+	for !t.After(now.AddDate(-50, 0, 0)) {
 		t = t.AddDate(100, 0, 0)
 	}
 	return t.UTC(), true

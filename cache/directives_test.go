@@ -71,11 +71,14 @@ func TestParseCacheControl(t *testing.T) {
 		{"private with a quote without end", []string{`max-age=5, private="a`}, with(func(d *Directives) {
 			d.MaxAge, d.Private = 5*time.Second, true
 		})},
-		{"all that have no argument", []string{"no-store,no-cache,private,public,must-revalidate,proxy-revalidate,must-understand,only-if-cached,immutable"},
+		{
+			"all that have no argument",
+			[]string{"no-store,no-cache,private,public,must-revalidate,proxy-revalidate,must-understand,only-if-cached,immutable"},
 			with(func(d *Directives) {
 				d.NoStore, d.NoCache, d.Private, d.Public, d.MustRevalidate, d.ProxyRevalidate = true, true, true, true, true, true
 				d.MustUnderstand, d.OnlyIfCached, d.Immutable = true, true, true
-			})},
+			}),
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := ParseCacheControl(c.lines); !reflect.DeepEqual(got, c.want) {

@@ -90,7 +90,6 @@ func (k *Keeper) Apply(snap *config.Snapshot) error {
 	defer k.mu.Unlock()
 	k.snap, k.own = snap, own
 	k.named.keep(func(name string) bool { return names[name] })
-	k.guessed.keep(func(string) bool { return false })
 	return errors.Join(bad...)
 }
 

@@ -31,7 +31,8 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 	if x.conn != nil && x.conn.over {
 		x.retry = time.Second
 		x.w.Header()["Connection"] = []string{"close"} // also makes net/http send GOAWAY on HTTP/2
-		return x.refuse(refusedConnections, fault.Edge, http.StatusServiceUnavailable, "This node has as many connections as it can serve.")
+		return x.refuse(refusedConnections, fault.Edge, http.StatusServiceUnavailable,
+			"This node has as many connections as it can serve.")
 	}
 	if limit := x.routes.snapshot.Limits.HeaderSize; limit > 0 && headerBytes(r) > int(limit) {
 		return x.refuse(refusedHeaderSize, fault.Client, http.StatusRequestHeaderFieldsTooLarge,
@@ -86,7 +87,8 @@ func (x *exchange) admitTarget() (goOn bool) {
 	asterisk := r.RequestURI == "*" && r.Method == http.MethodOptions // RFC 9112 §3.2.4
 	if x.target.path[0] != '/' && !asterisk || r.URL.User != nil || strings.IndexByte(r.RequestURI, '#') >= 0 {
 		// User information is an error in a received URI (RFC 9110 §4.2.4), a fragment is no part of a target (§7.1).
-		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest, "The target of the request is not one that this node can serve.")
+		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest,
+			"The target of the request is not one that this node can serve.")
 	}
 	return true
 }

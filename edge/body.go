@@ -35,7 +35,8 @@ type bodyFailure struct {
 
 // receiveBody puts a requestBody in place of the request's body.
 func (x *exchange) receiveBody() {
-	b := &requestBody{ReadCloser: x.r.Body, stall: x.routes.snapshot.Limits.BodyTimeout, control: http.NewResponseController(x.w.rw)}
+	limits := &x.routes.snapshot.Limits
+	b := &requestBody{ReadCloser: x.r.Body, stall: limits.BodyTimeout, control: http.NewResponseController(x.w.rw)}
 	if multiplexed(x.r) {
 		b.watch = &watch{limit: b.stall, expire: func() { b.setDeadline(longAgo()) }}
 	} else {
@@ -85,7 +86,8 @@ func (b *requestBody) readInTime(p []byte) (int, error) {
 }
 
 func (b *requestBody) fail(why reason, status int, err error) error {
-	f := &bodyFailure{fault.Error{Party: fault.Client, Op: "read body", Status: status, Proxy: "http_request_error", Err: err}, why}
+	f := &bodyFailure{why: why}
+	f.Error = fault.Error{Party: fault.Client, Op: "read body", Status: status, Proxy: "http_request_error", Err: err}
 	b.failure.CompareAndSwap(nil, f)
 	return &b.failure.Load().Error
 }

@@ -168,7 +168,8 @@ func (e *Edge) track(nc net.Conn, state http.ConnState) {
 		c.timedOut.Store(false)
 		c.handled.Store(false)
 	case http.StateClosed, http.StateHijacked:
-		if state == http.StateClosed && before == http.StateActive && !c.handled.Load() && !c.multiplexed.Load() && !e.draining.Load() {
+		unread := before == http.StateActive && !c.handled.Load() && !c.multiplexed.Load()
+		if unread && state == http.StateClosed && !e.draining.Load() {
 			e.countUnread(c)
 		}
 		e.conns.mu.Lock()

@@ -18,6 +18,9 @@
 //     client says in these, in Forwarded (RFC 7239) and their kin is taken off: see forward.go.
 //   - Nothing is unbounded: header section, body where the site limits it, connections, streams, and the silence of each phase.
 //
+// A request that went through this node before (its name in CDN-Loop, RFC 8586, or in Via) gets 508. Upgrades to h2c, HTTP and TLS
+// are not passed on, because further requests inside them would go past the steps.
+//
 // It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does
 // not trust a proxy in front of it: client addresses are those of the connections. Two things net/http answers by itself, before
 // any step, without Cache-Status and a log record: a header section that it can't parse (400, 501, 505) and one beyond twice

@@ -45,6 +45,8 @@ type Cacher interface {
 	Purge(k cache.Key) int
 }
 
+var _ Cacher = (*cache.Cache)(nil)
+
 // Options are the neighbours of an Edge. Those without a default are required.
 type Options struct {
 	Node     config.NodeID

@@ -44,7 +44,9 @@ func TestFieldsForTheOrigin(t *testing.T) {
 			"Upgrade": "", "Http2-Settings": "", "Connection": "",
 		}},
 		{"wrong trace", "shop.test", "Wherry-Trace: id.1.mac\r\n", map[string]string{"Wherry-Trace": ""}},
-		{"right trace", "shop.test", "Wherry-Trace: " + trace.Credential(testToken, "t1", time.Now()) + "\r\n", map[string]string{"Wherry-Trace": ""}},
+		{"right trace", "shop.test", "Wherry-Trace: " + trace.Credential(testToken, "t1", time.Now()) + "\r\n", map[string]string{
+			"Wherry-Trace": "",
+		}},
 	} {
 		got := make(chan *http.Request, 1)
 		n := start(t, nodeOptions{yaml: yaml, upstream: func(r *http.Request) (*http.Response, error) {

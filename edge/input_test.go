@@ -9,24 +9,33 @@ import (
 	"time"
 )
 
-// What a client may send as raw bytes, and what it gets. Those without a reason are net/http's own answers.
-func TestRawRequests(t *testing.T) {
-	tests := []struct {
-		name, raw string
-		status    int
-		why       reason
-		body      string // a part of it
-	}{
-		{name: "plain", raw: "GET /a HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 200},
+// rawTest is what a client may send as raw bytes, and what it gets. Without a reason it is net/http's own answer.
+type rawTest struct {
+	name, raw string
+	status    int
+	why       reason
+	body      string // a part of it
+}
+
+func rawTests() []rawTest {
+	get := func(target, fields string) string {
+		return "GET " + target + " HTTP/1.1\r\nHost: shop.test\r\n" + fields + "\r\n"
+	}
+	post := func(fields, rest string) string {
+		return "POST / HTTP/1.1\r\nHost: shop.test\r\n" + fields + "\r\n" + rest
+	}
+	long := strings.Repeat("x", 33<<10)
+	return []rawTest{
+		{name: "plain", raw: get("/a", ""), status: 200},
 		{name: "host in capitals with port and dot", raw: "GET / HTTP/1.1\r\nHost: SHOP.test.:8080\r\n\r\n", status: 200},
 		{name: "absolute form", raw: "GET http://shop.test/a?b HTTP/1.1\r\nHost: other.test\r\n\r\n", status: 200},
-		{name: "absolute form without a path", raw: "GET http://shop.test HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 200},
+		{name: "absolute form without a path", raw: get("http://shop.test", ""), status: 200},
 		{name: "HTTP/1.0 with Host", raw: "GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n", status: 200},
 		{name: "OPTIONS for the node", raw: "OPTIONS * HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 204},
-		{name: "chunked", raw: "POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", status: 200, body: "abc"},
+		{name: "chunked", raw: post("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"), status: 200, body: "abc"},
 		{
 			name: "both lengths: the chunks count", status: 200, body: "abc",
-			raw: "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+			raw: post("Content-Length: 40\r\nTransfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"),
 		},
 
 		{name: "no Host in HTTP/1.0", raw: "GET / HTTP/1.0\r\n\r\n", status: 400, why: refusedHost},
@@ -35,32 +44,36 @@ func TestRawRequests(t *testing.T) {
 		{name: "Host with user", raw: "GET / HTTP/1.1\r\nHost: a@shop.test\r\n\r\n", status: 400},
 		{name: "Host with a bad port", raw: "GET / HTTP/1.1\r\nHost: shop.test:65536\r\n\r\n", status: 400, why: refusedHost},
 		{name: "unknown host", raw: "GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n", status: 421, why: refusedNoSite, body: "nobody.test"},
-		{name: "user in the target", raw: "GET http://a:b@shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 400, why: refusedTarget},
-		{name: "fragment in the target", raw: "GET /a#b HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 400, why: refusedTarget},
-		{name: "asterisk for GET", raw: "GET * HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 400, why: refusedTarget},
-		{name: "https on cleartext", raw: "GET https://shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 421, why: refusedMisdirected},
-		{name: "ftp", raw: "GET ftp://shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 421, why: refusedMisdirected},
+		{name: "user in the target", raw: get("http://a:b@shop.test/", ""), status: 400, why: refusedTarget},
+		{name: "fragment in the target", raw: get("/a#b", ""), status: 400, why: refusedTarget},
+		{name: "asterisk for GET", raw: get("*", ""), status: 400, why: refusedTarget},
+		{name: "https on cleartext", raw: get("https://shop.test/", ""), status: 421, why: refusedMisdirected},
+		{name: "ftp", raw: get("ftp://shop.test/", ""), status: 421, why: refusedMisdirected},
 		{name: "TRACE", raw: "TRACE / HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 405, why: refusedMethod},
 		{name: "CONNECT", raw: "CONNECT shop.test:443 HTTP/1.1\r\nHost: shop.test:443\r\n\r\n", status: 405, why: refusedMethod},
-		{name: "our CDN-Loop", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nCDN-Loop: a, lisbon-1; x=y\r\n\r\n", status: 508, why: refusedLoop},
-		{name: "our Via", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nVia: 1.1 a, 2.0 lisbon-1 (w)\r\n\r\n", status: 508, why: refusedLoop},
-		{name: "endless CDN-Loop", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nCDN-Loop: " + strings.Repeat("a,", 20) + "a\r\n\r\n", status: 508, why: refusedLoop},
-		{name: "large header", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nX: " + strings.Repeat("x", 33<<10) + "\r\n\r\n", status: 431, why: refusedHeaderSize},
-		{name: "long target", raw: "GET /" + strings.Repeat("x", 33<<10) + " HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 431, why: refusedHeaderSize},
+		{name: "our CDN-Loop", raw: get("/", "CDN-Loop: a, lisbon-1; x=y\r\n"), status: 508, why: refusedLoop},
+		{name: "our Via", raw: get("/", "Via: 1.1 a, 2.0 lisbon-1 (w)\r\n"), status: 508, why: refusedLoop},
+		{name: "endless CDN-Loop", raw: get("/", "CDN-Loop: "+strings.Repeat("a,", 20)+"a\r\n"), status: 508, why: refusedLoop},
+		{name: "large header", raw: get("/", "X: "+long+"\r\n"), status: 431, why: refusedHeaderSize},
+		{name: "long target", raw: get("/"+long, ""), status: 431, why: refusedHeaderSize},
 
-		{name: "two Hosts", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nHost: shop.test\r\n\r\n", status: 400},
+		{name: "two Hosts", raw: get("/", "Host: shop.test\r\n"), status: 400},
 		{name: "no Host", raw: "GET / HTTP/1.1\r\n\r\n", status: 400},
 		{name: "Host with a space", raw: "GET / HTTP/1.1\r\nHost: shop test\r\n\r\n", status: 400},
-		{name: "NUL in the target", raw: "GET /\x00 HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 400},
-		{name: "NUL in a field", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nX: a\x00b\r\n\r\n", status: 400},
+		{name: "NUL in the target", raw: get("/\x00", ""), status: 400},
+		{name: "NUL in a field", raw: get("/", "X: a\x00b\r\n"), status: 400},
 		{name: "space before the colon", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nContent-Length : 3\r\n\r\nabc", status: 400},
-		{name: "two lengths", raw: "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", status: 400},
-		{name: "signed length", raw: "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: +3\r\n\r\nabc", status: 400},
-		{name: "gzip, chunked", raw: "POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", status: 501},
+		{name: "two lengths", raw: post("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd"), status: 400},
+		{name: "signed length", raw: post("Content-Length: +3\r\n", "abc"), status: 400},
+		{name: "gzip, chunked", raw: post("Transfer-Encoding: gzip, chunked\r\n", ""), status: 501},
 		{name: "HTTP/3.0", raw: "GET / HTTP/3.0\r\nHost: shop.test\r\n\r\n", status: 505},
 		{name: "no HTTP at all", raw: "\x16\x03\x01\x02 is no HTTP\r\n\r\n", status: 400},
-		{name: "huge header", raw: "GET / HTTP/1.1\r\nHost: shop.test\r\nX: " + strings.Repeat("x", 80<<10) + "\r\n\r\n", status: 431},
+		{name: "huge header", raw: get("/", "X: "+long+long+long+"\r\n"), status: 431},
 	}
+}
+
+func TestRawRequests(t *testing.T) {
+	tests := rawTests()
 	n := start(t, nodeOptions{})
 	malformed := 0
 	for _, test := range tests {

@@ -36,7 +36,10 @@ func TestKeyFor(t *testing.T) {
 		{url: "https://a.shop.test/x%2Fy/%7E", key: "shop https://a.shop.test/x%2Fy/%7E", site: "shop", pattern: "*.shop.test"},
 		{url: "http://a.shop.test/static/x.css?v=1", key: "shop http://*/static/x.css", site: "shop", rule: "static", pattern: "*.shop.test"},
 		{url: "http://shop.test/search?q=1&utm=2", key: "shop http://shop.test/search?q=1", site: "shop", rule: "search", pattern: "shop.test"},
-		{method: "POST", url: "http://shop.test/a", key: "shop http://shop.test/a", site: "shop", rule: "posts", pass: "rule posts", pattern: "shop.test"},
+		{
+			method: "POST", url: "http://shop.test/a", key: "shop http://shop.test/a", site: "shop", rule: "posts", pass: "rule posts",
+			pattern: "shop.test",
+		},
 		{url: "http://private.test/a", key: "private http://private.test/a", site: "private", pass: "site private", pattern: "private.test"},
 		{url: "http://nobody.test/", problem: true},
 		{url: "shop.test/a", problem: true},
@@ -59,7 +62,8 @@ func TestKeyFor(t *testing.T) {
 		if m.Rule != nil {
 			rule = m.Rule.Name
 		}
-		if test.problem || m.Key != test.key || string(m.Site.Name) != test.site || rule != test.rule || m.Policy.Bypass != test.pass || m.Pattern != test.pattern {
+		if test.problem || m.Key != test.key || string(m.Site.Name) != test.site || rule != test.rule ||
+			m.Policy.Bypass != test.pass || m.Pattern != test.pattern {
 			t.Errorf("%s %s: %q of %s by %s, rule %q, bypass %q", test.method, test.url, m.Key, m.Site.Name, m.Pattern, rule, m.Policy.Bypass)
 		}
 	}

@@ -3,6 +3,7 @@ package edge
 import (
 	"crypto/tls"
 	"errors"
+	"net/http"
 	"net/netip"
 
 	"github.com/wherry/wherry/fault"
@@ -20,8 +21,11 @@ func (e *Edge) record(x *exchange) (goOn bool) {
 		return true
 	}
 	status := x.w.status
-	if status == 0 {
-		status = fault.StatusClientClosedRequest
+	if status == 0 { // nothing was sent
+		status = http.StatusInternalServerError
+		if x.failure != nil && x.failure.Status != 0 {
+			status = x.failure.Status
+		}
 	}
 	responseBytes := x.w.bodyBytes + x.tunnel.toClient.Load()
 	took := e.now().Sub(x.began)
@@ -32,7 +36,9 @@ func (e *Edge) record(x *exchange) (goOn bool) {
 	}
 	site.request(x.outcome.Verdict, status)
 	site.bytes.Add(float64(responseBytes))
-	e.metrics.seconds[verdictIndex(x.outcome.Verdict)].Observe(took.Seconds())
+	if status != http.StatusSwitchingProtocols { // a tunnel lasts as long as its users like
+		e.metrics.seconds[verdictIndex(x.outcome.Verdict)].Observe(took.Seconds())
+	}
 	e.tally.requests.Add(1)
 	e.tally.bodyBytes.Add(responseBytes)
 	if isHit(x.outcome.Verdict) {

@@ -106,15 +106,17 @@ func TestExpectContinue(t *testing.T) {
 func TestUnreadResponse(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		ended := make(chan error, 1)
-		n := start(t, nodeOptions{yaml: shopYAML + "\nlimits: {write_timeout: 200ms}", cache: func(w http.ResponseWriter, _ *http.Request, _ *cache.Policy) cache.Outcome {
+		endless := func(w http.ResponseWriter, _ *http.Request, _ *cache.Policy) cache.Outcome {
 			chunk := bytes.Repeat([]byte("x"), 1<<20)
 			for {
 				if _, err := w.Write(chunk); err != nil {
 					ended <- err
-					return cache.Outcome{Verdict: cache.Hit, Status: 200, Err: fault.New(fault.Client, "send body", fault.StatusClientClosedRequest, err)}
+					err = fault.New(fault.Client, "send body", fault.StatusClientClosedRequest, err)
+					return cache.Outcome{Verdict: cache.Hit, Status: 200, Err: err}
 				}
 			}
-		}})
+		}
+		n := start(t, nodeOptions{yaml: shopYAML + "\nlimits: {write_timeout: 200ms}", cache: endless})
 		c := client(t, n.http, func(tr *http.Transport) {
 			if protocol == "HTTP/2.0" {
 				tr.Protocols = new(http.Protocols)

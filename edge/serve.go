@@ -40,14 +40,15 @@ func (e *Edge) serveSafely(x *exchange, p *cache.Policy) (o cache.Outcome) {
 		switch v := recover(); v {
 		case nil:
 		case http.ErrAbortHandler: // how net/http/httputil and its like say that the client is to see a break
-			o = cache.Outcome{Verdict: cache.Failed, Status: x.w.status, Err: fault.New(fault.Edge, x.step, 0, errors.New("response aborted"))}
+			err := errors.New("response aborted")
+			o = cache.Outcome{Verdict: cache.Failed, Status: x.w.status, Err: fault.New(fault.Edge, x.step, 0, err)}
 			x.abort = true
 		default:
 			e.log.Error("BUG: panic while serving", "request_id", x.id, "site", x.site.Name, "panic", v, "stack", string(debug.Stack()))
 			err := fmt.Errorf("BUG: panic: %v", v)
 			o = cache.Outcome{
 				Verdict: cache.Failed, Status: x.w.status,
-				Err: &fault.Error{Party: fault.Edge, Op: x.step, Status: http.StatusInternalServerError, Proxy: "proxy_internal_error", Err: err},
+				Err: fault.New(fault.Edge, x.step, http.StatusInternalServerError, err),
 			}
 		}
 	}()

@@ -25,7 +25,8 @@ func switching(protocol string, serve func(net.Conn)) roundTrip {
 	}
 }
 
-const websocket = "GET /chat HTTP/1.1\r\nHost: shop.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n"
+const websocket = "GET /chat HTTP/1.1\r\nHost: shop.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n" +
+	"Sec-WebSocket-Key: k\r\n\r\n"
 
 func TestUpgradeCarriesBothWays(t *testing.T) {
 	n := start(t, nodeOptions{upstream: switching("websocket", func(c net.Conn) {
@@ -55,7 +56,8 @@ func TestUpgradeCarriesBothWays(t *testing.T) {
 	}
 	w.Close()
 	record := n.records()[0]
-	if record["status"] != 101.0 || record["cache"] != "pass" || record["request_body_bytes"] != 100_011.0 || record["response_body_bytes"] != 100_011.0 {
+	if record["status"] != 101.0 || record["cache"] != "pass" || record["request_body_bytes"] != 100_011.0 ||
+		record["response_body_bytes"] != 100_011.0 {
 		t.Errorf("record %v", record)
 	}
 }

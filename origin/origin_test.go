@@ -105,6 +105,34 @@ func TestRetiredPoolFinishes(t *testing.T) {
 	})
 }
 
+// TestLateRequestOfRetiredPool has a request that found its pool just before the pool was retired.
+func TestLateRequestOfRetiredPool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		closed := make(chan struct{})
+		m.raw(t, "a.test:80", func(conn net.Conn) {
+			readHeader(conn)
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			_, _ = conn.Read(make([]byte, 1))
+			close(closed)
+		})
+		p := poolsOf(t, m, siteOf(t, defaults(), "http://a.test"))
+		found := (*p.sites.Load())["shop"]
+		p.Apply(snapshotOf())
+		resp, err := found.roundTrip(newRequest(t, http.MethodGet, "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		began := time.Now()
+		<-closed
+		if kept := time.Since(began); kept != 0 {
+			t.Errorf("the connection stayed for %v", kept)
+		}
+	})
+}
+
 func TestCAFile(t *testing.T) {
 	origin, site := tlsOrigin(t, false, func(http.ResponseWriter, *http.Request) {})
 	file := caFile(t, origin.TLS.Certificates[0])

@@ -134,6 +134,7 @@ func behave(t testing.TB, m *memory, addr string, kind rune, asked *string) {
 			switch kind {
 			case '5':
 				w.WriteHeader(503)
+				_, _ = io.WriteString(w, "busy")
 			case 'b':
 				_, _ = io.Copy(io.Discard, r.Body)
 				panic(http.ErrAbortHandler)

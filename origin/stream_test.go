@@ -111,6 +111,9 @@ func TestBothDirectionsStream(t *testing.T) {
 // TestUpgrade goes on in another protocol, also with an origin that would rather speak HTTP/2.
 func TestUpgrade(t *testing.T) {
 	echo := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			return
+		}
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "echo")
 		w.WriteHeader(http.StatusSwitchingProtocols)
@@ -136,6 +139,9 @@ func TestUpgrade(t *testing.T) {
 		req := newRequest(t, http.MethodGet, "/", nil)
 		req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket, Echo"}}
 		return p.Upstream("shop").RoundTrip(req)
+	}
+	if _, _, err := get(t, p, "/"); err != nil {
+		t.Fatal(err) // its idle connection must not stand in the way
 	}
 	resp, err := ask()
 	if err != nil {

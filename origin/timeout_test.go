@@ -204,6 +204,9 @@ func TestConnectionLimit(t *testing.T) {
 		if status, _, err := get(t, p, "/"); status != 200 {
 			t.Errorf("after that: %v", err)
 		}
+		if n := m.dialCount(); n != 1 {
+			t.Errorf("%d connections were opened, want 1", n)
+		}
 		if s := p.Status()[0]; !s.Healthy || s.InFlight != 0 {
 			t.Errorf("a full origin isn't a dead one: %+v", s)
 		}
