@@ -79,7 +79,8 @@ type upstreamWriter struct {
 	pipe    *io.PipeWriter
 	body    *upstreamBody
 	header  http.Header
-	resp    *http.Response
+	status  int // 0 until written
+	trailer http.Header
 	started chan *http.Response
 	failed  chan error
 }
@@ -89,8 +90,8 @@ func (w *upstreamWriter) run(h http.Handler) {
 		switch v := recover().(type) {
 		case nil:
 			w.WriteHeader(http.StatusOK)
-			for name := range w.resp.Trailer {
-				w.resp.Trailer[name] = w.header[http.TrailerPrefix+name]
+			for name := range w.trailer {
+				w.trailer[name] = w.header[http.TrailerPrefix+name]
 			}
 			w.pipe.Close()
 		case brokenOff:
@@ -112,31 +113,37 @@ func (w *upstreamWriter) WriteHeader(status int) {
 		}
 		return
 	}
-	if w.resp != nil {
+	if w.status != 0 {
 		return
 	}
-	w.resp = &http.Response{
+	w.status = status
+	resp := &http.Response{
 		StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: w.header.Clone(), Request: w.r, Body: w.body, ContentLength: -1,
 	}
 	if n, err := strconv.ParseInt(w.header.Get("Content-Length"), 10, 64); err == nil {
-		w.resp.ContentLength = n
+		resp.ContentLength = n
 	}
 	if announced := w.header["Trailer"]; announced != nil {
-		w.resp.Trailer = http.Header{}
+		w.trailer = http.Header{}
 		for _, name := range announced {
-			w.resp.Trailer[name] = nil
+			w.trailer[name] = nil
 		}
-		delete(w.resp.Header, "Trailer")
+		resp.Trailer = w.trailer // as net/http does: filled in before the body's end is read
+		delete(resp.Header, "Trailer")
 	}
-	if w.r.Method == http.MethodHead || !hasContent(status) {
-		w.resp.Body = http.NoBody
+	if w.bodyless() {
+		resp.Body, resp.ContentLength = http.NoBody, max(resp.ContentLength, 0)
 	}
-	w.started <- w.resp
+	w.started <- resp
+}
+
+func (w *upstreamWriter) bodyless() bool {
+	return w.r.Method == http.MethodHead || !hasContent(w.status)
 }
 
 func (w *upstreamWriter) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	if w.resp.Body == http.NoBody {
+	if w.bodyless() {
 		return len(p), nil
 	}
 	return w.pipe.Write(p)
@@ -146,8 +153,7 @@ func (w *upstreamWriter) Write(p []byte) (int, error) {
 type client struct {
 	cancel context.CancelFunc
 	done   chan struct{}
-	onHead func()        // called when the header section is written; may be nil
-	onBody func(n int64) // called before n body bytes more are written; may block
+	onBody func(n int) error // called before n more body bytes are taken; may block; may be nil
 
 	mu      sync.Mutex // protects what follows
 	header  http.Header
@@ -179,7 +185,9 @@ func (c *client) WriteHeader(status int) {
 
 func (c *client) Write(p []byte) (int, error) {
 	if c.onBody != nil {
-		c.onBody(int64(len(p)))
+		if err := c.onBody(len(p)); err != nil {
+			return 0, err
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

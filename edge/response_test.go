@@ -24,10 +24,10 @@ func protocols() map[string]func(*http.Transport) {
 
 // Pauses of the origin are not the client's: they may be longer than the limits for clients.
 func TestSlowOriginIsNotASlowClient(t *testing.T) {
-	const pause = 400 * time.Millisecond
+	const pause = 250 * time.Millisecond
 	for name, configure := range protocols() {
 		n := start(t, nodeOptions{
-			yaml: shopYAML + "\nlimits: {write_timeout: 100ms, body_timeout: 100ms}",
+			yaml: shopYAML + "\nlimits: {write_timeout: 80ms, body_timeout: 80ms}",
 			cache: func(w http.ResponseWriter, r *http.Request, _ *cache.Policy) cache.Outcome {
 				one := make([]byte, 1)
 				var err error

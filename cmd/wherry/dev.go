@@ -41,7 +41,7 @@ request goes to standard output, what the process says of itself to standard err
 		Example: `  wherry dev
   wherry dev --origin http://127.0.0.1:9000
   wherry dev --origin https://www.example.org --host www.example.org --edges 3`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return dev(c.OutOrStdout(), &o) },
 	}
 	f := c.Flags()
@@ -78,8 +78,8 @@ var places = [...]place{
 
 // dev runs `wherry dev`.
 func dev(stdout io.Writer, o *devOptions) error {
-	if o.edges < 1 || o.edges > len(places) {
-		return usageError{fmt.Errorf("--edges %d: choose 1 to %d", o.edges, len(places))}
+	if err := o.check(); err != nil {
+		return usageError{err}
 	}
 	dir := o.dir
 	if dir == "" {
@@ -116,13 +116,58 @@ func dev(stdout io.Writer, o *devOptions) error {
 	}
 	snapshot, problems := config.Parse(file, []byte(text))
 	if err := problems.Err(); err != nil {
-		// The file is made from the flags, so its problems are theirs.
-		return usageError{fmt.Errorf("these flags make no configuration:\n%w", err)}
+		return usageError{flagProblems(o, problems)}
 	}
 	p.snapshot = snapshot
 	p.options.Commands = devCommands(o, &p)
 	p.announce = func(w io.Writer) { announceDev(w, o, demo, &p) }
 	return p.serve(stdout, newLog("info"))
+}
+
+// check refuses flags that can't be meant before anything is opened.
+func (o *devOptions) check() error {
+	if o.edges < 1 || o.edges > len(places) {
+		return fmt.Errorf("--edges %d: choose 1 to %d", o.edges, len(places))
+	}
+	if config.Address(o.http) == config.Off {
+		return errors.New("--http off: an edge needs this door; write an address, such as 127.0.0.1:8080")
+	}
+	for _, f := range []struct {
+		flag, address string
+		ofEdges       bool
+	}{{"--http", o.http, true}, {"--https", o.https, true}, {"--dns", o.dns, false}, {"--portal", o.portal, false}} {
+		if config.Address(f.address) == config.Off {
+			continue
+		}
+		if err := checkAddress(f.flag, f.address); err != nil {
+			return err
+		}
+		host, port, _ := net.SplitHostPort(f.address)
+		if ip := net.ParseIP(host); f.ofEdges && o.edges > 1 && (host == "" || ip != nil && ip.IsUnspecified()) {
+			return fmt.Errorf("%s %q: %d edges can't share all addresses; write 127.0.0.1:%s, or --edges 1", f.flag, f.address, o.edges, port)
+		}
+	}
+	return nil
+}
+
+// flagProblems are the problems of the configuration that was made from o, by the flags that they come from.
+func flagProblems(o *devOptions, problems config.Problems) error {
+	var lines []string
+	for _, p := range problems {
+		if p.Severity != config.Error {
+			continue
+		}
+		line := p.String()
+		for _, f := range []struct{ path, flag, value string }{
+			{"sites[0].origins[0]", "--origin", o.origin}, {"sites[0].hosts[0]", "--host", o.host}, {"log.access", "--access-log", o.access},
+		} {
+			if strings.HasPrefix(p.Path, f.path) {
+				line = fmt.Sprintf("%s %s: %s; %s", f.flag, f.value, p.What, p.Instead)
+			}
+		}
+		lines = append(lines, line)
+	}
+	return errors.New(strings.Join(lines, "\n"))
 }
 
 // openDev opens all doors of the dev network.
@@ -154,11 +199,7 @@ func openNth(d *doors, flag string, address *string, k int) (net.Listener, error
 	if config.Address(*address) == config.Off {
 		return nil, nil
 	}
-	at, err := nth(*address, k)
-	if err != nil {
-		return nil, err
-	}
-	l, err := d.tcp(flag, config.Address(at))
+	l, err := d.tcp(flag, config.Address(nth(*address, k)))
 	if err == nil && k == 1 {
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		host, _, _ := net.SplitHostPort(*address)

@@ -35,8 +35,11 @@ SIGTERM and SIGINT finish the requests in flight and stop.`,
 		Example: `  wherry config sample > wherry.yaml
   wherry config check wherry.yaml
   wherry edge --config wherry.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if o.config == "" {
+				return usageError{errors.New("say which file: wherry edge --config wherry.yaml; wherry config sample writes one to begin with")}
+			}
 			o.listen = config.Listen{HTTP: config.Address(http), HTTPS: config.Address(https), DNS: config.Address(dns), Portal: config.Address(portal)}
 			return runEdge(c.OutOrStdout(), &o)
 		},
@@ -49,7 +52,6 @@ SIGTERM and SIGINT finish the requests in flight and stop.`,
 	f.StringVar(&https, "https", "", "listen for HTTPS at this `address` instead of the configured one")
 	f.StringVar(&dns, "dns", "", "listen for DNS at this `address` instead of the configured one")
 	f.StringVar(&portal, "portal", "", "serve the status page at this `address` instead of the configured one")
-	_ = c.MarkFlagRequired("config") // it exists
 	return c
 }
 
@@ -109,7 +111,7 @@ func loadConfig(path string, stderr io.Writer) (*config.Snapshot, error) {
 	}
 	if problems.Err() != nil {
 		n, _ := problems.Count()
-		fmt.Fprintf(stderr, "%s: %d errors; nothing was started\n", path, n)
+		fmt.Fprintf(stderr, "%s: %s; nothing was started\n", path, counted(n, "error"))
 		return nil, errReported
 	}
 	return snapshot, nil

@@ -76,17 +76,23 @@ func explainListen(flag, address string, err error) error {
 	return fmt.Errorf("%s %s: %w", flag, address, err)
 }
 
-// nth returns address as the n-th edge (from 1) of one machine has it: on loopback 127.0.0.n, at the same port.
-func nth(address string, n int) (string, error) {
-	host, port, err := net.SplitHostPort(address)
+// checkAddress refuses what isn't HOST:PORT with a number for the port.
+func checkAddress(flag, address string) error {
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", usageError{fmt.Errorf("address %q: write HOST:PORT, such as 127.0.0.1:8080", address)}
+		return fmt.Errorf("%s %q: write HOST:PORT, such as 127.0.0.1:8080", flag, address)
 	}
 	if p, err := strconv.Atoi(port); err != nil || p < 0 || p > 65535 {
-		return "", usageError{fmt.Errorf("address %q: the port must be a number from 0 to 65535", address)}
+		return fmt.Errorf("%s %q: the port must be a number from 0 to 65535", flag, address)
 	}
+	return nil
+}
+
+// nth returns address as the n-th edge (from 1) of one machine has it: on loopback 127.0.0.n, at the same port.
+func nth(address string, n int) string {
+	host, port, _ := net.SplitHostPort(address) // which was checked
 	if n > 1 {
 		host = "127.0.0." + strconv.Itoa(n)
 	}
-	return net.JoinHostPort(host, port), nil
+	return net.JoinHostPort(host, port)
 }

@@ -68,11 +68,19 @@ Run it for real:                              wherry config sample > wherry.yaml
 	return root
 }
 
+// noArgs is cobra.NoArgs with words.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no arguments, but there is %q", c.CommandPath(), args[0])}
+	}
+	return nil
+}
+
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the Go release and the commit that it was built from",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		Run: func(c *cobra.Command, _ []string) {
 			fmt.Fprintln(c.OutOrStdout(), "wherry", versionText())
 		},

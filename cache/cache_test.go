@@ -1,0 +1,705 @@
+package cache
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wherry/wherry/fault"
+	"github.com/wherry/wherry/trace"
+)
+
+func TestMissThenHit(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=60", "Content-Type", "text/plain"), func(w *world) {
+		first := w.get("/a")
+		w.expect(first, Miss, 200, "1")
+		if first.sent["Age"] != nil || !first.outcome.Stored || first.outcome.FetchStatus != 200 {
+			t.Errorf("Age %q, %+v", first.sent["Age"], first.outcome)
+		}
+		time.Sleep(59 * time.Second)
+		hit := w.get("/a")
+		w.expect(hit, Hit, 200, "1")
+		for name, want := range map[string]string{
+			"Age": "59", "Content-Length": "1", "Content-Type": "text/plain", "Via": "1.1 lisbon-1",
+			"Cache-Status": "lisbon-1; hit; ttl=1", "Date": httpDate(-59 * time.Second),
+		} {
+			if got := strings.Join(hit.sent[name], "|"); got != want {
+				t.Errorf("%s: %q, want %q", name, got, want) // RFC 9111 §5.1, RFC 9110 §7.6.3, §6.6.1, RFC 9211
+			}
+		}
+		w.expectSeen(1)
+		time.Sleep(time.Second)
+		w.expect(w.get("/a"), Miss, 200, "2")
+		w.expect(w.get("/b"), Miss, 200, "3")
+	})
+}
+
+func TestAgeOfUpstreamCaches(t *testing.T) {
+	slow := func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(3 * time.Second)
+		answer(w, 200, "x", "Cache-Control", "max-age=60", "Age", "20", "Date", httpDate(-20*time.Second))
+	}
+	bubble(t, slow, func(w *world) {
+		if first := w.get("/"); first.sent.Get("Age") != "20" {
+			t.Errorf("what is fetched has Age %q", first.sent.Get("Age"))
+		}
+		time.Sleep(10 * time.Second)
+		hit := w.get("/")
+		w.expect(hit, Hit, 200, "x")
+		if got := hit.sent.Get("Age"); got != "33" { // RFC 9111 §4.2.3: 20 + 3 + 10
+			t.Errorf("Age %q, want 33", got)
+		}
+		time.Sleep(27 * time.Second)
+		w.expect(w.get("/"), Miss, 200, "x")
+	})
+}
+
+// TestRequestDirectives asks for a response of age 10 s and lifetime 60 s.
+func TestRequestDirectivesReuse(t *testing.T) {
+	for _, c := range []struct {
+		name, cacheControl string
+		wait               time.Duration
+		verdict            Verdict
+		status             int
+		body               string
+	}{
+		{"none", "", 10, Hit, 200, "1"},
+		{"RFC 9111 §5.2.1.4", "no-cache", 10, Miss, 200, "2"},
+		{"RFC 9111 §5.2.1.1", "max-age=9", 10, Miss, 200, "2"},
+		{"RFC 9111 §5.2.1.1", "max-age=10", 10, Hit, 200, "1"},
+		{"RFC 9111 §5.2.1.3", "min-fresh=51", 10, Miss, 200, "2"},
+		{"RFC 9111 §5.2.1.3", "min-fresh=50", 10, Hit, 200, "1"},
+		{"RFC 9111 §5.2.1.2", "max-stale=10", 70, Stale, 200, "1"},
+		{"RFC 9111 §5.2.1.2", "max-stale=9", 70, Miss, 200, "2"},
+		{"RFC 9111 §5.2.1.5: what is stored may be sent", "no-store", 10, Hit, 200, "1"},
+		{"RFC 9111 §5.2.1.7", "only-if-cached", 10, Hit, 200, "1"},
+	} {
+		t.Run(c.name+" "+c.cacheControl, func(t *testing.T) {
+			bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
+				w.expect(w.get("/"), Miss, 200, "1")
+				time.Sleep(c.wait * time.Second)
+				w.expect(w.get("/", "Cache-Control", c.cacheControl), c.verdict, c.status, c.body)
+			})
+		})
+	}
+}
+
+func TestOnlyIfCached(t *testing.T) {
+	bubble(t, counted(), func(w *world) {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			c := w.do(method, "/", "Cache-Control", "only-if-cached")
+			w.expect(c, Failed, 0, "")
+			if f := fault.Of(c.outcome.Err); f == nil || f.Status != http.StatusGatewayTimeout || f.Party != fault.Client {
+				t.Errorf("RFC 9111 §5.2.1.7: %v", c.outcome.Err)
+			}
+			if c.outcome.CacheStatus == "" {
+				t.Error("no Cache-Status for the error page")
+			}
+		}
+		w.expectSeen(0)
+	})
+}
+
+func TestRequestNoStore(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=60", "Etag", `"a"`), func(w *world) {
+		w.expect(w.get("/", "Cache-Control", "no-store"), Miss, 200, "1")
+		w.expectEmpty() // RFC 9111 §5.2.1.5
+		w.expect(w.get("/"), Miss, 200, "2")
+		w.expect(w.get("/", "Cache-Control", "no-store, no-cache"), Miss, 200, "3")
+		w.expect(w.get("/"), Hit, 200, "2") // what is stored stays
+	})
+}
+
+// TestRequestNoStoreAsSent: nobody can share the answer, so the conditions and the range go along.
+func TestRequestNoStoreAsSent(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
+		w.get("/", "Cache-Control", "no-store", "Range", "bytes=0-1", "If-None-Match", `"x"`)
+		w.expectSeen(1)
+		if h := w.up.request(0).Header; h.Get("Range") == "" || h.Get("If-None-Match") == "" {
+			t.Errorf("asked with %v", h)
+		}
+	})
+}
+
+func TestAuthorization(t *testing.T) {
+	for _, c := range []struct {
+		cacheControl string
+		shared       bool
+	}{
+		{"max-age=60", false}, {"max-age=60, public", true}, {"max-age=60, must-revalidate", true}, {"s-maxage=60", true},
+	} {
+		t.Run(c.cacheControl, func(t *testing.T) { // RFC 9111 §3.5
+			bubble(t, counted("Cache-Control", c.cacheControl), func(w *world) {
+				w.expect(w.get("/", "Authorization", "Basic a"), Miss, 200, "1")
+				second := w.get("/", "Authorization", "Basic b")
+				if c.shared {
+					w.expect(second, Hit, 200, "1")
+					w.expect(w.get("/"), Hit, 200, "1")
+					return
+				}
+				w.expect(second, Miss, 200, "2")
+				w.expectEmpty()
+				w.expect(w.get("/"), Miss, 200, "3")
+				// What was stored without Authorization may answer one with it.
+				w.expect(w.get("/", "Authorization", "Basic a"), Hit, 200, "3")
+			})
+		})
+	}
+}
+
+func TestRevalidation(t *testing.T) {
+	handler := script(
+		func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, 200, "body", "Cache-Control", "max-age=10", "Etag", `"a"`, "Last-Modified", httpDate(-time.Hour), "Content-Type", "text/plain",
+				"X-Changes", "old", "X-Stays", "old", "Age", "3", "Via", "1.1 other", "Content-Encoding", "gzip", "Vary", "X")
+		},
+		func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("If-None-Match") != `"a"` || r.Header.Get("If-Modified-Since") == "" { // RFC 9111 §4.3.1
+				t.Errorf("asked with %v", r.Header)
+			}
+			answer(w, 304, "", "Cache-Control", "max-age=20", "Etag", `"a"`, "X-Changes", "new", "X-New", "new", "Content-Length", "99",
+				"Content-Encoding", "br", "Connection", "X-Hop", "X-Hop", "1", "Via", "1.1 nearer")
+		},
+	)
+	bubble(t, handler, func(w *world) {
+		w.expect(w.get("/"), Miss, 200, "body")
+		time.Sleep(15 * time.Second)
+		c := w.get("/", "If-None-Match", `"other"`, "Range", "bytes=0-0", "If-Range", `"other"`)
+		w.expect(c, Revalidated, 200, "body")
+		if status, want := c.sent.Get("Cache-Status"), "lisbon-1; fwd=stale; fwd-status=304; ttl=20"; status != want {
+			t.Errorf("Cache-Status %q, want %q", status, want)
+		}
+		hit := w.get("/")
+		w.expect(hit, Hit, 200, "body")
+		for name, want := range map[string]string{
+			"X-Changes": "new", "X-New": "new", "Cache-Control": "max-age=20", "Date": httpDate(0), // RFC 9111 §3.2: replaced
+			"X-Stays": "old", "Content-Type": "text/plain", "Etag": `"a"`, // as they were
+			"Content-Length": "4", "Content-Encoding": "gzip", "Vary": "X", // RFC 9111 §3.2: of the stored bytes
+			"X-Hop": "", "Connection": "", // RFC 9110 §7.6.1
+			"Age": "0", "Via": "1.1 nearer, 1.1 lisbon-1",
+		} {
+			if got := strings.Join(hit.sent[name], "|"); got != want {
+				t.Errorf("%s: %q, want %q", name, got, want)
+			}
+		}
+		time.Sleep(19 * time.Second)
+		w.expect(w.get("/"), Hit, 200, "body")
+		w.expectSeen(2)
+	})
+}
+
+func TestRevalidationFindsAnother(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		second http.HandlerFunc
+		stored bool
+	}{
+		{"a new one", always(200, "new", "Cache-Control", "max-age=60", "Etag", `"b"`), true},
+		{"one that may not be stored", always(200, "new", "Cache-Control", "no-store"), false},
+		{"it has gone", always(404, "new", "Cache-Control", "no-store"), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, script(always(200, "old", "Cache-Control", "max-age=10", "Etag", `"a"`), c.second), func(w *world) {
+				w.get("/")
+				time.Sleep(11 * time.Second)
+				if second := w.get("/"); second.got() != "new" || second.outcome.Verdict != Miss {
+					t.Errorf("%s %q", second.outcome.Verdict, second.got())
+				}
+				if c.stored {
+					w.expect(w.get("/"), Hit, 200, "new")
+					return
+				}
+				w.expectEmpty() // RFC 9111 §4.3.3: the old one isn't so any more
+			})
+		})
+	}
+}
+
+// TestRevalidationForbids is about a 304 that says that the response may not be kept any more.
+func TestRevalidationForbids(t *testing.T) {
+	handler := script(always(200, "x", "Cache-Control", "max-age=10", "Etag", `"a"`), always(304, "", "Cache-Control", "no-store"))
+	bubble(t, handler, func(w *world) {
+		w.get("/")
+		time.Sleep(11 * time.Second)
+		w.expect(w.get("/"), Revalidated, 200, "x")
+		w.expectEmpty() // RFC 9111 §5.2.2.5
+	})
+}
+
+// TestRevalidationByPrivateRequest is about a 304 to a request whose response may not be stored.
+func TestRevalidationByPrivateRequest(t *testing.T) {
+	for name, field := range map[string][]string{
+		"RFC 9111 §3.5":     {"Authorization", "Basic a"},
+		"RFC 9111 §5.2.1.5": {"Cache-Control", "no-store"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			handler := script(always(200, "x", "Cache-Control", "max-age=10", "Etag", `"a"`),
+				always(304, "", "Cache-Control", "max-age=60", "X-User", "a"))
+			bubble(t, handler, func(w *world) {
+				w.get("/")
+				time.Sleep(11 * time.Second)
+				w.expect(w.get("/", field...), Revalidated, 200, "x")
+				next := w.get("/")
+				w.expect(next, Revalidated, 200, "x")
+				if w.store.Usage().Responses != 1 {
+					t.Error("the stored response has gone")
+				}
+				w.expectSeen(3)
+			})
+		})
+	}
+}
+
+func TestRevalidationOfAnotherRepresentation(t *testing.T) {
+	handler := script(
+		always(200, "old", "Cache-Control", "max-age=10", "Etag", `"a"`),
+		always(304, "", "Cache-Control", "max-age=10", "Etag", `"b"`),
+		always(200, "new", "Cache-Control", "max-age=10", "Etag", `"b"`),
+	)
+	bubble(t, handler, func(w *world) {
+		w.get("/")
+		time.Sleep(11 * time.Second)
+		w.expect(w.get("/"), Miss, 200, "new") // RFC 9111 §4.3.4: that 304 updates nothing
+		if h := w.up.request(2).Header; h.Get("If-None-Match") != "" {
+			t.Errorf("asked again with %v", h)
+		}
+		w.expect(w.get("/"), Hit, 200, "new")
+	})
+}
+
+func TestUnaskedFor304(t *testing.T) {
+	bubble(t, always(304, "", "Etag", `"a"`), func(w *world) {
+		c := w.get("/")
+		w.expect(c, Failed, 0, "")
+		if f := fault.Of(c.outcome.Err); f.Party != fault.Origin || f.Status != http.StatusBadGateway {
+			t.Errorf("%v", c.outcome.Err)
+		}
+	})
+}
+
+func TestNoCacheIsValidatedEachTime(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") == `"a"` {
+			answer(w, 304, "", "Cache-Control", "no-cache, max-age=60")
+			return
+		}
+		answer(w, 200, "x", "Cache-Control", "no-cache, max-age=60", "Etag", `"a"`)
+	}
+	bubble(t, handler, func(w *world) {
+		w.expect(w.get("/"), Miss, 200, "x")
+		for range 3 {
+			w.expect(w.get("/"), Revalidated, 200, "x") // RFC 9111 §5.2.2.4
+		}
+		w.expectSeen(4)
+	})
+}
+
+func TestFieldsForOneUser(t *testing.T) {
+	for _, directive := range []string{"private", "no-cache"} {
+		t.Run(directive, func(t *testing.T) {
+			handler := always(200, "x", "Cache-Control", "max-age=60, "+directive+`="set-cookie, x-user"`, "Set-Cookie", "a=b", "X-User", "me", "X-All", "us")
+			bubble(t, handler, func(w *world) {
+				if first := w.get("/"); first.sent.Get("Set-Cookie") != "a=b" || first.sent.Get("X-User") != "me" {
+					t.Errorf("the first client gets %v", first.sent)
+				}
+				hit := w.get("/")
+				w.expect(hit, Hit, 200, "x")
+				if hit.sent["Set-Cookie"] != nil || hit.sent["X-User"] != nil || hit.sent.Get("X-All") != "us" {
+					t.Errorf("RFC 9111 §5.2.2.4, §5.2.2.7: the second client gets %v", hit.sent)
+				}
+			})
+		})
+	}
+}
+
+func TestConnectionFieldsAreNotStored(t *testing.T) {
+	handler := always(200, "x", "Cache-Control", "max-age=60", "Connection", "X-Hop", "X-Hop", "1", "Keep-Alive", "timeout=5",
+		"Proxy-Authenticate", "Basic", "X-End", "2")
+	bubble(t, handler, func(w *world) {
+		for range 2 {
+			c := w.get("/", "Connection", "X-Ask", "X-Ask", "1", "TE", "trailers")
+			for _, name := range []string{"Connection", "X-Hop", "Keep-Alive", "Proxy-Authenticate"} {
+				if c.sent[name] != nil {
+					t.Errorf("%s: %s is sent on", c.outcome.Verdict, name) // RFC 9110 §7.6.1
+				}
+			}
+			if c.sent.Get("X-End") != "2" {
+				t.Errorf("%s: X-End is lost", c.outcome.Verdict)
+			}
+		}
+		if h := w.up.request(0).Header; h["X-Ask"] != nil || h["Connection"] != nil || h["Te"] != nil || h.Get("Via") != "1.1 lisbon-1" {
+			t.Errorf("asked with %v", h)
+		}
+	})
+}
+
+func TestVariants(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		answer(w, 200, r.Header.Get("Accept-Language"), "Cache-Control", "max-age=60", "Vary", "Accept-Language")
+	}
+	bubble(t, handler, func(w *world) {
+		for _, language := range []string{"en", "de", "fr"} {
+			c := w.get("/", "Accept-Language", language)
+			w.expect(c, Miss, 200, language)
+		}
+		for _, language := range []string{"fr", "en", "de"} { // RFC 9111 §4.1
+			w.expect(w.get("/", "Accept-Language", language), Hit, 200, language)
+		}
+		w.expectSeen(3)
+		if c := w.get("/", "Accept-Language", "it"); !strings.Contains(c.sent.Get("Cache-Status"), "fwd=vary-miss") {
+			t.Errorf("Cache-Status %q", c.sent.Get("Cache-Status"))
+		}
+		if n := w.store.Usage().Responses; n != 4 {
+			t.Errorf("%d variants stored", n)
+		}
+	})
+}
+
+func TestManyVariantsAreBounded(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		answer(w, 200, "x", "Cache-Control", "max-age=60", "Vary", "User-Agent")
+	}
+	bubble(t, handler, func(w *world) {
+		for i := range 3 * variantsMax {
+			w.get("/", "User-Agent", numbered(8*(i+1))[8*i:])
+		}
+		if n := w.store.Usage().Responses; n != variantsMax {
+			t.Errorf("%d variants stored, want %d", n, variantsMax)
+		}
+		w.expect(w.get("/", "User-Agent", numbered(8*3*variantsMax)[8*(3*variantsMax-1):]), Hit, 200, "x")
+	})
+}
+
+func TestTargetedFieldWins(t *testing.T) {
+	bubble(t, counted("Cache-Control", "no-store", "CDN-Cache-Control", "max-age=60"), func(w *world) {
+		w.get("/")
+		c := w.get("/")
+		w.expect(c, Hit, 200, "1") // RFC 9213 §2.2
+		if !strings.Contains(c.outcome.Detail, "Cdn-Cache-Control max-age") {
+			t.Errorf("detail %q doesn't name the field", c.outcome.Detail)
+		}
+	})
+}
+
+func TestSetCookie(t *testing.T) {
+	guess := func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, 200, "x", "Last-Modified", httpDate(-1000*time.Hour), "Set-Cookie", "a=b")
+	}
+	bubble(t, guess, func(w *world) {
+		w.get("/")
+		w.expectEmpty()
+	})
+	bubble(t, counted("Cache-Control", "max-age=60", "Set-Cookie", "a=b"), func(w *world) {
+		w.get("/")
+		w.expect(w.get("/"), Hit, 200, "1") // RFC 9111 §7.3: Set-Cookie alone forbids nothing
+	})
+}
+
+func TestHead(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=60", "Etag", `"a"`), func(w *world) {
+		w.expect(w.do(http.MethodHead, "/"), Miss, 200, "")
+		w.expectEmpty()
+		w.expect(w.get("/"), Miss, 200, "2")
+		head := w.do(http.MethodHead, "/")
+		w.expect(head, Hit, 200, "")
+		if head.got() != "" || head.sent.Get("Content-Length") != "1" {
+			t.Errorf("body %q, Content-Length %q", head.got(), head.sent.Get("Content-Length"))
+		}
+		w.expect(w.do(http.MethodHead, "/", "If-None-Match", `"a"`), Hit, 304, "")
+		w.expect(w.do(http.MethodHead, "/", "Range", "bytes=0-0"), Hit, 200, "") // RFC 9110 §14.2: Range is for GET
+		w.expectSeen(2)
+	})
+}
+
+func TestHeadUpdatesStored(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		head []string
+		kept bool
+	}{
+		{"the same", []string{"Etag", `"a"`, "Content-Length", "4"}, true},
+		{"nothing to compare", nil, true},
+		{"another Etag", []string{"Etag", `"b"`}, false},
+		{"another length", []string{"Etag", `"a"`, "Content-Length", "5"}, false},
+		{"now no-store", []string{"Etag", `"a"`, "Cache-Control", "no-store"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) { // RFC 9111 §4.3.5
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet {
+					answer(w, 200, "body", "Cache-Control", "max-age=10", "Etag", `"a"`)
+					return
+				}
+				setFields(w.Header(), append([]string{"Cache-Control", "max-age=60", "X-New", "1"}, c.head...))
+				if cc := w.Header()["Cache-Control"]; len(cc) == 2 {
+					w.Header()["Cache-Control"] = cc[1:]
+				}
+			}
+			bubble(t, handler, func(w *world) {
+				w.get("/")
+				time.Sleep(11 * time.Second)
+				w.expect(w.do(http.MethodHead, "/"), Miss, 200, "")
+				if !c.kept {
+					w.expectEmpty()
+					return
+				}
+				hit := w.get("/")
+				w.expect(hit, Hit, 200, "body")
+				if hit.sent.Get("X-New") != "1" {
+					t.Error("the stored response has not been updated")
+				}
+			})
+		})
+	}
+}
+
+// TestHeadOfPrivateRequest is about a HEAD whose response may not be stored: it changes nothing.
+func TestHeadOfPrivateRequest(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		answer(w, 200, "body", "Cache-Control", "max-age=10", "Etag", `"a"`, "X-User", r.Header.Get("Authorization"))
+	}
+	bubble(t, handler, func(w *world) {
+		w.get("/")
+		for _, field := range [][]string{{"Authorization", "me"}, {"Cache-Control", "no-store"}} {
+			w.do(http.MethodHead, "/", append(field, "Cache-Control", "no-cache")...)
+			if hit := w.get("/"); hit.outcome.Verdict != Hit || hit.sent.Get("X-User") != "" {
+				t.Errorf("after %v: %s, %v", field, hit.outcome.Verdict, hit.sent)
+			}
+		}
+	})
+}
+
+func TestStaleWhileRevalidate(t *testing.T) {
+	var gate chan struct{}
+	handler := script(
+		always(200, "old", "Cache-Control", "max-age=10, stale-while-revalidate=60", "Etag", `"a"`),
+		func(w http.ResponseWriter, _ *http.Request) {
+			<-gate
+			answer(w, 200, "new", "Cache-Control", "max-age=10", "Etag", `"b"`)
+		},
+	)
+	bubble(t, handler, func(w *world) {
+		gate = make(chan struct{}) // of the bubble
+		w.get("/")
+		time.Sleep(15 * time.Second)
+		for range 5 { // RFC 5861 §3: at once, and one refresh behind
+			c := w.get("/")
+			w.expect(c, Stale, 200, "old")
+			if got := c.sent.Get("Cache-Status"); got != "lisbon-1; hit; ttl=-5" {
+				t.Errorf("Cache-Status %q", got)
+			}
+		}
+		w.expectSeen(2)
+		if h := w.up.request(1).Header; h.Get("If-None-Match") != `"a"` {
+			t.Errorf("refreshed with %v", h)
+		}
+		close(gate)
+		synctest.Wait()
+		w.expect(w.get("/"), Hit, 200, "new")
+	})
+}
+
+func TestStaleWhileRevalidateByHead(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=10, stale-while-revalidate=60"), func(w *world) {
+		w.get("/")
+		time.Sleep(15 * time.Second)
+		w.expect(w.do(http.MethodHead, "/"), Stale, 200, "")
+		w.expectSeen(2)
+		if m := w.up.request(1).Method; m != http.MethodGet {
+			t.Errorf("refreshed by %s", m)
+		}
+		w.expect(w.get("/"), Hit, 200, "2")
+	})
+}
+
+// TestRefreshNotStorable is about a refresh whose response is for nobody: it must not wait for somebody to take it.
+func TestRefreshNotStorable(t *testing.T) {
+	handler := script(always(200, "old", "Cache-Control", "max-age=10, stale-while-revalidate=60"), always(200, "new", "Cache-Control", "no-store"))
+	bubble(t, handler, func(w *world) {
+		w.get("/")
+		time.Sleep(15 * time.Second)
+		w.expect(w.get("/"), Stale, 200, "old")
+		w.expectEmpty()
+		w.expect(w.get("/"), Miss, 200, "new")
+	})
+}
+
+func TestRefreshFails(t *testing.T) {
+	handler := script(always(200, "old", "Cache-Control", "max-age=10, stale-while-revalidate=60"), refused,
+		always(200, "new", "Cache-Control", "max-age=60"))
+	bubble(t, handler, func(w *world) {
+		w.get("/")
+		time.Sleep(15 * time.Second)
+		w.expect(w.get("/"), Stale, 200, "old")
+		w.expect(w.get("/"), Stale, 200, "old") // and this one refreshes again
+		w.expect(w.get("/"), Hit, 200, "new")
+	})
+}
+
+func TestStaleIfError(t *testing.T) {
+	for _, c := range []struct {
+		name, cacheControl string
+		site               time.Duration
+		failure            http.HandlerFunc
+		stale              bool
+	}{
+		{"RFC 5861 §4: can't connect", "max-age=10, stale-if-error=60", 0, refused, true},
+		{"RFC 5861 §4: 500", "max-age=10, stale-if-error=60", 0, always(500, "oops"), true},
+		{"RFC 5861 §4: 503", "max-age=10, stale-if-error=60", 0, always(503, "oops"), true},
+		{"RFC 5861 §4: 404 is an answer", "max-age=10, stale-if-error=60", 0, always(404, "oops"), false},
+		{"501 is an answer", "max-age=10, stale-if-error=60", 0, always(501, "oops"), false},
+		{"for too long", "max-age=10, stale-if-error=4", 0, refused, false},
+		{"the site's", "max-age=10", 60 * time.Second, refused, true},
+		{"nobody allows it", "max-age=10", 0, refused, false},
+		{"RFC 9111 §5.2.2.2: must-revalidate", "max-age=10, stale-if-error=60, must-revalidate", 60 * time.Second, refused, false},
+		{"RFC 9111 §5.2.2.2: must-revalidate and 503", "max-age=10, must-revalidate", 60 * time.Second, always(503, "oops"), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, script(always(200, "old", "Cache-Control", c.cacheControl), c.failure), func(w *world) {
+				w.policy.StaleIfError = c.site
+				w.get("/")
+				time.Sleep(15 * time.Second)
+				second := w.get("/")
+				if !c.stale {
+					if second.got() == "old" || second.outcome.Verdict == Stale {
+						t.Errorf("%s %q", second.outcome.Verdict, second.got())
+					}
+					return
+				}
+				w.expect(second, Stale, 200, "old")
+				if got := second.sent.Get("Cache-Status"); !strings.Contains(got, "fwd=stale") || !strings.Contains(got, "detail=stale-if-error") {
+					t.Errorf("Cache-Status %q", got)
+				}
+				if second.sent.Get("Age") != "15" {
+					t.Errorf("Age %q", second.sent.Get("Age"))
+				}
+				w.expect(w.get("/"), Stale, 200, "old")
+			})
+		})
+	}
+}
+
+func TestUpstreamFails(t *testing.T) {
+	bubble(t, refused, func(w *world) {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+			c := w.do(method, "/")
+			w.expect(c, Failed, 0, "")
+			if c.outcome.Err == nil || c.outcome.Err.Error() != "connection refused" {
+				t.Errorf("%s: %v", method, c.outcome.Err)
+			}
+			if name, _ := parseStatus(t, c.outcome.CacheStatus); name == nil {
+				t.Errorf("%s: Cache-Status %q", method, c.outcome.CacheStatus)
+			}
+		}
+	})
+}
+
+// TestStatusOfEachVerdict reads what is sent as another implementation of RFC 9211 does.
+func TestStatusOfEachVerdict(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") != "" {
+			answer(w, 304, "")
+			return
+		}
+		answer(w, 200, "x", "Cache-Control", "max-age=10", "Etag", `"a"`, "Cache-Status", "other; hit")
+	}
+	bubble(t, handler, func(w *world) {
+		check := func(c *client, params ...string) {
+			t.Helper()
+			lines := c.sent["Cache-Status"]
+			if len(lines) == 0 || lines[len(lines)-1] != c.outcome.CacheStatus {
+				t.Errorf("%s: %q sent, outcome says %q", c.outcome.Verdict, lines, c.outcome.CacheStatus)
+				return
+			}
+			if lines[0] != "other; hit" {
+				t.Errorf("%s: %q: the one nearer to the origin isn't first", c.outcome.Verdict, lines) // RFC 9211 §2
+			}
+			_, got := parseStatus(t, lines[len(lines)-1])
+			if len(got) != len(params) {
+				t.Errorf("%s: %q, want %q", c.outcome.Verdict, lines, params)
+			}
+			for _, p := range params {
+				if got[p] == nil {
+					t.Errorf("%s: %q lacks %s", c.outcome.Verdict, lines, p)
+				}
+			}
+		}
+		check(w.get("/"), "fwd", "fwd-status", "stored", "ttl")
+		check(w.get("/"), "hit", "ttl")
+		check(w.do(http.MethodPost, "/other"), "fwd", "fwd-status")
+		time.Sleep(11 * time.Second)
+		check(w.get("/"), "fwd", "fwd-status", "ttl")
+		traced := w.start(newClient(), request("GET", "/").WithContext(trace.With(w.t.Context(), trace.New("1")))).wait()
+		check(traced, "hit", "ttl", "key")
+	})
+}
+
+func TestBypass(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
+		w.get("/")
+		w.policy.Bypass = "rule admin"
+		c := w.get("/", "If-None-Match", `"a"`, "Range", "bytes=0-0")
+		w.expect(c, Pass, 200, "2")
+		if h := w.up.request(1).Header; h.Get("If-None-Match") == "" || h.Get("Range") == "" {
+			t.Errorf("forwarded with %v", h)
+		}
+		if c.outcome.Detail != "rule admin" || !strings.Contains(c.outcome.CacheStatus, "fwd=bypass") {
+			t.Errorf("%+v", c.outcome)
+		}
+		w.policy.Bypass = ""
+		w.expect(w.get("/"), Hit, 200, "1") // nothing was stored, nothing dropped
+	})
+}
+
+func TestGetWithContent(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
+		w.get("/")
+		r := request(http.MethodGet, "/")
+		r.Body, r.ContentLength = http.NoBody, -1
+		w.expect(w.start(newClient(), r).wait(), Pass, 200, "2")
+	})
+}
+
+func TestClientLeavesWhileItWaits(t *testing.T) {
+	bubble(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); panic(brokenOff{r.Context().Err()}) }, func(w *world) {
+		c := w.begin("/")
+		c.cancel()
+		w.expect(c.wait(), Failed, 0, "")
+		if f := fault.Of(c.outcome.Err); f.Party != fault.Client || f.Status != fault.StatusClientClosedRequest {
+			t.Errorf("%v", c.outcome.Err)
+		}
+	})
+}
+
+func TestAfterRun(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
+		w.get("/a")
+		w.stop()
+		w.expect(w.get("/a"), Hit, 200, "1")
+		c := w.get("/b")
+		w.expect(c, Failed, 0, "")
+		if f := fault.Of(c.outcome.Err); f.Party != fault.Edge || f.Status != http.StatusServiceUnavailable {
+			t.Errorf("%v", c.outcome.Err)
+		}
+	})
+}
+
+func TestTraceTellsTheSteps(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
+		tr := trace.New("1")
+		w.start(newClient(), request("GET", "/").WithContext(trace.With(w.t.Context(), tr))).wait()
+		synctest.Wait()
+		steps, _ := tr.Steps()
+		var names []string
+		for _, s := range steps {
+			if s.Room != "cache" || s.Decision == "" {
+				t.Errorf("%+v", s)
+			}
+			names = append(names, s.Step)
+		}
+		if got := strings.Join(names, " "); got != "receive lookup store deliver" {
+			t.Errorf("steps %q", got)
+		}
+	})
+}
