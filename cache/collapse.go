@@ -234,7 +234,7 @@ func (f *flight) add(p []byte) bool {
 	if len(p) == 0 {
 		return true
 	}
-	for f.tailBytes+len(p) > tailMax && f.waiting > 0 {
+	for f.trim(); f.tailBytes+len(p) > tailMax && f.waiting > 0; f.trim() {
 		f.changed.Wait()
 	}
 	if f.waiting == 0 {

@@ -3,14 +3,12 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -404,9 +402,9 @@ func fields(pairs ...string) http.Header {
 
 // numbered is n bytes of which every place can be told.
 func numbered(n int) string {
-	var b strings.Builder
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "%07d\n", i)
+	b := make([]byte, 0, n+9)
+	for i := 10_000_000; len(b) < n; i++ {
+		b = append(strconv.AppendInt(b, int64(i), 10), '\n')
 	}
-	return b.String()[:n]
+	return string(b[:n])
 }

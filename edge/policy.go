@@ -108,12 +108,12 @@ func pathOf(u *url.URL) string {
 func (e *Edge) Purge(rawURL string) (purged int, err error) {
 	t, err := parseURL(rawURL)
 	if err != nil {
-		return 0, fmt.Errorf("purge %s: %w", rawURL, err)
+		return 0, err
 	}
 	s := e.Snapshot()
 	site, _ := s.Site(t.host)
 	if site == nil {
-		return 0, fmt.Errorf("purge %s: no site claims the host %s", rawURL, t.host)
+		return 0, fmt.Errorf("no site claims the host %s", t.host)
 	}
 	done := map[cache.Key]bool{}
 	for _, scheme := range [...]string{"http", "https"} {

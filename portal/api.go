@@ -91,7 +91,7 @@ func (p *Portal) postPurge(w http.ResponseWriter, r *http.Request) *problem {
 	defer cancel()
 	result, err := p.network.Purge(ctx, target)
 	if err != nil {
-		return fromFault(fmt.Errorf("purge %s: %w", target, err))
+		return fromFault(err)
 	}
 	failed := 0
 	for _, n := range result.Nodes {

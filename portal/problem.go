@@ -39,10 +39,13 @@ func fromFault(err error) *problem {
 	if status < 400 || status > 599 || status == fault.StatusClientClosedRequest {
 		status = http.StatusInternalServerError
 	}
-	p := newProblem(status, err.Error(), "See the log of this process for the operation that failed; the request can be sent again.")
+	p := newProblem(status, err.Error()+".", "See the log of this process for the operation that failed; the request can be sent again.")
 	p.Party = f.Party
 	switch f.Party {
 	case fault.Client:
+		if f.Err != nil {
+			p.Detail = f.Err.Error() + "." // whose fault it is and of what the title and the action say
+		}
 		p.Action = "Correct the request: the URL must be one that this network serves."
 	case fault.Config:
 		p.Action = "Run `wherry config check FILE` and correct what it reports."

@@ -40,6 +40,14 @@ SIGTERM and SIGINT finish the requests in flight and stop.`,
 			if o.config == "" {
 				return usageError{errors.New("say which file: wherry edge --config wherry.yaml; wherry config sample writes one to begin with")}
 			}
+			for flag, address := range map[string]string{"--http": http, "--https": https, "--dns": dns, "--portal": portal} {
+				if address == "" || config.Address(address) == config.Off {
+					continue
+				}
+				if err := checkAddress(flag, address); err != nil {
+					return usageError{err}
+				}
+			}
 			o.listen = config.Listen{HTTP: config.Address(http), HTTPS: config.Address(https), DNS: config.Address(dns), Portal: config.Address(portal)}
 			return runEdge(c.OutOrStdout(), &o)
 		},

@@ -33,6 +33,10 @@ type state struct {
 
 // openState makes or opens the state in dir.
 func openState(dir string) (*state, error) {
+	dir, err := filepath.Abs(dir) // what is printed and shown of it is used in other folders
+	if err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w; choose another one with --dir", err)
 	}

@@ -296,6 +296,11 @@ func runParts(ctx context.Context, parts []part, ready func()) error {
 // Reload makes s hold, all of it or, with an error, nothing of it. Listeners, memory and the log stay as they were at the start;
 // restart names what would need one.
 func (n *Network) Reload(s *config.Snapshot) (restart []string, err error) {
+	for _, st := range n.edges {
+		if node, _ := s.Node(st.doors.Node); node == nil {
+			return nil, fmt.Errorf("no node %s in it, which runs here; stop it to take it away", st.doors.Node)
+		}
+	}
 	before := n.current.Load()
 	if n.keeper != nil {
 		if err := n.keeper.Apply(s); err != nil {
@@ -325,7 +330,7 @@ func (n *Network) restartFor(s *config.Snapshot) (restart []string) {
 		name    string
 		changed bool
 	}{
-		{"listen", start.Listen != s.Listen},
+		{"listen", n.listensElsewhere(s)},
 		{"memory", start.Memory != s.Memory},
 		{"log", start.Log != s.Log},
 		{"dns.geo_database", start.DNS.GeoDatabase != s.DNS.GeoDatabase},
@@ -335,4 +340,16 @@ func (n *Network) restartFor(s *config.Snapshot) (restart []string) {
 		}
 	}
 	return restart
+}
+
+// listensElsewhere says whether s has other listeners for the nodes of this process than those that were opened at the start.
+func (n *Network) listensElsewhere(s *config.Snapshot) bool {
+	for _, st := range n.edges {
+		then, _ := n.o.Snapshot.Node(st.doors.Node)
+		now, _ := s.Node(st.doors.Node)
+		if then == nil || now == nil || n.o.Snapshot.ListenAt(then) != s.ListenAt(now) {
+			return true
+		}
+	}
+	return len(n.edges) == 0 && n.o.Snapshot.Listen != s.Listen
 }

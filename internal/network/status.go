@@ -82,7 +82,7 @@ func incidents(st *portal.Status, origins []origin.Status, now time.Time) []port
 		for _, node := range c.Nodes {
 			if !node.Up {
 				list = append(list, portal.Incident{
-					At: node.Since, Party: fault.Edge, Subject: string(node.Name), Text: "doesn't answer its health check: " + node.Error,
+					At: node.Since, Party: fault.Edge, Subject: string(node.Name), Text: "doesn't answer: " + node.Error,
 					Action: "It has left the DNS answers. Look at the machine and at the log of its wherry.",
 				})
 			}
