@@ -98,6 +98,7 @@ type Options struct {
 // Cache answers requests from a Store or from upstreams. Run must run as long as it serves.
 type Cache struct {
 	name    string
+	member  string // name as Cache-Status has it
 	store   Store
 	metrics *Metrics
 	log     *slog.Logger
@@ -105,6 +106,8 @@ type Cache struct {
 
 	ctx  context.Context // of the fetches; ends when Run returns
 	stop context.CancelFunc
+
+	exchanges sync.Pool // of *exchange
 
 	mu      sync.Mutex           // protects what follows; lost with the process
 	flights map[flightID]*flight // those that others may join
@@ -120,6 +123,8 @@ func New(o Options) *Cache {
 		name: o.Name, store: o.Store, metrics: o.Metrics, log: o.Log, now: o.Now,
 		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[flightID]time.Time{}},
 	}
+	c.member = tokenOrString(o.Name)
+	c.exchanges.New = func() any { return new(exchange) }
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -169,12 +174,16 @@ type exchange struct {
 
 // Serve answers r under p and says what it did.
 func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, p *Policy) Outcome {
-	x := exchange{c: c, w: w, r: r, p: p, t: trace.From(r.Context())}
+	x := c.exchanges.Get().(*exchange)
+	*x = exchange{c: c, w: w, r: r, p: p, t: trace.From(r.Context())}
 	for s := stepReceive; s != stepDone; {
-		s = steps[s](&x)
+		s = steps[s](x)
 	}
-	c.metrics.served(&x.out)
-	return x.out
+	out := x.out
+	*x = exchange{} // holds on to nothing; no fetch knows x
+	c.exchanges.Put(x)
+	c.metrics.served(&out)
+	return out
 }
 
 func (x *exchange) receive() step {
@@ -204,11 +213,17 @@ func (x *exchange) passBecause(fwd, why string) step {
 }
 
 func (x *exchange) lookup() step {
-	stored := x.c.store.Lookup(x.key)
+	stored, now := x.c.store.Lookup(x.key), x.c.now()
 	x.stored = selectStored(stored, x.r.Header)
-	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, x.c.now())
+	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, now)
 	x.out.Detail = x.decision.why
-	x.t.Addf("cache", "lookup", "%s: %s", x.decision.reuse, x.decision.why)
+	if x.t.On() {
+		left := ""
+		if x.stored != nil {
+			left = ", fresh for another " + seconds(x.stored.fresh.left(now))
+		}
+		x.t.Addf("cache", "lookup", "%s: %s%s", x.decision.reuse, x.decision.why, left)
+	}
 	switch x.decision.reuse {
 	case reuseFresh:
 		x.out.Verdict = Hit
@@ -256,7 +271,7 @@ func (x *exchange) staleInstead(err error) step {
 // fail ends the exchange without a response.
 func (x *exchange) fail(err error) step {
 	x.out.Verdict, x.out.Err = Failed, err
-	x.out.CacheStatus = x.status.render(x.c.name)
+	x.out.CacheStatus = x.status.render(x.c.member)
 	x.t.Add("cache", "fail", err.Error())
 	return stepDone
 }

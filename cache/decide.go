@@ -53,7 +53,7 @@ func reusable(stored *Response, varied bool, req *Directives, p *Policy, now tim
 	case req.MinFresh != absent && left < req.MinFresh: // §5.2.1.3
 		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), "request"}
 	case left > 0: // §4.2
-		return decision{reuseFresh, "fresh for " + seconds(left) + " by " + stored.fresh.basis, ""}
+		return decision{reuseFresh, stored.fresh.why, ""}
 	case req.MaxStale != absent && -left <= req.MaxStale && !stored.staleForbidden(): // §5.2.1.2
 		return decision{reuseStale, "stale for " + seconds(-left) + ", within the request's max-stale", ""}
 	case req.MaxAge == absent && -left < stored.whileRevalidate(p): // RFC 5861 §3; §5.2.1.1: max-age alone wants nothing stale

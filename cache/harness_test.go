@@ -212,9 +212,10 @@ func (c *client) got() string {
 // trailer returns the trailer field name.
 func (c *client) trailer(name string) string { return c.header.Get(http.TrailerPrefix + name) }
 
-// wait returns when Serve has.
+// wait returns when Serve has and nothing moves any more: the fetch is done, too.
 func (c *client) wait() *client {
 	<-c.done
+	synctest.Wait()
 	return c
 }
 
@@ -302,9 +303,7 @@ func (w *world) begin(path string, fields ...string) *client {
 }
 
 func (w *world) do(method, path string, fields ...string) *client {
-	c := w.start(newClient(), request(method, path, fields...)).wait()
-	synctest.Wait() // until the fetch is done too
-	return c
+	return w.start(newClient(), request(method, path, fields...)).wait()
 }
 
 func (w *world) get(path string, fields ...string) *client {

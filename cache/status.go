@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -20,36 +19,42 @@ type status struct {
 	detail    string
 }
 
-// render returns the member for the cache called name.
+// render returns the member of the cache whose name is rendered as name.
 func (s *status) render(name string) string {
-	var b strings.Builder
-	b.Grow(64)
-	b.WriteString(tokenOrString(name))
+	b := append(make([]byte, 0, 128), name...) // on the stack
 	if s.hit {
-		b.WriteString("; hit")
+		b = append(b, "; hit"...)
 	}
 	if s.fwd != "" {
-		b.WriteString("; fwd=" + s.fwd)
+		b = append(append(b, "; fwd="...), s.fwd...)
 	}
 	if s.fwdStatus != 0 {
-		b.WriteString("; fwd-status=" + strconv.Itoa(s.fwdStatus))
+		b = strconv.AppendInt(append(b, "; fwd-status="...), int64(s.fwdStatus), 10)
 	}
 	if s.hasTTL {
-		b.WriteString("; ttl=" + strconv.FormatInt(int64(math.Ceil(s.ttl.Seconds())), 10)) // Age is rounded down
+		b = strconv.AppendInt(append(b, "; ttl="...), s.ttlSeconds(), 10)
 	}
 	if s.stored {
-		b.WriteString("; stored")
+		b = append(b, "; stored"...)
 	}
 	if s.collapsed {
-		b.WriteString("; collapsed")
+		b = append(b, "; collapsed"...)
 	}
 	if s.key != "" {
-		b.WriteString("; key=" + quoted(string(s.key)))
+		b = append(append(b, "; key="...), quoted(string(s.key))...)
 	}
 	if s.detail != "" {
-		b.WriteString("; detail=" + tokenOrString(s.detail))
+		b = append(append(b, "; detail="...), tokenOrString(s.detail)...)
 	}
-	return b.String()
+	return string(b)
+}
+
+// ttlSeconds rounds up, as Age is rounded down: together they are the lifetime.
+func (s *status) ttlSeconds() int64 {
+	if s.ttl > 0 {
+		return int64((s.ttl + time.Second - 1) / time.Second)
+	}
+	return int64(s.ttl / time.Second)
 }
 
 // tokenOrString renders s as a Token if it is one, else as a String (RFC 9651 §3.3.3, §3.3.4).

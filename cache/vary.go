@@ -11,6 +11,7 @@ type varies struct {
 	star   bool
 	names  []string // canonical, sorted, once each
 	values []string // normalized, beside names
+	sent   []string // as the client sent them, if that was one line; most requests are decided by it
 }
 
 // newVaries reads the lines of Vary and takes the values from the request's fields.
@@ -29,9 +30,12 @@ func newVaries(lines []string, req http.Header) varies {
 	}
 	slices.Sort(v.names)
 	v.names = slices.Compact(v.names)
-	v.values = make([]string, len(v.names))
+	v.values, v.sent = make([]string, len(v.names)), make([]string, len(v.names))
 	for i, name := range v.names {
 		v.values[i] = normalized(name, req)
+		if lines := req[name]; len(lines) == 1 {
+			v.sent[i] = lines[0]
+		}
 	}
 	return v
 }
@@ -42,6 +46,9 @@ func (v *varies) matches(req http.Header) bool {
 		return false
 	}
 	for i, name := range v.names {
+		if lines := req[name]; len(lines) == 1 && lines[0] != "" && lines[0] == v.sent[i] {
+			continue
+		}
 		if v.values[i] != normalized(name, req) {
 			return false
 		}
@@ -74,7 +81,8 @@ func normalized(name string, req http.Header) string {
 	if len(lines) == 1 && !strings.ContainsAny(lines[0], ", \t") && !ordered(name) {
 		return lines[0]
 	}
-	var members []string
+	var room [16]string // on the stack, for most
+	members := room[:0]
 	for _, line := range lines {
 		for line != "" {
 			var member string

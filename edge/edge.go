@@ -65,29 +65,25 @@ type Options struct {
 	// OperatorToken verifies trace credentials.
 	// default: nobody can trace
 	OperatorToken string
-	// DrainDelay is how long the health endpoint says 503 before the listeners close, so that DNS can look away first.
-	// default: 0
-	DrainDelay time.Duration
 	// default: time.Now
 	Now func() time.Time
 }
 
 // Edge serves the requests of clients. It is safe for use by many goroutines.
 type Edge struct {
-	node       config.NodeID
-	member     string // node as the name of our member of Cache-Status and Proxy-Status
-	cdnLoop    string
-	http       []string // the values of X-Forwarded-Proto, shared by all requests
-	https      []string
-	cache      Cacher
-	upstream   func(config.SiteName) http.RoundTripper
-	tls        *tls.Config
-	access     *logs.Writer
-	log        *slog.Logger
-	metrics    *Metrics
-	token      string
-	drainDelay time.Duration
-	now        func() time.Time
+	node     config.NodeID
+	member   string // node as the name of our member of Cache-Status and Proxy-Status
+	cdnLoop  string
+	http     []string // the values of X-Forwarded-Proto, shared by all requests
+	https    []string
+	cache    Cacher
+	upstream func(config.SiteName) http.RoundTripper
+	tls      *tls.Config
+	access   *logs.Writer
+	log      *slog.Logger
+	metrics  *Metrics
+	token    string
+	now      func() time.Time
 
 	path      []step
 	ids       *requestIDs
@@ -116,7 +112,7 @@ func New(o Options) (*Edge, error) {
 	}
 	e := &Edge{
 		node: o.Node, member: memberName(o.Node), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
-		access: o.Access, log: o.Log, metrics: o.Metrics, token: o.OperatorToken, drainDelay: o.DrainDelay, now: o.Now,
+		access: o.Access, log: o.Log, metrics: o.Metrics, token: o.OperatorToken, now: o.Now,
 		path: steps(), ids: ids, http: []string{"http"}, https: []string{"https"},
 	}
 	if e.log == nil {

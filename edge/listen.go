@@ -25,7 +25,11 @@ const (
 	pingAfter = 30 * time.Second
 )
 
-// Serve accepts connections until ctx ends, then drains: the health endpoint turns 503, after DrainDelay the listeners close,
+// errCutOff ends the context of requests that take longer than the drain.
+var errCutOff = errors.New("cut off: the node stops and limits.drain_timeout is over")
+
+// Serve accepts connections until ctx ends, then drains: the health endpoint turns 503, after
+// limits.drain_delay the listeners close,
 // and what is in flight, upgraded connections too, has limits.drain_timeout to end before it is cut off. When Serve returns, all
 // its goroutines are gone. It may be called once.
 func (e *Edge) Serve(ctx context.Context, l Listeners) error {
@@ -36,7 +40,8 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 		return errors.New("edge: a listener for HTTPS needs a TLS configuration")
 	}
 	// Requests in flight outlive ctx; they end with this one when draining takes too long.
-	requests, cutOff := context.WithCancel(context.WithoutCancel(ctx))
+	requests, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	cutOff := func() { cancel(errCutOff) }
 	defer cutOff()
 
 	var servers []*http.Server
@@ -71,8 +76,8 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 	case err = <-failed:
 	}
 	e.draining.Store(true)
-	if err == nil && e.drainDelay > 0 {
-		delay := time.NewTimer(e.drainDelay)
+	if wait := e.limits().DrainDelay; err == nil && wait > 0 {
+		delay := time.NewTimer(wait)
 		defer delay.Stop()
 		select {
 		case <-delay.C:
@@ -84,7 +89,7 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 }
 
 // drain ends the servers, in peace if they do so within limits.drain_timeout.
-func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff context.CancelFunc) {
+func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff func()) {
 	limit, cancel := context.WithTimeout(context.Background(), e.limits().DrainTimeout)
 	defer cancel()
 	var group sync.WaitGroup

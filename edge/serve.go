@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,6 +31,9 @@ func (e *Edge) serve(x *exchange) (goOn bool) {
 	x.outcome = e.serveSafely(x, p)
 	if x.outcome.Err != nil {
 		x.failure = fault.Of(x.outcome.Err)
+		if cause := context.Cause(x.r.Context()); errors.Is(cause, errCutOff) {
+			x.failure = fault.New(fault.Edge, x.step, http.StatusServiceUnavailable, cause) // not the client's, as it looks from below
+		}
 	}
 	return true
 }

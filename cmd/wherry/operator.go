@@ -150,6 +150,14 @@ func (o *operator) status(ctx context.Context) (*portal.Status, error) {
 	return &st, o.call(ctx, http.MethodGet, "/api/status", nil, &st)
 }
 
+// apiError is a problem that the API answered with.
+type apiError struct {
+	status int
+	text   string
+}
+
+func (e *apiError) Error() string { return e.text }
+
 // call asks the API and decodes its answer into out. Its errors are those that the API gives people.
 func (o *operator) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
@@ -178,9 +186,9 @@ func (o *operator) call(ctx context.Context, method, path string, in, out any) e
 	if resp.StatusCode != http.StatusOK {
 		var problem struct{ Title, Detail, Action string }
 		if json.Unmarshal(data, &problem) == nil && problem.Title != "" {
-			return errors.New(strings.Join(strings.Fields(problem.Title+": "+problem.Detail+" "+problem.Action), " "))
+			return &apiError{resp.StatusCode, strings.Join(strings.Fields(problem.Title+": "+problem.Detail+" "+problem.Action), " ")}
 		}
-		return fmt.Errorf("portal: %s answered %s", o.server+path, resp.Status)
+		return &apiError{resp.StatusCode, fmt.Sprintf("portal: %s answered %s", o.server+path, resp.Status)}
 	}
 	if err := json.Unmarshal(data, out); err != nil {
 		return fmt.Errorf("portal: answer of %s: %w", path, err)

@@ -167,13 +167,17 @@ func (o *operator) report(ctx context.Context, id string) (*trace.Report, error)
 		if lastErr = o.call(ctx, http.MethodGet, "/api/traces/"+id, nil, &r); lastErr == nil {
 			return &r, nil
 		}
+		var answered *apiError
+		if !errors.As(lastErr, &answered) || answered.status != http.StatusNotFound {
+			return nil, lastErr // which waiting doesn't mend
+		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(pause):
 		}
 	}
-	return nil, errors.Join(errors.New("the response came, but no edge of this network has traced it: did the request go to another network, or is the token not its operator's?"), lastErr)
+	return nil, fmt.Errorf("the response came, but no edge of this network has traced it; did the request go to another one? %w", lastErr)
 }
 
 func printTrace(w io.Writer, r *trace.Report, resp *http.Response) {
