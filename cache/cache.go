@@ -153,6 +153,7 @@ type exchange struct {
 	t   *trace.Trace
 	key Key
 	req Directives
+	now time.Time // when it was decided what to send
 
 	stored   *Response // what the request selects, or nil
 	decision decision
@@ -213,16 +214,17 @@ func (x *exchange) passBecause(fwd, why string) step {
 }
 
 func (x *exchange) lookup() step {
-	stored, now := x.c.store.Lookup(x.key), x.c.now()
+	x.now = x.c.now()
+	stored := x.c.store.Lookup(x.key)
 	x.stored = selectStored(stored, x.r.Header)
-	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, now)
+	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, x.now)
 	x.out.Detail = x.decision.why
 	if x.t.On() {
-		left := ""
-		if x.stored != nil {
-			left = ", fresh for another " + seconds(x.stored.fresh.left(now))
+		why := x.decision.why
+		if x.decision.reuse == reuseFresh {
+			why = "fresh for " + seconds(x.stored.fresh.left(x.now)) + " by " + x.stored.fresh.basis
 		}
-		x.t.Addf("cache", "lookup", "%s: %s%s", x.decision.reuse, x.decision.why, left)
+		x.t.Addf("cache", "lookup", "%s: %s", x.decision.reuse, why)
 	}
 	switch x.decision.reuse {
 	case reuseFresh:
@@ -257,7 +259,8 @@ func (x *exchange) staleInstead(err error) step {
 	if x.stored == nil || x.r.Context().Err() != nil {
 		return x.fail(err)
 	}
-	ok, why := x.stored.onError(x.p, x.c.now())
+	x.now = x.c.now()
+	ok, why := x.stored.onError(x.p, x.now)
 	x.t.Addf("cache", "stale", "%t: %s", ok, why)
 	if !ok {
 		return x.fail(err)

@@ -123,16 +123,13 @@ func (f *flight) takeDirect() *http.Response {
 	return resp
 }
 
-// open adds a reader from offset off. It fails if what stands there has gone by already.
-func (f *flight) open(off int64) (*flightReader, bool) {
+// open adds a reader at the start of the body, for an exchange that waits; nothing of it has gone by (trim).
+func (f *flight) open() *flightReader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.inBody < f.length && (len(f.tail) == 0 || f.tail[0].off > max(off, f.inBody)) {
-		return nil, false
-	}
-	r := &flightReader{off: off}
+	r := &flightReader{}
 	f.readers = append(f.readers, r)
-	return r, true
+	return r
 }
 
 // seek moves a reader that hasn't read yet to off.
@@ -247,9 +244,9 @@ func (f *flight) add(p []byte) bool {
 	return true
 }
 
-// trim drops the pieces of the tail that all readers have read. A flight whose leader hasn't opened its reader yet keeps all.
+// trim drops the pieces of the tail that all readers have read. While an exchange hasn't opened its reader yet, all are kept.
 func (f *flight) trim() {
-	if len(f.readers) == 0 {
+	if len(f.readers) < f.waiting {
 		return
 	}
 	slowest := f.length

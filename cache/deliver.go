@@ -24,15 +24,7 @@ func (x *exchange) deliver() step {
 		}
 		return x.deliverEntity((*storedEntity)(x.resp), x.resp.Body.Len())
 	}
-	reader, ok := f.open(0)
-	if !ok {
-		// The store ran out of room and the start has gone by: fetch alone.
-		f.leave(x.leads)
-		x.flight, x.alone = nil, true
-		x.status.collapsed, x.status.stored, x.out.Stored = false, false, false
-		x.t.Add("cache", "await", "not for us: the store is full and the start of the body has gone by")
-		return stepFetch
-	}
+	reader := f.open()
 	defer f.leave(x.leads)
 	defer f.close(reader)
 	return x.deliverEntity(&flightEntity{x: x, f: f, r: reader}, f.size)
@@ -88,11 +80,10 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 	for name, lines := range resp.Header {
 		h[name] = lines
 	}
-	now := x.c.now()
 	if x.out.Verdict != Miss {
-		h["Age"] = []string{strconv.FormatInt(int64(resp.fresh.age(now)/time.Second), 10)} // RFC 9111 §5.1
+		h["Age"] = []string{strconv.FormatInt(int64(resp.fresh.age(x.now)/time.Second), 10)} // RFC 9111 §5.1
 	}
-	x.status.ttl, x.status.hasTTL = resp.fresh.left(now), true
+	x.status.ttl, x.status.hasTTL = resp.fresh.left(x.now), true
 	x.sendStatus(h)
 
 	code, part := resp.Status, byteRange{0, -1}

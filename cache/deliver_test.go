@@ -24,7 +24,8 @@ func TestRanges(t *testing.T) {
 		if r.Header["Range"] != nil || r.Header["If-Range"] != nil {
 			t.Errorf("asked for a part: %v", r.Header)
 		}
-		answer(w, 200, body, "Cache-Control", "max-age=60", "Etag", `"a"`, "Last-Modified", httpDate(-time.Hour), "Content-Type", "text/plain",
+		answer(w, 200, body, "Cache-Control", "max-age=60", "Etag", `"a"`, "Last-Modified", httpDate(-time.Hour),
+			"Content-Type", "text/plain",
 			"Content-Encoding", "identity")
 	}
 	for _, stored := range []bool{true, false} {
@@ -46,7 +47,11 @@ func TestRanges(t *testing.T) {
 			{"RFC 9110 §13.1.5: If-Range doesn't", []string{"Range", "bytes=2-4", "If-Range", `"b"`}, 200, body, ""},
 			{"RFC 9110 §13.1.5: nor for what is unsatisfiable", []string{"Range", "bytes=10-", "If-Range", `"b"`}, 200, body, ""},
 			{"RFC 9110 §13.2.2: conditions first", []string{"Range", "bytes=2-4", "If-None-Match", `"a"`}, 304, "", ""},
-			{"RFC 9110 §13.2.2: then the range", []string{"Range", "bytes=2-4", "If-None-Match", `"b"`}, 206, "234", "bytes 2-4/10"},
+			{
+				"RFC 9110 §13.2.2: then the range",
+				[]string{"Range", "bytes=2-4", "If-None-Match", `"b"`},
+				206, "234", "bytes 2-4/10",
+			},
 		} {
 			name, verdict := c.name+", fetched", Miss
 			if stored {
@@ -60,7 +65,8 @@ func TestRanges(t *testing.T) {
 					got := w.get("/", c.fields...)
 					w.expect(got, verdict, c.status, "")
 					if got.got() != c.body || got.sent.Get("Content-Range") != c.contentRange {
-						t.Errorf("%q with Content-Range %q; want %q, %q", got.got(), got.sent.Get("Content-Range"), c.body, c.contentRange)
+						t.Errorf("%q with Content-Range %q; want %q, %q",
+							got.got(), got.sent.Get("Content-Range"), c.body, c.contentRange)
 					}
 					checkContentFields(t, got)
 					w.expect(w.get("/"), Hit, 200, body) // the whole is stored, whatever was asked for
@@ -192,7 +198,8 @@ func TestConditionsOnStored(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			handler := func(w http.ResponseWriter, r *http.Request) {
-				answer(w, 200, "x", "Cache-Control", "max-age=60", "Etag", `"a"`, "Last-Modified", httpDate(-time.Hour), "Content-Type", "text/plain")
+				answer(w, 200, "x", "Cache-Control", "max-age=60", "Etag", `"a"`, "Last-Modified", httpDate(-time.Hour),
+					"Content-Type", "text/plain")
 			}
 			bubble(t, handler, func(w *world) {
 				miss := w.get("/", c.fields...)
@@ -285,7 +292,8 @@ func TestTrailers(t *testing.T) {
 			c := w.get("/")
 			w.expect(c, verdict, 200, "body")
 			if c.trailer("X-Sum") != "42" || !slices.Equal(c.sent["Trailer"], []string{"X-Never", "X-Sum"}) || c.sent["Content-Length"] != nil {
-				t.Errorf("%s: trailer %q, announced %q, Content-Length %q", verdict, c.trailer("X-Sum"), c.sent["Trailer"], c.sent["Content-Length"])
+				t.Errorf("%s: trailer %q, announced %q, Content-Length %q",
+					verdict, c.trailer("X-Sum"), c.sent["Trailer"], c.sent["Content-Length"])
 			}
 		}
 		part := w.get("/", "Range", "bytes=0-1")

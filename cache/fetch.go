@@ -360,6 +360,7 @@ func (x *exchange) await() step {
 		f.leave(x.leads)
 		return x.fail(fault.New(fault.Client, "wait", fault.StatusClientClosedRequest, x.r.Context().Err()))
 	}
+	x.now = x.c.now()
 	x.out.FetchStatus, x.out.FetchTime = f.fetchStatus, f.fetchTime
 	x.status.fwdStatus = f.fetchStatus
 	if x.leads {
@@ -377,7 +378,7 @@ func (x *exchange) await() step {
 		x.t.Add("cache", "await", "not for us: it varies")
 		x.rejoins++
 		x.alone = x.rejoins >= rejoinsMax
-	case !x.mayShare(f, x.c.now()):
+	case !x.mayShare(f, x.now):
 		x.t.Add("cache", "await", "not for us: the request wants a younger response")
 		x.alone = true
 	default:

@@ -17,7 +17,7 @@ const (
 type freshness struct {
 	lifetime   time.Duration // freshness_lifetime
 	basis      string        // what the lifetime is from, for people: "max-age", "heuristic", …
-	why        string        // while it is fresh; made once for all hits
+	why        string        // the reason of all hits, made once
 	explicit   bool          // the origin gave it
 	initialAge time.Duration // corrected_initial_age
 	at         time.Time     // response_time

@@ -74,7 +74,8 @@ func checkDirectives(t *testing.T, d *Directives) {
 
 func FuzzCacheControl(f *testing.F) {
 	for _, line := range []string{
-		"", "max-age=60", `no-cache="a, b", private=c, max-age="1"`, "max-age=-1, s-maxage=99999999999999999999", `x="a\",no-store", public`,
+		"", "max-age=60", `no-cache="a, b", private=c, max-age="1"`, "max-age=-1, s-maxage=99999999999999999999",
+		`x="a\",no-store", public`,
 		`max-age=1, x="y, no-store`, "max-stale, max-stale=5", "stale-while-revalidate=x,stale-if-error=,min-fresh", ",,=,=x,\",\\",
 		`private="`, `private="a b"`, "NO-STORE\t,\tMust-Revalidate",
 	} {
@@ -104,7 +105,8 @@ func FuzzCacheControl(f *testing.F) {
 
 func FuzzTargeted(f *testing.F) {
 	for _, line := range []string{
-		"", "max-age=60", "max-age=60, no-store", `no-cache="a, b"`, "max-age=1.5", "max-age=-1", "max-age=?1", "no-store=?0", "no-store;x=1",
+		"", "max-age=60", "max-age=60, no-store", `no-cache="a, b"`, "max-age=1.5", "max-age=-1", "max-age=?1",
+		"no-store=?0", "no-store;x=1",
 		"max-age=(1 2)", "private=:aGk=:", "max-age=999999999999999", "x=@1, y=%\"f\", max-age=1", "MAX-AGE=1", "max-age=1,",
 	} {
 		f.Add(line)
@@ -183,7 +185,8 @@ func squeezed(s string) string {
 
 func FuzzRange(f *testing.F) {
 	for _, value := range []string{
-		"bytes=0-0", "bytes=-5", "bytes=5-", "bytes=5-2", "bytes=0-1,3-4", "rows=1-2", "bytes=99999999999999999999-", "bytes=-0", "BYTES = 1-2", "bytes=--1",
+		"bytes=0-0", "bytes=-5", "bytes=5-", "bytes=5-2", "bytes=0-1,3-4", "rows=1-2", "bytes=99999999999999999999-",
+		"bytes=-0", "BYTES = 1-2", "bytes=--1",
 	} {
 		f.Add(value, int64(10))
 		f.Add(value, int64(0))
@@ -213,7 +216,8 @@ func FuzzRange(f *testing.F) {
 
 func FuzzDate(f *testing.F) {
 	for _, s := range []string{
-		"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "0", "", "Mon, 01 Jan 0001 00:00:00 GMT",
+		"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "0", "",
+		"Mon, 01 Jan 0001 00:00:00 GMT",
 		"Fri, 31 Dec 9999 23:59:59 GMT", "Tuesday, 29-Feb-76 00:00:00 GMT",
 	} {
 		f.Add(s, int64(1778328000))
@@ -247,13 +251,22 @@ func FuzzDate(f *testing.F) {
 }
 
 func FuzzConnection(f *testing.F) {
-	for _, value := range []string{"", "close", "Keep-Alive, X-A", "cache-control, VARY", " , ,", "x-a;q=1", "\x00", "connection", "Wherry-Cache-Control"} {
+	for _, value := range []string{
+		"", "close", "Keep-Alive, X-A", "cache-control, VARY", " , ,", "x-a;q=1", "\x00",
+		"connection", "Wherry-Cache-Control",
+	} {
 		f.Add(value, "X-A")
 	}
 	f.Fuzz(func(t *testing.T, value, name string) {
 		name = http.CanonicalHeaderKey(name)
-		h := http.Header{"Cache-Control": {"no-store"}, "Vary": {"*"}, "Content-Length": {"1"}, "Authorization": {"x"}, name: {"1"}, "Connection": {value}}
-		kept := http.Header{"Cache-Control": h["Cache-Control"], "Vary": h["Vary"], "Content-Length": h["Content-Length"], "Authorization": h["Authorization"]}
+		h := http.Header{
+			"Cache-Control": {"no-store"}, "Vary": {"*"}, "Content-Length": {"1"}, "Authorization": {"x"},
+			name: {"1"}, "Connection": {value},
+		}
+		kept := http.Header{
+			"Cache-Control": h["Cache-Control"], "Vary": h["Vary"], "Content-Length": h["Content-Length"],
+			"Authorization": h["Authorization"],
+		}
 		dropConnectionFields(h)
 		for k := range kept {
 			if h[k] == nil {

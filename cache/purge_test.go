@@ -101,7 +101,10 @@ func TestPurgeDuringFetch(t *testing.T) {
 		header bool // the header section has come
 		purge  func(w *world)
 	}{
-		{"Purge before the header section", false, false, func(w *world) { w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
+		{
+			"Purge before the header section",
+			false, false, func(w *world) { w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "")) },
+		},
 		{"Purge in the body", false, true, func(w *world) { w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
 		{"PurgeFunc in the body", false, true, func(w *world) { w.cache.PurgeFunc(func(Key) bool { return true }) }},
 		{"POST in the body", false, true, func(w *world) { w.do(http.MethodPost, "/") }},

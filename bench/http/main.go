@@ -72,12 +72,9 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	defer stop()
-	base, err := makeCertificate(dir, originAddr)
-	if err != nil {
-		return err
-	}
+	base := settings{Dir: dir, Origin: originAddr, PEM: filepath.Join(dir, "localhost.pem")}
 	l := &loader{script: filepath.Join(dir, "load.lua"), connections: o.connections, duration: o.duration, origin: origin}
-	if err := os.WriteFile(l.script, loadScript, 0o600); err != nil {
+	if err := errors.Join(makeCertificate(base.PEM), os.WriteFile(l.script, loadScript, 0o600)); err != nil {
 		return err
 	}
 	r := newReport(ctx, o)

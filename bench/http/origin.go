@@ -23,15 +23,15 @@ type site struct {
 }
 
 // answer sends a body of so many bytes.
-func (s *site) answer(w http.ResponseWriter, bytes int) {
+func (s *site) answer(w http.ResponseWriter, size int) {
 	s.asked.Add(1)
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Length", strconv.Itoa(bytes))
+	h.Set("Content-Length", strconv.Itoa(size))
 	h.Set("Cache-Control", "public, max-age=3600")
-	h.Set("ETag", fmt.Sprintf(`"%d"`, bytes))
+	h.Set("ETag", fmt.Sprintf(`"%d"`, size))
 	h.Set("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
-	_, _ = w.Write(s.body[:bytes]) // who has gone needs no answer
+	_, _ = w.Write(s.body[:size]) // who has gone needs no answer
 }
 
 // startOrigin serves the site on a free port until stop is called.
@@ -43,9 +43,14 @@ func startOrigin() (s *site, addr string, stop func(), err error) {
 	s = &site{body: bytes.Repeat([]byte("0123456789abcdef"), sizeMax/16)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /miss/{name}", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, missBytes) })
-	for _, c := range cells() {
-		mux.HandleFunc(fmt.Sprintf("GET /hit/%d/{name}", c.Size), func(w http.ResponseWriter, _ *http.Request) { s.answer(w, c.Size) })
-	}
+	mux.HandleFunc("GET /hit/{size}/{name}", func(w http.ResponseWriter, r *http.Request) {
+		size, err := strconv.Atoi(r.PathValue("size"))
+		if err != nil || size < 0 || size > sizeMax {
+			http.NotFound(w, r)
+			return
+		}
+		s.answer(w, size)
+	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan struct{})
 	go func() {

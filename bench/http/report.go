@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,32 +41,19 @@ type report struct {
 func newReport(ctx context.Context, o *options) *report {
 	return &report{
 		Began: time.Now().UTC(), Revision: output(ctx, "git", "describe", "--always", "--dirty"), Machine: machine(ctx),
-		LoadBefore: readFirst("/proc/loadavg"), Seconds: o.duration.Seconds(), Connections: o.connections, Versions: map[string]string{},
+		LoadBefore: output(ctx, "cat", "/proc/loadavg"), Seconds: o.duration.Seconds(), Connections: o.connections, Versions: map[string]string{},
 	}
 }
 
 // machine names the processor, how many of them there are, and the kernel.
 func machine(ctx context.Context) string {
-	model := "unknown processor"
-	data, _ := os.ReadFile("/proc/cpuinfo") // for people only
-	for l := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(name) == "model name" {
-			model = strings.TrimSpace(value)
-			break
-		}
-	}
+	_, model, _ := strings.Cut(output(ctx, "grep", "-m1", "model name", "/proc/cpuinfo"), ": ")
 	return fmt.Sprintf("%d × %s, Linux %s, %s", runtime.NumCPU(), model, output(ctx, "uname", "-r"), runtime.Version())
 }
 
 func output(ctx context.Context, argv ...string) string {
 	out, _ := exec.CommandContext(ctx, argv[0], argv[1:]...).Output() // for people only
 	return strings.TrimSpace(string(out))
-}
-
-func readFirst(file string) string {
-	data, _ := os.ReadFile(file) // for people only
-	first, _, _ := strings.Cut(string(data), "\n")
-	return first
 }
 
 func (r *report) note(format string, args ...any) {
@@ -76,16 +64,12 @@ func (r *report) add(c cell, name string, s sample) {
 	if err := s.check(c); err != nil {
 		r.note("INVALID: %s, %s: %v", c.Name, name, err)
 	}
-	if n := len(r.Lines); n > 0 {
-		// Rounds alternate: the line is among the last few.
-		for _, l := range slices.Backward(r.Lines) {
-			if l.Cell == c.Name && l.Server == name {
-				l.Samples = append(l.Samples, s)
-				return
-			}
-		}
+	l := r.find(c.Name, name)
+	if l == nil {
+		l = &line{Cell: c.Name, Server: name}
+		r.Lines = append(r.Lines, l)
 	}
-	r.Lines = append(r.Lines, &line{c.Name, name, []sample{s}})
+	l.Samples = append(l.Samples, s)
 }
 
 // median returns the median of what of gives for each sample.
@@ -103,15 +87,18 @@ func (l *line) median(of func(sample) float64) float64 {
 }
 
 func (l *line) perSecond() float64 { return l.median(func(s sample) float64 { return s.PerSecond }) }
-func (l *line) cpu() float64       { return l.median(func(s sample) float64 { return s.CPUMicros }) }
-func (l *line) p50() float64       { return l.median(func(s sample) float64 { return float64(s.P50Micros) }) }
-func (l *line) p99() float64       { return l.median(func(s sample) float64 { return float64(s.P99Micros) }) }
 
-// nginx returns the line that l is compared with, or nil.
-func (r *report) nginx(l *line) *line {
-	for _, other := range r.Lines {
-		if other.Cell == l.Cell && other.Server == "nginx" {
-			return other
+func (l *line) cpu() float64 { return l.median(func(s sample) float64 { return s.CPUMicros }) }
+
+func (l *line) p50() float64 { return l.median(func(s sample) float64 { return float64(s.P50Micros) }) }
+
+func (l *line) p99() float64 { return l.median(func(s sample) float64 { return float64(s.P99Micros) }) }
+
+// find returns the line of a server in a cell, or nil.
+func (r *report) find(cell, server string) *line {
+	for _, l := range r.Lines {
+		if l.Cell == cell && l.Server == server {
+			return l
 		}
 	}
 	return nil
@@ -125,20 +112,14 @@ func (r *report) write(w io.Writer) {
 	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|")
 	for _, l := range r.Lines {
 		rate, cost := "–", "–"
-		if n := r.nginx(l); n != nil {
+		if n := r.find(l.Cell, "nginx"); n != nil {
 			rate, cost = ratio(l.perSecond(), n.perSecond()), ratio(l.cpu(), n.cpu())
 		}
 		fmt.Fprintf(w, "| %s | %s | %.0f | %.2f | %.2f | %.1f | %s | %s |\n", l.Cell, l.Server, l.perSecond(), l.p50()/1e3, l.p99()/1e3,
 			l.cpu(), rate, cost)
 	}
 	fmt.Fprintln(w)
-	for _, name := range slices.Sorted(func(yield func(string) bool) {
-		for name := range r.Versions {
-			if !yield(name) {
-				return
-			}
-		}
-	}) {
+	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 		fmt.Fprintf(w, "- %s: %s\n", name, r.Versions[name])
 	}
 	for _, n := range r.Notes {

@@ -35,14 +35,12 @@ func (s *server) stop() {
 	}
 }
 
-// site is what a configuration is made of.
+// settings are what a configuration is made of.
 type settings struct {
 	Dir         string // of this server alone
 	Origin      string // host:port
 	HTTP, HTTPS string // host:port to listen at
-	Certificate string // PEM files, and one with both
-	Key         string
-	Both        string
+	PEM         string // file with certificate and key
 }
 
 // contender knows how to start a server. Its configuration is testdata/NAME.tmpl.
