@@ -81,7 +81,7 @@ type Outcome struct {
 	Err         error
 	CacheStatus string        // this cache's member of Cache-Status (RFC 9211), as sent
 	BodyBytes   int64         // body bytes sent to the client
-	Stored      bool          // the response was, or is being, stored
+	Stored      bool          // the response was, or is being, stored, or renewed what is stored
 	FetchStatus int           // the origin's status; 0 if it wasn't asked or didn't answer
 	FetchTime   time.Duration // until the origin's header section was there
 }
@@ -238,6 +238,7 @@ func (x *exchange) lookup() step {
 		x.refresh()
 		return stepHit
 	case reuseRefused:
+		x.status.detail = "only-if-cached"
 		return x.fail(fault.New(fault.Client, "lookup", http.StatusGatewayTimeout, errors.New(x.decision.why)))
 	}
 	x.status.fwd = x.decision.fwd
@@ -263,6 +264,7 @@ func (x *exchange) staleInstead(err error) step {
 	ok, why := x.stored.onError(x.p, x.now)
 	x.t.Addf("cache", "stale", "%t: %s", ok, why)
 	if !ok {
+		x.out.Detail += "; not sent though the origin failed: " + why
 		return x.fail(err)
 	}
 	x.out.Verdict, x.out.Detail = Stale, why

@@ -5,26 +5,8 @@ import (
 	"time"
 )
 
-// ask sends the request. A 304 about another representation than the stored one says nothing about that (RFC 9111 §4.3.4); then
-// it asks for the whole.
-func (j *fill) ask() (resp *http.Response, requested time.Time, err error) {
-	requested = j.c.now()
-	resp, err = j.p.Upstream.RoundTrip(j.req)
-	if err != nil || resp.StatusCode != http.StatusNotModified || j.stored == nil || j.asSent || j.stored.sameRepresentation(resp.Header) {
-		return resp, requested, err
-	}
-	resp.Body.Close()
-	j.t.Add("cache", "validate", "304 about another representation: ask for the whole")
-	j.stored, j.req = nil, j.req.Clone(j.req.Context())
-	for _, name := range conditionalFields {
-		delete(j.req.Header, name)
-	}
-	requested = j.c.now()
-	resp, err = j.p.Upstream.RoundTrip(j.req)
-	return resp, requested, err
-}
-
-// revalidated lays a 304 over the stored response (RFC 9111 §4.3.4).
+// revalidated lays a 304 over the stored response (RFC 9111 §4.3.4). The 304 is about the stored response even if it carries
+// another entity-tag: it answers the only one that was sent (RFC 9110 §13.1.2), and the stored one stays.
 func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 	addVia(resp.Header, via(resp.ProtoMajor, resp.ProtoMinor, j.c.name))
 	fresh := j.stored.freshened(resp.Header, requested, received)

@@ -98,7 +98,7 @@ func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff func(
 		group.Go(func() {
 			if s.Shutdown(limit) != nil {
 				cutOff()
-				s.Close()
+				closeServer(s)
 			}
 		})
 	}
@@ -116,6 +116,17 @@ func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff func(
 		cutOff()
 	}
 	group.Wait()
+}
+
+// cutOffGrace is how long what was cut off may take to say so to its clients.
+const cutOffGrace = time.Second
+
+func closeServer(s *http.Server) {
+	grace, cancel := context.WithTimeout(context.Background(), cutOffGrace)
+	defer cancel()
+	if s.Shutdown(grace) != nil {
+		s.Close()
+	}
 }
 
 // newServer returns a server whose requests' contexts end with ctx.
