@@ -3,7 +3,6 @@ package cache
 import (
 	"bytes"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"sync"
@@ -64,7 +63,7 @@ func newBench(tb testing.TB, size int) *bench {
 		tb.Fatal(err)
 	}
 	b := &bench{c: New(Options{
-		Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()),
 	})}
 	b.p = &Policy{Keys: &KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: &constant{
 		header: http.Header{

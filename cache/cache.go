@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,6 +49,9 @@ type Policy struct {
 	Scheme   string            // http or https, as the client sees it
 	Host     string            // the client's host, in lower case without port
 	Upstream http.RoundTripper // who is asked on a miss: origin, or whatever else stands below
+	// Stored returns all keys under which a response to GET or HEAD for path?query of this scheme and host may be stored, whatever
+	// rule matches them. It is asked only when an unsafe request invalidates; nil means the one key that Keys makes.
+	Stored func(path, query string) []Key
 	// Bypass, when not empty, is why nothing is looked up or stored for this request; it is forwarded.
 	Bypass               string
 	StaleIfError         time.Duration // where the origin doesn't say stale-if-error
@@ -91,7 +93,6 @@ type Options struct {
 	Name    string // of this node, for Cache-Status and Via
 	Store   Store
 	Metrics *Metrics
-	Log     *slog.Logger
 	Now     func() time.Time // nil means time.Now
 }
 
@@ -101,7 +102,6 @@ type Cache struct {
 	member  string // name as Cache-Status has it
 	store   Store
 	metrics *Metrics
-	log     *slog.Logger
 	now     func() time.Time
 
 	ctx  context.Context // of the fetches; ends when Run returns
@@ -120,7 +120,7 @@ type Cache struct {
 // New returns a cache over o.Store.
 func New(o Options) *Cache {
 	c := &Cache{
-		name: o.Name, store: o.Store, metrics: o.Metrics, log: o.Log, now: o.Now,
+		name: o.Name, store: o.Store, metrics: o.Metrics, now: o.Now,
 		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[flightID]time.Time{}},
 	}
 	c.member = tokenOrString(o.Name)
@@ -196,6 +196,8 @@ func (x *exchange) receive() step {
 	case x.r.ContentLength != 0:
 		// A GET with content may be answered by its content, which no key holds.
 		return x.passBecause("bypass", "request with content")
+	case x.r.Header["If-Match"] != nil || x.r.Header["If-Unmodified-Since"] != nil:
+		return x.passBecause("bypass", "precondition that only the origin can evaluate") // RFC 9111 §4.3.2
 	}
 	x.key = NewKey(x.p.Keys, x.p.Scheme, x.p.Host, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
 	x.req = requestDirectives(x.r.Header)
@@ -209,7 +211,6 @@ func (x *exchange) receive() step {
 func (x *exchange) passBecause(fwd, why string) step {
 	x.status.fwd, x.out.Detail = fwd, why
 	x.out.Verdict = Pass
-	x.t.Add("cache", "receive", "pass: "+why)
 	return stepPass
 }
 
@@ -304,11 +305,21 @@ func (x *exchange) invalidate(h http.Header) {
 		}
 	}
 	for _, u := range uris {
-		n := x.c.Purge(NewKey(x.p.Keys, x.p.Scheme, x.p.Host, u.EscapedPath(), u.RawQuery))
+		n := 0
+		for _, key := range x.storedKeys(u.EscapedPath(), u.RawQuery) {
+			n += x.c.Purge(key)
+		}
 		if x.t.On() {
 			x.t.Add("cache", "invalidate", fmt.Sprintf("%s: %d responses", u, n))
 		}
 	}
+}
+
+func (x *exchange) storedKeys(path, query string) []Key {
+	if x.p.Stored != nil {
+		return x.p.Stored(path, query)
+	}
+	return []Key{NewKey(x.p.Keys, x.p.Scheme, x.p.Host, path, query)}
 }
 
 // sameOrigin compares the origins of two URIs (RFC 9110 §4.3.1), but for the spelling of a default port.

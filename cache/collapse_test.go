@@ -136,6 +136,25 @@ func TestCollapseOfUncacheable(t *testing.T) {
 }
 
 // TestCollapseByRequestNoStore: one client's no-store says nothing about the others.
+// TestCollapseOfFailing: an origin that fails gets no herd for the next minute; each wave waits behind one request again.
+func TestCollapseOfFailing(t *testing.T) {
+	failing := true
+	handler := func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(time.Second)
+		if failing {
+			answer(w, 500, "x")
+			return
+		}
+		answer(w, 200, "y", "Cache-Control", "max-age=60")
+	}
+	bubble(t, handler, func(w *world) {
+		w.get("/")
+		failing = false
+		verdicts(w.begins(20))
+		w.expectSeen(2)
+	})
+}
+
 func TestCollapseByRequestNoStore(t *testing.T) {
 	for name, field := range map[string][]string{
 		"RFC 9111 §5.2.1.5: no-store":   {"Cache-Control", "no-store"},

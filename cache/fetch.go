@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -128,10 +129,10 @@ func (x *exchange) refresh() {
 // startFill runs fill in a goroutine of its own, so that the fetch goes on when this request's client has left. c.mu is held.
 func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 	job := fill{
-		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent, ranged: x.r.Header["Range"] != nil,
+		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent,
 		req: x.upstreamRequest(ctx), answered: answered, t: x.t, alone: x.alone,
 	}
-	job.fields = x.r.Header.Clone()
+	job.fields = maps.Clone(x.r.Header)
 	job.req.Body, job.req.ContentLength = nil, 0
 	job.req.Method = http.MethodGet // a HEAD may have found that the stored response wants a refresh; it has no content to store
 	if !x.asSent {
@@ -153,7 +154,7 @@ func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 func (x *exchange) upstreamRequest(ctx context.Context) *http.Request {
 	u := *x.r.URL
 	u.Scheme, u.Host = x.p.Scheme, x.r.Host
-	h := x.r.Header.Clone()
+	h := maps.Clone(x.r.Header)
 	dropConnectionFields(h)
 	addVia(h, via(x.r.ProtoMajor, x.r.ProtoMinor, x.c.name))
 	req := &http.Request{
@@ -176,7 +177,6 @@ type fill struct {
 	fields        http.Header // of the client's request, for Vary
 	reqDirectives Directives
 	asSent        bool
-	ranged        bool // the client asked for a range
 	alone         bool
 	answered      func() // called once no interim response can come any more
 	t             *trace.Trace
@@ -277,8 +277,9 @@ func (j *fill) settle(err error, what string) {
 	f, c := j.f, j.c
 	f.err = err
 	c.mu.Lock()
-	// What only this request's fields have brought about says nothing about the next one.
-	if err == nil && !j.reqDirectives.NoStore && !(j.asSent && answersCondition(f.fetchStatus)) {
+	// What only this request's fields have brought about says nothing about the next one; and an origin that fails needs the herd
+	// held back more than ever.
+	if err == nil && f.fetchStatus < 500 && !j.reqDirectives.NoStore && !(j.asSent && answersCondition(f.fetchStatus)) {
 		c.solo.set(flightID{key: f.id.key, authorized: f.id.authorized}, !f.shared, c.now())
 	}
 	if c.flights[f.id] == f && (f.resp == nil || f.complete) {
@@ -294,20 +295,22 @@ func (j *fill) pump(resp *http.Response) {
 	f := j.f
 	defer resp.Body.Close()
 	err := j.copyBody(resp.Body)
-	stored := *f.resp
-	stored.Body, stored.Trailer = f.body, resp.Trailer
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil && f.size >= 0 && f.length != f.size {
-		err = io.ErrUnexpectedEOF // not every upstream looks after it, and what is short is never complete
+		// Not every upstream looks after it, and what is short is never complete.
+		err = fault.New(fault.Origin, "read body", http.StatusBadGateway, io.ErrUnexpectedEOF)
 	}
 	if err != nil {
 		err = j.blame(err)
 	}
 	// A purge sets doomed before it looks into the store, so it either keeps this response out or finds it there.
-	if err == nil && !f.spilled && !f.doomed {
+	switch {
+	case err == nil && !f.spilled && !f.doomed:
+		stored := *f.resp
+		stored.Body, stored.Trailer = f.body, resp.Trailer
 		j.c.store.Insert(stored.forStore())
-	} else {
+	case f.body != nil:
 		f.body.Discard()
 	}
 	f.done, f.bodyErr, f.trailer = true, err, resp.Trailer
@@ -428,6 +431,7 @@ func (x *exchange) awaitedOwn() step {
 
 // pass forwards the request as it is, in this goroutine.
 func (x *exchange) pass() step {
+	x.t.Add("cache", "pass", x.out.Detail)
 	interim := &interim{w: x.w, open: true}
 	ctx := httptrace.WithClientTrace(x.r.Context(), &httptrace.ClientTrace{Got1xxResponse: interim.forward})
 	requested := x.c.now()

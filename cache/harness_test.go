@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -244,7 +243,7 @@ func bubbleWithStore(t *testing.T, bytesMax, objectMax int64, handler http.Handl
 		}
 		w := &world{t: t, store: store, up: &upstream{handler: handler}}
 		w.cache = New(Options{
-			Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+			Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()),
 		})
 		w.policy = Policy{Keys: &KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: w.up}
 		ctx, cancel := context.WithCancel(t.Context())

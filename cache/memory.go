@@ -24,6 +24,7 @@ type Memory struct {
 	bytesMax  int64
 	objectMax int64
 	bytes     atomic.Int64 // charged in all
+	filling   atomic.Int64 // of them, for bodies that aren't stored yet
 	responses atomic.Int64
 	evictions atomic.Int64
 	hand      atomic.Uint64 // from which shard on the fullest is looked for next
@@ -92,8 +93,15 @@ func (m *Memory) Lookup(key Key) []*Response {
 	return e.responses
 }
 
+// fillingMax is how much bodies may have that aren't stored yet: what comes without a length may turn out too large, and should
+// not have emptied the store by then.
+func (m *Memory) fillingMax() int64 { return max(m.objectMax, m.bytesMax/2) }
+
 // Insert implements Store.
 func (m *Memory) Insert(r *Response) {
+	if b, ok := r.Body.(*memoryBody); ok {
+		b.filled()
+	}
 	m.responses.Add(1)
 	m.charge(headerBytes(r))
 	s := m.shard(r.Key)
@@ -316,6 +324,7 @@ type memoryBody struct {
 	starts    []int64    // the offset of each piece
 	room      int64      // the pieces together
 	length    int64
+	stored    bool
 	discarded bool
 }
 
@@ -348,9 +357,14 @@ func (b *memoryBody) grow(n int64) error {
 		return ErrTooLarge
 	}
 	if !b.discarded {
+		if b.store.filling.Add(grain) > b.store.fillingMax() {
+			b.store.filling.Add(-grain)
+			return ErrFull
+		}
 		b.store.charge(grain)
 		if b.store.bytes.Load() > b.store.bytesMax {
 			b.store.bytes.Add(-grain)
+			b.store.filling.Add(-grain)
 			return ErrFull
 		}
 	}
@@ -395,5 +409,18 @@ func (b *memoryBody) Discard() {
 	if !b.discarded {
 		b.discarded = true
 		b.store.bytes.Add(-b.room)
+		if !b.stored {
+			b.store.filling.Add(-b.room)
+		}
+	}
+}
+
+// filled is called when the body is about to be stored.
+func (b *memoryBody) filled() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.stored && !b.discarded {
+		b.stored = true
+		b.store.filling.Add(-b.room)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/wherry/wherry/fault"
 )
@@ -107,6 +108,35 @@ func TestSpillJoinersGoAlone(t *testing.T) {
 		}
 		close(hold)
 		first.wait()
+	})
+}
+
+// TestSpillSlowReaderIsCutOff: who doesn't take the body at all holds up the others for tailPatience, and no longer.
+func TestSpillSlowReaderIsCutOff(t *testing.T) {
+	e := &endless{body: numbered(6 << 20)}
+	bubbleWithStore(t, 1<<20, 64<<10, e.ServeHTTP, func(w *world) {
+		e.start = make(chan struct{})
+		hold := make(chan struct{})
+		stuck := newClient()
+		stuck.onBody = func(int) error { <-hold; return nil }
+		w.start(stuck, request(http.MethodGet, "/"))
+		others := w.begins(3)
+		began := time.Now()
+		close(e.start)
+		for _, c := range others {
+			w.expect(c.wait(), c.outcome.Verdict, 200, e.body)
+		}
+		if took := time.Since(began); took < tailPatience || took > 2*tailPatience {
+			t.Errorf("the others had the body after %s", took)
+		}
+		close(hold)
+		f := fault.Of(stuck.wait().outcome.Err)
+		if f == nil || f.Party != fault.Client || stuck.outcome.Status != 200 {
+			t.Errorf("the one that was stuck: %+v", stuck.outcome)
+		}
+		synctest.Wait()
+		w.expectSeen(1)
+		w.expectEmpty()
 	})
 }
 
