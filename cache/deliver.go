@@ -166,7 +166,7 @@ func (x *exchange) deliverDirect() step {
 	for name, lines := range resp.Header {
 		h[name] = slices.Clip(lines)
 	}
-	addVia(h, via(resp.ProtoMajor, resp.ProtoMinor, x.c.name))
+	AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
 	x.sendStatus(h)
 	if len(resp.Trailer) > 0 {
 		h["Trailer"] = slices.Sorted(maps.Keys(resp.Trailer))

@@ -155,8 +155,8 @@ func (x *exchange) upstreamRequest(ctx context.Context) *http.Request {
 	u := *x.r.URL
 	u.Scheme, u.Host = x.p.Scheme, x.r.Host
 	h := maps.Clone(x.r.Header)
-	dropConnectionFields(h)
-	addVia(h, via(x.r.ProtoMajor, x.r.ProtoMinor, x.c.name))
+	EndHop(h)
+	AddVia(h, x.r.ProtoMajor, x.r.ProtoMinor, x.c.name)
 	req := &http.Request{
 		Method: x.r.Method, URL: &u, Host: x.r.Host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: x.r.Body, ContentLength: x.r.ContentLength, Trailer: x.r.Trailer,
@@ -196,7 +196,7 @@ func (j *fill) run() {
 		return
 	}
 	j.f.fetchStatus = resp.StatusCode
-	dropConnectionFields(resp.Header)
+	EndHop(resp.Header)
 	ensureDate(resp.Header, received)
 	switch {
 	case resp.StatusCode == http.StatusNotModified && j.stored == nil && !j.asSent:
@@ -249,7 +249,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 		ok, why = false, fmt.Sprintf("%d bytes, more than a stored response may have", f.size)
 	}
 	if ok {
-		addVia(r.Header, via(resp.ProtoMajor, resp.ProtoMinor, j.c.name))
+		AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 		f.resp, f.body = r, j.c.store.NewBody(f.size)
 		r.Trailer = announced(resp.Trailer)
 		f.shared = r.shareable()
@@ -446,7 +446,7 @@ func (x *exchange) pass() step {
 		return x.fail(err)
 	}
 	x.out.FetchStatus, x.status.fwdStatus = resp.StatusCode, resp.StatusCode
-	dropConnectionFields(resp.Header)
+	EndHop(resp.Header)
 	ensureDate(resp.Header, received)
 	if unsafe(x.r.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400 {
 		x.invalidate(resp.Header) // RFC 9111 §4.4

@@ -30,7 +30,7 @@ func TestDropConnectionFields(t *testing.T) {
 		{"nonsense", fields("Connection", ", ,\x00,", "A", "b"), fields("A", "b")},
 		{"nothing", fields("A", "b"), fields("A", "b")},
 	} {
-		dropConnectionFields(c.in)
+		EndHop(c.in)
 		if !reflect.DeepEqual(c.in, c.want) {
 			t.Errorf("%s: %v left", c.name, c.in)
 		}
@@ -53,7 +53,7 @@ func TestVia(t *testing.T) {
 		if c.before != nil {
 			h["Via"] = c.before
 		}
-		addVia(h, via(c.major, c.minor, "n"))
+		AddVia(h, c.major, c.minor, "n")
 		if got := h["Via"]; len(got) != 1 || got[0] != c.want {
 			t.Errorf("HTTP/%d.%d behind %q: %q, want %q", c.major, c.minor, c.before, got, c.want)
 		}

@@ -266,7 +266,7 @@ func FuzzConnection(f *testing.F) {
 			"Cache-Control": h["Cache-Control"], "Vary": h["Vary"], "Content-Length": h["Content-Length"],
 			"Authorization": h["Authorization"],
 		}
-		dropConnectionFields(h)
+		EndHop(h)
 		for k := range kept {
 			if h[k] == nil {
 				t.Errorf("Connection: %q takes %s away", value, k)
@@ -285,7 +285,7 @@ func FuzzConnection(f *testing.F) {
 			t.Errorf("Connection: %q leaves %q", value, name)
 		}
 		before := h.Clone()
-		if dropConnectionFields(h); !reflect.DeepEqual(h, before) {
+		if EndHop(h); !reflect.DeepEqual(h, before) {
 			t.Errorf("a second time takes more away: %v, %v", h, before)
 		}
 	})

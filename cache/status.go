@@ -57,6 +57,9 @@ func (s *status) ttlSeconds() int64 {
 	return int64(s.ttl / time.Second)
 }
 
+// MemberName renders the name of a node as a member of Cache-Status or Proxy-Status has it.
+func MemberName(node string) string { return tokenOrString(node) }
+
 // tokenOrString renders s as a Token if it is one, else as a String (RFC 9651 §3.3.3, §3.3.4).
 func tokenOrString(s string) string {
 	for i := 0; i < len(s); i++ {

@@ -205,6 +205,31 @@ func (s *connections) wait() {
 	}
 }
 
+// inFlight counts requests. Unlike a sync.WaitGroup it may go up again while somebody waits: the stream of an HTTP/2 connection may
+// begin when that has gone already.
+type inFlight struct {
+	n     atomic.Int64
+	ended chan struct{} // has a token after n went down to 0
+}
+
+func (f *inFlight) begin() { f.n.Add(1) }
+
+func (f *inFlight) end() {
+	if f.n.Add(-1) == 0 {
+		select {
+		case f.ended <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait returns when there was no request for a moment.
+func (f *inFlight) wait() {
+	for f.n.Load() != 0 {
+		<-f.ended
+	}
+}
+
 // listener makes a conn of each connection that it accepts, and turns those away that are too many.
 type listener struct {
 	net.Listener

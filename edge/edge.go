@@ -52,7 +52,7 @@ type Options struct {
 	Node     config.NodeID
 	Snapshot *config.Snapshot
 	Cache    Cacher
-	// Upstream returns whom to ask for a site's responses. It is called for each request and must be cheap.
+	// Upstream returns whom to ask for a site's responses. It is asked for each site of each snapshot.
 	Upstream func(config.SiteName) http.RoundTripper
 	// TLS is the configuration of the HTTPS listener; without it there can't be one.
 	TLS *tls.Config
@@ -94,7 +94,7 @@ type Edge struct {
 	routes   atomic.Pointer[routes]
 
 	draining atomic.Bool
-	inFlight sync.WaitGroup // calls of ServeHTTP
+	inFlight inFlight // calls of ServeHTTP
 	conns    connections
 	tally    tally
 }
@@ -111,7 +111,7 @@ func New(o Options) (*Edge, error) {
 		return nil, err
 	}
 	e := &Edge{
-		node: o.Node, member: memberName(o.Node), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
+		node: o.Node, member: cache.MemberName(string(o.Node)), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
 		access: o.Access, log: o.Log, metrics: o.Metrics, token: o.OperatorToken, now: o.Now,
 		path: steps(), ids: ids, http: []string{"http"}, https: []string{"https"},
 	}
@@ -124,6 +124,7 @@ func New(o Options) (*Edge, error) {
 	e.exchanges.New = func() any { return new(exchange) }
 	e.conns.open = map[*conn]struct{}{}
 	e.conns.changed = make(chan struct{}, 1)
+	e.inFlight.ended = make(chan struct{}, 1)
 	e.conns.metrics = o.Metrics
 	e.SetSnapshot(o.Snapshot)
 	return e, nil
@@ -131,8 +132,8 @@ func New(o Options) (*Edge, error) {
 
 // ServeHTTP takes one request through the steps.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e.inFlight.Add(1)
-	defer e.inFlight.Done()
+	e.inFlight.begin()
+	defer e.inFlight.end()
 	x := e.exchanges.Get().(*exchange)
 	x.begin(e, w, r)
 	goOn := true

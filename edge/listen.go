@@ -106,7 +106,7 @@ func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff func(
 	group.Go(func() {
 		doors.Wait()      // from here on there is no new connection
 		e.conns.wait()    // those that are not upgraded
-		e.inFlight.Wait() // those that are upgraded, and streams whose connection has gone
+		e.inFlight.wait() // those that are upgraded, and streams whose connection has gone
 		close(ended)
 	})
 	select {

@@ -13,10 +13,9 @@ import (
 
 // serve lets the cache answer.
 func (e *Edge) serve(x *exchange) (goOn bool) {
-	// Not pooled: a refresh in the background may hold on to the policy.
-	p := new(cache.Policy)
+	p := &x.policy
 	*p = x.treatment.policy(&x.target)
-	p.Upstream = e.upstream(x.site.Name)
+	p.Upstream = x.site.upstream
 	if p.Upstream == nil {
 		x.failure = &fault.Error{
 			Party: fault.Config, Op: x.step, Status: http.StatusBadGateway, Proxy: "proxy_configuration_error",
