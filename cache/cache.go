@@ -86,7 +86,7 @@ type Outcome struct {
 	Err         error
 	CacheStatus string        // this cache's member of Cache-Status (RFC 9211), as sent
 	BodyBytes   int64         // body bytes sent to the client
-	Stored      bool          // the response was, or is being, stored, or renewed what is stored
+	Stored      bool          // or renewed what is stored; a fetch may still be under way
 	FetchStatus int           // the origin's status; 0 if it wasn't asked or didn't answer
 	FetchTime   time.Duration // until the origin's header section was there
 }

@@ -257,6 +257,13 @@ func (f *flight) add(p []byte) bool {
 	return true
 }
 
+// lost says whether it has shown by now that the response can't be stored.
+func (f *flight) lost() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.spilled || f.doomed || f.bodyErr != nil
+}
+
 // awaitRoom waits until n more bytes fit into the tail. Who keeps it full for tailPatience while others could go on is cut off. It
 // returns false if nobody waits any more.
 func (f *flight) awaitRoom(n int) bool {

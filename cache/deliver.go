@@ -27,6 +27,7 @@ func (x *exchange) deliver() step {
 	reader := f.open()
 	defer f.leave(x.leads)
 	defer f.close(reader)
+	defer func() { x.out.Stored = x.out.Stored && !f.lost() }()
 	return x.deliverEntity(&flightEntity{x: x, f: f, r: reader}, f.size)
 }
 
@@ -80,6 +81,7 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 	for name, lines := range resp.Header {
 		h[name] = lines
 	}
+	keepUntyped(h)
 	if x.out.Verdict != Miss {
 		h["Age"] = []string{strconv.FormatInt(int64(resp.fresh.age(x.now)/time.Second), 10)} // RFC 9111 §5.1
 	}
@@ -166,6 +168,7 @@ func (x *exchange) deliverDirect() step {
 	for name, lines := range resp.Header {
 		h[name] = slices.Clip(lines)
 	}
+	keepUntyped(h)
 	AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
 	x.sendStatus(h)
 	if len(resp.Trailer) > 0 {
@@ -241,6 +244,14 @@ func saysLength(lines []string, n int64) bool {
 	}
 	said, err := strconv.ParseInt(lines[0], 10, 64)
 	return err == nil && said == n
+}
+
+// keepUntyped keeps net/http from guessing a Content-Type that the origin didn't send: from a part it would guess another one, and
+// a wrong guess can make a script of what was none.
+func keepUntyped(h http.Header) {
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil
+	}
 }
 
 // dropContentFields removes what describes a body that isn't sent (RFC 9110 §15.4.5).

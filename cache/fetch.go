@@ -311,6 +311,7 @@ func (j *fill) pump(resp *http.Response) {
 		stored := *f.resp
 		stored.Body, stored.Trailer = f.body, resp.Trailer
 		j.c.store.Insert(stored.forStore())
+		j.c.metrics.kept()
 	case f.body != nil:
 		f.body.Discard()
 	}

@@ -19,7 +19,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		verdicts: map[Verdict]prometheus.Counter{},
 		stored: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "wherry_cache_stored_total", Help: "Requests whose response was stored.",
+			Name: "wherry_cache_stored_total", Help: "Responses that were stored whole, or renewed by a 304.",
 		}),
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wherry_cache_fetches_total", Help: "Fetches that others may share, by what came of them.",
@@ -55,13 +55,12 @@ func WatchStore(reg prometheus.Registerer, s Store) {
 
 func (m *Metrics) served(o *Outcome) {
 	m.verdicts[o.Verdict].Inc()
-	if o.Stored {
-		m.stored.Inc()
-	}
 	if o.FetchStatus != 0 {
 		m.fetchTime.Observe(o.FetchTime.Seconds())
 	}
 }
+
+func (m *Metrics) kept() { m.stored.Inc() }
 
 func (m *Metrics) fetching(n float64) { m.inFlight.Add(n) }
 

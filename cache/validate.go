@@ -37,6 +37,7 @@ func (c *Cache) update(stored, fresh *Response, req http.Header, d *Directives) 
 		return why
 	}
 	c.store.Replace(stored, fresh.forStore())
+	c.metrics.kept()
 	return ""
 }
 

@@ -20,7 +20,7 @@ func addressForm() form {
 				return nil, &mistake{quoted(text) + " has no colon", `write ":` + text + `"`}
 			}
 			if addr, err := netip.ParseAddr(text); err == nil {
-				return nil, &mistake{quoted(text) + " has no port", "write " + strconv.Quote(netip.AddrPortFrom(addr, 8080).String())}
+				return nil, withoutPort(text, addr)
 			}
 			host, port, err := net.SplitHostPort(text)
 			if err != nil {
@@ -41,6 +41,17 @@ func addressForm() form {
 			return text, nil
 		},
 	}
+}
+
+// withoutPort is the mistake of an address alone. The end of an IPv6 address may have been meant as a port: the brackets are what
+// people forget (RFC 3986 §3.2.2).
+func withoutPort(text string, addr netip.Addr) *mistake {
+	if i := strings.LastIndexByte(text, ':'); i >= 0 && len(text)-i > 2 && isPort(text[i+1:]) {
+		if front, err := netip.ParseAddr(text[:i]); err == nil {
+			return &mistake{quoted(text) + " has no brackets", "write " + strconv.Quote(net.JoinHostPort(front.String(), text[i+1:]))}
+		}
+	}
+	return &mistake{quoted(text) + " has no port", "write " + strconv.Quote(netip.AddrPortFrom(addr, 8080).String())}
 }
 
 // isPort says whether port is a decimal port number without signs and leading zeros.
@@ -85,6 +96,7 @@ func prefixForm() form {
 			p, err := netip.ParsePrefix(text)
 			if err != nil {
 				if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+					addr = addr.Unmap()
 					whole := netip.PrefixFrom(addr, addr.BitLen())
 					return nil, &mistake{quoted(text) + " has no prefix length", "write " + whole.String()}
 				}
@@ -145,5 +157,13 @@ func wrongURL(u *url.URL, text string) *mistake {
 	case strings.ContainsAny(u.Path, " \t\r\n"):
 		return &mistake{quoted(text) + " has white space in its path", "write %20 for a space"}
 	}
-	return wrongHost(u.Hostname(), true)
+	m := wrongHost(u.Hostname(), true)
+	if m == nil {
+		return nil
+	}
+	scheme, rest, _ := strings.Cut(text, "://")
+	if front, back, ok := strings.Cut(rest, u.Hostname()); ok {
+		return m.around(scheme+"://"+front, back)
+	}
+	return m
 }

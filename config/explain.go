@@ -50,8 +50,11 @@ func (s *Snapshot) Explain(method, rawURL string) (Explanation, error) {
 	switch {
 	case err != nil:
 		return Explanation{}, fmt.Errorf("explain %s: not a URL: write one such as https://shop.test/path", quoted(rawURL))
-	case u.Scheme != "http" && u.Scheme != "https":
+	case u.Scheme == "", u.Host == "" && u.Opaque != "": // shop.test:80/path has the form of a scheme and what it alone understands
 		return Explanation{}, fmt.Errorf("explain %s: no scheme: write one such as https://shop.test/path", quoted(rawURL))
+	case u.Scheme != "http" && u.Scheme != "https":
+		return Explanation{}, fmt.Errorf("explain %s: the scheme has to be http or https: write one such as https://shop.test/path",
+			quoted(rawURL))
 	case u.Hostname() == "":
 		return Explanation{}, fmt.Errorf("explain %s: no host: write one such as https://shop.test/path", quoted(rawURL))
 	}

@@ -85,7 +85,9 @@ func TestExplainRefusesWhatIsNoURL(t *testing.T) {
 	s := parsed(t, explained)
 	for _, test := range []struct{ method, url, want string }{
 		{"GET", "shop.test/a", "no scheme"},
-		{"GET", "ftp://shop.test/a", "no scheme"},
+		{"GET", "shop.test:80/a", "no scheme"},
+		{"GET", "shop.test/?to=http://a/", "no scheme"},
+		{"GET", "ftp://shop.test/a", "the scheme has to be http or https"},
 		{"GET", "http:///a", "no host"},
 		{"GET", "http://[/", "not a URL"},
 		{"get", "http://shop.test/", "write GET"},

@@ -71,12 +71,16 @@ func textFormOf(field string) (form, error) {
 		return wordForm(), nil
 	case "DNS.Contact":
 		return mailboxForm(), nil
-	case "DNS.GeoDatabase", "Fetch.CAFile", "TLS.Certificate", "TLS.Key":
-		return fileForm(), nil
+	case "DNS.GeoDatabase":
+		return fileForm("/var/lib/wherry/geo.mmdb"), nil
+	case "Fetch.CAFile":
+		return fileForm("/etc/wherry/origin-ca.pem"), nil
+	case "TLS.Certificate":
+		return fileForm("/etc/wherry/shop.pem"), nil
+	case "TLS.Key":
+		return fileForm("/etc/wherry/shop-key.pem"), nil
 	case "Log.Access":
-		f := fileForm()
-		f.name, f.text, f.example = "a destination", "`stdout`, `stderr`, `off` or the path of a file", "stdout"
-		return f, nil
+		return destinationForm(), nil
 	case "Fetch.Host":
 		return upstreamHostForm(), nil
 	case "Health.Path":

@@ -71,7 +71,7 @@ func wrongDomain(name string, underscore bool) *mistake {
 	case strings.Contains(name, ":"):
 		return &mistake{quoted(name) + " has a port", "write only the host, " + example}
 	case strings.HasSuffix(name, ".") && len(name) > 1:
-		return &mistake{quoted(name) + " ends with a dot", "write " + strings.TrimRight(name, ".")}
+		return &mistake{quoted(name) + " ends with a dot", writeDomain(strings.TrimRight(name, "."), underscore)}
 	case len(name) > nameMax:
 		return &mistake{quoted(name) + fmt.Sprintf(" is longer than %d characters", nameMax), "write a shorter name"}
 	}
@@ -80,7 +80,7 @@ func wrongDomain(name string, underscore bool) *mistake {
 		switch what := wrongLabel(label, underscore); what {
 		case "":
 		case "has upper-case letters":
-			return &mistake{quoted(name) + " " + what, "write " + strings.ToLower(name)}
+			return &mistake{quoted(name) + " " + what, writeDomain(name, underscore)}
 		case "has letters outside ASCII":
 			return &mistake{quoted(name) + " " + what, "write its ASCII form, whose labels begin with xn-- (`idn2 NAME` prints it)"}
 		default:
@@ -89,9 +89,18 @@ func wrongDomain(name string, underscore bool) *mistake {
 	}
 	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
 		// Clients take such a name for an IPv4 address, so it could never be asked for.
-		return &mistake{quoted(name) + " ends in a number but is no IP address", "write a name " + example + ", or an address"}
+		return &mistake{quoted(name) + " ends in a number but is no IP address", "write a name " + example}
 	}
 	return nil
+}
+
+// writeDomain says to write name in lower case, or what else to do if that isn't right either.
+func writeDomain(name string, underscore bool) string {
+	name = strings.ToLower(name)
+	if m := wrongDomain(name, underscore); m != nil {
+		return m.instead
+	}
+	return "write " + name
 }
 
 func domainForm() form {
@@ -115,6 +124,9 @@ func wrongHost(host string, underscore bool) *mistake {
 	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
 	switch {
 	case err != nil:
+		if addr, err := netip.ParseAddr(strings.TrimRight(host, ".")); err == nil {
+			return &mistake{quoted(host) + " ends with a dot", "write " + addr.String()}
+		}
 		return wrongDomain(host, underscore)
 	case addr.Zone() != "":
 		return &mistake{quoted(host) + " has a zone, which only one machine understands", "write an address without %"}
@@ -133,6 +145,9 @@ func hostPatternForm() form {
 				return text, nil
 			}
 			suffix, wild := strings.CutPrefix(text, "*.")
+			if wild && suffix == "" {
+				return nil, &mistake{quoted(text) + " has no name behind *.", "write one such as *.shop.test, or * for every host"}
+			}
 			if strings.Contains(suffix, "*") {
 				return nil, &mistake{
 					quoted(text) + " has a * inside", "write * only as the whole first label, such as *.shop.test, or alone",
@@ -148,8 +163,7 @@ func hostPatternForm() form {
 				return nil, &mistake{quoted(text) + " has an IP address behind *.", "write the address alone"}
 			}
 			if m := wrongDomain(suffix, false); m != nil {
-				lower := strings.ToLower(suffix)
-				return nil, &mistake{m.what, strings.Replace(m.instead, "write "+lower, "write *."+lower, 1)}
+				return nil, m.around("*.", "")
 			}
 			return text, nil
 		},
@@ -181,7 +195,7 @@ func mailboxForm() form {
 				return nil, wrong // the local part becomes one label of the SOA RNAME (RFC 1035 §8)
 			}
 			if m := wrongDomain(domain, false); m != nil {
-				return nil, m
+				return nil, m.around(local+"@", "")
 			}
 			return text, nil
 		},

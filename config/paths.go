@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
@@ -16,17 +17,16 @@ func pathPatternForm() form {
 				if len(ext) < 2 || ext[0] != '.' || strings.ContainsAny(ext, "/*") {
 					return nil, &mistake{quoted(text) + " is not an extension", "write one such as *.jpg, or /* for every path"}
 				}
-				return text, wrongPath(text, ext)
+				return text, wrongPath(text, encoded(text))
 			}
-			dir, below := strings.CutSuffix(text, "*")
-			if below && !strings.HasSuffix(dir, "/") {
-				fixed := strings.TrimRight(dir, "*") + "/*"
-				return nil, &mistake{quoted(text) + " has a * that is not behind a slash", "write " + fixed + ", or the whole path"}
-			}
+			dir := strings.TrimRight(text, "*")
 			if strings.Contains(dir, "*") {
 				return nil, &mistake{quoted(text) + " has a * inside", "write * only at the end behind a slash, or before .EXTENSION"}
 			}
-			return text, wrongAbsolutePath(dir)
+			if dir == text || strings.HasSuffix(text, "/*") {
+				return text, wrongPath(text, absolute(text))
+			}
+			return text, wrongPath(text, absolute(strings.TrimRight(dir, "/")+"/*"))
 		},
 	}
 }
@@ -36,43 +36,54 @@ func pathForm() form {
 		name: "a path", text: "begins with a slash; may have a query", example: "/healthz",
 		json: []string{"string"}, pattern: `^/[^#\s]*$`,
 		parse: func(text string) (any, *mistake) {
-			path, _, _ := strings.Cut(text, "?")
-			if m := wrongAbsolutePath(path); m != nil {
-				return nil, m
-			}
-			if strings.ContainsAny(text, "# \t\r\n") {
+			path, query, _ := strings.Cut(text, "?")
+			if strings.Contains(text, "#") || strings.ContainsAny(query, " \t\r\n") {
 				return nil, &mistake{quoted(text) + " has white space or a fragment", "write it as it stands in a request, such as /healthz"}
 			}
-			return text, nil
+			return text, wrongPath(path, absolute(path))
 		},
 	}
 }
 
-func wrongAbsolutePath(path string) *mistake {
-	if !strings.HasPrefix(path, "/") {
-		if strings.Contains(path, "://") {
-			return &mistake{quoted(path) + " is a URL", "write only its path, such as /login"}
-		}
-		return &mistake{quoted(path) + " does not begin with a slash", "write /" + strings.TrimLeft(path, "./")}
+// wrongPath says what keeps a request line from ever having text in it (RFC 9112 §3.2.1), or returns nil. fixed is what to write
+// where text only isn't written as there.
+func wrongPath(text, fixed string) *mistake {
+	switch _, err := url.PathUnescape(text); {
+	case strings.Contains(text, "://") && !strings.HasPrefix(text, "/"):
+		return &mistake{quoted(text) + " is a URL", "write only its path, such as /login"}
+	case strings.ContainsAny(text, "?#"):
+		return &mistake{quoted(text) + " has a query or fragment", "write only the path; rules don't look at the query"}
+	case err != nil:
+		return &mistake{quoted(text) + " has a % without two hexadecimal digits", "write %25 for a percent sign"}
+	case text == fixed:
+		return nil
+	case strings.HasSuffix(fixed, "/*") && !strings.HasSuffix(text, "/*"):
+		return &mistake{quoted(text) + " has a * that is not behind a slash", "write " + fixed + ", or the whole path"}
+	case strings.HasPrefix(fixed, "/") && !strings.HasPrefix(text, "/"):
+		return &mistake{quoted(text) + " does not begin with a slash", "write " + fixed}
 	}
-	return wrongPath(path, path)
+	return &mistake{quoted(text) + " has characters that paths carry percent-encoded", "write " + fixed}
 }
 
-// wrongPath says what keeps a request line from ever having path in it (RFC 9112 §3.2.1), or returns nil.
-func wrongPath(whole, path string) *mistake {
-	if i := strings.IndexAny(path, "?#"); i >= 0 {
-		return &mistake{quoted(whole) + " has a query or fragment", "write only the path; rules don't look at the query"}
+// absolute returns path as a request line has it: percent-encoded and from the root.
+func absolute(path string) string {
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + regexp.MustCompile(`^(\.{0,2}(/|$))+`).ReplaceAllString(path, "")
 	}
+	return encoded(path)
+}
+
+// encoded percent-encodes what no URI has (RFC 3986 §2.1), and leaves what may be encoded already as it is.
+func encoded(path string) string {
+	var b strings.Builder
 	for _, c := range []byte(path) {
 		if c <= ' ' || c >= 0x7f {
-			encoded := (&url.URL{Path: path}).EscapedPath()
-			return &mistake{quoted(whole) + " has characters that paths carry percent-encoded", "write " + encoded}
+			fmt.Fprintf(&b, "%%%02X", c)
+			continue
 		}
+		b.WriteByte(c)
 	}
-	if _, err := url.PathUnescape(path); err != nil {
-		return &mistake{quoted(whole) + " has a % without two hexadecimal digits", "write %25 for a percent sign"}
-	}
-	return nil
+	return b.String()
 }
 
 func methodForm() form {
@@ -106,13 +117,33 @@ func parameterForm() form {
 	}
 }
 
-func fileForm() form {
+// fileForm is for a file of the kind that example is of.
+func fileForm(example string) form {
 	return form{
-		name: "a file", text: "a path; if not absolute, from the directory in which wherry was started", example: "/etc/wherry/ca.pem",
+		name: "a file", text: "a path; if not absolute, from the directory in which wherry was started", example: example,
 		json: []string{"string"}, pattern: `^[^\x00]+$`,
 		parse: func(text string) (any, *mistake) {
-			if strings.TrimSpace(text) == "" || strings.ContainsAny(text, "\x00\n") {
-				return nil, &mistake{quoted(text) + " is not the path of a file", "write one such as /etc/wherry/ca.pem"}
+			if wrongFile(text) {
+				return nil, &mistake{quoted(text) + " is not the path of a file", "write one such as " + example}
+			}
+			return text, nil
+		},
+	}
+}
+
+func wrongFile(path string) bool {
+	return strings.TrimSpace(path) == "" || strings.ContainsAny(path, "\x00\n")
+}
+
+func destinationForm() form {
+	return form{
+		name: "a destination", text: "`stdout`, `stderr`, `off` or the path of a file", example: "stdout",
+		json: []string{"string"}, pattern: `^[^\x00]+$`,
+		parse: func(text string) (any, *mistake) {
+			if wrongFile(text) {
+				return nil, &mistake{
+					quoted(text) + " is no destination", "write stdout, stderr, off or a file such as /var/log/wherry/access.log",
+				}
 			}
 			return text, nil
 		},

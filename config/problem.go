@@ -98,6 +98,14 @@ func (p place) String() string { return fmt.Sprintf("line %d", p.line) }
 // mistake is what is wrong with one value.
 type mistake struct{ what, instead string }
 
+// around returns m for a value that has front and back around the part that m is about: what is to be written is the whole value.
+func (m *mistake) around(front, back string) *mistake {
+	if part, ok := strings.CutPrefix(m.instead, "write "); ok && !strings.Contains(part, " ") {
+		return &mistake{m.what, "write " + front + part + back}
+	}
+	return m
+}
+
 // collector gathers the problems of one file.
 type collector struct {
 	file    string

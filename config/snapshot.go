@@ -107,8 +107,13 @@ func (n *Network) ListenAt(node *Node) Listen {
 	}
 }
 
-// Rule returns the first rule that matches a request, or nil. The path is as in the request line, without the query.
+// Rule returns the first rule that matches a request, or nil. The path is as in the request line, without the query; its
+// NormalPath is matched, because the origin may take all its spellings for one.
 func (s *Site) Rule(method, path string) *Rule {
+	if len(s.Rules) == 0 {
+		return nil
+	}
+	path = NormalPath(path)
 	for i := range s.Rules {
 		if s.Rules[i].Match.matches(method, path) {
 			return &s.Rules[i]

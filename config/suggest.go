@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// closest returns the candidate that word was probably meant to be, or "".
+// closest returns the candidate that word was probably meant to be, or "": one edit for every third letter, so that a short word
+// isn't taken for just another one.
 func closest(word string, candidates []string) string {
-	return within(len(word)/3+1, word, candidates)
+	return within(len(word)/3, word, candidates)
 }
 
 // within returns the candidate that is nearest to word and at most distance edits away, or "".
@@ -34,25 +35,31 @@ func plain(word string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(word))
 }
 
-// editDistance is how many letters have to be added, removed or replaced to turn a into b (Levenshtein).
+// editDistance is how many letters have to be added, removed, replaced or swapped with their neighbour to turn a into b (optimal
+// string alignment).
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	rows := make([][]int, len(a)+1) // rows[i][j] is the distance of a[:i] and b[:j]
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range len(b) + 1 {
+		rows[0][j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
 		for j := range len(b) {
-			replace := diagonal
+			replace := rows[i][j]
 			if a[i] != b[j] {
 				replace++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
+			d := min(replace, rows[i+1][j]+1, rows[i][j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				d = min(d, rows[i-1][j-1]+1)
+			}
+			rows[i+1][j+1] = d
 		}
 	}
-	return row[len(b)]
+	return rows[len(a)][len(b)]
 }
 
 // quoted returns a value from the file as it may stand in a message: bounded and on one line.

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -196,6 +197,10 @@ func (s *Server) enterOne(r result) (turned bool) {
 		return false // of a node that the snapshot has no more
 	}
 	outcome := "ok"
+	if errors.Is(r.err, errNoResult) {
+		s.metrics.probes.WithLabelValues("not made").Inc()
+		return false
+	}
 	if r.err != nil {
 		outcome = "failed"
 	} else {

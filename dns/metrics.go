@@ -68,7 +68,7 @@ func (m *Metrics) answered(q *query, rcode int, truncated bool) {
 	row := m.row(q)
 	counter := m.answers[row][rcode].Load()
 	if counter == nil {
-		c := m.queries.WithLabelValues(rowLabel(row), miekg.RcodeToString[rcode])
+		c := m.queries.WithLabelValues(rowLabel(row), rcodeLabel(rcode))
 		counter = &c
 		m.answers[row][rcode].Store(counter)
 	}
@@ -76,6 +76,14 @@ func (m *Metrics) answered(q *query, rcode int, truncated bool) {
 	if truncated {
 		m.truncated.Inc()
 	}
+}
+
+// rcodeLabel names an RCODE. 16 has two names (RFC 6895 §2.3), of which BADSIG belongs to TSIG, and we don't sign.
+func rcodeLabel(rcode int) string {
+	if rcode == miekg.RcodeBadVers {
+		return "BADVERS"
+	}
+	return miekg.RcodeToString[rcode]
 }
 
 // rcodesMax is above the RCODEs that answers have.

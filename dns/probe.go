@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/wherry/wherry/config"
@@ -54,6 +56,9 @@ func (s *Server) check(ctx context.Context, at netip.AddrPort, overTLS bool, tim
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
 	defer cancel()
 	status, err := s.ask(ctx, at, overTLS)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return errNoResult
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -65,6 +70,9 @@ func (s *Server) check(ctx context.Context, at netip.AddrPort, overTLS bool, tim
 	}
 	return nil
 }
+
+// errNoResult is a check that couldn't be made for a shortage of ours, which says nothing about the edge.
+var errNoResult = errors.New("no file descriptor left for a health check")
 
 // answerMax bounds what is read of the answer to a check.
 const answerMax = 16 << 10

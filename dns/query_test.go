@@ -209,6 +209,7 @@ func TestMetrics(t *testing.T) {
 	x := exchange{server: s}
 	for _, packet := range []string{
 		head + question, head + question, "12", "1234 8100 0000 0000 0000 0000", head + "04 'nope' 04 'test' 00 0041 0001", head,
+		headOPT + question + "00 0029 04d0 00 01 0000 0000",
 	} {
 		x.respond(unhex(t, strings.TrimSuffix(packet, " ")), netip.MustParseAddr("127.0.0.1"), false)
 	}
@@ -226,6 +227,7 @@ wherry_dns_node_up{node="lisbon-3"} 1
 wherry_dns_node_up{node="osaka-1"} 1
 # HELP wherry_dns_queries_total Queries answered, by type and response code.
 # TYPE wherry_dns_queries_total counter
+wherry_dns_queries_total{rcode="BADVERS",type="A"} 1
 wherry_dns_queries_total{rcode="FORMERR",type="none"} 1
 wherry_dns_queries_total{rcode="NOERROR",type="A"} 2
 wherry_dns_queries_total{rcode="REFUSED",type="HTTPS"} 1

@@ -19,6 +19,7 @@ func (e *Edge) deliver(x *exchange) (goOn bool) {
 	case x.w.status != 0:
 		if x.failure != nil && x.w.status != http.StatusSwitchingProtocols {
 			x.abort = true
+			_ = x.w.FlushError() // the client is to see what there was of it; if it has left, that is that
 			x.note("the response broke off, so the connection does too")
 		}
 		return true

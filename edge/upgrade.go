@@ -93,6 +93,9 @@ func (x *exchange) copyFields(h http.Header, resp *http.Response) {
 	for name, values := range resp.Header {
 		h[name] = values
 	}
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // or net/http guesses one
+	}
 	cache.AddVia(h, resp.ProtoMajor, resp.ProtoMinor, string(x.edge.node))
 	x.outcome.CacheStatus += fmt.Sprintf("; fwd-status=%d", resp.StatusCode)
 	h["Cache-Status"] = append(h["Cache-Status"], x.outcome.CacheStatus)

@@ -103,6 +103,11 @@ func (w *Writer) enqueue(line []byte) bool {
 func (w *Writer) Run(ctx context.Context) error {
 	timer := time.NewTimer(w.delay)
 	defer timer.Stop()
+	// A pipe whose reader sleeps must not hold up the process, not even in a write that has begun; a file and most other writers
+	// don't know deadlines.
+	if d, ok := w.out.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		defer context.AfterFunc(ctx, func() { _ = d.SetWriteDeadline(time.Now().Add(drainTime)) })()
+	}
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -115,10 +120,6 @@ func (w *Writer) Run(ctx context.Context) error {
 	w.mu.Lock()
 	w.finished = true
 	w.mu.Unlock()
-	// A pipe whose reader sleeps must not hold up the process; a file and most other writers don't know deadlines.
-	if d, ok := w.out.(interface{ SetWriteDeadline(time.Time) error }); ok {
-		_ = d.SetWriteDeadline(time.Now().Add(drainTime))
-	}
 	w.flush()
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -201,4 +202,27 @@ func TestFileReopen(t *testing.T) {
 			t.Errorf("%s has %q (%v), want %q", filepath.Base(name), got, err, want)
 		}
 	}
+}
+
+// TestRunEndsThoughNobodyReads: a pipe whose reader sleeps keeps no process from ending, not even in a write that has begun.
+func TestRunEndsThoughNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asleep, pipe := net.Pipe()
+		defer asleep.Close()
+		w := NewWriter(pipe, Options{Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = w.Run(ctx)
+		}()
+		w.Write(&Record{})
+		time.Sleep(time.Minute)
+		cancel()
+		began := time.Now()
+		<-done
+		if took := time.Since(began); took > drainTime+time.Second {
+			t.Errorf("ended after %s", took)
+		}
+	})
 }

@@ -22,7 +22,7 @@ func newConfigCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Begin, check and explain a configuration",
-		Args:  configArgs("config", 0),
+		Args:  oneOfItsCommands,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newConfigSampleCommand(), newConfigCheckCommand(), newConfigExplainCommand(),
@@ -35,7 +35,7 @@ func newConfigCommand() *cobra.Command {
 func configArgs(usage string, want int) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != want {
-			return usageError{fmt.Errorf("%d arguments instead of %d: wherry %s", len(args), want, usage)}
+			return usageError{fmt.Errorf("%s instead of %d: wherry %s", counted(len(args), "argument"), want, usage)}
 		}
 		return nil
 	}
@@ -288,7 +288,7 @@ func newConfigExplainCommand() *cobra.Command {
 		}
 		e, err := s.Explain(*method, args[1])
 		if err != nil {
-			return err
+			return usageError{err}
 		}
 		return printExplanation(c.OutOrStdout(), s, e, args[1])
 	}

@@ -220,10 +220,11 @@ func TestConfigRefuses(t *testing.T) {
 		want string
 	}{
 		{[]string{"check"}, "0 arguments instead of 1: wherry config check FILE"},
-		{[]string{"explain", "a"}, "1 arguments instead of 2: wherry config explain FILE URL"},
-		{[]string{"chek"}, "wherry config"},
+		{[]string{"explain", "a"}, "1 argument instead of 2: wherry config explain FILE URL"},
+		{[]string{"chek"}, `no command "chek"; after config comes one of check, `},
 		{[]string{"check", filepath.Join(t.TempDir(), "none.yaml")}, "wherry config sample writes one to begin with"},
 		{[]string{"explain", "-", "shop.test"}, "write one such as https://shop.test/path"},
+		{[]string{"explain", "-", "ftp://shop.test/"}, "has to be http or https"},
 	}
 	for _, test := range tests {
 		if out, err := configCommand(t, minimalConfig, test.args...); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -44,8 +45,9 @@ type usageError struct{ error }
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "wherry",
-		Short: "An application delivery network on your own machines",
+		Use:     "wherry",
+		Version: versionText(),
+		Short:   "An application delivery network on your own machines",
 		Long: `Wherry puts edges that cache and accelerate between your users and your servers, and DNS that maps each user
 to the best edge.
 
@@ -55,17 +57,43 @@ Run it for real:                              wherry config sample > wherry.yaml
                                               wherry edge --config wherry.yaml`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("there is no command %q", args[0])}
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args:          oneOfItsCommands,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetVersionTemplate("wherry {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newPurgeCommand(), newVersionCommand())
+	addCompletionCommand(root)
 	return root
+}
+
+// oneOfItsCommands refuses what is left of the arguments of a command that only has others below it.
+func oneOfItsCommands(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, below := range c.Commands() {
+		if below.IsAvailableCommand() {
+			names = append(names, below.Name())
+		}
+	}
+	return usageError{fmt.Errorf("there is no command %q; after %s comes one of %s", args[0], c.CommandPath(), strings.Join(names, ", "))}
+}
+
+// addCompletionCommand adds cobra's own, which takes any word for a shell: without a function to run, it never looks at them.
+func addCompletionCommand(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "completion" {
+			continue
+		}
+		c.Args = oneOfItsCommands
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		for _, shell := range c.Commands() {
+			shell.Args = noArgs
+		}
+	}
 }
 
 // noArgs is cobra.NoArgs with words.

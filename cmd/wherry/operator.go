@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,7 +36,7 @@ type operatorFlags struct {
 }
 
 func (f *operatorFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.server, "server", os.Getenv("WHERRY_SERVER"),
+	c.Flags().StringVar(&f.server, "server", strings.TrimSpace(os.Getenv("WHERRY_SERVER")),
 		"the portal's `URL` (default: $WHERRY_SERVER, else the network that runs on this machine)")
 	c.Flags().StringVar(&f.token, "token-file", "",
 		"`file` with the operator's token (default: $WHERRY_TOKEN, else that of the network that runs on this machine)")
@@ -47,7 +48,7 @@ func (f *operatorFlags) connect(ctx context.Context, target *url.URL) (*operator
 	if f.server == "" && f.token == "" {
 		return findRunning(ctx, target)
 	}
-	token := os.Getenv("WHERRY_TOKEN")
+	token := strings.TrimSpace(os.Getenv("WHERRY_TOKEN"))
 	if f.token != "" {
 		data, err := os.ReadFile(f.token)
 		if err != nil {
@@ -58,9 +59,22 @@ func (f *operatorFlags) connect(ctx context.Context, target *url.URL) (*operator
 	if f.server == "" || token == "" {
 		return nil, nil, usageError{errors.New("say both where the portal is (--server or WHERRY_SERVER) and who you are (--token-file or WHERRY_TOKEN)")}
 	}
+	if err := checkServer(f.server); err != nil {
+		return nil, nil, err
+	}
 	o := newOperator(f.server, token)
 	st, err := o.status(ctx)
 	return o, st, err
+}
+
+// checkServer says what is wrong with the portal's URL.
+func checkServer(server string) error {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
+		return usageError{fmt.Errorf("%q is not where a portal is (--server or WHERRY_SERVER): write a URL, such as http://127.0.0.1:8088",
+			server)}
+	}
+	return nil
 }
 
 func newOperator(server, token string) *operator {
@@ -166,7 +180,19 @@ func parseTarget(raw string) (*url.URL, error) {
 
 func (o *operator) status(ctx context.Context) (*portal.Status, error) {
 	var st portal.Status
-	return &st, o.call(ctx, http.MethodGet, "/api/status", nil, &st)
+	if err := o.call(ctx, http.MethodGet, "/api/status", nil, &st); err != nil {
+		return nil, err
+	}
+	if st.Revision == "" {
+		return nil, o.noPortal("200 OK, but no state of a network")
+	}
+	return &st, nil
+}
+
+// noPortal is the error that something else answers where the portal should, such as an edge or the origin behind it.
+func (o *operator) noPortal(answer string) error {
+	return fmt.Errorf("what answers at %s is no portal (%s); say with --server or WHERRY_SERVER what listen.portal is there",
+		o.server, answer)
 }
 
 // apiError is a problem that the API answered with.
@@ -210,10 +236,10 @@ func (o *operator) call(ctx context.Context, method, path string, in, out any) e
 		if json.Unmarshal(data, &problem) == nil && problem.Title != "" {
 			return &apiError{resp.StatusCode, strings.Join(strings.Fields(problem.Title+": "+problem.Detail+" "+problem.Action), " ")}
 		}
-		return &apiError{resp.StatusCode, fmt.Sprintf("portal: %s answered %s", o.server+path, resp.Status)}
+		return o.noPortal(resp.Status)
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("portal: answer of %s: %w", path, err)
+		return o.noPortal(resp.Status + ", " + cmp.Or(resp.Header.Get("Content-Type"), "no Content-Type"))
 	}
 	return nil
 }

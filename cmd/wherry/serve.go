@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -102,6 +103,7 @@ func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // who reads our output may go; the requests go on
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -155,8 +157,11 @@ func (p *process) openAccessLog(stdout io.Writer, log *slog.Logger, registry *pr
 		return nil, nil
 	case "stdout":
 		out = stdout
+		if f, ok := stdout.(*os.File); ok {
+			out = withDeadlines(f)
+		}
 	case "stderr":
-		out = os.Stderr
+		out = withDeadlines(os.Stderr)
 	default:
 		file, err := logs.OpenFile(where)
 		if err != nil {
@@ -167,11 +172,38 @@ func (p *process) openAccessLog(stdout io.Writer, log *slog.Logger, registry *pr
 	return logs.NewWriter(out, logs.Options{Log: log, Metrics: logs.NewMetrics(registry)}), nil
 }
 
+// withDeadlines returns f, or where f is a pipe another opening of it that knows deadlines: its reader may stop to read, and that
+// must not keep the process from ending. The one that was inherited may be shared with other processes, so it stays as it is.
+func withDeadlines(f *os.File) io.Writer {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&fs.ModeNamedPipe == 0 {
+		return f
+	}
+	again, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return f // no /proc here
+	}
+	return again
+}
+
 // newLog returns the log of the process itself.
 func newLog(level string) *slog.Logger {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		l = slog.LevelInfo
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+	log.SetFlags(0)
+	log.SetOutput(libraryLog{logger})
+	return logger
+}
+
+// libraryLog takes what libraries print on their own, such as bytes that an origin sent unasked, to the debug level, and cuts it.
+type libraryLog struct{ log *slog.Logger }
+
+const libraryLineMax = 200
+
+func (l libraryLog) Write(p []byte) (int, error) {
+	l.log.Debug("library", "message", string(p[:min(len(p), libraryLineMax)]))
+	return len(p), nil
 }

@@ -89,24 +89,22 @@ func runTrace(ctx context.Context, stdout io.Writer, f *operatorFlags, method st
 		req.Header.Add(name, value)
 	}
 	req.Header.Set(trace.Field, trace.Credential(o.token, traceID, time.Now()))
-	sent, err := o.send(req, st)
-	if err != nil {
-		return err
-	}
+	sent, broken := o.send(req, st)
 	report, err := o.report(ctx, traceID)
 	if err != nil {
-		return err
+		return errors.Join(broken, err)
 	}
 	if f.json {
 		e := json.NewEncoder(stdout)
 		e.SetIndent("", "  ")
-		return e.Encode(report)
+		return errors.Join(e.Encode(report), broken)
 	}
 	printTrace(stdout, report, sent)
-	return nil
+	return broken
 }
 
-// send sends req to an edge of the network and reads the response to its end.
+// send sends req to an edge of the network and reads the response to its end. If it breaks off on the way, there is an error
+// beside it.
 func (o *operator) send(req *http.Request, st *portal.Status) (*http.Response, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
@@ -129,7 +127,7 @@ func (o *operator) send(req *http.Request, st *portal.Status) (*http.Response, e
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return nil, fmt.Errorf("response body: %w", err)
+		return resp, fmt.Errorf("response body: %w", err)
 	}
 	return resp, nil
 }
@@ -207,6 +205,9 @@ func printTrace(w io.Writer, r *trace.Report, resp *http.Response) {
 	_ = t.Flush()
 	if r.Dropped > 0 {
 		fmt.Fprintf(w, "… and %d more steps\n", r.Dropped)
+	}
+	if resp == nil {
+		return // it broke off before its header section
 	}
 	fmt.Fprintf(w, "\n%s %s\n", resp.Proto, resp.Status)
 	for _, name := range []string{"Cache-Status", "Age", "Cache-Control", "Etag", "Last-Modified", "Vary", "Proxy-Status"} {
