@@ -98,6 +98,7 @@ type Options struct {
 // Cache answers requests from a Store or from upstreams. Run must run as long as it serves.
 type Cache struct {
 	name    string
+	member  string // name as it stands in Cache-Status
 	store   Store
 	metrics *Metrics
 	log     *slog.Logger
@@ -117,7 +118,7 @@ type Cache struct {
 // New returns a cache over o.Store.
 func New(o Options) *Cache {
 	c := &Cache{
-		name: o.Name, store: o.Store, metrics: o.Metrics, log: o.Log, now: o.Now,
+		name: o.Name, member: tokenOrString(o.Name), store: o.Store, metrics: o.Metrics, log: o.Log, now: o.Now,
 		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[flightID]time.Time{}},
 	}
 	if c.now == nil {
@@ -205,8 +206,12 @@ func (x *exchange) passBecause(fwd, why string) step {
 
 func (x *exchange) lookup() step {
 	stored := x.c.store.Lookup(x.key)
-	x.stored = selectStored(stored, x.r.Header)
-	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, x.c.now())
+	x.stored = selectStored(stored, headerFields(x.r.Header))
+	now := x.c.now()
+	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, now)
+	if x.decision.reuse == reuseFresh {
+		x.decision.why = string(x.stored.fresh.appendWhy(nil, x.stored.fresh.left(now)))
+	}
 	x.out.Detail = x.decision.why
 	x.t.Addf("cache", "lookup", "%s: %s", x.decision.reuse, x.decision.why)
 	switch x.decision.reuse {

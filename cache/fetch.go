@@ -39,7 +39,7 @@ func (x *exchange) fetch() step {
 			x.t.Add("cache", "fetch", "wait for a fetch that runs")
 			return stepAwait
 		}
-		if again := selectStored(stored, x.r.Header); again != x.stored && again != nil && x.rejoins < rejoinsMax {
+		if again := selectStored(stored, headerFields(x.r.Header)); again != x.stored && again != nil && x.rejoins < rejoinsMax {
 			x.rejoins++ // it landed since we looked
 			return stepLookup
 		}
@@ -58,7 +58,7 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 		}
 		f.mu.Lock()
 		landed := f.landed
-		if landed && f.resp != nil && !f.resp.varies.matches(x.r.Header) {
+		if landed && f.resp != nil && !f.resp.varies.matches(headerFields(x.r.Header)) {
 			f.mu.Unlock()
 			secondary := f.resp.varies.secondary(x.r.Header)
 			if secondary == id.secondary {
@@ -252,7 +252,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 		f.resp, f.body = r, j.c.store.NewBody(f.size)
 		r.Trailer = announced(resp.Trailer)
 		f.shared = r.shareable()
-		f.why = fmt.Sprintf("fresh for %s by %s", seconds(r.fresh.left(received)), r.fresh.basis)
+		f.why = string(r.fresh.appendWhy(nil, r.fresh.left(received)))
 		j.t.Add("cache", "store", f.why)
 		j.settle(nil, "storable")
 		j.pump(resp)
@@ -305,7 +305,7 @@ func (j *fill) pump(resp *http.Response) {
 	}
 	// A purge sets doomed before it looks into the store, so it either keeps this response out or finds it there.
 	if err == nil && !f.spilled && !f.doomed {
-		j.c.store.Insert(stored.forStore())
+		j.c.store.Insert(stored.forStore().prepared())
 	} else {
 		f.body.Discard()
 	}
@@ -373,7 +373,7 @@ func (x *exchange) await() step {
 	case f.resp == nil || !f.shared:
 		x.t.Add("cache", "await", "not for us: the response can't be shared")
 		x.alone = true
-	case !f.resp.varies.matches(x.r.Header):
+	case !f.resp.varies.matches(headerFields(x.r.Header)):
 		x.t.Add("cache", "await", "not for us: it varies")
 		x.rejoins++
 		x.alone = x.rejoins >= rejoinsMax

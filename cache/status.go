@@ -22,34 +22,37 @@ type status struct {
 
 // render returns the member for the cache called name.
 func (s *status) render(name string) string {
-	var b strings.Builder
-	b.Grow(64)
-	b.WriteString(tokenOrString(name))
+	return string(s.appendTo(make([]byte, 0, 64), tokenOrString(name)))
+}
+
+// appendTo appends the member for the cache whose rendered name is member.
+func (s *status) appendTo(dst []byte, member string) []byte {
+	dst = append(dst, member...)
 	if s.hit {
-		b.WriteString("; hit")
+		dst = append(dst, "; hit"...)
 	}
 	if s.fwd != "" {
-		b.WriteString("; fwd=" + s.fwd)
+		dst = append(append(dst, "; fwd="...), s.fwd...)
 	}
 	if s.fwdStatus != 0 {
-		b.WriteString("; fwd-status=" + strconv.Itoa(s.fwdStatus))
+		dst = strconv.AppendInt(append(dst, "; fwd-status="...), int64(s.fwdStatus), 10)
 	}
 	if s.hasTTL {
-		b.WriteString("; ttl=" + strconv.FormatInt(int64(math.Ceil(s.ttl.Seconds())), 10)) // Age is rounded down
+		dst = strconv.AppendInt(append(dst, "; ttl="...), int64(math.Ceil(s.ttl.Seconds())), 10) // Age is rounded down
 	}
 	if s.stored {
-		b.WriteString("; stored")
+		dst = append(dst, "; stored"...)
 	}
 	if s.collapsed {
-		b.WriteString("; collapsed")
+		dst = append(dst, "; collapsed"...)
 	}
 	if s.key != "" {
-		b.WriteString("; key=" + quoted(string(s.key)))
+		dst = append(append(dst, "; key="...), quoted(string(s.key))...)
 	}
 	if s.detail != "" {
-		b.WriteString("; detail=" + tokenOrString(s.detail))
+		dst = append(append(dst, "; detail="...), tokenOrString(s.detail)...)
 	}
-	return b.String()
+	return dst
 }
 
 // tokenOrString renders s as a Token if it is one, else as a String (RFC 9651 §3.3.3, §3.3.4).
