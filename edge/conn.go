@@ -212,7 +212,9 @@ func (e *Edge) track(nc net.Conn, state http.ConnState) {
 			c.lane.idle()
 		}
 	case http.StateClosed, http.StateHijacked:
-		unread := before == http.StateActive && !c.handled.Load() && !c.multiplexed.Load()
+		// On a connection that was idle before, net/http calls a request active only if it hadn't read it in one piece.
+		begun := before == http.StateActive || before == http.StateIdle && c.lane != nil && c.lane.given
+		unread := begun && !c.handled.Load() && !c.multiplexed.Load()
 		if unread && state == http.StateClosed && !e.draining.Load() {
 			e.countUnread(c)
 		}
