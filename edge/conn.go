@@ -39,6 +39,10 @@ type conn struct {
 
 	lane  *laneConn // the connection's first server sees it through this; nil when there is no lane
 	ahead []byte    // what Read returns first: read already by the lane
+
+	// While the lane writes through TLS, what is written stays in cork.
+	corked bool
+	cork   []byte
 }
 
 type connKey struct{}
@@ -58,6 +62,15 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.timedOut.Store(true)
 	}
 	return n, err
+}
+
+// Write keeps what it gets for the lane while that has the cork in.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.corked {
+		c.cork = append(c.cork, p...)
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
 }
 
 // ReadFrom lets net/http hand files to the system.

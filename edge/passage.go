@@ -1,8 +1,10 @@
 package edge
 
 import (
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -17,7 +19,7 @@ const (
 	// several, and over TLS it is one record (RFC 8446 §5.1).
 	joinBytes = 16 << 10
 	// keepBytes is how large a buffer may be that waits for the next passage.
-	keepBytes = 64 << 10
+	keepBytes = 2 * writeChunkBytes
 )
 
 // passage is one request that goes through the lane, with what is needed to answer it. It is pooled: a connection that waits has
@@ -33,14 +35,16 @@ type passage struct {
 	answer cache.Answer
 	sent   int64     // bytes of content
 	first  time.Time // when the first part was sent
-	ended  time.Time // and the last one
+	ended  time.Time // when the latest write ended
 
 	out        []byte // the header section, and as much of the content as is joined to it
 	detail     []byte
 	id, status [2]int // where in out the request's id and the member of Cache-Status are
 	pieces     [][]byte
-	parts      [][]byte    // what one write takes
-	vector     net.Buffers // parts, as the system call eats them up
+	parts      [][]byte    // out, and the pieces that aren't joined to it
+	cork       []byte      // records of TLS that go out together
+	sealed     [1][]byte   // cork
+	vector     net.Buffers // parts or sealed, as the system call eats them up
 	line       logs.Record
 }
 
@@ -75,6 +79,9 @@ func (x *passage) forget() {
 	clear(x.parts[:cap(x.parts)])
 	if cap(x.out) > keepBytes {
 		x.out = nil
+	}
+	if cap(x.cork) > keepBytes {
+		x.cork = nil
 	}
 	x.head.forget()
 	x.routes, x.site, x.rule, x.policy, x.answer, x.vector, x.line = nil, nil, nil, cache.Policy{}, cache.Answer{}, nil, logs.Record{}
@@ -166,60 +173,72 @@ func (c *laneConn) send(x *passage) error {
 			}
 		}
 	}
-	x.out = out
-	stall, now, rest := x.routes.snapshot.Limits.WriteTimeout, x.began, out
-	for {
-		x.parts, rest, pieces = chunk(x.parts[:0], rest, pieces)
-		if now.Sub(c.renewed) >= renewal(stall) {
-			c.renewed = now
-			_ = c.Conn.SetWriteDeadline(time.Now().Add(stall + renewal(stall)))
-		}
-		n, err := c.write(x)
-		x.sent, left = x.sent+n, left-n
-		now = e.now()
-		if x.first.IsZero() {
-			x.first = now
-		}
-		if err != nil || left == 0 {
-			x.sent, x.ended = max(0, x.sent), now
-			return err
-		}
+	if left > joinBytes {
+		x.first = e.now() // or it would be told from the end
 	}
+	x.out, x.ended = out, x.began
+	x.parts = append(append(x.parts[:0], out), pieces...)
+	n, err := c.write(x)
+	x.sent = max(0, x.sent+n)
+	if x.first.IsZero() {
+		x.first = x.ended
+	}
+	return err
 }
 
-// chunk moves as much of rest and pieces into parts as a client has to take within limits.write_timeout.
-func chunk(parts [][]byte, rest []byte, pieces [][]byte) (full [][]byte, restLeft []byte, left [][]byte) {
-	room := writeChunkBytes
-	for {
-		if len(rest) == 0 {
-			if len(pieces) == 0 {
-				return parts, nil, nil
-			}
-			rest, pieces = pieces[0], pieces[1:]
-		}
-		n := min(len(rest), room)
-		if n == 0 {
-			return parts, rest, pieces
-		}
-		parts = append(parts, rest[:n])
-		rest, room = rest[n:], room-n
-	}
-}
-
-// write writes x.parts, in one system call where the connection knows such a thing.
+// write writes x.parts.
 func (c *laneConn) write(x *passage) (written int64, err error) {
-	if len(x.parts) == 1 || c.base.secure {
-		for _, part := range x.parts {
-			n, err := c.Conn.Write(part)
-			written += int64(n)
+	if !c.base.secure {
+		return c.flush(x, x.parts)
+	}
+	for _, part := range x.parts {
+		for len(part) > 0 {
+			n := min(len(part), writeChunkBytes)
+			// The records of a chunk go out in one piece, where crypto/tls would write each by itself.
+			c.base.corked, c.base.cork = true, x.cork[:0]
+			_, err = c.Conn.Write(part[:n])
+			x.cork, c.base.corked, c.base.cork = c.base.cork, false, nil
+			if err == nil {
+				_, err = c.flush(x, append(x.sealed[:0], x.cork))
+			}
 			if err != nil {
 				return written, err
 			}
+			written, part = written+int64(n), part[n:]
 		}
-		return written, nil
 	}
-	x.vector = x.parts
-	return x.vector.WriteTo(c.base.Conn)
+	return written, nil
+}
+
+// flush writes parts to the system, with as few calls as it can. It puts the deadline off as long as the client takes
+// writeChunkBytes within it: as in response, the limit is one of stalling.
+func (c *laneConn) flush(x *passage, parts [][]byte) (written int64, err error) {
+	stall := x.routes.snapshot.Limits.WriteTimeout
+	for x.vector = parts; len(x.vector) > 0; {
+		if x.ended.Sub(c.renewed) >= renewal(stall) {
+			c.renewed = x.ended
+			_ = c.base.Conn.SetWriteDeadline(time.Now().Add(stall + renewal(stall)))
+		}
+		var n int64
+		if len(x.vector) == 1 {
+			var m int
+			m, err = c.base.Conn.Write(x.vector[0])
+			n, x.vector[0] = int64(m), x.vector[0][m:]
+			if len(x.vector[0]) == 0 {
+				x.vector = nil
+			}
+		} else {
+			n, err = x.vector.WriteTo(c.base.Conn)
+		}
+		written, x.ended = written+n, c.lane.edge.now()
+		if err != nil {
+			if n < writeChunkBytes || !errors.Is(err, os.ErrDeadlineExceeded) {
+				return written, err
+			}
+			c.renewed = time.Time{} // it took its time, but it takes
+		}
+	}
+	return written, nil
 }
 
 // recordHit does what the step record does. The answer was sent in full unless err says why not.
