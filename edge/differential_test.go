@@ -32,7 +32,7 @@ import (
 // in memory, and compare all that can be seen of them.
 
 const lanesYAML = `
-limits: {header_size: 2KiB, idle_timeout: 60s, header_timeout: 10s}
+limits: {header_size: 2KiB, idle_timeout: 60s, header_timeout: 10s, write_timeout: 20s, drain_timeout: 30s}
 sites:
 - name: shop
   hosts: [shop.test, "*.shop.test"]
@@ -159,6 +159,7 @@ type bubbleNode struct {
 	cache    *countingCache
 	registry *prometheus.Registry
 	door     *pipes
+	sni      string
 	log      bytes.Buffer // complete after stop
 	stop     func()
 }
@@ -169,7 +170,7 @@ func startBubble(t testing.TB, laneless bool, key *tls.Certificate) *bubbleNode 
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &bubbleNode{registry: prometheus.NewRegistry(), door: newPipes()}
+	n := &bubbleNode{registry: prometheus.NewRegistry(), door: newPipes(), sni: "shop.test"}
 	quiet := slog.New(slog.DiscardHandler)
 	n.cache = &countingCache{Cache: cache.New(cache.Options{Name: "lisbon-1", Store: store, Metrics: cache.NewMetrics(n.registry), Log: quiet})}
 	access := logs.NewWriter(&n.log, logs.Options{Metrics: logs.NewMetrics(prometheus.NewRegistry())})
@@ -214,7 +215,7 @@ func (n *bubbleNode) play(t testing.TB, key *tls.Certificate, pieces ...string) 
 	c := n.door.dial()
 	defer c.Close()
 	if key != nil {
-		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.test"})
+		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true, ServerName: n.sni})
 	}
 	var mu sync.Mutex
 	var got bytes.Buffer
@@ -246,6 +247,7 @@ func (n *bubbleNode) play(t testing.TB, key *tls.Certificate, pieces ...string) 
 	mu.Unlock()
 	c.Close()
 	reading.Wait()
+	synctest.Wait()
 	return got.String(), closed
 }
 

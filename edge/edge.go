@@ -98,8 +98,8 @@ type Edge struct {
 	drainDelay time.Duration
 	now        func() time.Time
 
-	laneless   bool   // for tests: all goes to net/http
-	hits       hitter // nil: the cache has no answers for the lane
+	laneless bool   // for tests: all goes to net/http
+	hits     hitter // nil: the cache has no answers for the lane
 
 	path      []step
 	ids       *requestIDs

@@ -61,8 +61,9 @@ func (l *lane) take(c *conn) net.Conn {
 const (
 	phaseNetHTTP   = iota // net/http has it; it closes as it likes
 	phaseWaiting          // the lane waits for a request
-	phaseAnswering        // the lane writes a response, which has to be whole: who wants to close leaves phaseClosing
-	phaseClosing
+	phaseAnswering        // the lane writes a response, which has to be whole: who wants to close leaves phaseEnding
+	phaseEnding           // the lane closes when it has written its response
+	phaseClosing          // the lane has ended: whoever comes closes
 )
 
 // Where a connection that the first server has is on its way to the second one.
@@ -156,7 +157,7 @@ const preface = "PRI * HTTP/2.0"
 // first is pass for a new connection, which may be one for HTTP/2.
 func (c *laneConn) first(p []byte) (n int, err error) {
 	if !c.wait() {
-		return 0, io.EOF
+		return c.end()
 	}
 	n, err = c.Conn.Read(p)
 	for err == nil && n < len(preface) && string(p[:n]) == preface[:n] {
@@ -168,7 +169,7 @@ func (c *laneConn) first(p []byte) (n int, err error) {
 		return c.passed(p, n, err)
 	}
 	if !c.leave(false) {
-		return 0, io.EOF
+		return c.end()
 	}
 	c.base.ahead = slices.Clone(p[:n])
 	c.ended = true
@@ -179,7 +180,7 @@ func (c *laneConn) first(p []byte) (n int, err error) {
 // pass answers what the lane can answer. It returns what it can't, as the first n bytes of p.
 func (c *laneConn) pass(p []byte) (n int, err error) {
 	if !c.wait() {
-		return 0, io.EOF
+		return c.end()
 	}
 	n, err = c.Conn.Read(p)
 	return c.passed(p, n, err)
@@ -190,15 +191,15 @@ func (c *laneConn) passed(p []byte, n int, err error) (int, error) {
 	var renewed time.Time // when the read deadline was put off
 	for {
 		if !c.phase.CompareAndSwap(phaseWaiting, phaseAnswering) {
-			return 0, io.EOF
+			return c.end()
 		}
 		used, at, whole := c.answerAll(p[:n])
 		if !whole {
-			return 0, io.EOF
+			return c.end()
 		}
 		if used < n || err != nil || n == 0 {
 			if !c.leave(used > 0 || !renewed.IsZero()) {
-				return 0, io.EOF
+				return c.end()
 			}
 			return copy(p, p[used:n]), err
 		}
@@ -207,10 +208,16 @@ func (c *laneConn) passed(p []byte, n int, err error) (int, error) {
 			_ = c.Conn.SetReadDeadline(time.Now().Add(c.lane.idle + renewal(c.lane.idle)))
 		}
 		if !c.phase.CompareAndSwap(phaseAnswering, phaseWaiting) || !c.mayWait() {
-			return 0, io.EOF
+			return c.end()
 		}
 		n, err = c.Conn.Read(p)
 	}
+}
+
+// end makes net/http close the connection.
+func (c *laneConn) end() (int, error) {
+	c.phase.Store(phaseClosing)
+	return 0, io.EOF
 }
 
 // wait begins to wait for a request, unless the node drains.
@@ -253,7 +260,7 @@ func (c *laneConn) drain() {
 // Close closes the connection, but not under a response that the lane writes, and not one that moves.
 func (c *laneConn) Close() error {
 	switch {
-	case c.moved() || c.phase.CompareAndSwap(phaseAnswering, phaseClosing):
+	case c.moved() || c.phase.CompareAndSwap(phaseAnswering, phaseEnding) || c.phase.Load() == phaseEnding:
 		return nil
 	case c.where.CompareAndSwap(moves, moved):
 		var nc net.Conn = c.base

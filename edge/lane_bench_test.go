@@ -47,7 +47,7 @@ func laneBench(tb testing.TB, laneless, secure bool, bodyBytes int) (c net.Conn,
 	})
 	e, err := New(Options{
 		Node: "lisbon-1", Snapshot: parse(tb, shopYAML), Cache: inner, Access: access, Log: quiet, Metrics: NewMetrics(registry),
-		TLS: &tls.Config{Certificates: []tls.Certificate{certificate(tb)}},
+		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(tb)}},
 		Upstream: func(config.SiteName) http.RoundTripper { return upstream },
 	})
 	if err != nil {

@@ -49,7 +49,7 @@ type passage struct {
 }
 
 // answerAll answers the requests at the beginning of p, one after the other, and returns how many bytes they were and when the
-// last one was read. If whole is false, the client got a part of a response: the connection is good for nothing more.
+// last answer was written. If whole is false, the client got a part of a response: the connection is good for nothing more.
 func (c *laneConn) answerAll(p []byte) (used int, at time.Time, whole bool) {
 	e := c.lane.edge
 	if len(p) == 0 || e.hits == nil || c.base.over {
@@ -62,8 +62,9 @@ func (c *laneConn) answerAll(p []byte) (used int, at time.Time, whole bool) {
 			x.forget()
 			return used, at, true
 		}
-		used, at = used+x.head.size, x.began
+		used += x.head.size
 		err := c.send(x)
+		at = x.ended
 		e.recordHit(c, x, err)
 		x.forget()
 		if err != nil {
