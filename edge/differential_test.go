@@ -69,6 +69,9 @@ func lanesOrigin(r *http.Request) (*http.Response, error) {
 		resp.Header = h
 	case strings.HasPrefix(path, "/varies/"):
 		h.Set("Vary", strings.TrimPrefix(path, "/varies/"))
+	case path == "/slow":
+		time.Sleep(5 * time.Second)
+		h.Set("Cache-Control", "no-store")
 	case path == "/nostore":
 		h.Set("Cache-Control", "no-store")
 	case path == "/nocache":

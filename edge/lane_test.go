@@ -277,6 +277,26 @@ func TestLaneKnowsWhereRequestsBegin(t *testing.T) {
 	}
 }
 
+// net/http reads a byte ahead while it waits for a handler: what comes behind that byte is no request.
+func TestLaneMindsTheByteThatNetHTTPHolds(t *testing.T) {
+	inner := get("/etag")
+	for _, test := range []struct {
+		pieces  []string
+		answers int64
+	}{
+		{[]string{get("/slow"), "X" + inner, inner}, 0},
+		{[]string{get("/slow"), inner, inner}, 1}, // the first one is in two parts
+		{[]string{get("/slow"), inner + inner, inner}, 1},
+		{[]string{get("/slow") + inner, inner, inner}, 1},
+		{[]string{get("/slow"), "G", "ET /etag HTTP/1.1\r\nHost: shop.test\r\n\r\n", inner}, 1},
+		{[]string{get("/nostore"), get("/"), get("/nostore"), get("/")}, 2},
+	} {
+		if answers := compare(t, nil, warm(""), test.pieces...); answers != test.answers {
+			t.Errorf("%q: %d answers by the lane, want %d", test.pieces, answers, test.answers)
+		}
+	}
+}
+
 func FuzzLane(f *testing.F) {
 	for _, test := range laneTests() {
 		f.Add(test.raw, uint16(7))
