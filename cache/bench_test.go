@@ -3,7 +3,6 @@ package cache
 import (
 	"bytes"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"sync"
@@ -64,7 +63,7 @@ func newBench(tb testing.TB, size int) *bench {
 		tb.Fatal(err)
 	}
 	b := &bench{c: New(Options{
-		Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()),
 	})}
 	b.p = &Policy{Keys: &KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: &constant{
 		header: http.Header{
@@ -172,7 +171,10 @@ func BenchmarkCollapse(b *testing.B) {
 }
 
 func BenchmarkParseCacheControl(b *testing.B) {
-	for _, line := range []string{"max-age=3600", `public, max-age=3600, s-maxage=60, stale-while-revalidate=30, no-cache="Set-Cookie"`} {
+	for _, line := range []string{
+		"max-age=3600",
+		`public, max-age=3600, s-maxage=60, stale-while-revalidate=30, no-cache="Set-Cookie"`,
+	} {
 		b.Run(strconv.Itoa(len(line)), func(b *testing.B) {
 			lines := []string{line}
 			b.ReportAllocs()
@@ -195,5 +197,29 @@ func BenchmarkNewKey(b *testing.B) {
 				NewKey(p, "https", "shop.test", "/products/shoes", "size=41&page=2&utm_source=mail")
 			}
 		})
+	}
+}
+
+// TestHitAllocates is the ceiling of what a hit may allocate: the key, and the values of Age and Cache-Status with their slices.
+func TestHitAllocates(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		fields []string
+		status int
+		max    float64
+	}{
+		{"whole", nil, http.StatusOK, 4},
+		{"304", []string{"If-None-Match", `"5e8f-1"`}, http.StatusNotModified, 4},
+		{"another client's Accept-Encoding", []string{"Accept-Encoding", "br, gzip,zstd,  deflate"}, http.StatusOK, 5},
+		{"with request directives", []string{"Cache-Control", "max-age=100"}, http.StatusOK, 4},
+		{"part", []string{"Range", "bytes=10-19"}, http.StatusPartialContent, 9},
+	} {
+		s, w := newBench(t, 1<<10), &discard{header: http.Header{}}
+		for i := 0; i < len(c.fields); i += 2 {
+			s.r.Header.Set(c.fields[i], c.fields[i+1])
+		}
+		if got := testing.AllocsPerRun(200, func() { s.serve(t, w, s.r, Hit, c.status) }); got > c.max {
+			t.Errorf("%s: %v allocations, at most %v expected", c.name, got, c.max)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,6 +49,9 @@ type Policy struct {
 	Scheme   string            // http or https, as the client sees it
 	Host     string            // the client's host, in lower case without port
 	Upstream http.RoundTripper // who is asked on a miss: origin, or whatever else stands below
+	// Stored returns all keys under which a response to GET or HEAD for path?query of this scheme and host may be stored, whatever
+	// rule matches them. It is asked only when an unsafe request invalidates; nil means the one key that Keys makes.
+	Stored func(path, query string) []Key
 	// Bypass, when not empty, is why nothing is looked up or stored for this request; it is forwarded.
 	Bypass               string
 	StaleIfError         time.Duration // where the origin doesn't say stale-if-error
@@ -81,7 +83,7 @@ type Outcome struct {
 	Err         error
 	CacheStatus string        // this cache's member of Cache-Status (RFC 9211), as sent
 	BodyBytes   int64         // body bytes sent to the client
-	Stored      bool          // the response was, or is being, stored
+	Stored      bool          // the response was, or is being, stored, or renewed what is stored
 	FetchStatus int           // the origin's status; 0 if it wasn't asked or didn't answer
 	FetchTime   time.Duration // until the origin's header section was there
 }
@@ -91,21 +93,21 @@ type Options struct {
 	Name    string // of this node, for Cache-Status and Via
 	Store   Store
 	Metrics *Metrics
-	Log     *slog.Logger
 	Now     func() time.Time // nil means time.Now
 }
 
 // Cache answers requests from a Store or from upstreams. Run must run as long as it serves.
 type Cache struct {
 	name    string
-	member  string // name as it stands in Cache-Status
+	member  string // name as Cache-Status has it
 	store   Store
 	metrics *Metrics
-	log     *slog.Logger
 	now     func() time.Time
 
 	ctx  context.Context // of the fetches; ends when Run returns
 	stop context.CancelFunc
+
+	exchanges sync.Pool // of *exchange
 
 	mu      sync.Mutex           // protects what follows; lost with the process
 	flights map[flightID]*flight // those that others may join
@@ -118,9 +120,11 @@ type Cache struct {
 // New returns a cache over o.Store.
 func New(o Options) *Cache {
 	c := &Cache{
-		name: o.Name, member: tokenOrString(o.Name), store: o.Store, metrics: o.Metrics, log: o.Log, now: o.Now,
+		name: o.Name, store: o.Store, metrics: o.Metrics, now: o.Now,
 		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[flightID]time.Time{}},
 	}
+	c.member = tokenOrString(o.Name)
+	c.exchanges.New = func() any { return new(exchange) }
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -149,6 +153,7 @@ type exchange struct {
 	t   *trace.Trace
 	key Key
 	req Directives
+	now time.Time // when it was decided what to send
 
 	stored   *Response // what the request selects, or nil
 	decision decision
@@ -170,12 +175,16 @@ type exchange struct {
 
 // Serve answers r under p and says what it did.
 func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, p *Policy) Outcome {
-	x := exchange{c: c, w: w, r: r, p: p, t: trace.From(r.Context())}
+	x := c.exchanges.Get().(*exchange)
+	*x = exchange{c: c, w: w, r: r, p: p, t: trace.From(r.Context())}
 	for s := stepReceive; s != stepDone; {
-		s = steps[s](&x)
+		s = steps[s](x)
 	}
-	c.metrics.served(&x.out)
-	return x.out
+	out := x.out
+	*x = exchange{} // holds on to nothing; no fetch knows x
+	c.exchanges.Put(x)
+	c.metrics.served(&out)
+	return out
 }
 
 func (x *exchange) receive() step {
@@ -187,6 +196,8 @@ func (x *exchange) receive() step {
 	case x.r.ContentLength != 0:
 		// A GET with content may be answered by its content, which no key holds.
 		return x.passBecause("bypass", "request with content")
+	case x.r.Header["If-Match"] != nil || x.r.Header["If-Unmodified-Since"] != nil:
+		return x.passBecause("bypass", "precondition that only the origin can evaluate") // RFC 9111 §4.3.2
 	}
 	x.key = NewKey(x.p.Keys, x.p.Scheme, x.p.Host, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
 	x.req = requestDirectives(x.r.Header)
@@ -200,20 +211,22 @@ func (x *exchange) receive() step {
 func (x *exchange) passBecause(fwd, why string) step {
 	x.status.fwd, x.out.Detail = fwd, why
 	x.out.Verdict = Pass
-	x.t.Add("cache", "receive", "pass: "+why)
 	return stepPass
 }
 
 func (x *exchange) lookup() step {
+	x.now = x.c.now()
 	stored := x.c.store.Lookup(x.key)
 	x.stored = selectStored(stored, headerFields(x.r.Header))
-	now := x.c.now()
-	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, now)
-	if x.decision.reuse == reuseFresh {
-		x.decision.why = string(x.stored.fresh.appendWhy(nil, x.stored.fresh.left(now)))
-	}
+	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, x.now)
 	x.out.Detail = x.decision.why
-	x.t.Addf("cache", "lookup", "%s: %s", x.decision.reuse, x.decision.why)
+	if x.t.On() {
+		why := x.decision.why
+		if x.decision.reuse == reuseFresh {
+			why = "fresh for " + seconds(x.stored.fresh.left(x.now)) + " by " + x.stored.fresh.basis
+		}
+		x.t.Addf("cache", "lookup", "%s: %s", x.decision.reuse, why)
+	}
 	switch x.decision.reuse {
 	case reuseFresh:
 		x.out.Verdict = Hit
@@ -226,6 +239,7 @@ func (x *exchange) lookup() step {
 		x.refresh()
 		return stepHit
 	case reuseRefused:
+		x.status.detail = "only-if-cached"
 		return x.fail(fault.New(fault.Client, "lookup", http.StatusGatewayTimeout, errors.New(x.decision.why)))
 	}
 	x.status.fwd = x.decision.fwd
@@ -247,9 +261,11 @@ func (x *exchange) staleInstead(err error) step {
 	if x.stored == nil || x.r.Context().Err() != nil {
 		return x.fail(err)
 	}
-	ok, why := x.stored.onError(x.p, x.c.now())
+	x.now = x.c.now()
+	ok, why := x.stored.onError(x.p, x.now)
 	x.t.Addf("cache", "stale", "%t: %s", ok, why)
 	if !ok {
+		x.out.Detail += "; not sent though the origin failed: " + why
 		return x.fail(err)
 	}
 	x.out.Verdict, x.out.Detail = Stale, why
@@ -261,7 +277,7 @@ func (x *exchange) staleInstead(err error) step {
 // fail ends the exchange without a response.
 func (x *exchange) fail(err error) step {
 	x.out.Verdict, x.out.Err = Failed, err
-	x.out.CacheStatus = x.status.render(x.c.name)
+	x.out.CacheStatus = x.status.render(x.c.member)
 	x.t.Add("cache", "fail", err.Error())
 	return stepDone
 }
@@ -289,11 +305,21 @@ func (x *exchange) invalidate(h http.Header) {
 		}
 	}
 	for _, u := range uris {
-		n := x.c.Purge(NewKey(x.p.Keys, x.p.Scheme, x.p.Host, u.EscapedPath(), u.RawQuery))
+		n := 0
+		for _, key := range x.storedKeys(u.EscapedPath(), u.RawQuery) {
+			n += x.c.Purge(key)
+		}
 		if x.t.On() {
 			x.t.Add("cache", "invalidate", fmt.Sprintf("%s: %d responses", u, n))
 		}
 	}
+}
+
+func (x *exchange) storedKeys(path, query string) []Key {
+	if x.p.Stored != nil {
+		return x.p.Stored(path, query)
+	}
+	return []Key{NewKey(x.p.Keys, x.p.Scheme, x.p.Host, path, query)}
 }
 
 // sameOrigin compares the origins of two URIs (RFC 9110 §4.3.1), but for the spelling of a default port.

@@ -3,6 +3,7 @@ package cache
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -20,8 +21,14 @@ type flightID struct {
 	secondary  string
 }
 
-// tailMax is how much of a body that the store couldn't hold waits for the slowest reader.
-const tailMax = 1 << 20
+const (
+	// tailMax is how much of a body that the store couldn't hold waits for the slowest reader.
+	tailMax = 1 << 20
+	// tailPatience is how long a reader may hold up the others like that, before it is cut off.
+	tailPatience = 5 * time.Second
+)
+
+var errTooSlow = errors.New("the client took the body too slowly, and others who share the fetch waited for it")
 
 // flight is one fetch and those who wait for it. The goroutine of fill writes it; exchanges read.
 type flight struct {
@@ -44,25 +51,29 @@ type flight struct {
 	changed    *sync.Cond // on mu: bytes came, a reader moved on, or it is over
 	direct     *http.Response
 	leaderGone bool
-	waiting    int  // exchanges that wait for the header section or read the body
-	background bool // goes on without anybody waiting
-	landed     bool // header is closed
-	doomed     bool // purged meanwhile: don't store
-	abandoned  bool // cancelled because nobody waits
-	body       Body
+	waiting    int   // exchanges that wait for the header section or read the body
+	background bool  // goes on without anybody waiting
+	landed     bool  // header is closed
+	doomed     bool  // purged meanwhile: don't store
+	abandoned  bool  // cancelled because nobody waits
+	body       Body  // nil before it is known that the response may be stored, and when nobody needs it any more
 	inBody     int64 // bytes in body
 	length     int64 // bytes that have arrived: those in body, then those in tail
 	tail       []tailPiece
 	tailBytes  int
 	spilled    bool // the store couldn't hold it all: what arrives goes through tail, at the pace of the slowest reader
 	readers    []*flightReader
+	cut        int // exchanges whose reader was cut off and that haven't left yet
 	done       bool
 	bodyErr    error
 	trailer    http.Header
 }
 
 // flightReader is how far one exchange has read.
-type flightReader struct{ off int64 }
+type flightReader struct {
+	off int64
+	cut bool // held up the others for too long
+}
 
 // tailPiece is a run of the body that only the readers at hand will see.
 type tailPiece struct {
@@ -123,16 +134,13 @@ func (f *flight) takeDirect() *http.Response {
 	return resp
 }
 
-// open adds a reader from offset off. It fails if what stands there has gone by already.
-func (f *flight) open(off int64) (*flightReader, bool) {
+// open adds a reader at the start of the body, for an exchange that waits; nothing of it has gone by (trim).
+func (f *flight) open() *flightReader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.inBody < f.length && (len(f.tail) == 0 || f.tail[0].off > max(off, f.inBody)) {
-		return nil, false
-	}
-	r := &flightReader{off: off}
+	r := &flightReader{}
 	f.readers = append(f.readers, r)
-	return r, true
+	return r
 }
 
 // seek moves a reader that hasn't read yet to off.
@@ -148,6 +156,9 @@ func (f *flight) close(r *flightReader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.readers = slices.DeleteFunc(f.readers, func(other *flightReader) bool { return other == r })
+	if r.cut {
+		f.cut--
+	}
 	f.trim()
 	f.changed.Broadcast()
 }
@@ -173,6 +184,8 @@ func (f *flight) copyTo(ctx context.Context, w io.Writer, r *flightReader, end i
 		switch {
 		case ctx.Err() != nil:
 			return written, ctx.Err()
+		case r.cut:
+			return written, fault.New(fault.Client, "send body", fault.StatusClientClosedRequest, errTooSlow)
 		case r.off >= f.length:
 			return written, f.bodyErr
 		}
@@ -198,8 +211,8 @@ func (f *flight) copySome(w io.Writer, r *flightReader, end int64) (n int64, err
 		end = f.length
 	}
 	if r.off < f.inBody {
-		upTo := min(end, f.inBody)
-		f.unlocked(func() { n, err = f.body.WriteRange(w, r.off, upTo-r.off) })
+		body, upTo := f.body, min(end, f.inBody) // readers may go on in a body that is given up
+		f.unlocked(func() { n, err = body.WriteRange(w, r.off, upTo-r.off) })
 		r.off += n
 		return n, err
 	}
@@ -234,10 +247,7 @@ func (f *flight) add(p []byte) bool {
 	if len(p) == 0 {
 		return true
 	}
-	for f.trim(); f.tailBytes+len(p) > tailMax && f.waiting > 0; f.trim() {
-		f.changed.Wait()
-	}
-	if f.waiting == 0 {
+	if !f.awaitRoom(len(p)) {
 		return false
 	}
 	f.tail = append(f.tail, tailPiece{off: f.length, data: slices.Clone(p)})
@@ -247,14 +257,68 @@ func (f *flight) add(p []byte) bool {
 	return true
 }
 
-// trim drops the pieces of the tail that all readers have read. A flight whose leader hasn't opened its reader yet keeps all.
-func (f *flight) trim() {
-	if len(f.readers) == 0 {
+// awaitRoom waits until n more bytes fit into the tail. Who keeps it full for tailPatience while others could go on is cut off. It
+// returns false if nobody waits any more.
+func (f *flight) awaitRoom(n int) bool {
+	f.trim()
+	if f.tailBytes+n <= tailMax || f.waiting == 0 {
+		return f.waiting > 0
+	}
+	impatient := false
+	patience := time.AfterFunc(tailPatience, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		impatient = true
+		f.changed.Broadcast()
+	})
+	defer patience.Stop()
+	for ; f.tailBytes+n > tailMax && f.waiting > 0; f.trim() {
+		if impatient {
+			f.cutSlowest()
+			impatient = false
+			patience.Reset(tailPatience)
+			continue
+		}
+		f.changed.Wait()
+	}
+	return f.waiting > 0
+}
+
+// cutSlowest cuts off the readers that are furthest behind, if others are not.
+func (f *flight) cutSlowest() {
+	slowest, fastest := f.extent()
+	if slowest == fastest {
 		return
 	}
-	slowest := f.length
 	for _, r := range f.readers {
-		slowest = min(slowest, r.off)
+		if r.off == slowest {
+			r.cut = true
+			f.cut++
+		}
+	}
+	f.readers = slices.DeleteFunc(f.readers, func(r *flightReader) bool { return r.cut })
+	f.changed.Broadcast()
+}
+
+// extent returns the least and the largest offset of the readers.
+func (f *flight) extent() (slowest, fastest int64) {
+	slowest = f.length
+	for _, r := range f.readers {
+		slowest, fastest = min(slowest, r.off), max(fastest, r.off)
+	}
+	return slowest, fastest
+}
+
+// trim drops the pieces of the tail that all readers have read, and what the store holds of a body that it couldn't hold whole
+// once they are past it. While an exchange hasn't opened its reader yet, all is kept.
+func (f *flight) trim() {
+	if len(f.readers)+f.cut < f.waiting {
+		return
+	}
+	slowest, _ := f.extent()
+	if f.spilled && f.body != nil && slowest >= f.inBody {
+		f.body.Discard()
+		f.body = nil
 	}
 	for len(f.tail) > 0 && f.tail[0].off+int64(len(f.tail[0].data)) <= slowest {
 		f.tailBytes -= len(f.tail[0].data)

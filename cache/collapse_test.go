@@ -1,17 +1,13 @@
 package cache
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/wherry/wherry/fault"
 )
 
 // gated answers in pieces: the i-th piece is sent when the i-th gate opens. The header section goes with the first.
@@ -82,7 +78,8 @@ func TestCollapse(t *testing.T) {
 		g.open(0)
 		for i, c := range clients {
 			if c.got() != "first " || c.flushed != len("first ") {
-				t.Fatalf("client %d: %q of the first half has come, %d bytes flushed, and the second isn't sent yet", i, c.got(), c.flushed)
+				t.Fatalf("client %d: %q of the first half has come, %d bytes flushed, and the second isn't sent yet",
+					i, c.got(), c.flushed)
 			}
 		}
 		clients = append(clients, w.begin("/")) // in the middle of the body
@@ -139,6 +136,25 @@ func TestCollapseOfUncacheable(t *testing.T) {
 }
 
 // TestCollapseByRequestNoStore: one client's no-store says nothing about the others.
+// TestCollapseOfFailing: an origin that fails gets no herd for the next minute; each wave waits behind one request again.
+func TestCollapseOfFailing(t *testing.T) {
+	failing := true
+	handler := func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(time.Second)
+		if failing {
+			answer(w, 500, "x")
+			return
+		}
+		answer(w, 200, "y", "Cache-Control", "max-age=60")
+	}
+	bubble(t, handler, func(w *world) {
+		w.get("/")
+		failing = false
+		verdicts(w.begins(20))
+		w.expectSeen(2)
+	})
+}
+
 func TestCollapseByRequestNoStore(t *testing.T) {
 	for name, field := range map[string][]string{
 		"RFC 9111 §5.2.1.5: no-store":   {"Cache-Control", "no-store"},
@@ -335,377 +351,6 @@ func TestFailureIsShared(t *testing.T) {
 			t.Errorf("verdicts %v", n)
 		}
 		w.expectSeen(1)
-	})
-}
-
-// TestSlowReader: while the store can hold the body, nobody waits for who reads slowly.
-func TestSlowReader(t *testing.T) {
-	body := numbered(3 << 20)
-	g := &gated{fields: []string{"Cache-Control", "max-age=60"}, pieces: []string{body[:1<<20], body[1<<20:]}}
-	bubble(t, g.ServeHTTP, func(w *world) {
-		g.in()
-		hold := make(chan struct{})
-		slow := newClient()
-		slow.onBody = func(int) error { <-hold; return nil }
-		w.start(slow, request(http.MethodGet, "/"))
-		fast := w.begin("/")
-		g.open(0)
-		g.open(1)
-		g.open(2)
-		if fast.got() != body {
-			t.Errorf("%d of %d bytes while another client doesn't read", len(fast.got()), len(body))
-		}
-		w.expect(w.get("/"), Hit, 200, body)
-		close(hold)
-		slow.wait()
-		w.expect(slow, slow.outcome.Verdict, 200, body)
-		w.expect(fast.wait(), fast.outcome.Verdict, 200, body)
-	})
-}
-
-// endless writes a numbered body without a length, in pieces, once start is closed, and counts the bytes that somebody took.
-type endless struct {
-	body  string
-	start chan struct{}
-	taken atomic.Int64
-}
-
-func (e *endless) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	<-e.start
-	w.Header().Set("Cache-Control", "max-age=60")
-	for off := 0; off < len(e.body); off += 16 << 10 {
-		n, err := io.WriteString(w, e.body[off:min(len(e.body), off+16<<10)])
-		e.taken.Add(int64(n))
-		if err != nil {
-			return
-		}
-	}
-}
-
-// TestSpill sends a body that the store can't hold: the slowest reader paces, the memory is bounded, and nobody loses a byte.
-func TestSpill(t *testing.T) {
-	const objectMax = 64 << 10
-	e := &endless{body: numbered(6 << 20)}
-	bubbleWithStore(t, 1<<20, objectMax, e.ServeHTTP, func(w *world) {
-		e.start = make(chan struct{})
-		hold := make(chan struct{})
-		slow := newClient()
-		slow.onBody = func(int) error { <-hold; return nil }
-		w.start(slow, request(http.MethodGet, "/"))
-		clients := append(w.begins(4), slow)
-		close(e.start)
-		synctest.Wait()
-		if ahead := int(e.taken.Load()); ahead > objectMax+tailMax+(64<<10) || ahead < objectMax {
-			t.Errorf("the fetch is %d bytes ahead of the slowest reader", ahead)
-		}
-		if u := w.store.Usage(); u.Bytes > u.BytesMax {
-			t.Errorf("%d bytes in the store of %d", u.Bytes, u.BytesMax)
-		}
-		close(hold)
-		n := verdicts(clients)
-		if n[Miss]+n[Collapsed] != len(clients) {
-			t.Errorf("verdicts %v", n)
-		}
-		for _, c := range clients {
-			w.expect(c, c.outcome.Verdict, 200, e.body)
-		}
-		synctest.Wait()
-		w.expectEmpty()
-	})
-}
-
-func TestSpillJoinersGoAlone(t *testing.T) {
-	e := &endless{body: numbered(4 << 20)}
-	bubbleWithStore(t, 1<<20, 64<<10, e.ServeHTTP, func(w *world) {
-		e.start = make(chan struct{})
-		close(e.start)
-		hold := make(chan struct{})
-		first := newClient()
-		first.onBody = func(int) error { <-hold; return nil }
-		w.start(first, request(http.MethodGet, "/"))
-		synctest.Wait()
-		second := w.get("/")
-		w.expect(second, Miss, 200, e.body)
-		w.expectSeen(2)
-		if _, status := parseStatus(t, second.outcome.CacheStatus); status["collapsed"] != nil {
-			t.Errorf("Cache-Status %q", second.outcome.CacheStatus)
-		}
-		close(hold)
-		first.wait()
-	})
-}
-
-// TestSpillLastReaderLeaves: nobody can use the rest, so it isn't fetched.
-func TestSpillLastReaderLeaves(t *testing.T) {
-	e := &endless{body: numbered(6 << 20)}
-	bubbleWithStore(t, 1<<20, 64<<10, e.ServeHTTP, func(w *world) {
-		e.start = make(chan struct{})
-		clients, leave := make([]*client, 3), make([]chan struct{}, 3)
-		for i := range clients {
-			clients[i], leave[i] = newClient(), make(chan struct{})
-			clients[i].onBody = func(int) error { <-leave[i]; return errors.New("broken pipe") }
-			w.start(clients[i], request(http.MethodGet, "/"))
-		}
-		synctest.Wait()
-		close(e.start)
-		synctest.Wait()
-		for i, c := range clients {
-			if w.up.request(0).Context().Err() != nil {
-				t.Error("cancelled while somebody reads")
-			}
-			close(leave[i])
-			if f := fault.Of(c.wait().outcome.Err); f == nil || f.Party != fault.Client || c.outcome.Status != 200 {
-				t.Errorf("%+v", c.outcome)
-			}
-		}
-		synctest.Wait()
-		if w.up.request(0).Context().Err() == nil {
-			t.Error("the fetch goes on")
-		}
-		if n := e.taken.Load(); n > 2<<20 {
-			t.Errorf("%d bytes were taken from the upstream for nobody", n)
-		}
-		w.expectEmpty()
-	})
-}
-
-// TestSpillWithRange has a reader that begins far behind what the store can hold. Nobody waits for somebody who waits for it.
-func TestSpillWithRange(t *testing.T) {
-	const total = 6 << 20
-	body := numbered(total)
-	handler := func(w http.ResponseWriter, r *http.Request) {
-		answer(w, 200, body, "Cache-Control", "max-age=60")
-	}
-	// The store may hold the body, but there is no room, because others' bodies have it.
-	bubbleWithStore(t, 8<<20, 8<<20, handler, func(w *world) {
-		other := w.store.NewBody(-1)
-		if _, err := other.Append(make([]byte, 7<<20)); err != nil {
-			t.Fatal(err)
-		}
-		c := w.get("/", "Range", "bytes="+strconv.Itoa(total-10)+"-")
-		w.expect(c, Miss, 206, body[total-10:])
-		other.Discard()
-		synctest.Wait()
-		w.expectEmpty()
-	})
-}
-
-func TestTooLargeByItsLength(t *testing.T) {
-	body := numbered(128 << 10)
-	bubbleWithStore(t, 1<<20, 64<<10, always(200, body, "Cache-Control", "max-age=60"), func(w *world) {
-		c := w.get("/")
-		w.expect(c, Miss, 200, body)
-		if c.outcome.Stored {
-			t.Error("the outcome says stored")
-		}
-		w.expectEmpty()
-	})
-}
-
-func TestLeaderLeavesBeforeTheHeader(t *testing.T) {
-	g := &gated{fields: []string{"Cache-Control", "max-age=60"}, pieces: []string{"x"}}
-	bubble(t, g.ServeHTTP, func(w *world) {
-		g.in()
-		leader, follower := w.begin("/"), w.begin("/")
-		leader.cancel()
-		w.expect(leader.wait(), Failed, 0, "")
-		g.open(0)
-		g.open(1)
-		w.expect(follower.wait(), Collapsed, 200, "x")
-		w.expectSeen(1)
-		w.expect(w.get("/"), Hit, 200, "x")
-	})
-}
-
-func TestLeaderLeavesWhatCannotBeShared(t *testing.T) {
-	g := &gated{fields: []string{"Cache-Control", "no-store"}, pieces: []string{"x"}}
-	bubble(t, g.ServeHTTP, func(w *world) {
-		g.in()
-		leader, follower := w.begin("/"), w.begin("/")
-		leader.cancel()
-		leader.wait()
-		g.open(0)
-		g.open(1)
-		w.expect(follower.wait(), Miss, 200, "x")
-		w.expectSeen(2)
-	})
-}
-
-func TestAllLeaveBeforeTheHeader(t *testing.T) {
-	var hold chan struct{}
-	handler := script(
-		func(w http.ResponseWriter, r *http.Request) { <-hold; panic(brokenOff{r.Context().Err()}) }, // slow to see that it is over
-		always(200, "x", "Cache-Control", "max-age=60"),
-	)
-	bubble(t, handler, func(w *world) {
-		hold = make(chan struct{})
-		slowly := w.up
-		w.policy.Upstream = roundTrip(func(r *http.Request) (*http.Response, error) {
-			resp, err := slowly.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
-			return resp, errors.Join(err, r.Context().Err())
-		})
-		clients := w.begins(3)
-		for _, c := range clients {
-			c.cancel()
-			c.wait()
-		}
-		// The cancelled fetch still runs. Who comes now has nothing to do with it.
-		w.expect(w.get("/"), Miss, 200, "x")
-		close(hold)
-		synctest.Wait()
-		w.expect(w.get("/"), Hit, 200, "x")
-	})
-}
-
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func TestAllLeaveCancels(t *testing.T) {
-	g := &gated{pieces: []string{"x"}}
-	bubble(t, g.ServeHTTP, func(w *world) {
-		g.in()
-		clients := w.begins(3)
-		for _, c := range clients {
-			if w.up.request(0).Context().Err() != nil {
-				t.Error("cancelled while somebody waits")
-			}
-			c.cancel()
-			c.wait()
-		}
-		synctest.Wait()
-		if w.up.request(0).Context().Err() == nil {
-			t.Error("the fetch goes on for nobody")
-		}
-	})
-}
-
-func TestLeaderLeavesInTheBody(t *testing.T) {
-	for _, followers := range []int{0, 1} {
-		g := &gated{fields: []string{"Cache-Control", "max-age=60"}, pieces: []string{"first ", "second"}}
-		bubble(t, g.ServeHTTP, func(w *world) {
-			g.in()
-			leader, others := w.begin("/"), w.begins(followers)
-			g.open(0)
-			leader.cancel()
-			leader.wait()
-			if leader.outcome.Err == nil || leader.outcome.Status != 200 {
-				t.Errorf("%+v", leader.outcome)
-			}
-			g.open(1)
-			g.open(2)
-			for _, c := range others {
-				w.expect(c.wait(), Collapsed, 200, "first second")
-			}
-			w.expect(w.get("/"), Hit, 200, "first second")
-			w.expectSeen(1)
-		})
-	}
-}
-
-func TestUpstreamDiesInTheBody(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		length string
-		fails  error
-	}{
-		{"it says so", "", errors.New("connection reset")},
-		{"RFC 9112 §8: shorter than Content-Length", "99", nil},
-		{"longer than Content-Length", "2", nil},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			g := &gated{fields: []string{"Cache-Control", "max-age=60"}, pieces: []string{"first "}, fails: c.fails}
-			if c.length != "" {
-				g.fields = append(g.fields, "Content-Length", c.length)
-			}
-			bubble(t, g.ServeHTTP, func(w *world) {
-				g.in()
-				clients := w.begins(10)
-				g.open(0)
-				g.open(1)
-				for i, client := range clients {
-					o := client.wait().outcome
-					if o.Err == nil || o.Status != 200 || c.fails != nil && !errors.Is(o.Err, c.fails) {
-						t.Errorf("client %d: %+v", i, o) // RFC 9111 §3.3: incomplete, and the client can tell
-					}
-				}
-				w.expectEmpty()
-			})
-		})
-	}
-}
-
-func TestUnsharedDiesInTheBody(t *testing.T) {
-	g := &gated{pieces: []string{"first "}, fails: errors.New("connection reset")}
-	bubble(t, g.ServeHTTP, func(w *world) {
-		g.in()
-		c := w.begin("/")
-		g.open(0)
-		g.open(1)
-		if o := c.wait().outcome; !errors.Is(o.Err, g.fails) || o.Status != 200 || o.BodyBytes != 6 {
-			t.Errorf("%+v", o)
-		}
-	})
-}
-
-// TestRunEndsFetches stops the cache before the header section and in the body; the bubble sees that no goroutine is left.
-func TestRunEndsFetches(t *testing.T) {
-	for _, inBody := range []bool{false, true} {
-		g := &gated{fields: []string{"Cache-Control", "max-age=60"}, pieces: []string{"first ", "second"}}
-		bubble(t, g.ServeHTTP, func(w *world) {
-			g.in()
-			clients := w.begins(3)
-			if inBody {
-				g.open(0)
-			}
-			w.stop()
-			for _, c := range clients {
-				if f := fault.Of(c.wait().outcome.Err); f == nil || f.Party != fault.Edge || f.Status != http.StatusServiceUnavailable {
-					t.Errorf("in body %t: %v", inBody, c.outcome.Err)
-				}
-			}
-			w.expectEmpty()
-		})
-	}
-}
-
-func TestRunEndsRefresh(t *testing.T) {
-	hold := func(_ http.ResponseWriter, r *http.Request) {
-		<-r.Context().Done()
-		panic(brokenOff{r.Context().Err()})
-	}
-	bubble(t, script(always(200, "x", "Cache-Control", "max-age=1, stale-while-revalidate=60"), hold), func(w *world) {
-		w.get("/")
-		time.Sleep(2 * time.Second)
-		w.expect(w.get("/"), Stale, 200, "x")
-		w.stop()
-	})
-}
-
-// TestWriterPanics: what is above the cache may unwind a request so; others and the cache go on.
-func TestWriterPanics(t *testing.T) {
-	g := &gated{fields: []string{"Cache-Control", "max-age=60"}, pieces: []string{"first ", "second"}}
-	bubble(t, g.ServeHTTP, func(w *world) {
-		g.in()
-		bad, good := newClient(), w.begin("/")
-		bad.onBody = func(int) error { panic(http.ErrAbortHandler) }
-		policy := w.policy
-		go func() {
-			defer close(bad.done)
-			defer func() {
-				if v := recover(); v != http.ErrAbortHandler {
-					t.Errorf("recovered %v", v)
-				}
-			}()
-			w.cache.Serve(bad, request(http.MethodGet, "/"), &policy)
-		}()
-		synctest.Wait()
-		g.open(0)
-		bad.wait()
-		g.open(1)
-		g.open(2)
-		w.expect(good.wait(), Miss, 200, "first second")
-		w.expect(w.get("/"), Hit, 200, "first second")
 	})
 }
 

@@ -35,7 +35,10 @@ func TestNotModified(t *testing.T) {
 		{"RFC 9110 §13.1.3: not a date", fields("If-Modified-Since", "now"), tagged, false},
 		{"RFC 9110 §13.1.3: two dates", fields("If-Modified-Since", at(0), "If-Modified-Since", at(0)), tagged, false},
 		{"RFC 9111 §4.3.2: without Last-Modified by Date", fields("If-Modified-Since", at(0)), fields("Date", at(0)), true},
-		{"RFC 9111 §4.3.2: without Last-Modified, Date is later", fields("If-Modified-Since", at(-time.Second)), fields("Date", at(0)), false},
+		{
+			"RFC 9111 §4.3.2: without Last-Modified, Date is later",
+			fields("If-Modified-Since", at(-time.Second)), fields("Date", at(0)), false,
+		},
 		{"RFC 9111 §4.3.2: without both by the arrival", fields("If-Modified-Since", at(0)), fields(), true},
 		{"RFC 9111 §4.3.2: without both, arrived later", fields("If-Modified-Since", at(-time.Second)), fields(), false},
 		{"RFC 9111 §4.3.2: If-Match isn't ours", fields("If-Match", `"a"`), tagged, false},
@@ -65,7 +68,10 @@ func TestIfRange(t *testing.T) {
 		{"RFC 9110 §13.1.5: an earlier date", fields("If-Range", at(-2*time.Hour)), tagged, false},
 		{"RFC 9110 §13.1.5: a later date isn't exactly it", fields("If-Range", at(0)), tagged, false},
 		{"RFC 9110 §8.8.2.2: a weak date", fields("If-Range", at(0)), fields("Last-Modified", at(0), "Date", at(0)), false},
-		{"RFC 9110 §8.8.2.2: strong after a second", fields("If-Range", at(-time.Second)), fields("Last-Modified", at(-time.Second), "Date", at(0)), true},
+		{
+			"RFC 9110 §8.8.2.2: strong after a second",
+			fields("If-Range", at(-time.Second)), fields("Last-Modified", at(-time.Second), "Date", at(0)), true,
+		},
 		{"nonsense", fields("If-Range", "a"), tagged, false},
 		{"an empty field", fields("If-Range", ""), tagged, false},
 	} {

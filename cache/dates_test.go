@@ -17,8 +17,14 @@ func TestParseDate(t *testing.T) {
 		{"RFC 9110 §5.6.7: rfc850-date", "Sunday, 06-Nov-94 08:49:37 GMT", want},
 		{"RFC 9110 §5.6.7: asctime-date", "Sun Nov  6 08:49:37 1994", want},
 		{"asctime-date, day of two digits", "Wed Nov 16 08:49:37 1994", want.AddDate(0, 0, 10)},
-		{"rfc850-date, 50 years ahead is the future", "Saturday, 09-May-76 12:00:00 GMT", time.Date(2076, 5, 9, 12, 0, 0, 0, time.UTC)},
-		{"rfc850-date, more than 50 years ahead is the past", "Sunday, 10-May-76 12:00:00 GMT", time.Date(1976, 5, 10, 12, 0, 0, 0, time.UTC)},
+		{
+			"rfc850-date, 50 years ahead is the future",
+			"Saturday, 09-May-76 12:00:00 GMT", time.Date(2076, 5, 9, 12, 0, 0, 0, time.UTC),
+		},
+		{
+			"rfc850-date, more than 50 years ahead is the past",
+			"Sunday, 10-May-76 12:00:00 GMT", time.Date(1976, 5, 10, 12, 0, 0, 0, time.UTC),
+		},
 		{"rfc850-date in this century", "Friday, 01-May-26 00:00:00 GMT", time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)},
 		{"a wrong day of the week doesn't matter", "Mon, 06 Nov 1994 08:49:37 GMT", want},
 		{"another zone", "Sun, 06 Nov 1994 08:49:37 CET", time.Time{}},

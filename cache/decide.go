@@ -2,7 +2,6 @@ package cache
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -18,8 +17,7 @@ const (
 	reuseRefused  reuse = "refused"  // 504: the request wants no fetch and nothing can be sent (RFC 9111 §5.2.1.7)
 )
 
-// decision is a reuse with its reason, and the value for Cache-Status's fwd (RFC 9211 §2.2) if the request goes forward. That of
-// reuseFresh is for freshness.appendWhy to tell, so that a hit doesn't allocate.
+// decision is a reuse with its reason, and the value for Cache-Status's fwd (RFC 9211 §2.2) if the request goes forward.
 type decision struct {
 	reuse reuse
 	why   string
@@ -54,7 +52,7 @@ func reusable(stored *Response, varied bool, req *Directives, p *Policy, now tim
 	case req.MinFresh != absent && left < req.MinFresh: // §5.2.1.3
 		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), "request"}
 	case left > 0: // §4.2
-		return decision{reuse: reuseFresh}
+		return decision{reuseFresh, stored.fresh.why, ""}
 	case req.MaxStale != absent && -left <= req.MaxStale && !stored.staleForbidden(): // §5.2.1.2
 		return decision{reuseStale, "stale for " + seconds(-left) + ", within the request's max-stale", ""}
 	case req.MaxAge == absent && -left < stored.whileRevalidate(p): // RFC 5861 §3; §5.2.1.1: max-age alone wants nothing stale
@@ -133,30 +131,7 @@ func selectStored(stored []*Response, req Fields) *Response {
 	return best
 }
 
-// appendWhy appends why a response with left to go is fresh.
-func (f *freshness) appendWhy(dst []byte, left time.Duration) []byte {
-	dst = append(dst, "fresh for "...)
-	dst = appendSeconds(dst, left)
-	dst = append(dst, " by "...)
-	return append(dst, f.basis...)
-}
-
 // seconds renders a duration for people.
 func seconds(d time.Duration) string {
-	return string(appendSeconds(nil, d))
-}
-
-// appendSeconds appends d as time.Duration's String has it, in whole seconds.
-func appendSeconds(dst []byte, d time.Duration) []byte {
-	s := int64(d.Round(time.Second) / time.Second)
-	if s < 0 {
-		dst, s = append(dst, '-'), -s
-	}
-	if s >= 3600 {
-		dst = append(strconv.AppendInt(dst, s/3600, 10), 'h')
-	}
-	if s >= 60 {
-		dst = append(strconv.AppendInt(dst, s/60%60, 10), 'm')
-	}
-	return append(strconv.AppendInt(dst, s%60, 10), 's')
+	return d.Round(time.Second).String()
 }

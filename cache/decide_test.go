@@ -32,39 +32,90 @@ func TestDecide(t *testing.T) {
 
 		{"RFC 9111 §5.2.2.4: no-cache", cc("max-age=60, no-cache"), nil, "", 0, reuseValidate, "stale"},
 		{"RFC 9111 §5.2.2.4: no-cache for a field", cc(`max-age=60, no-cache="x"`), nil, "", 0, reuseFresh, ""},
-		{"RFC 9111 §5.2.2.4: max-stale doesn't help against no-cache", cc("max-age=60, no-cache"), nil, "max-stale", 0, reuseValidate, "stale"},
-		{"RFC 9111 §5.2.2.2: must-revalidate while fresh", cc("max-age=60, must-revalidate"), nil, "", 59 * time.Second, reuseFresh, ""},
+		{
+			"RFC 9111 §5.2.2.4: max-stale doesn't help against no-cache",
+			cc("max-age=60, no-cache"), nil, "max-stale", 0, reuseValidate, "stale",
+		},
+		{
+			"RFC 9111 §5.2.2.2: must-revalidate while fresh",
+			cc("max-age=60, must-revalidate"), nil, "", 59 * time.Second, reuseFresh, "",
+		},
 
 		{"RFC 9111 §5.2.1.4: request no-cache", cc("max-age=60"), nil, "no-cache", 0, reuseValidate, "request"},
 		{"RFC 9111 §5.2.1.1: request max-age, old enough", cc("max-age=60"), nil, "max-age=10", 10 * time.Second, reuseFresh, ""},
-		{"RFC 9111 §5.2.1.1: request max-age, too old", cc("max-age=60"), nil, "max-age=10", 11 * time.Second, reuseValidate, "request"},
+		{
+			"RFC 9111 §5.2.1.1: request max-age, too old",
+			cc("max-age=60"), nil, "max-age=10", 11 * time.Second, reuseValidate, "request",
+		},
 		{"RFC 9111 §5.2.1.1: request max-age=0, just stored", cc("max-age=60"), nil, "max-age=0", 0, reuseFresh, ""},
-		{"RFC 9111 §5.2.1.1: request max-age above the lifetime", cc("max-age=60"), nil, "max-age=90", 70 * time.Second, reuseValidate, "stale"},
-		{"RFC 9111 §5.2.1.1: max-age and within max-stale", cc("max-age=60"), nil, "max-age=10, max-stale=10", 20 * time.Second, reuseFresh, ""},
-		{"RFC 9111 §5.2.1.1: max-age and beyond max-stale", cc("max-age=60"), nil, "max-age=10, max-stale=5", 20 * time.Second, reuseValidate, "request"},
-		{"RFC 9111 §5.2.1.1: max-age alone wants nothing stale", cc("max-age=60, stale-while-revalidate=60"), nil, "max-age=90", 70 * time.Second, reuseValidate, "stale"},
+		{
+			"RFC 9111 §5.2.1.1: request max-age above the lifetime",
+			cc("max-age=60"), nil, "max-age=90", 70 * time.Second, reuseValidate, "stale",
+		},
+		{
+			"RFC 9111 §5.2.1.1: max-age and within max-stale",
+			cc("max-age=60"), nil, "max-age=10, max-stale=10", 20 * time.Second, reuseFresh, "",
+		},
+		{
+			"RFC 9111 §5.2.1.1: max-age and beyond max-stale",
+			cc("max-age=60"), nil, "max-age=10, max-stale=5", 20 * time.Second, reuseValidate, "request",
+		},
+		{
+			"RFC 9111 §5.2.1.1: max-age alone wants nothing stale",
+			cc("max-age=60, stale-while-revalidate=60"), nil, "max-age=90", 70 * time.Second, reuseValidate, "stale",
+		},
 		{"RFC 9111 §5.2.1.3: min-fresh, enough", cc("max-age=60"), nil, "min-fresh=10", 50 * time.Second, reuseFresh, ""},
-		{"RFC 9111 §5.2.1.3: min-fresh, not enough", cc("max-age=60"), nil, "min-fresh=10", 51 * time.Second, reuseValidate, "request"},
-		{"RFC 9111 §5.2.1.3: min-fresh beyond 2^31", cc("max-age=60"), nil, "min-fresh=99999999999999", 0, reuseValidate, "request"},
+		{
+			"RFC 9111 §5.2.1.3: min-fresh, not enough",
+			cc("max-age=60"), nil, "min-fresh=10", 51 * time.Second, reuseValidate, "request",
+		},
+		{
+			"RFC 9111 §5.2.1.3: min-fresh beyond 2^31",
+			cc("max-age=60"), nil, "min-fresh=99999999999999", 0, reuseValidate, "request",
+		},
 		{"RFC 9111 §5.2.1.2: max-stale without argument", cc("max-age=60"), nil, "max-stale", 1000 * time.Hour, reuseStale, ""},
 		{"RFC 9111 §5.2.1.2: within max-stale", cc("max-age=60"), nil, "max-stale=10", 70 * time.Second, reuseStale, ""},
 		{"RFC 9111 §5.2.1.2: beyond max-stale", cc("max-age=60"), nil, "max-stale=10", 71 * time.Second, reuseValidate, "stale"},
-		{"RFC 9111 §5.2.2.2: must-revalidate forbids max-stale", cc("max-age=60, must-revalidate"), nil, "max-stale", 61 * time.Second, reuseValidate, "stale"},
-		{"RFC 9111 §5.2.2.8: proxy-revalidate forbids max-stale", cc("max-age=60, proxy-revalidate"), nil, "max-stale", 61 * time.Second, reuseValidate, "stale"},
-		{"RFC 9111 §5.2.2.10: s-maxage forbids max-stale", cc("s-maxage=60"), nil, "max-stale", 61 * time.Second, reuseValidate, "stale"},
+		{
+			"RFC 9111 §5.2.2.2: must-revalidate forbids max-stale",
+			cc("max-age=60, must-revalidate"), nil, "max-stale", 61 * time.Second, reuseValidate, "stale",
+		},
+		{
+			"RFC 9111 §5.2.2.8: proxy-revalidate forbids max-stale",
+			cc("max-age=60, proxy-revalidate"), nil, "max-stale", 61 * time.Second, reuseValidate, "stale",
+		},
+		{
+			"RFC 9111 §5.2.2.10: s-maxage forbids max-stale",
+			cc("s-maxage=60"), nil, "max-stale", 61 * time.Second, reuseValidate, "stale",
+		},
 		{"RFC 9111 §5.2.1.7: only-if-cached, fresh", cc("max-age=60"), nil, "only-if-cached", 0, reuseFresh, ""},
-		{"RFC 9111 §5.2.1.7: only-if-cached, stale", cc("max-age=60"), nil, "only-if-cached", 61 * time.Second, reuseRefused, "stale"},
+		{
+			"RFC 9111 §5.2.1.7: only-if-cached, stale",
+			cc("max-age=60"), nil, "only-if-cached", 61 * time.Second, reuseRefused, "stale",
+		},
 		{"RFC 9111 §5.2.1.7: only-if-cached, nothing", nil, nil, "only-if-cached", 0, reuseRefused, "uri-miss"},
-		{"RFC 9111 §5.2.1.7: only-if-cached and max-stale", cc("max-age=60"), nil, "only-if-cached, max-stale", 61 * time.Second, reuseStale, ""},
+		{
+			"RFC 9111 §5.2.1.7: only-if-cached and max-stale",
+			cc("max-age=60"), nil, "only-if-cached, max-stale", 61 * time.Second, reuseStale, "",
+		},
 
 		{"RFC 5861 §3: within", cc("max-age=60, stale-while-revalidate=10"), nil, "", 69 * time.Second, reuseRefresh, ""},
 		{"RFC 5861 §3: at the end", cc("max-age=60, stale-while-revalidate=10"), nil, "", 70 * time.Second, reuseValidate, "stale"},
-		{"RFC 5861 §3: not against must-revalidate", cc("max-age=60, stale-while-revalidate=10, must-revalidate"), nil, "", 61 * time.Second, reuseValidate, "stale"},
+		{
+			"RFC 5861 §3: not against must-revalidate",
+			cc("max-age=60, stale-while-revalidate=10, must-revalidate"), nil, "", 61 * time.Second, reuseValidate, "stale",
+		},
 		{"RFC 5861 §3: beside s-maxage", cc("s-maxage=60, stale-while-revalidate=10"), nil, "", 61 * time.Second, reuseRefresh, ""},
 		{"the site's stale_while_revalidate", cc("max-age=60"), site, "", 79 * time.Second, reuseRefresh, ""},
 		{"the site's, at the end", cc("max-age=60"), site, "", 80 * time.Second, reuseValidate, "stale"},
-		{"the origin's counts before the site's", cc("max-age=60, stale-while-revalidate=0"), site, "", 61 * time.Second, reuseValidate, "stale"},
-		{"the site's, against must-revalidate", cc("max-age=60, must-revalidate"), site, "", 61 * time.Second, reuseValidate, "stale"},
+		{
+			"the origin's counts before the site's",
+			cc("max-age=60, stale-while-revalidate=0"), site, "", 61 * time.Second, reuseValidate, "stale",
+		},
+		{
+			"the site's, against must-revalidate",
+			cc("max-age=60, must-revalidate"), site, "", 61 * time.Second, reuseValidate, "stale",
+		},
 		{"RFC 9111 §5.2.2.10: the site's, against s-maxage", cc("s-maxage=60"), site, "", 61 * time.Second, reuseValidate, "stale"},
 		{"the site's, request no-cache", cc("max-age=60"), site, "no-cache", 61 * time.Second, reuseValidate, "request"},
 	} {
@@ -83,7 +134,11 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
-	if d := decide(nil, true, &Directives{}, site, received); d.fwd != "vary-miss" || d.reuse != reuseNone {
+}
+
+func TestDecideVaryMiss(t *testing.T) {
+	req := noDirectives()
+	if d := decide(nil, true, &req, &Policy{}, received); d.fwd != "vary-miss" || d.reuse != reuseNone { // RFC 9211 §2.2
 		t.Errorf("stored for other request fields: %+v", d)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/wherry/wherry/fault"
 )
@@ -23,15 +24,7 @@ func (x *exchange) deliver() step {
 		}
 		return x.deliverEntity((*storedEntity)(x.resp), x.resp.Body.Len())
 	}
-	reader, ok := f.open(0)
-	if !ok {
-		// The store ran out of room and the start has gone by: fetch alone.
-		f.leave(x.leads)
-		x.flight, x.alone = nil, true
-		x.status.collapsed, x.status.stored, x.out.Stored = false, false, false
-		x.t.Add("cache", "await", "not for us: the store is full and the start of the body has gone by")
-		return stepFetch
-	}
+	reader := f.open()
 	defer f.leave(x.leads)
 	defer f.close(reader)
 	return x.deliverEntity(&flightEntity{x: x, f: f, r: reader}, f.size)
@@ -88,9 +81,9 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 		h[name] = lines
 	}
 	if x.out.Verdict != Miss {
-		h["Age"] = []string{strconv.FormatInt(int64(resp.fresh.age(x.c.now()).Seconds()), 10)} // RFC 9111 §5.1
+		h["Age"] = []string{strconv.FormatInt(int64(resp.fresh.age(x.now)/time.Second), 10)} // RFC 9111 §5.1
 	}
-	x.status.ttl, x.status.hasTTL = resp.fresh.left(x.c.now()), true
+	x.status.ttl, x.status.hasTTL = resp.fresh.left(x.now), true
 	x.sendStatus(h)
 
 	code, part := resp.Status, byteRange{0, -1}
@@ -109,7 +102,7 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 	case len(resp.Trailer) > 0 && x.r.Method != http.MethodHead:
 		delete(h, "Content-Length") // HTTP/1.1 has trailers only behind chunks
 		h["Trailer"] = slices.Sorted(maps.Keys(resp.Trailer))
-	case size >= 0 && hasContent(code):
+	case size >= 0 && hasContent(code) && !saysLength(h["Content-Length"], size):
 		h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
 	}
 	x.out.Status = code
@@ -173,7 +166,7 @@ func (x *exchange) deliverDirect() step {
 	for name, lines := range resp.Header {
 		h[name] = slices.Clip(lines)
 	}
-	addVia(h, via(resp.ProtoMajor, resp.ProtoMinor, x.c.name))
+	AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
 	x.sendStatus(h)
 	if len(resp.Trailer) > 0 {
 		h["Trailer"] = slices.Sorted(maps.Keys(resp.Trailer))
@@ -221,7 +214,7 @@ func (x *exchange) stream(resp *http.Response) (written int64, err error) {
 
 // sendStatus adds this cache's member behind those of the caches that the response came through (RFC 9211 §2).
 func (x *exchange) sendStatus(h http.Header) {
-	x.out.CacheStatus = x.status.render(x.c.name)
+	x.out.CacheStatus = x.status.render(x.c.member)
 	h["Cache-Status"] = append(slices.Clip(h["Cache-Status"]), x.out.CacheStatus)
 }
 
@@ -239,6 +232,15 @@ func (x *exchange) traceDelivery() {
 	if x.out.Err != nil {
 		x.t.Add("cache", "deliver", "broken off: "+x.out.Err.Error())
 	}
+}
+
+// saysLength says whether lines are one Content-Length of n.
+func saysLength(lines []string, n int64) bool {
+	if len(lines) != 1 {
+		return false
+	}
+	said, err := strconv.ParseInt(lines[0], 10, 64)
+	return err == nil && said == n
 }
 
 // dropContentFields removes what describes a body that isn't sent (RFC 9110 §15.4.5).

@@ -17,7 +17,6 @@ type Directives struct {
 	NoStore, NoCache, Private, Public  bool
 	MustRevalidate, ProxyRevalidate    bool
 	MustUnderstand, OnlyIfCached       bool
-	Immutable                          bool // RFC 8246
 	MaxAge, SMaxAge                    time.Duration
 	StaleWhileRevalidate, StaleIfError time.Duration // RFC 5861
 	MaxStale, MinFresh                 time.Duration
@@ -133,8 +132,6 @@ func (d *Directives) set(name, arg string, hasArg bool) {
 		d.MustUnderstand = true
 	case "only-if-cached":
 		d.OnlyIfCached = true
-	case "immutable":
-		d.Immutable = true
 	case "max-age":
 		d.invalidMaxAge = setDelta(&d.MaxAge, arg) || d.invalidMaxAge
 	case "s-maxage":

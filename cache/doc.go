@@ -7,8 +7,8 @@
 //
 // What decides is pure and takes the time as a value: directives.go and targeted.go (what the fields say), freshness.go
 // (lifetime and age), storable.go (may it be stored), decide.go (may it be reused), vary.go, conditional.go, ranges.go,
-// key.go. The shell around it is cache.go (the steps), fetch.go, collapse.go, deliver.go, and the stores behind the Store
-// contract.
+// key.go. The shell around it is cache.go (the steps), fetch.go, validate.go, collapse.go, interim.go, deliver.go, and the stores
+// behind the Store contract.
 //
 // It promises: never a response to somebody for whom it may not be used; never a torn or mixed body as if it were complete; one
 // fetch for any number of simultaneous requests that may share it; memory within the store's limit.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -128,10 +129,10 @@ func (x *exchange) refresh() {
 // startFill runs fill in a goroutine of its own, so that the fetch goes on when this request's client has left. c.mu is held.
 func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 	job := fill{
-		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent, ranged: x.r.Header["Range"] != nil,
+		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent,
 		req: x.upstreamRequest(ctx), answered: answered, t: x.t, alone: x.alone,
 	}
-	job.fields = x.r.Header.Clone()
+	job.fields = maps.Clone(x.r.Header)
 	job.req.Body, job.req.ContentLength = nil, 0
 	job.req.Method = http.MethodGet // a HEAD may have found that the stored response wants a refresh; it has no content to store
 	if !x.asSent {
@@ -153,9 +154,9 @@ func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 func (x *exchange) upstreamRequest(ctx context.Context) *http.Request {
 	u := *x.r.URL
 	u.Scheme, u.Host = x.p.Scheme, x.r.Host
-	h := x.r.Header.Clone()
-	dropConnectionFields(h)
-	addVia(h, via(x.r.ProtoMajor, x.r.ProtoMinor, x.c.name))
+	h := maps.Clone(x.r.Header)
+	EndHop(h)
+	AddVia(h, x.r.ProtoMajor, x.r.ProtoMinor, x.c.name)
 	req := &http.Request{
 		Method: x.r.Method, URL: &u, Host: x.r.Host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: x.r.Body, ContentLength: x.r.ContentLength, Trailer: x.r.Trailer,
@@ -176,7 +177,6 @@ type fill struct {
 	fields        http.Header // of the client's request, for Vary
 	reqDirectives Directives
 	asSent        bool
-	ranged        bool // the client asked for a range
 	alone         bool
 	answered      func() // called once no interim response can come any more
 	t             *trace.Trace
@@ -186,7 +186,8 @@ func (j *fill) run() {
 	defer j.end()
 	j.c.metrics.fetching(1)
 	defer j.c.metrics.fetching(-1)
-	resp, requested, err := j.ask()
+	requested := j.c.now()
+	resp, err := j.p.Upstream.RoundTrip(j.req)
 	received := j.c.now()
 	j.answered()
 	j.f.fetchTime = received.Sub(requested)
@@ -195,7 +196,7 @@ func (j *fill) run() {
 		return
 	}
 	j.f.fetchStatus = resp.StatusCode
-	dropConnectionFields(resp.Header)
+	EndHop(resp.Header)
 	ensureDate(resp.Header, received)
 	switch {
 	case resp.StatusCode == http.StatusNotModified && j.stored == nil && !j.asSent:
@@ -248,11 +249,11 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 		ok, why = false, fmt.Sprintf("%d bytes, more than a stored response may have", f.size)
 	}
 	if ok {
-		addVia(r.Header, via(resp.ProtoMajor, resp.ProtoMinor, j.c.name))
+		AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 		f.resp, f.body = r, j.c.store.NewBody(f.size)
 		r.Trailer = announced(resp.Trailer)
 		f.shared = r.shareable()
-		f.why = string(r.fresh.appendWhy(nil, r.fresh.left(received)))
+		f.why = fmt.Sprintf("fresh for %s by %s", seconds(r.fresh.left(received)), r.fresh.basis)
 		j.t.Add("cache", "store", f.why)
 		j.settle(nil, "storable")
 		j.pump(resp)
@@ -276,8 +277,9 @@ func (j *fill) settle(err error, what string) {
 	f, c := j.f, j.c
 	f.err = err
 	c.mu.Lock()
-	// What only this request's fields have brought about says nothing about the next one.
-	if err == nil && !j.reqDirectives.NoStore && !(j.asSent && answersCondition(f.fetchStatus)) {
+	// What only this request's fields have brought about says nothing about the next one; and an origin that fails needs the herd
+	// held back more than ever.
+	if err == nil && f.fetchStatus < 500 && !j.reqDirectives.NoStore && !(j.asSent && answersCondition(f.fetchStatus)) {
 		c.solo.set(flightID{key: f.id.key, authorized: f.id.authorized}, !f.shared, c.now())
 	}
 	if c.flights[f.id] == f && (f.resp == nil || f.complete) {
@@ -293,20 +295,22 @@ func (j *fill) pump(resp *http.Response) {
 	f := j.f
 	defer resp.Body.Close()
 	err := j.copyBody(resp.Body)
-	stored := *f.resp
-	stored.Body, stored.Trailer = f.body, resp.Trailer
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil && f.size >= 0 && f.length != f.size {
-		err = io.ErrUnexpectedEOF // not every upstream looks after it, and what is short is never complete
+		// Not every upstream looks after it, and what is short is never complete.
+		err = fault.New(fault.Origin, "read body", http.StatusBadGateway, io.ErrUnexpectedEOF)
 	}
 	if err != nil {
 		err = j.blame(err)
 	}
 	// A purge sets doomed before it looks into the store, so it either keeps this response out or finds it there.
-	if err == nil && !f.spilled && !f.doomed {
+	switch {
+	case err == nil && !f.spilled && !f.doomed:
+		stored := *f.resp
+		stored.Body, stored.Trailer = f.body, resp.Trailer
 		j.c.store.Insert(stored.forStore().prepared())
-	} else {
+	case f.body != nil:
 		f.body.Discard()
 	}
 	f.done, f.bodyErr, f.trailer = true, err, resp.Trailer
@@ -360,6 +364,7 @@ func (x *exchange) await() step {
 		f.leave(x.leads)
 		return x.fail(fault.New(fault.Client, "wait", fault.StatusClientClosedRequest, x.r.Context().Err()))
 	}
+	x.now = x.c.now()
 	x.out.FetchStatus, x.out.FetchTime = f.fetchStatus, f.fetchTime
 	x.status.fwdStatus = f.fetchStatus
 	if x.leads {
@@ -377,7 +382,7 @@ func (x *exchange) await() step {
 		x.t.Add("cache", "await", "not for us: it varies")
 		x.rejoins++
 		x.alone = x.rejoins >= rejoinsMax
-	case !x.mayShare(f, x.c.now()):
+	case !x.mayShare(f, x.now):
 		x.t.Add("cache", "await", "not for us: the request wants a younger response")
 		x.alone = true
 	default:
@@ -426,6 +431,7 @@ func (x *exchange) awaitedOwn() step {
 
 // pass forwards the request as it is, in this goroutine.
 func (x *exchange) pass() step {
+	x.t.Add("cache", "pass", x.out.Detail)
 	interim := &interim{w: x.w, open: true}
 	ctx := httptrace.WithClientTrace(x.r.Context(), &httptrace.ClientTrace{Got1xxResponse: interim.forward})
 	requested := x.c.now()
@@ -440,7 +446,7 @@ func (x *exchange) pass() step {
 		return x.fail(err)
 	}
 	x.out.FetchStatus, x.status.fwdStatus = resp.StatusCode, resp.StatusCode
-	dropConnectionFields(resp.Header)
+	EndHop(resp.Header)
 	ensureDate(resp.Header, received)
 	if unsafe(x.r.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400 {
 		x.invalidate(resp.Header) // RFC 9111 §4.4

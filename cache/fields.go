@@ -23,8 +23,9 @@ var connectionSpecific = [...]string{
 	"Te", "Transfer-Encoding", "Upgrade",
 }
 
-// dropConnectionFields removes from h what is only meant for this connection, and what Connection nominates.
-func dropConnectionFields(h http.Header) {
+// EndHop removes from h what was only meant for the connection that the message came by: the fields of the list, and those that
+// Connection nominates (RFC 9110 §7.6.1). edge does it before it adds fields of its own, which a client could nominate otherwise.
+func EndHop(h http.Header) {
 	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			if name = http.CanonicalHeaderKey(strings.Trim(name, " \t")); !endToEnd(name) {
@@ -41,31 +42,27 @@ func dropConnectionFields(h http.Header) {
 // could use to poison what is stored (RFC 9110 §7.6.1 forbids to nominate them).
 func endToEnd(name string) bool {
 	switch name {
-	case "Cache-Control", "Cdn-Cache-Control", "Wherry-Cache-Control", "Host", "Content-Length", "Content-Type", "Content-Encoding",
+	case "Cdn-Loop", "Via", // RFC 8586 §2: a loop must not be able to hide itself
+		"Cache-Control", "Cdn-Cache-Control", "Wherry-Cache-Control", "Host", "Content-Length", "Content-Type", "Content-Encoding",
 		"Content-Range", "Authorization", "Vary", "Age", "Date", "Expires", "Etag", "Range", "If-Range":
 		return true
 	}
 	return false
 }
 
-// via returns the member that this node adds to Via for a message that it received in the protocol major.minor (RFC 9110
-// §7.6.3).
-func via(major, minor int, name string) string {
+// AddVia adds the node called name to h's Via, for a message that it received in the protocol major.minor (RFC 9110 §7.6.3).
+func AddVia(h http.Header, major, minor int, name string) {
+	member := "1.0 " + name
 	switch {
 	case major == 1 && minor == 1:
-		return "1.1 " + name
+		member = "1.1 " + name
 	case major == 2:
-		return "2.0 " + name
+		member = "2.0 " + name
 	case major == 3:
-		return "3.0 " + name
+		member = "3.0 " + name
 	}
-	return "1.0 " + name
-}
-
-// addVia appends member to h's Via on a line of its own slice.
-func addVia(h http.Header, member string) {
 	if old := h["Via"]; len(old) > 0 {
 		member = strings.Join(old, ", ") + ", " + member
 	}
-	h["Via"] = []string{member}
+	h["Via"] = []string{member} // a new slice: the old one may be shared
 }

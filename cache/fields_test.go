@@ -11,18 +11,26 @@ func TestDropConnectionFields(t *testing.T) {
 		name     string
 		in, want http.Header
 	}{
-		{"RFC 9110 §7.6.1: what Connection nominates", fields("Connection", "x-a, Keep-Alive", "Connection", " X-B ", "X-A", "1", "X-B", "2", "X-C", "3"), fields("X-C", "3")},
-		{"RFC 9110 §7.6.1: and what ends here anyway", fields("Keep-Alive", "1", "Proxy-Connection", "2", "TE", "trailers", "Transfer-Encoding", "chunked",
-			"Upgrade", "h2c", "Proxy-Authenticate", "x", "Proxy-Authorization", "y", "Proxy-Authentication-Info", "z", "Etag", "a"), fields("Etag", "a")},
 		{
-			"RFC 9110 §7.6.1: not what would change the meaning", fields("Connection", "Cache-Control, vary, etag, CONTENT-LENGTH, Authorization, cdn-cache-control",
-				"Cache-Control", "no-store", "Vary", "a", "Etag", "b", "Content-Length", "1", "Authorization", "x", "CDN-Cache-Control", "no-store"),
-			fields("Cache-Control", "no-store", "Vary", "a", "Etag", "b", "Content-Length", "1", "Authorization", "x", "CDN-Cache-Control", "no-store"),
+			"RFC 9110 §7.6.1: what Connection nominates",
+			fields("Connection", "x-a, Keep-Alive", "Connection", " X-B ", "X-A", "1", "X-B", "2", "X-C", "3"), fields("X-C", "3"),
+		},
+		{"RFC 9110 §7.6.1: and what ends here anyway", fields("Keep-Alive", "1", "Proxy-Connection", "2", "TE", "trailers",
+			"Transfer-Encoding", "chunked",
+			"Upgrade", "h2c", "Proxy-Authenticate", "x", "Proxy-Authorization", "y", "Proxy-Authentication-Info", "z",
+			"Etag", "a"), fields("Etag", "a")},
+		{
+			"RFC 9110 §7.6.1: not what would change the meaning", fields("Connection",
+				"Cache-Control, vary, etag, CONTENT-LENGTH, Authorization, cdn-cache-control",
+				"Cache-Control", "no-store", "Vary", "a", "Etag", "b", "Content-Length", "1", "Authorization", "x",
+				"CDN-Cache-Control", "no-store"),
+			fields("Cache-Control", "no-store", "Vary", "a", "Etag", "b", "Content-Length", "1", "Authorization", "x",
+				"CDN-Cache-Control", "no-store"),
 		},
 		{"nonsense", fields("Connection", ", ,\x00,", "A", "b"), fields("A", "b")},
 		{"nothing", fields("A", "b"), fields("A", "b")},
 	} {
-		dropConnectionFields(c.in)
+		EndHop(c.in)
 		if !reflect.DeepEqual(c.in, c.want) {
 			t.Errorf("%s: %v left", c.name, c.in)
 		}
@@ -45,7 +53,7 @@ func TestVia(t *testing.T) {
 		if c.before != nil {
 			h["Via"] = c.before
 		}
-		addVia(h, via(c.major, c.minor, "n"))
+		AddVia(h, c.major, c.minor, "n")
 		if got := h["Via"]; len(got) != 1 || got[0] != c.want {
 			t.Errorf("HTTP/%d.%d behind %q: %q, want %q", c.major, c.minor, c.before, got, c.want)
 		}

@@ -17,6 +17,7 @@ const (
 type freshness struct {
 	lifetime   time.Duration // freshness_lifetime
 	basis      string        // what the lifetime is from, for people: "max-age", "heuristic", …
+	why        string        // the reason of all hits, made once
 	explicit   bool          // the origin gave it
 	initialAge time.Duration // corrected_initial_age
 	at         time.Time     // response_time
@@ -56,6 +57,7 @@ func newFreshness(h http.Header, status int, d *Directives, field string, target
 			f.basis = "no freshness given"
 		}
 	}
+	f.why = "fresh by " + f.basis
 	return f
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -212,9 +211,10 @@ func (c *client) got() string {
 // trailer returns the trailer field name.
 func (c *client) trailer(name string) string { return c.header.Get(http.TrailerPrefix + name) }
 
-// wait returns when Serve has.
+// wait returns when Serve has and nothing moves any more: the fetch is done, too.
 func (c *client) wait() *client {
 	<-c.done
+	synctest.Wait()
 	return c
 }
 
@@ -243,7 +243,7 @@ func bubbleWithStore(t *testing.T, bytesMax, objectMax int64, handler http.Handl
 		}
 		w := &world{t: t, store: store, up: &upstream{handler: handler}}
 		w.cache = New(Options{
-			Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+			Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()),
 		})
 		w.policy = Policy{Keys: &KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: w.up}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -302,9 +302,7 @@ func (w *world) begin(path string, fields ...string) *client {
 }
 
 func (w *world) do(method, path string, fields ...string) *client {
-	c := w.start(newClient(), request(method, path, fields...)).wait()
-	synctest.Wait() // until the fetch is done too
-	return c
+	return w.start(newClient(), request(method, path, fields...)).wait()
 }
 
 func (w *world) get(path string, fields ...string) *client {

@@ -60,8 +60,8 @@ func (a *Answer) AppendCacheStatus(dst []byte) []byte {
 	return s.appendTo(dst, a.cache.member)
 }
 
-// AppendDetail appends what Serve's Outcome has in Detail.
-func (a *Answer) AppendDetail(dst []byte) []byte { return a.stored.fresh.appendWhy(dst, a.left) }
+// Detail is what Serve's Outcome has in Detail.
+func (a *Answer) Detail() string { return a.stored.fresh.why }
 
 // AppendBody appends the memory that the content stands in, which never changes.
 func (a *Answer) AppendBody(dst [][]byte) [][]byte {

@@ -24,7 +24,7 @@ func (i *interim) forward(code int, h textproto.MIMEHeader) error {
 	kept := out.Clone()
 	clear(out)
 	maps.Copy(out, http.Header(h).Clone())
-	dropConnectionFields(out)
+	EndHop(out)
 	i.w.WriteHeader(code)
 	clear(out)
 	maps.Copy(out, kept)

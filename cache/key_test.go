@@ -12,18 +12,42 @@ func TestNewKey(t *testing.T) {
 		{"RFC 9111 §2: the target URI", KeyPolicy{}, "a.test", "/p", "b=2&a=1", "shop https://a.test/p?b=2&a=1"},
 		{"RFC 9110 §4.2.3: an empty path is /", KeyPolicy{}, "a.test", "", "", "shop https://a.test/"},
 		{"an empty query is none", KeyPolicy{}, "a.test", "/p", "", "shop https://a.test/p"},
-		{"RFC 3986 §2.2: what the origin may tell apart stays apart", KeyPolicy{}, "a.test", "/a%2fb", "", "shop https://a.test/a%2fb"},
+		{
+			"RFC 3986 §2.2: what the origin may tell apart stays apart",
+			KeyPolicy{},
+			"a.test", "/a%2fb", "", "shop https://a.test/a%2fb",
+		},
 		{"IgnoreHost", KeyPolicy{IgnoreHost: true}, "a.test", "/p", "", "shop https://*/p"},
 		{"DropQuery", KeyPolicy{DropQuery: true}, "a.test", "/p", "a=1", "shop https://a.test/p"},
-		{"DropQuery before all else", KeyPolicy{DropQuery: true, OnlyQuery: []string{"a"}}, "a.test", "/p", "a=1", "shop https://a.test/p"},
+		{
+			"DropQuery before all else",
+			KeyPolicy{DropQuery: true, OnlyQuery: []string{"a"}},
+			"a.test", "/p", "a=1", "shop https://a.test/p",
+		},
 		{"SortQuery", KeyPolicy{SortQuery: true}, "a.test", "/p", "b=2&a=1", "shop https://a.test/p?a=1&b=2"},
-		{"SortQuery keeps the order of one name's values", KeyPolicy{SortQuery: true}, "a.test", "/p", "b=2&a=9&b=1", "shop https://a.test/p?a=9&b=2&b=1"},
+		{
+			"SortQuery keeps the order of one name's values",
+			KeyPolicy{SortQuery: true},
+			"a.test", "/p", "b=2&a=9&b=1", "shop https://a.test/p?a=9&b=2&b=1",
+		},
 		{"OnlyQuery", KeyPolicy{OnlyQuery: []string{"a", "c"}}, "a.test", "/p", "b=2&c=3&a=1", "shop https://a.test/p?c=3&a=1"},
-		{"OnlyQuery and SortQuery", KeyPolicy{OnlyQuery: []string{"a", "c"}, SortQuery: true}, "a.test", "/p", "b=2&c=3&a=1", "shop https://a.test/p?a=1&c=3"},
+		{
+			"OnlyQuery and SortQuery",
+			KeyPolicy{OnlyQuery: []string{"a", "c"}, SortQuery: true},
+			"a.test", "/p", "b=2&c=3&a=1", "shop https://a.test/p?a=1&c=3",
+		},
 		{"OnlyQuery of nothing", KeyPolicy{OnlyQuery: []string{}}, "a.test", "/p", "a=1", "shop https://a.test/p"},
-		{"OnlyQuery by the decoded name", KeyPolicy{OnlyQuery: []string{"a b"}}, "a.test", "/p", "a+b=1&a%20b=2&ab=3", "shop https://a.test/p?a+b=1&a%20b=2"},
+		{
+			"OnlyQuery by the decoded name",
+			KeyPolicy{OnlyQuery: []string{"a b"}},
+			"a.test", "/p", "a+b=1&a%20b=2&ab=3", "shop https://a.test/p?a+b=1&a%20b=2",
+		},
 		{"OnlyQuery without values", KeyPolicy{OnlyQuery: []string{"a"}}, "a.test", "/p", "a&b", "shop https://a.test/p?a"},
-		{"OnlyQuery and a broken escape", KeyPolicy{OnlyQuery: []string{"a%zz"}}, "a.test", "/p", "a%zz=1&b=2", "shop https://a.test/p?a%zz=1"},
+		{
+			"OnlyQuery and a broken escape",
+			KeyPolicy{OnlyQuery: []string{"a%zz"}},
+			"a.test", "/p", "a%zz=1&b=2", "shop https://a.test/p?a%zz=1",
+		},
 	} {
 		c.policy.Site = "shop"
 		if got := NewKey(&c.policy, "https", c.host, c.path, c.query); got != c.want {

@@ -24,17 +24,19 @@ type Memory struct {
 	bytesMax  int64
 	objectMax int64
 	bytes     atomic.Int64 // charged in all
+	filling   atomic.Int64 // of them, for bodies that aren't stored yet
 	responses atomic.Int64
 	evictions atomic.Int64
-	hand      atomic.Uint64 // the shard that is asked next to make room
+	hand      atomic.Uint64 // from which shard on the fullest is looked for next
 }
 
 var _ Store = (*Memory)(nil)
 
 const (
-	memoryShards = 64
-	bodyGrainMin = 4 << 10
-	bodyGrainMax = 1 << 20
+	memoryShards   = 64
+	shardsCompared = 8
+	bodyGrainMin   = 4 << 10
+	bodyGrainMax   = 1 << 20
 	// variantsMax bounds the responses under one key: Vary on an unbounded field must not fill a shard with one URL.
 	variantsMax = 64
 	// entryOverhead is what a response costs beside its header's and body's bytes: maps, slices, pointers; measured.
@@ -42,6 +44,8 @@ const (
 )
 
 type memoryShard struct {
+	size atomic.Int64 // how many entries; changes under mu
+
 	mu      sync.RWMutex // protects what follows; lost with the process
 	entries map[Key]*memoryEntry
 	newest  *memoryEntry
@@ -89,8 +93,15 @@ func (m *Memory) Lookup(key Key) []*Response {
 	return e.responses
 }
 
+// fillingMax is how much bodies may have that aren't stored yet: what comes without a length may turn out too large, and should
+// not have emptied the store by then.
+func (m *Memory) fillingMax() int64 { return max(m.objectMax, m.bytesMax/2) }
+
 // Insert implements Store.
 func (m *Memory) Insert(r *Response) {
+	if b, ok := r.Body.(*memoryBody); ok {
+		b.filled()
+	}
 	m.responses.Add(1)
 	m.charge(headerBytes(r))
 	s := m.shard(r.Key)
@@ -191,7 +202,7 @@ func (m *Memory) charge(n int64) {
 // makeRoom evicts until the store is within its limit, or nothing is left to evict.
 func (m *Memory) makeRoom() {
 	for idle := 0; m.bytes.Load() > m.bytesMax && idle < memoryShards; {
-		s := &m.shards[m.hand.Add(1)%memoryShards]
+		s := m.fullest()
 		s.mu.Lock()
 		if e := s.victim(); e != nil {
 			m.evictions.Add(int64(m.drop(s, e)))
@@ -201,6 +212,19 @@ func (m *Memory) makeRoom() {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// fullest returns the shard with the most entries among some neighbours, others each time. Going round by turns instead would let
+// the shards drift apart: the small ones would lose what is looked up while the large ones keep what isn't.
+func (m *Memory) fullest() *memoryShard {
+	start := m.hand.Add(1)
+	best := &m.shards[start%memoryShards]
+	for i := uint64(1); i < shardsCompared; i++ {
+		if s := &m.shards[(start+i)%memoryShards]; s.size.Load() > best.size.Load() {
+			best = s
+		}
+	}
+	return best
 }
 
 // drop takes e out of s, which is locked, and returns how many responses it held. e may be nil.
@@ -229,7 +253,7 @@ func (m *Memory) release(r *Response) {
 func headerBytes(r *Response) int64 {
 	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer) + int64(len(r.block.fields))
 	for i := range r.varies.names {
-		n += int64(len(r.varies.names[i]) + len(r.varies.values[i]))
+		n += int64(len(r.varies.names[i]) + len(r.varies.values[i]) + len(r.varies.sent[i]))
 	}
 	return n
 }
@@ -252,6 +276,7 @@ func (s *memoryShard) push(e *memoryEntry) {
 		s.oldest = e
 	}
 	s.newest = e
+	s.size.Add(1)
 }
 
 func (s *memoryShard) unlink(e *memoryEntry) {
@@ -269,6 +294,7 @@ func (s *memoryShard) unlink(e *memoryEntry) {
 		s.oldest = e.newer
 	}
 	e.newer, e.older = nil, nil
+	s.size.Add(-1)
 }
 
 // victim moves the hand to the next entry that hasn't been looked up since it last came by. It returns nil if s is empty.
@@ -298,6 +324,7 @@ type memoryBody struct {
 	starts    []int64    // the offset of each piece
 	room      int64      // the pieces together
 	length    int64
+	stored    bool
 	discarded bool
 }
 
@@ -330,9 +357,14 @@ func (b *memoryBody) grow(n int64) error {
 		return ErrTooLarge
 	}
 	if !b.discarded {
+		if b.store.filling.Add(grain) > b.store.fillingMax() {
+			b.store.filling.Add(-grain)
+			return ErrFull
+		}
 		b.store.charge(grain)
 		if b.store.bytes.Load() > b.store.bytesMax {
 			b.store.bytes.Add(-grain)
+			b.store.filling.Add(-grain)
 			return ErrFull
 		}
 	}
@@ -389,5 +421,18 @@ func (b *memoryBody) Discard() {
 	if !b.discarded {
 		b.discarded = true
 		b.store.bytes.Add(-b.room)
+		if !b.stored {
+			b.store.filling.Add(-b.room)
+		}
+	}
+}
+
+// filled is called when the body is about to be stored.
+func (b *memoryBody) filled() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.stored && !b.discarded {
+		b.stored = true
+		b.store.filling.Add(-b.room)
 	}
 }

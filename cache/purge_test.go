@@ -73,6 +73,19 @@ func TestInvalidationByBypassed(t *testing.T) {
 	})
 }
 
+// TestInvalidationUnderAnotherKey has a rule that gives unsafe requests another key than the GET's (RFC 9111 §4.4).
+func TestInvalidationUnderAnotherKey(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
+		ofGet := w.policy.Keys
+		w.get("/")
+		w.policy.Keys = &KeyPolicy{Site: "shop", IgnoreHost: true}
+		w.policy.Stored = func(path, query string) []Key { return []Key{NewKey(ofGet, "http", "shop.test", path, query)} }
+		w.do(http.MethodPost, "/")
+		w.policy.Keys = ofGet
+		w.expect(w.get("/"), Miss, 200, "3")
+	})
+}
+
 func TestPurge(t *testing.T) {
 	bubble(t, counted("Cache-Control", "max-age=60", "Vary", "Accept"), func(w *world) {
 		key := func(path string) Key { return NewKey(w.policy.Keys, "http", "shop.test", path, "") }
@@ -101,7 +114,10 @@ func TestPurgeDuringFetch(t *testing.T) {
 		header bool // the header section has come
 		purge  func(w *world)
 	}{
-		{"Purge before the header section", false, false, func(w *world) { w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
+		{
+			"Purge before the header section",
+			false, false, func(w *world) { w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "")) },
+		},
 		{"Purge in the body", false, true, func(w *world) { w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
 		{"PurgeFunc in the body", false, true, func(w *world) { w.cache.PurgeFunc(func(Key) bool { return true }) }},
 		{"POST in the body", false, true, func(w *world) { w.do(http.MethodPost, "/") }},

@@ -69,13 +69,6 @@ func (r *Response) freshened(update http.Header, requested, received time.Time) 
 	return n
 }
 
-// sameRepresentation says whether a 304 with the fields update is about r (RFC 9111 §4.3.4). One without an entity-tag is: it
-// answers the one that was asked about.
-func (r *Response) sameRepresentation(update http.Header) bool {
-	stored, now := r.Header.Get("Etag"), update.Get("Etag")
-	return stored == "" || now == "" || opaque(stored) == opaque(now)
-}
-
 // shareable says whether the response, just received, may be used for other requests than the one that fetched it without
 // asking again (RFC 9111 §4).
 func (r *Response) shareable() bool {

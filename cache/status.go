@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -20,40 +19,51 @@ type status struct {
 	detail    string
 }
 
-// render returns the member for the cache called name.
+// render returns the member of the cache whose name is rendered as name.
 func (s *status) render(name string) string {
-	return string(s.appendTo(make([]byte, 0, 64), tokenOrString(name)))
+	return string(s.appendTo(make([]byte, 0, 128), name)) // on the stack
 }
 
-// appendTo appends the member for the cache whose rendered name is member.
-func (s *status) appendTo(dst []byte, member string) []byte {
-	dst = append(dst, member...)
+// appendTo appends what render returns.
+func (s *status) appendTo(b []byte, name string) []byte {
+	b = append(b, name...)
 	if s.hit {
-		dst = append(dst, "; hit"...)
+		b = append(b, "; hit"...)
 	}
 	if s.fwd != "" {
-		dst = append(append(dst, "; fwd="...), s.fwd...)
+		b = append(append(b, "; fwd="...), s.fwd...)
 	}
 	if s.fwdStatus != 0 {
-		dst = strconv.AppendInt(append(dst, "; fwd-status="...), int64(s.fwdStatus), 10)
+		b = strconv.AppendInt(append(b, "; fwd-status="...), int64(s.fwdStatus), 10)
 	}
 	if s.hasTTL {
-		dst = strconv.AppendInt(append(dst, "; ttl="...), int64(math.Ceil(s.ttl.Seconds())), 10) // Age is rounded down
+		b = strconv.AppendInt(append(b, "; ttl="...), s.ttlSeconds(), 10)
 	}
 	if s.stored {
-		dst = append(dst, "; stored"...)
+		b = append(b, "; stored"...)
 	}
 	if s.collapsed {
-		dst = append(dst, "; collapsed"...)
+		b = append(b, "; collapsed"...)
 	}
 	if s.key != "" {
-		dst = append(append(dst, "; key="...), quoted(string(s.key))...)
+		b = append(append(b, "; key="...), quoted(string(s.key))...)
 	}
 	if s.detail != "" {
-		dst = append(append(dst, "; detail="...), tokenOrString(s.detail)...)
+		b = append(append(b, "; detail="...), tokenOrString(s.detail)...)
 	}
-	return dst
+	return b
 }
+
+// ttlSeconds rounds up, as Age is rounded down: together they are the lifetime.
+func (s *status) ttlSeconds() int64 {
+	if s.ttl > 0 {
+		return int64((s.ttl + time.Second - 1) / time.Second)
+	}
+	return int64(s.ttl / time.Second)
+}
+
+// MemberName renders the name of a node as a member of Cache-Status or Proxy-Status has it.
+func MemberName(node string) string { return tokenOrString(node) }
 
 // tokenOrString renders s as a Token if it is one, else as a String (RFC 9651 §3.3.3, §3.3.4).
 func tokenOrString(s string) string {

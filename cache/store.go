@@ -41,11 +41,11 @@ type Body interface {
 
 // Usage is what a store holds, in bytes and responses.
 type Usage struct {
-	Responses     int64 `json:"responses"`
-	Bytes         int64 `json:"bytes"`
-	BytesMax      int64 `json:"bytes_max"`
-	Evictions     int64 `json:"evictions"`
-	ResponseBytes int64 `json:"response_bytes_max"` // the largest body that can be stored
+	Responses     int64
+	Bytes         int64
+	BytesMax      int64
+	Evictions     int64
+	ResponseBytes int64 // the largest body that can be stored
 }
 
 // Errors of Body.Append.

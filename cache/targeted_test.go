@@ -24,14 +24,19 @@ func TestResponseDirectives(t *testing.T) {
 			maxAge(2), "Cdn-Cache-Control",
 		},
 		{
-			"RFC 9213 §2.2: in the order of the target list", fields("CDN-Cache-Control", "max-age=2", "Wherry-Cache-Control", "max-age=3"),
+			"RFC 9213 §2.2: in the order of the target list", fields("CDN-Cache-Control", "max-age=2",
+				"Wherry-Cache-Control", "max-age=3"),
 			maxAge(3), "Wherry-Cache-Control",
 		},
 		{
-			"RFC 9213 §2.2: a valid one behind an invalid one", fields("CDN-Cache-Control", "max-age=2", "Wherry-Cache-Control", "max-age="),
+			"RFC 9213 §2.2: a valid one behind an invalid one", fields("CDN-Cache-Control", "max-age=2",
+				"Wherry-Cache-Control", "max-age="),
 			maxAge(2), "Cdn-Cache-Control",
 		},
-		{"RFC 9213 §2.1: empty counts as absent", fields("Cache-Control", "max-age=1", "CDN-Cache-Control", ""), maxAge(1), "Cache-Control"},
+		{
+			"RFC 9213 §2.1: empty counts as absent",
+			fields("Cache-Control", "max-age=1", "CDN-Cache-Control", ""), maxAge(1), "Cache-Control",
+		},
 		{
 			"RFC 9213 §2.1: doesn't parse, counts as absent", fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "max-age=2, ="),
 			maxAge(1), "Cache-Control",
@@ -40,11 +45,26 @@ func TestResponseDirectives(t *testing.T) {
 			"RFC 9213 §2.1: a trailing comma doesn't parse", fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "max-age=2,"),
 			maxAge(1), "Cache-Control",
 		},
-		{"RFC 9213 §2.1: max-age is an Integer", fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "max-age=2.0"), maxAge(1), "Cache-Control"},
-		{"RFC 9213 §2.1: not a String", fields("Cache-Control", "max-age=1", "CDN-Cache-Control", `max-age="2"`), maxAge(1), "Cache-Control"},
-		{"RFC 9213 §2.1: not a Token", fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "max-age=a"), maxAge(1), "Cache-Control"},
-		{"RFC 9213 §2.1: not an Inner List", fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "max-age=(2)"), maxAge(1), "Cache-Control"},
-		{"RFC 9213 §2.1: no-store is a Boolean", fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "no-store=1"), maxAge(1), "Cache-Control"},
+		{
+			"RFC 9213 §2.1: max-age is an Integer",
+			fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "max-age=2.0"), maxAge(1), "Cache-Control",
+		},
+		{
+			"RFC 9213 §2.1: not a String",
+			fields("Cache-Control", "max-age=1", "CDN-Cache-Control", `max-age="2"`), maxAge(1), "Cache-Control",
+		},
+		{
+			"RFC 9213 §2.1: not a Token",
+			fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "max-age=a"), maxAge(1), "Cache-Control",
+		},
+		{
+			"RFC 9213 §2.1: not an Inner List",
+			fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "max-age=(2)"), maxAge(1), "Cache-Control",
+		},
+		{
+			"RFC 9213 §2.1: no-store is a Boolean",
+			fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "no-store=1"), maxAge(1), "Cache-Control",
+		},
 		{"RFC 9651 §3.2: the last of two", fields("CDN-Cache-Control", "max-age=1, max-age=2"), maxAge(2), "Cdn-Cache-Control"},
 		{
 			"RFC 9651 §3.2: over two lines", fields("CDN-Cache-Control", "no-store", "CDN-Cache-Control", "max-age=2"),
@@ -52,19 +72,29 @@ func TestResponseDirectives(t *testing.T) {
 		},
 		{"RFC 9651 §3.2: false", fields("CDN-Cache-Control", "no-store=?0, max-age=2"), maxAge(2), "Cdn-Cache-Control"},
 		{"RFC 9651 §3.1.2: parameters are ignored", fields("CDN-Cache-Control", "max-age=2;a=b"), maxAge(2), "Cdn-Cache-Control"},
-		{"unknown members are ignored", fields("CDN-Cache-Control", `x, y=(1 2), z="a, no-store", max-age=2`), maxAge(2), "Cdn-Cache-Control"},
-		{"RFC 9651 §3.2: keys are in lower case", fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "MAX-AGE=2"), maxAge(1), "Cache-Control"},
+		{
+			"unknown members are ignored",
+			fields("CDN-Cache-Control", `x, y=(1 2), z="a, no-store", max-age=2`), maxAge(2), "Cdn-Cache-Control",
+		},
+		{
+			"RFC 9651 §3.2: keys are in lower case",
+			fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "MAX-AGE=2"), maxAge(1), "Cache-Control",
+		},
 		{"a negative lifetime is none", fields("CDN-Cache-Control", "max-age=-2"), maxAge(0), "Cdn-Cache-Control"},
 		{"the largest Integer", fields("CDN-Cache-Control", "max-age=999999999999999"), maxAge(1 << 31), "Cdn-Cache-Control"},
 		{
-			"larger than an Integer doesn't parse", fields("Cache-Control", "max-age=1", "CDN-Cache-Control", "max-age=9999999999999999"),
+			"larger than an Integer doesn't parse", fields("Cache-Control", "max-age=1", "CDN-Cache-Control",
+				"max-age=9999999999999999"),
 			maxAge(1), "Cache-Control",
 		},
 		{
 			"RFC 9111 §5.2.2.4: no-cache with fields", fields("CDN-Cache-Control", `no-cache="set-cookie"`),
 			with(func(d *Directives) { d.NoCacheFields = []string{"Set-Cookie"} }), "Cdn-Cache-Control",
 		},
-		{"request directives mean nothing here", fields("CDN-Cache-Control", "min-fresh=2, only-if-cached"), noDirectives(), "Cdn-Cache-Control"},
+		{
+			"request directives mean nothing here",
+			fields("CDN-Cache-Control", "min-fresh=2, only-if-cached"), noDirectives(), "Cdn-Cache-Control",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, from, targeted := responseDirectives(c.fields)

@@ -5,28 +5,10 @@ import (
 	"time"
 )
 
-// ask sends the request. A 304 about another representation than the stored one says nothing about that (RFC 9111 §4.3.4); then
-// it asks for the whole.
-func (j *fill) ask() (resp *http.Response, requested time.Time, err error) {
-	requested = j.c.now()
-	resp, err = j.p.Upstream.RoundTrip(j.req)
-	if err != nil || resp.StatusCode != http.StatusNotModified || j.stored == nil || j.asSent || j.stored.sameRepresentation(resp.Header) {
-		return resp, requested, err
-	}
-	resp.Body.Close()
-	j.t.Add("cache", "validate", "304 about another representation: ask for the whole")
-	j.stored, j.req = nil, j.req.Clone(j.req.Context())
-	for _, name := range conditionalFields {
-		delete(j.req.Header, name)
-	}
-	requested = j.c.now()
-	resp, err = j.p.Upstream.RoundTrip(j.req)
-	return resp, requested, err
-}
-
-// revalidated lays a 304 over the stored response (RFC 9111 §4.3.4).
+// revalidated lays a 304 over the stored response (RFC 9111 §4.3.4). The 304 is about the stored response even if it carries
+// another entity-tag: it answers the only one that was sent (RFC 9110 §13.1.2), and the stored one stays.
 func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
-	addVia(resp.Header, via(resp.ProtoMajor, resp.ProtoMinor, j.c.name))
+	AddVia(resp.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 	fresh := j.stored.freshened(resp.Header, requested, received)
 	j.f.resp, j.f.complete, j.f.revalidated = fresh, true, true
 	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.fresh.left(received)), fresh.fresh.basis)
@@ -62,7 +44,7 @@ func (c *Cache) update(stored, fresh *Response, req http.Header, d *Directives) 
 // (RFC 9111 §4.3.5).
 func (x *exchange) freshenByHead(resp *http.Response, requested, received time.Time) {
 	h := resp.Header.Clone() // the client gets it without what is stored beside it
-	addVia(h, via(resp.ProtoMajor, resp.ProtoMinor, x.c.name))
+	AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
 	for _, name := range [...]string{"Etag", "Last-Modified", "Content-Length"} {
 		if h[name] != nil && x.stored.Header[name] != nil && h.Get(name) != x.stored.Header.Get(name) {
 			n := x.c.store.Remove(x.key)

@@ -11,6 +11,7 @@ type varies struct {
 	star   bool
 	names  []string // canonical, sorted, once each
 	values []string // normalized, beside names
+	sent   []string // as the client sent them, if that was one line; most requests are decided by it
 }
 
 // newVaries reads the lines of Vary and takes the values from the request's fields.
@@ -29,9 +30,12 @@ func newVaries(lines []string, req http.Header) varies {
 	}
 	slices.Sort(v.names)
 	v.names = slices.Compact(v.names)
-	v.values = make([]string, len(v.names))
+	v.values, v.sent = make([]string, len(v.names)), make([]string, len(v.names))
 	for i, name := range v.names {
 		v.values[i] = normalized(name, req)
+		if lines := req[name]; len(lines) == 1 {
+			v.sent[i] = lines[0]
+		}
 	}
 	return v
 }
@@ -43,7 +47,11 @@ func (v *varies) matches(req Fields) bool {
 	}
 	var room [256]byte
 	for i, name := range v.names {
-		if string(appendNormalized(room[:0], name, req.Lines(name))) != v.values[i] {
+		lines := req.Lines(name)
+		if len(lines) == 1 && lines[0] != "" && lines[0] == v.sent[i] {
+			continue
+		}
+		if string(appendNormalized(room[:0], name, lines)) != v.values[i] {
 			return false
 		}
 	}
@@ -80,7 +88,7 @@ func appendNormalized(dst []byte, name string, lines []string) []byte {
 	if len(lines) == 0 {
 		return append(dst, missing...)
 	}
-	var room [16]string
+	var room [16]string // on the stack, for most
 	members := room[:0]
 	for _, line := range lines {
 		for line != "" {

@@ -20,9 +20,11 @@ const anyLoopback = "loopback"
 
 // listeners reports doors that are in each other's way, and notes where all doors are.
 func (c *checker) listeners() {
+	c.portal("listen.portal", c.n.Listen.Portal)
 	for i := range c.n.Clusters {
 		for j := range c.n.Clusters[i].Nodes {
 			node := &c.n.Clusters[i].Nodes[j]
+			c.portal(fmt.Sprintf("clusters[%d].nodes[%d].listen.portal", i, j), node.Listen.Portal)
 			doors := c.doorsOf(node, fmt.Sprintf("clusters[%d].nodes[%d].", i, j))
 			for k, d := range doors {
 				c.note(node, d)
@@ -36,6 +38,19 @@ func (c *checker) listeners() {
 			}
 		}
 	}
+}
+
+// portal warns of a status page that others than this machine can reach.
+func (c *checker) portal(path string, at Address) {
+	host, _, err := net.SplitHostPort(string(at))
+	if err != nil {
+		return // off, or not set
+	}
+	if addr, err := netip.ParseAddr(numeric(host)); err == nil && addr.IsLoopback() {
+		return
+	}
+	c.warn(path, "opens the status page and /metrics to whoever reaches that address",
+		"write a loopback address, such as 127.0.0.1:8088, or keep others out with a firewall")
 }
 
 // doorsOf returns the open doors of a node, which stands at path.

@@ -124,10 +124,16 @@ type Limits struct {
 	// range: 10ms to 1h
 	WriteTimeout time.Duration `yaml:"write_timeout"`
 
-	// How long a connection may stay open between two requests.
+	// How long a connection may stay open between two requests, and an upgraded one (WebSocket) without a byte.
 	// default: 75s
 	// range: 10ms to 1h
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
+
+	// How long a node that stops goes on taking requests while its health check already says so, for DNS to look away first:
+	// two health_intervals and the ttl of the answers. Other networks' resolvers may hold an answer longer.
+	// default: 0s
+	// range: 0s to 1h
+	DrainDelay time.Duration `yaml:"drain_delay"`
 
 	// How long requests in flight may take to finish when the node stops.
 	// default: 30s

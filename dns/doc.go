@@ -9,7 +9,7 @@
 //	ZONE                    SOA, NS; addresses too if a site claims it as a host
 //	NAMESERVER              its declared addresses, where its name lies in one of our zones
 //	NODE.nodes.ZONE         all addresses of the node, up or down: it is what an operator asks for
-//	CLUSTER.clusters.ZONE   addresses of the cluster's nodes that are up
+//	CLUSTER.clusters.ZONE   addresses of the cluster's nodes that are up, or of all where none is
 //	SITE.sites.ZONE         mapped addresses; what customers point their CNAMEs to
 //	whoami.ZONE             TXT: how the asker was mapped and why; A, AAAA: where to
 //	HOST of a site          outside ZONE: mapped addresses, and HOST is the apex of a zone of its own, with SOA and NS, so that

@@ -170,13 +170,15 @@ func (s *connections) drain() {
 	}
 }
 
-// cutOff closes all connections.
+// cutOff closes the connections on which the lane writes. What is net/http's has contexts that end.
 func (s *connections) cutOff() {
 	s.mu.Lock()
 	all := s.allOpen()
 	s.mu.Unlock()
 	for _, c := range all {
-		c.Close()
+		if c.lane != nil && c.lane.answering() {
+			c.Close()
+		}
 	}
 }
 
@@ -261,6 +263,31 @@ func (s *connections) wait() {
 			return
 		}
 		<-s.changed
+	}
+}
+
+// inFlight counts requests. Unlike a sync.WaitGroup it may go up again while somebody waits: the stream of an HTTP/2 connection may
+// begin when that has gone already.
+type inFlight struct {
+	n     atomic.Int64
+	ended chan struct{} // has a token after n went down to 0
+}
+
+func (f *inFlight) begin() { f.n.Add(1) }
+
+func (f *inFlight) end() {
+	if f.n.Add(-1) == 0 {
+		select {
+		case f.ended <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait returns when there was no request for a moment.
+func (f *inFlight) wait() {
+	for f.n.Load() != 0 {
+		<-f.ended
 	}
 }
 

@@ -236,14 +236,6 @@ func weight(params string) float64 {
 	return 1
 }
 
-// memberName returns the node's name as a Token if it is one, else as a String (RFC 9651 §3.3.3, §3.3.4); it is a DNS label.
-func memberName[T ~string](node T) string {
-	if c := node[0]; 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
-		return string(node)
-	}
-	return `"` + string(node) + `"`
-}
-
 // isHit says whether the verdict counts as answered without the origin's content.
 func isHit(v cache.Verdict) bool {
 	switch v {

@@ -175,7 +175,7 @@ func startBubble(t testing.TB, laneless bool, key *tls.Certificate) *bubbleNode 
 	}
 	n := &bubbleNode{registry: prometheus.NewRegistry(), door: newPipes(), sni: "shop.test"}
 	quiet := slog.New(slog.DiscardHandler)
-	n.cache = &countingCache{Cache: cache.New(cache.Options{Name: "lisbon-1", Store: store, Metrics: cache.NewMetrics(n.registry), Log: quiet})}
+	n.cache = &countingCache{Cache: cache.New(cache.Options{Name: "lisbon-1", Store: store, Metrics: cache.NewMetrics(n.registry)})}
 	access := logs.NewWriter(&n.log, logs.Options{Metrics: logs.NewMetrics(prometheus.NewRegistry())})
 	o := Options{
 		Node: "lisbon-1", Snapshot: parse(t, lanesYAML), Cache: n.cache, Access: access, Log: quiet, Metrics: NewMetrics(n.registry),

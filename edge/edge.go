@@ -60,7 +60,7 @@ type Options struct {
 	Node     config.NodeID
 	Snapshot *config.Snapshot
 	Cache    Cacher
-	// Upstream returns whom to ask for a site's responses. It is called for each request and must be cheap.
+	// Upstream returns whom to ask for a site's responses. It is asked for each site of each snapshot.
 	Upstream func(config.SiteName) http.RoundTripper
 	// TLS is the configuration of the HTTPS listener; without it there can't be one.
 	TLS *tls.Config
@@ -73,30 +73,26 @@ type Options struct {
 	// OperatorToken verifies trace credentials.
 	// default: nobody can trace
 	OperatorToken string
-	// DrainDelay is how long the health endpoint says 503 before the listeners close, so that DNS can look away first.
-	// default: 0
-	DrainDelay time.Duration
 	// default: time.Now
 	Now func() time.Time
 }
 
 // Edge serves the requests of clients. It is safe for use by many goroutines.
 type Edge struct {
-	node       config.NodeID
-	member     string // node as the name of our member of Cache-Status and Proxy-Status
-	cdnLoop    string
-	http       []string // the values of X-Forwarded-Proto, shared by all requests
-	https      []string
-	cache      Cacher
-	upstream   func(config.SiteName) http.RoundTripper
-	tls        *tls.Config
-	access     *logs.Writer
-	log        *slog.Logger
-	serverLog  *log.Logger // for net/http
-	metrics    *Metrics
-	token      string
-	drainDelay time.Duration
-	now        func() time.Time
+	node      config.NodeID
+	member    string // node as the name of our member of Cache-Status and Proxy-Status
+	cdnLoop   string
+	http      []string // the values of X-Forwarded-Proto, shared by all requests
+	https     []string
+	cache     Cacher
+	upstream  func(config.SiteName) http.RoundTripper
+	tls       *tls.Config
+	access    *logs.Writer
+	log       *slog.Logger
+	serverLog *log.Logger // for net/http
+	metrics   *Metrics
+	token     string
+	now       func() time.Time
 
 	laneless bool   // for tests: all goes to net/http
 	hits     hitter // nil: the cache has no answers for the lane
@@ -111,7 +107,7 @@ type Edge struct {
 	routes   atomic.Pointer[routes]
 
 	draining atomic.Bool
-	inFlight sync.WaitGroup // calls of ServeHTTP
+	inFlight inFlight // calls of ServeHTTP
 	conns    connections
 	tally    tally
 }
@@ -128,8 +124,8 @@ func New(o Options) (*Edge, error) {
 		return nil, err
 	}
 	e := &Edge{
-		node: o.Node, member: memberName(o.Node), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
-		access: o.Access, log: o.Log, metrics: o.Metrics, token: o.OperatorToken, drainDelay: o.DrainDelay, now: o.Now,
+		node: o.Node, member: cache.MemberName(string(o.Node)), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
+		access: o.Access, log: o.Log, metrics: o.Metrics, token: o.OperatorToken, now: o.Now,
 		path: steps(), ids: ids, http: []string{"http"}, https: []string{"https"},
 	}
 	if e.log == nil {
@@ -144,6 +140,7 @@ func New(o Options) (*Edge, error) {
 	e.hits, _ = o.Cache.(hitter)
 	e.conns.open = map[*conn]struct{}{}
 	e.conns.changed = make(chan struct{}, 1)
+	e.inFlight.ended = make(chan struct{}, 1)
 	e.conns.metrics = o.Metrics
 	e.SetSnapshot(o.Snapshot)
 	return e, nil
@@ -151,8 +148,8 @@ func New(o Options) (*Edge, error) {
 
 // ServeHTTP takes one request through the steps.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e.inFlight.Add(1)
-	defer e.inFlight.Done()
+	e.inFlight.begin()
+	defer e.inFlight.end()
 	x := e.exchanges.Get().(*exchange)
 	x.begin(e, w, r)
 	goOn := true

@@ -28,7 +28,8 @@ type exchange struct {
 	target    target     // by admit
 	site      *site      // by route; nil if no site was found
 	treatment *treatment // by route: what holds for the site and the rule
-	upgrade   string     // by forward: the protocols that the client would switch to
+	policy    cache.Policy
+	upgrade   string // by forward: the protocols that the client would switch to
 	outcome   cache.Outcome
 	refused   reason       // why a step refused it; empty if none did
 	failure   *fault.Error // why there is no complete response

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/wherry/wherry/cache"
 )
 
 // forward takes off the fields that were for this hop, and puts on what the origin may know of the client.
@@ -17,7 +19,8 @@ import (
 func (e *Edge) forward(x *exchange) (goOn bool) {
 	h := x.r.Header
 	x.upgrade = upgradeOf(x.r)
-	removeConnectionFields(h)
+	cache.EndHop(h) // before the edge's own are added: a client could name those otherwise
+	h[RequestIDField] = x.w.requestID
 	removeForwardingFields(h)
 	if x.conn != nil {
 		h["X-Forwarded-For"] = x.conn.forwardedFor
@@ -39,26 +42,6 @@ func (e *Edge) forward(x *exchange) (goOn bool) {
 		x.note("for " + h["X-Forwarded-For"][0] + " by " + x.target.scheme)
 	}
 	return true
-}
-
-// removeConnectionFields removes Connection and the fields that it names (RFC 9110 §7.6.1), before the edge's own are added: a
-// client could name those otherwise. CDN-Loop and Via stay even if it names them: a loop must not be able to hide itself
-// (RFC 8586 §2).
-func removeConnectionFields(h http.Header) {
-	values := h["Connection"]
-	if values == nil {
-		return
-	}
-	for _, value := range values {
-		for name := range strings.SplitSeq(value, ",") {
-			switch name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name {
-			case "Cdn-Loop", "Via", RequestIDField:
-			default:
-				delete(h, name)
-			}
-		}
-	}
-	delete(h, "Connection")
 }
 
 // removeForwardingFields removes what proxies tell origins about clients and clients may forge.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/config"
 )
 
@@ -52,7 +53,7 @@ func FuzzForwardedFields(f *testing.F) {
 				}
 			}
 		}
-		removeConnectionFields(r.Header)
+		cache.EndHop(r.Header)
 		removeForwardingFields(r.Header)
 		if r.Header["X-Forwarded-For"] != nil || r.Header["Connection"] != nil || r.Header["Upgrade"] != nil {
 			t.Errorf("left over: %v", r.Header)

@@ -112,7 +112,6 @@ type nodeOptions struct {
 	yaml     string
 	cache    cacheFunc
 	upstream roundTrip
-	delay    time.Duration
 }
 
 // start runs a node called lisbon-1 on loopback, over HTTP and HTTPS, until the test ends.
@@ -135,7 +134,6 @@ func start(t testing.TB, o nodeOptions) *node {
 		Upstream: func(config.SiteName) http.RoundTripper { return o.upstream },
 		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
 		Log:      slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), OperatorToken: testToken,
-		DrainDelay: o.delay,
 	})
 	if err != nil {
 		t.Fatal(err)

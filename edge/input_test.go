@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wherry/wherry/cache"
 )
 
 // rawTest is what a client may send as raw bytes, and what it gets. Without a reason it is net/http's own answer.
@@ -232,6 +234,23 @@ func TestConnectionLimit(t *testing.T) {
 	for _, w := range []*wire{first, second} {
 		if resp, _ := w.response(http.MethodGet); resp.StatusCode != 200 {
 			t.Errorf("status %d for a connection within the limit", resp.StatusCode)
+		}
+	}
+}
+
+// A client that speaks HTTP/1.0 takes the first header section for the response (RFC 9110 §15.2).
+func TestInterimResponsesGoToThoseWhoKnowThem(t *testing.T) {
+	n := start(t, nodeOptions{cache: func(w http.ResponseWriter, _ *http.Request, _ *cache.Policy) cache.Outcome {
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusNoContent)
+		return cache.Outcome{Verdict: cache.Miss, Status: http.StatusNoContent}
+	}})
+	for protocol, want := range map[string]string{"HTTP/1.0": "204", "HTTP/1.1": "103"} {
+		w := n.dial()
+		w.send("GET / " + protocol + "\r\nHost: shop.test\r\n\r\n")
+		line, err := w.r.ReadString('\n')
+		if err != nil || !strings.Contains(line, want) {
+			t.Errorf("%s: first line %q, %v; want %s", protocol, line, err, want)
 		}
 	}
 }

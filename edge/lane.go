@@ -100,6 +100,11 @@ func (c *laneConn) under() *conn { return c.base }
 
 func (c *laneConn) moved() bool { return c.where.Load() == moved }
 
+func (c *laneConn) answering() bool {
+	phase := c.phase.Load()
+	return phase == phaseAnswering || phase == phaseEnding
+}
+
 // idle is called when net/http has answered a request.
 func (c *laneConn) idle() { c.given, c.deadlines = false, 0 }
 

@@ -34,7 +34,7 @@ func laneBench(tb testing.TB, laneless, secure bool, bodyBytes int) (c net.Conn,
 		tb.Fatal(err)
 	}
 	quiet, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
-	inner := cache.New(cache.Options{Name: "lisbon-1", Store: store, Metrics: cache.NewMetrics(registry), Log: quiet})
+	inner := cache.New(cache.Options{Name: "lisbon-1", Store: store, Metrics: cache.NewMetrics(registry)})
 	access := logs.NewWriter(io.Discard, logs.Options{Metrics: logs.NewMetrics(registry)})
 	body := strings.Repeat("x", bodyBytes)
 	var upstream http.RoundTripper = roundTrip(func(*http.Request) (*http.Response, error) {

@@ -24,7 +24,11 @@ const (
 	pingAfter = 30 * time.Second
 )
 
-// Serve accepts connections until ctx ends, then drains: the health endpoint turns 503, after DrainDelay the listeners close,
+// errCutOff ends the context of requests that take longer than the drain.
+var errCutOff = errors.New("cut off: the node stops and limits.drain_timeout is over")
+
+// Serve accepts connections until ctx ends, then drains: the health endpoint turns 503, after
+// limits.drain_delay the listeners close,
 // and what is in flight, upgraded connections too, has limits.drain_timeout to end before it is cut off. When Serve returns, all
 // its goroutines are gone. It may be called once.
 func (e *Edge) Serve(ctx context.Context, l Listeners) error {
@@ -35,7 +39,8 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 		return errors.New("edge: a listener for HTTPS needs a TLS configuration")
 	}
 	// Requests in flight outlive ctx; they end with this one when draining takes too long.
-	requests, cutOff := context.WithCancel(context.WithoutCancel(ctx))
+	requests, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	cutOff := func() { cancel(errCutOff) }
 	defer cutOff()
 
 	var doors sync.WaitGroup
@@ -54,8 +59,8 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 	case err = <-failed:
 	}
 	e.draining.Store(true)
-	if err == nil && e.drainDelay > 0 {
-		delay := time.NewTimer(e.drainDelay)
+	if wait := e.limits().DrainDelay; err == nil && wait > 0 {
+		delay := time.NewTimer(wait)
 		defer delay.Stop()
 		select {
 		case <-delay.C:
@@ -92,7 +97,7 @@ func (e *Edge) open(ctx context.Context, l Listeners, start func(net.Listener, f
 }
 
 // drain ends the servers, in peace if they do so within limits.drain_timeout.
-func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff context.CancelFunc) {
+func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff func()) {
 	limit, cancel := context.WithTimeout(context.Background(), e.limits().DrainTimeout)
 	defer cancel()
 	var group sync.WaitGroup
@@ -101,7 +106,7 @@ func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff conte
 		group.Go(func() {
 			if s.Shutdown(limit) != nil {
 				cutOff()
-				s.Close()
+				closeServer(s)
 			}
 		})
 	}
@@ -109,7 +114,7 @@ func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff conte
 	group.Go(func() {
 		doors.Wait()      // from here on there is no new connection
 		e.conns.wait()    // those that are not upgraded
-		e.inFlight.Wait() // those that are upgraded, and streams whose connection has gone
+		e.inFlight.wait() // those that are upgraded, and streams whose connection has gone
 		close(ended)
 	})
 	select {
@@ -117,9 +122,20 @@ func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff conte
 	case <-limit.Done():
 		e.log.Warn("requests were cut off: they took longer than limits.drain_timeout", "limit", e.limits().DrainTimeout)
 		cutOff()
-		e.conns.cutOff() // also those that the lane keeps from net/http while it answers
+		e.conns.cutOff()
 	}
 	group.Wait()
+}
+
+// cutOffGrace is how long what was cut off may take to say so to its clients.
+const cutOffGrace = time.Second
+
+func closeServer(s *http.Server) {
+	grace, cancel := context.WithTimeout(context.Background(), cutOffGrace)
+	defer cancel()
+	if s.Shutdown(grace) != nil {
+		s.Close()
+	}
 }
 
 // newServer returns a server whose requests' contexts end with ctx.

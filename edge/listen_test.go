@@ -13,7 +13,7 @@ import (
 
 func TestDrainLetsRequestsFinish(t *testing.T) {
 	asked, goOn := make(chan struct{}, 2), make(chan struct{})
-	n := start(t, nodeOptions{delay: 200 * time.Millisecond, upstream: func(*http.Request) (*http.Response, error) {
+	n := start(t, nodeOptions{yaml: "limits: {drain_delay: 200ms}\n" + shopYAML, upstream: func(*http.Request) (*http.Response, error) {
 		asked <- struct{}{}
 		<-goOn
 		return respond(200, "done"), nil

@@ -38,7 +38,6 @@ type passage struct {
 	ended  time.Time // when the latest write ended
 
 	out        []byte // the header section, and as much of the content as is joined to it
-	detail     []byte
 	id, status [2]int // where in out the request's id and the member of Cache-Status are
 	pieces     [][]byte
 	parts      [][]byte    // out, and the pieces that aren't joined to it
@@ -251,14 +250,13 @@ func (e *Edge) recordHit(c *laneConn, x *passage, err error) {
 		return
 	}
 	h, l := &x.head, &x.line
-	x.detail = x.answer.AppendDetail(x.detail[:0])
 	l.Time, l.Node, l.Site, l.RequestID, l.Client = x.began, string(e.node), string(x.site.Name), view(x.out[x.id[0]:x.id[1]]), c.base.client
 	if x.rule != nil {
 		l.Rule = x.rule.Name
 	}
 	l.Method, l.Scheme, l.Host, l.Path, l.Query, l.Protocol, l.TLS = h.method, c.scheme(), h.host, h.path, h.query, "HTTP/1.1", c.version
 	l.Status, l.ResponseBodyBytes, l.Duration, l.FirstByte = x.answer.Status, x.sent, took, x.first.Sub(x.began)
-	l.Cache, l.CacheDetail, l.CacheStatus = string(cache.Hit), view(x.detail), view(x.out[x.status[0]:x.status[1]])
+	l.Cache, l.CacheDetail, l.CacheStatus = string(cache.Hit), x.answer.Detail(), view(x.out[x.status[0]:x.status[1]])
 	l.UserAgent, l.Referer = h.userAgent, h.referer
 	if err != nil {
 		l.Fault, l.FaultOp, l.Error, l.Aborted = string(fault.Client), "send body", err.Error(), true

@@ -12,6 +12,7 @@ import (
 
 // treatment is how the requests that one rule of a site matches, or that none does, are treated. It is immutable.
 type treatment struct {
+	site    *config.Site
 	rule    *config.Rule // nil: none
 	caching config.Caching
 	keys    cache.KeyPolicy
@@ -20,7 +21,7 @@ type treatment struct {
 
 // newTreatment is where configuration becomes cache policy: for requests, for Purge and for KeyFor alike.
 func newTreatment(site *config.Site, rule *config.Rule) *treatment {
-	t := &treatment{rule: rule, caching: site.Caching(rule)}
+	t := &treatment{site: site, rule: rule, caching: site.Caching(rule)}
 	t.keys = cache.KeyPolicy{
 		Site:       string(site.Name),
 		IgnoreHost: !t.caching.KeyHost,
@@ -39,7 +40,7 @@ func newTreatment(site *config.Site, rule *config.Rule) *treatment {
 
 // policy returns what the cache has to know of a request for to.
 func (t *treatment) policy(to *target) cache.Policy {
-	return cache.Policy{
+	p := cache.Policy{
 		Keys:                 &t.keys,
 		Scheme:               to.scheme,
 		Host:                 string(to.host),
@@ -47,6 +48,25 @@ func (t *treatment) policy(to *target) cache.Policy {
 		StaleIfError:         t.caching.StaleIfError,
 		StaleWhileRevalidate: t.caching.StaleWhileRevalidate,
 	}
+	switch to.method {
+	case http.MethodGet, http.MethodHead:
+	default:
+		// What the request changes may be stored under other rules' keys than its own (RFC 9111 §4.4).
+		scheme, host := to.scheme, string(to.host)
+		p.Stored = func(path, query string) []cache.Key { return keysOf(t.site, scheme, host, path, query) }
+	}
+	return p
+}
+
+// keysOf returns the keys under which responses for path?query of a site may be stored. GET and HEAD share a key, but a rule may
+// match only one of them and change it.
+func keysOf(site *config.Site, scheme, host, path, query string) []cache.Key {
+	get := cache.NewKey(&newTreatment(site, site.Rule(http.MethodGet, path)).keys, scheme, host, path, query)
+	head := cache.NewKey(&newTreatment(site, site.Rule(http.MethodHead, path)).keys, scheme, host, path, query)
+	if get == head {
+		return []cache.Key{get}
+	}
+	return []cache.Key{get, head}
 }
 
 // Match is what a snapshot makes of a request for a URL.
@@ -115,16 +135,9 @@ func (e *Edge) Purge(rawURL string) (purged int, err error) {
 	if site == nil {
 		return 0, fmt.Errorf("no site claims the host %s", t.host)
 	}
-	done := map[cache.Key]bool{}
 	for _, scheme := range [...]string{"http", "https"} {
-		// GET and HEAD share a key, but a rule may match only one of them and change it.
-		for _, method := range [...]string{http.MethodGet, http.MethodHead} {
-			keys := &newTreatment(site, site.Rule(method, t.path)).keys
-			key := cache.NewKey(keys, scheme, string(t.host), t.path, t.query)
-			if !done[key] {
-				done[key] = true
-				purged += e.cache.Purge(key)
-			}
+		for _, key := range keysOf(site, scheme, string(t.host), t.path, t.query) {
+			purged += e.cache.Purge(key)
 		}
 	}
 	return purged, nil

@@ -24,6 +24,7 @@ type response struct {
 
 	stall   time.Duration
 	renewed time.Time // when the deadline was set last
+	interim bool      // the client knows 1xx responses: RFC 9110 §15.2, not HTTP/1.0
 	endless bool      // the connection knows no deadlines
 	streams bool      // HTTP/2
 	watch   *watch    // of an HTTP/2 stream that net/http doesn't merely buffer
@@ -39,7 +40,7 @@ var (
 )
 
 func (w *response) begin(rw http.ResponseWriter, r *http.Request, stall time.Duration) {
-	w.rw, w.stall, w.streams = rw, stall, multiplexed(r)
+	w.rw, w.stall, w.streams, w.interim = rw, stall, multiplexed(r), r.ProtoAtLeast(1, 1)
 	w.control = *http.NewResponseController(rw)
 }
 
@@ -53,7 +54,9 @@ func (w *response) Header() http.Header { return w.rw.Header() }
 func (w *response) WriteHeader(status int) {
 	w.renew()
 	if status < 200 && status != http.StatusSwitchingProtocols {
-		w.rw.WriteHeader(status)
+		if w.interim {
+			w.rw.WriteHeader(status)
+		}
 		return
 	}
 	if w.status == 0 {
@@ -153,8 +156,11 @@ func (w *response) FlushError() error {
 
 // renew puts the write deadline of an HTTP/1 connection off, unless it was put off a moment ago.
 func (w *response) renew() {
+	if w.endless || w.streams {
+		return
+	}
 	now := time.Now()
-	if w.endless || w.streams || !w.renewed.IsZero() && now.Sub(w.renewed) < renewal(w.stall) {
+	if !w.renewed.IsZero() && now.Sub(w.renewed) < renewal(w.stall) {
 		return
 	}
 	w.renewed = now

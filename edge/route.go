@@ -20,6 +20,7 @@ type routes struct {
 type site struct {
 	*config.Site
 	metrics    *siteMetrics
+	upstream   http.RoundTripper
 	treatments map[*config.Rule]*treatment // that of nil is for requests that no rule matches
 }
 
@@ -27,7 +28,9 @@ func (e *Edge) newRoutes(s *config.Snapshot) *routes {
 	t := &routes{snapshot: s, sites: make(map[*config.Site]*site, len(s.Sites)), nobody: newSiteMetrics(e.metrics, noSite)}
 	for i := range s.Sites {
 		c := &s.Sites[i]
-		resolved := &site{c, newSiteMetrics(e.metrics, string(c.Name)), make(map[*config.Rule]*treatment, len(c.Rules)+1)}
+		resolved := &site{
+			c, newSiteMetrics(e.metrics, string(c.Name)), e.upstream(c.Name), make(map[*config.Rule]*treatment, len(c.Rules)+1),
+		}
 		resolved.treatments[nil] = newTreatment(c, nil)
 		for j := range c.Rules {
 			resolved.treatments[&c.Rules[j]] = newTreatment(c, &c.Rules[j])

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,10 +13,9 @@ import (
 
 // serve lets the cache answer.
 func (e *Edge) serve(x *exchange) (goOn bool) {
-	// Not pooled: a refresh in the background may hold on to the policy.
-	p := new(cache.Policy)
+	p := &x.policy
 	*p = x.treatment.policy(&x.target)
-	p.Upstream = e.upstream(x.site.Name)
+	p.Upstream = x.site.upstream
 	if p.Upstream == nil {
 		x.failure = &fault.Error{
 			Party: fault.Config, Op: x.step, Status: http.StatusBadGateway, Proxy: "proxy_configuration_error",
@@ -30,6 +30,9 @@ func (e *Edge) serve(x *exchange) (goOn bool) {
 	x.outcome = e.serveSafely(x, p)
 	if x.outcome.Err != nil {
 		x.failure = fault.Of(x.outcome.Err)
+		if cause := context.Cause(x.r.Context()); errors.Is(cause, errCutOff) {
+			x.failure = fault.New(fault.Edge, x.step, http.StatusServiceUnavailable, cause) // not the client's, as it looks from below
+		}
 	}
 	return true
 }

@@ -46,19 +46,16 @@ func (e *Edge) upgrade(x *exchange) (goOn bool) {
 }
 
 func (e *Edge) fetchUpgrade(x *exchange) (*http.Response, error) {
-	up := e.upstream(x.site.Name)
+	up := x.site.upstream
 	if up == nil {
 		return nil, &fault.Error{Party: fault.Config, Op: x.step, Status: http.StatusBadGateway, Proxy: "proxy_configuration_error"}
 	}
 	out := x.r.Clone(x.r.Context())
 	out.RequestURI = "" // http.RoundTripper wants none
 	out.Body, out.ContentLength, out.Close = http.NoBody, 0, false
-	for _, name := range [...]string{"Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding"} {
-		delete(out.Header, name) // RFC 9110 §7.6.1
-	}
 	out.Header["Connection"] = []string{"Upgrade"}
 	out.Header["Upgrade"] = []string{x.upgrade}
-	out.Header["Via"] = append(out.Header["Via"], "1.1 "+string(e.node)) // RFC 9110 §7.6.3; an upgrade is of HTTP/1.1
+	cache.AddVia(out.Header, 1, 1, string(e.node)) // an upgrade is of HTTP/1.1
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or net/http adds its own
 	}
@@ -70,21 +67,33 @@ func (x *exchange) declined(resp *http.Response) {
 	h := x.w.Header()
 	x.copyFields(h, resp)
 	x.w.WriteHeader(resp.StatusCode)
-	if _, err := io.Copy(writerOnly{&x.w}, resp.Body); err != nil {
+	var to io.Writer = writerOnly{&x.w}
+	if resp.ContentLength < 0 {
+		to = flushing{&x.w} // somebody may be waiting for each piece
+	}
+	if _, err := io.Copy(to, resp.Body); err != nil {
 		x.failure = fault.Of(err)
 	}
 }
 
+// flushing is a response that is sent on as it is written.
+type flushing struct{ w *response }
+
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if err == nil {
+		err = f.w.FlushError()
+	}
+	return n, err
+}
+
 // copyFields copies the end-to-end fields of resp to h and adds those of this node.
 func (x *exchange) copyFields(h http.Header, resp *http.Response) {
-	removeConnectionFields(resp.Header)
-	for _, name := range [...]string{"Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Trailer", "Transfer-Encoding", "Upgrade"} {
-		delete(resp.Header, name)
-	}
+	cache.EndHop(resp.Header)
 	for name, values := range resp.Header {
 		h[name] = values
 	}
-	h["Via"] = append(h["Via"], fmt.Sprintf("%d.%d %s", resp.ProtoMajor, resp.ProtoMinor, x.edge.node))
+	cache.AddVia(h, resp.ProtoMajor, resp.ProtoMinor, string(x.edge.node))
 	x.outcome.CacheStatus += fmt.Sprintf("; fwd-status=%d", resp.StatusCode)
 	h["Cache-Status"] = append(h["Cache-Status"], x.outcome.CacheStatus)
 }

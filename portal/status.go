@@ -52,6 +52,8 @@ type Node struct {
 	Since     time.Time     `json:"since"`           // when Up became what it is
 	Error     string        `json:"error,omitempty"` // why the last check failed
 
+	// Elsewhere tells that the node runs in another process, whose counters below aren't known here.
+	Elsewhere        bool   `json:"elsewhere,omitempty"`
 	Requests         uint64 `json:"requests"`
 	Hits             uint64 `json:"hits"` // requests answered without asking an origin
 	SentBytes        uint64 `json:"sent_bytes"`

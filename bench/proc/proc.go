@@ -43,7 +43,7 @@ func Start(ready string, argv ...string) (*Process, error) {
 		return nil, err
 	}
 	p.cmd.Stdout, p.cmd.Stderr = in, in
-	// A group of its own: Ctrl-C goes to us, and we stop it.
+	// A group of its own: Ctrl-C goes to us, and we stop it with its children.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err = p.cmd.Start()
 	in.Close()
@@ -128,10 +128,14 @@ func (p *Process) Stop() {
 	}
 }
 
-// Kill ends the process as a crash would and waits until it is gone.
+// Kill ends the process and its children as a crash would and waits until they are gone.
 func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill() // it may be gone already
-	<-p.ended
+	select {
+	case <-p.ended: // the number may be another process's by now
+	default:
+		_ = syscall.Kill(-p.PID(), syscall.SIGKILL) // to the group; it may end at this moment
+		<-p.ended
+	}
 }
 
 // FreeAddr returns an address of host at which nobody listens, for TCP or UDP, at this moment.

@@ -299,7 +299,7 @@ func printExplanation(w io.Writer, s *config.Snapshot, e config.Explanation, url
 	fmt.Fprintf(w, "%s %s\n\n", e.Method, url)
 	if e.Site == nil {
 		fmt.Fprintf(w, "No site claims %s. Write it, or a pattern that matches it, into the hosts of a site.\n", e.Host)
-		return nil
+		return errReported
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")) }

@@ -282,7 +282,7 @@ func addressOrOff(l net.Listener) string {
 
 // devCommands are the lines to paste.
 func devCommands(o *devOptions, p *process) []portal.Command {
-	edge := p.options.Edges[0].HTTP.Addr().String()
+	edge := reachable(p.options.Edges[0].HTTP.Addr())
 	path := "/"
 	if o.origin == "" {
 		path = "/clock"
@@ -300,8 +300,12 @@ func devCommands(o *devOptions, p *process) []portal.Command {
 	}
 	commands := []portal.Command{{Purpose: "ask an edge", Line: fmt.Sprintf("curl -i %s%s", resolve, site)}}
 	if p.options.DNS != nil {
-		address, port, _ := net.SplitHostPort(p.options.DNS.UDP.LocalAddr().String())
-		commands = append(commands, portal.Command{Purpose: "ask which edge is nearest", Line: fmt.Sprintf("dig @%s -p %s %s", address, port, name)})
+		address, port, _ := net.SplitHostPort(reachable(p.options.DNS.UDP.LocalAddr()))
+		line := fmt.Sprintf("dig @%s -p %s %s", address, port, name)
+		if strings.HasPrefix(edge, "[") {
+			line += " AAAA"
+		}
+		commands = append(commands, portal.Command{Purpose: "ask which edge is nearest", Line: line})
 	}
 	if p.options.Portal != nil {
 		commands = append(commands, portal.Command{Purpose: "see why it was answered so", Line: fmt.Sprintf("%s trace %s", os.Args[0], site)})
@@ -313,17 +317,17 @@ func devCommands(o *devOptions, p *process) []portal.Command {
 func announceDev(w io.Writer, o *devOptions, demo string, p *process) {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	for _, e := range p.options.Edges {
-		line := fmt.Sprintf("edge %s\thttp://%s/", e.Node, e.HTTP.Addr())
+		line := fmt.Sprintf("edge %s\thttp://%s/", e.Node, reachable(e.HTTP.Addr()))
 		if e.HTTPS != nil {
-			line += fmt.Sprintf("\thttps://%s/", e.HTTPS.Addr())
+			line += fmt.Sprintf("\thttps://%s/", reachable(e.HTTPS.Addr()))
 		}
 		fmt.Fprintln(t, line)
 	}
 	if p.options.Portal != nil {
-		fmt.Fprintf(t, "status page\thttp://%s/\n", p.options.Portal.Addr())
+		fmt.Fprintf(t, "status page\thttp://%s/\n", reachable(p.options.Portal.Addr()))
 	}
 	if p.options.DNS != nil {
-		fmt.Fprintf(t, "dns\t%s\tUDP and TCP\n", p.options.DNS.UDP.LocalAddr())
+		fmt.Fprintf(t, "dns\t%s\tUDP and TCP\n", reachable(p.options.DNS.UDP.LocalAddr()))
 	}
 	if demo != "" {
 		fmt.Fprintf(t, "origin\t%s/\tthe demo site\n", demo)

@@ -13,9 +13,11 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -41,11 +43,12 @@ type scriptedAnswer struct {
 	header  http.Header
 	upgrade bool
 	gate    chan struct{} // requests wait until it is closed; nil: they don't
+	until   string        // a request for this path closes gate
 }
 
 // cmdOrigin steers an origin. After start, $NAME is its URL; it keeps its port over a stop.
 func cmdOrigin(ts *testscript.TestScript, neg bool, args []string) {
-	const text = "origin NAME start|stop|answer|upgrade|hold|release|held|asked|last [PATH [...]]"
+	const text = "origin NAME start|stop|answer|upgrade|hold|release|held|asked|last [PATH [ARG...]]"
 	usage(ts, neg, len(args) >= 2, text)
 	w, name, verb, args := worldOf(ts), args[0], args[1], args[2:]
 	o := w.origins[name]
@@ -53,7 +56,7 @@ func cmdOrigin(ts *testscript.TestScript, neg bool, args []string) {
 		port, err := w.ports.free()
 		ts.Check(err)
 		o = &scripted{
-			address: "127.0.0.1:" + strconv.Itoa(port), answers: map[string]*scriptedAnswer{},
+			address: "127.0.0.1:" + port, answers: map[string]*scriptedAnswer{},
 			asked: map[string]int{}, last: map[string]string{}, held: map[string]int{},
 		}
 		w.origins[name] = o
@@ -65,13 +68,19 @@ func cmdOrigin(ts *testscript.TestScript, neg bool, args []string) {
 	case verb == "stop" && len(args) == 0:
 		o.stop()
 	case verb == "answer" && len(args) >= 3:
-		ts.Check(o.answer(args[0], args[1], args[2], args[3:]))
+		body := args[2] // or @FILE
+		if file, ok := strings.CutPrefix(body, "@"); ok {
+			body = ts.ReadFile(file)
+		}
+		ts.Check(o.answer(args[0], args[1], body, args[3:]))
 	case verb == "upgrade" && len(args) == 1:
 		o.set(args[0], &scriptedAnswer{upgrade: true})
-	case verb == "hold" && len(args) == 1:
-		o.hold(args[0], make(chan struct{}))
+	case verb == "hold" && (len(args) == 1 || len(args) == 2):
+		o.hold(args[0], strings.Join(args[1:], ""))
 	case verb == "release" && len(args) == 1:
-		o.hold(args[0], nil)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.release(args[0])
 	case verb == "held" && len(args) == 2:
 		ts.Check(o.expect("held", args[1], 10*time.Second, func() int { return o.held[args[0]] }))
 	case verb == "asked" && (len(args) == 2 || len(args) == 3):
@@ -89,6 +98,11 @@ func cmdOrigin(ts *testscript.TestScript, neg bool, args []string) {
 
 func (o *scripted) start() error {
 	l, err := net.Listen("tcp", o.address)
+	// A process that is being forked for another script has a copy of the socket that was closed, until its exec.
+	for began := time.Now(); errors.Is(err, syscall.EADDRINUSE) && time.Since(began) < time.Second; {
+		runtime.Gosched()
+		l, err = net.Listen("tcp", o.address)
+	}
 	if err != nil {
 		return err
 	}
@@ -131,15 +145,20 @@ func (o *scripted) answer(path, status, body string, fields []string) error {
 	return nil
 }
 
-// hold makes the requests for path wait until gate is closed; nil closes the one that is there.
-func (o *scripted) hold(path string, gate chan struct{}) {
+// hold makes the requests for path wait until its release, or until the path until is asked for.
+func (o *scripted) hold(path, until string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	a := *o.answers[path]
-	if a.gate != nil {
-		close(a.gate)
-	}
-	a.gate = gate
+	a.gate, a.until = make(chan struct{}), until
+	o.answers[path] = &a
+}
+
+// release ends what hold has begun; o.mu is held.
+func (o *scripted) release(path string) {
+	a := *o.answers[path]
+	close(a.gate)
+	a.gate, a.until = nil, ""
 	o.answers[path] = &a
 }
 
@@ -173,6 +192,11 @@ func (o *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.asked[r.URL.Path]++
 	o.last[r.URL.Path] = strings.ReplaceAll(string(dump), "\r", "")
 	a := o.answers[r.URL.Path]
+	for path, held := range o.answers {
+		if held.until == r.URL.Path {
+			o.release(path)
+		}
+	}
 	o.mu.Unlock()
 	switch {
 	case a == nil:

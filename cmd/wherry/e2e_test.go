@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -15,7 +16,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,8 +32,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script: each file is what one user does, with the tools that the user has. They need Linux, where all
 // of 127.0.0.0/8 is this machine. Beside testscript's own commands they have those listed here, each with its usage below.
 func TestScripts(t *testing.T) {
-	p := &ports{}
-	p.next.Store(portLow + uint32(os.Getpid()*97%(portHigh-portLow)))
+	p := &ports{next: rand.IntN(portHigh - portLow)}
+	t.Cleanup(p.release)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -125,27 +126,52 @@ func usage(ts *testscript.TestScript, neg, ok bool, text string) {
 
 // ports hands out ports that can be used again after they were closed: outside of the range from which the system takes those for
 // port 0 and for outgoing connections.
-type ports struct{ next atomic.Uint32 }
+type ports struct {
+	mu     sync.Mutex // protects what follows
+	next   int
+	claims []net.Listener
+}
 
-const portLow, portHigh = 20000, 32000
+const (
+	portLow, portHigh = 20000, 32000
+	// claimHost is where a port that was handed out is held, so that no other run of the tests takes it meanwhile.
+	claimHost = "127.254.254.254"
+)
 
-// free returns a port that is free on every address, for TCP and UDP.
-func (p *ports) free() (int, error) {
+// free returns a port that is free on 127.0.0.1 and 127.0.0.2, for TCP and UDP.
+func (p *ports) free() (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for range portHigh - portLow {
-		port := portLow + int(p.next.Add(1)%(portHigh-portLow))
-		address := ":" + strconv.Itoa(port)
-		l, err := net.Listen("tcp", address)
+		p.next = (p.next + 1) % (portHigh - portLow)
+		port := strconv.Itoa(portLow + p.next)
+		claim, err := net.Listen("tcp", net.JoinHostPort(claimHost, port))
 		if err != nil {
 			continue
 		}
-		u, err := net.ListenPacket("udp", address)
-		_ = l.Close()
-		if err != nil {
-			continue
+		if isFree("127.0.0.1", port) && isFree("127.0.0.2", port) {
+			p.claims = append(p.claims, claim)
+			return port, nil
 		}
-		return port, u.Close()
+		_ = claim.Close()
 	}
-	return 0, errors.New("no port is free")
+	return "", errors.New("no port is free")
+}
+
+func isFree(host, port string) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	u, err := net.ListenPacket("udp", net.JoinHostPort(host, port))
+	return err == nil && u.Close() == nil
+}
+
+func (p *ports) release() {
+	for _, claim := range p.claims {
+		_ = claim.Close()
+	}
 }
 
 // cmdPorts sets variables to free ports.
@@ -154,7 +180,7 @@ func cmdPorts(ts *testscript.TestScript, neg bool, names []string) {
 	for _, name := range names {
 		port, err := worldOf(ts).ports.free()
 		ts.Check(err)
-		setenv(ts, name, strconv.Itoa(port))
+		setenv(ts, name, port)
 	}
 }
 

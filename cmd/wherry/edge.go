@@ -221,15 +221,15 @@ func announceEdge(w io.Writer, p *process) {
 	e := p.options.Edges[0]
 	fmt.Fprintf(w, "node %s, configuration %s\n", e.Node, p.snapshot.Revision)
 	if e.HTTP != nil {
-		fmt.Fprintf(w, "http://%s/\n", e.HTTP.Addr())
+		fmt.Fprintf(w, "http://%s/\n", reachable(e.HTTP.Addr()))
 	}
 	if e.HTTPS != nil {
-		fmt.Fprintf(w, "https://%s/   local CA %s\n", e.HTTPS.Addr(), p.state.ca.RootFile())
+		fmt.Fprintf(w, "https://%s/   local CA %s\n", reachable(e.HTTPS.Addr()), p.state.ca.RootFile())
 	}
 	if p.options.DNS != nil {
 		fmt.Fprintf(w, "dns %s   UDP and TCP\n", p.options.DNS.UDP.LocalAddr())
 	}
 	if p.options.Portal != nil {
-		fmt.Fprintf(w, "http://%s/   status page\n", p.options.Portal.Addr())
+		fmt.Fprintf(w, "http://%s/   status page\n", reachable(p.options.Portal.Addr()))
 	}
 }

@@ -12,10 +12,12 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/portal"
 )
 
@@ -64,15 +66,18 @@ func newOperator(server, token string) *operator {
 	return &operator{strings.TrimSuffix(server, "/"), token, &http.Client{Timeout: 30 * time.Second}}
 }
 
-// findRunning looks through the processes that run on this machine: the one that serves target's address, or else the only one.
+// findRunning looks through the processes that run on this machine: the one that serves target's address, else the only one whose
+// sites claim target's host by name, else the only one.
 func findRunning(ctx context.Context, target *url.URL) (*operator, *portal.Status, error) {
 	all, err := runningProcesses()
 	if err != nil {
 		return nil, nil, err
 	}
-	var only *operator
-	var onlyStatus *portal.Status
-	reached := 0
+	type found struct {
+		o  *operator
+		st *portal.Status
+	}
+	var reached, claiming []found
 	for _, r := range all {
 		o := newOperator(r.Server, r.Token)
 		st, err := o.status(ctx)
@@ -82,16 +87,35 @@ func findRunning(ctx context.Context, target *url.URL) (*operator, *portal.Statu
 		if _, ok := edgeAt(st, target); ok {
 			return o, st, nil
 		}
-		reached++
-		only, onlyStatus = o, st
+		reached = append(reached, found{o, st})
+		if claims(st, target) {
+			claiming = append(claiming, found{o, st})
+		}
 	}
-	switch reached {
-	case 0:
+	switch {
+	case len(reached) == 0:
 		return nil, nil, errors.New("no wherry runs on this machine; start one with wherry dev, or name another machine's with --server and --token-file")
-	case 1:
-		return only, onlyStatus, nil
+	case len(claiming) == 1:
+		return claiming[0].o, claiming[0].st, nil
+	case len(reached) == 1:
+		return reached[0].o, reached[0].st, nil
 	}
-	return nil, nil, fmt.Errorf("%d networks run on this machine and none listens at %s; say which one with --server and --token-file", reached, target.Host)
+	return nil, nil, fmt.Errorf("%d networks run on this machine and none alone serves %s; say which one with --server and --token-file",
+		len(reached), target.Host)
+}
+
+// claims says whether a site claims target's host by a name or a suffix.
+func claims(st *portal.Status, target *url.URL) bool {
+	host := string(config.CanonicalHost(target.Host))
+	for _, site := range st.Sites {
+		for _, p := range site.Hosts {
+			suffix, wild := strings.CutPrefix(string(p), "*")
+			if string(p) == host || wild && suffix != "" && strings.HasSuffix(host, suffix) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // edgeAt returns the edge that listens at target's address.
@@ -150,6 +174,14 @@ func (o *operator) status(ctx context.Context) (*portal.Status, error) {
 	return &st, o.call(ctx, http.MethodGet, "/api/status", nil, &st)
 }
 
+// apiError is a problem that the API answered with.
+type apiError struct {
+	status int
+	text   string
+}
+
+func (e *apiError) Error() string { return e.text }
+
 // call asks the API and decodes its answer into out. Its errors are those that the API gives people.
 func (o *operator) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
@@ -167,6 +199,9 @@ func (o *operator) call(ctx context.Context, method, path string, in, out any) e
 	req.Header.Set("Authorization", "Bearer "+o.token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := o.client.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("no portal listens at %s; is wherry running there, and is its listen.portal not off?", o.server)
+	}
 	if err != nil {
 		return fmt.Errorf("portal: %w", err)
 	}
@@ -178,9 +213,9 @@ func (o *operator) call(ctx context.Context, method, path string, in, out any) e
 	if resp.StatusCode != http.StatusOK {
 		var problem struct{ Title, Detail, Action string }
 		if json.Unmarshal(data, &problem) == nil && problem.Title != "" {
-			return errors.New(strings.Join(strings.Fields(problem.Title+": "+problem.Detail+" "+problem.Action), " "))
+			return &apiError{resp.StatusCode, strings.Join(strings.Fields(problem.Title+": "+problem.Detail+" "+problem.Action), " ")}
 		}
-		return fmt.Errorf("portal: %s answered %s", o.server+path, resp.Status)
+		return &apiError{resp.StatusCode, fmt.Sprintf("portal: %s answered %s", o.server+path, resp.Status)}
 	}
 	if err := json.Unmarshal(data, out); err != nil {
 		return fmt.Errorf("portal: answer of %s: %w", path, err)

@@ -70,11 +70,11 @@ func (r *running) remove() {
 
 // reachable is where a listener can be reached from this machine.
 func reachable(a net.Addr) string {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok || !tcp.IP.IsUnspecified() {
+	host, port, err := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
 		return a.String()
 	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 // runningProcesses returns the entries of the processes that run.

@@ -89,7 +89,7 @@ func runTrace(ctx context.Context, stdout io.Writer, f *operatorFlags, method st
 		req.Header.Add(name, value)
 	}
 	req.Header.Set(trace.Field, trace.Credential(o.token, traceID, time.Now()))
-	sent, err := send(req, st)
+	sent, err := o.send(req, st)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func runTrace(ctx context.Context, stdout io.Writer, f *operatorFlags, method st
 }
 
 // send sends req to an edge of the network and reads the response to its end.
-func send(req *http.Request, st *portal.Status) (*http.Response, error) {
+func (o *operator) send(req *http.Request, st *portal.Status) (*http.Response, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
@@ -119,7 +119,7 @@ func send(req *http.Request, st *portal.Status) (*http.Response, error) {
 		TLSClientConfig:    &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:  true,
 		DisableCompression: true,
-		DialContext:        dialEdge(st, req.URL),
+		DialContext:        o.dialEdge(st, req.URL),
 	}
 	defer transport.CloseIdleConnections()
 	req.Header["User-Agent"] = []string{"wherry-trace"}
@@ -135,20 +135,10 @@ func send(req *http.Request, st *portal.Status) (*http.Response, error) {
 }
 
 // dialEdge connects to the edge at target's address, or to the network's first one where that is a site's name.
-func dialEdge(st *portal.Status, target *url.URL) func(context.Context, string, string) (net.Conn, error) {
+func (o *operator) dialEdge(st *portal.Status, target *url.URL) func(context.Context, string, string) (net.Conn, error) {
 	at := ""
 	if _, ok := edgeAt(st, target); !ok {
-		for _, c := range st.Clusters {
-			for _, n := range c.Nodes {
-				address := n.HTTP
-				if target.Scheme == "https" {
-					address = n.HTTPS
-				}
-				if at == "" && address != "" {
-					at = address
-				}
-			}
-		}
+		at = o.firstEdge(st, target.Scheme)
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if at != "" {
@@ -156,6 +146,30 @@ func dialEdge(st *portal.Status, target *url.URL) func(context.Context, string, 
 		}
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}
+}
+
+// firstEdge returns where the network's first edge can be reached: one that listens at all addresses of its machine, at that of
+// the portal; "" if there is none.
+func (o *operator) firstEdge(st *portal.Status, scheme string) string {
+	for _, c := range st.Clusters {
+		for _, n := range c.Nodes {
+			address := n.HTTP
+			if scheme == "https" {
+				address = n.HTTPS
+			}
+			host, port, err := net.SplitHostPort(address)
+			if err != nil {
+				continue // that door is closed, or in another process
+			}
+			if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+				if server, err := url.Parse(o.server); err == nil {
+					host = server.Hostname()
+				}
+			}
+			return net.JoinHostPort(host, port)
+		}
+	}
+	return ""
 }
 
 // report fetches the report of a trace. The edge writes it right after the response, so it may be a moment late.
@@ -167,13 +181,17 @@ func (o *operator) report(ctx context.Context, id string) (*trace.Report, error)
 		if lastErr = o.call(ctx, http.MethodGet, "/api/traces/"+id, nil, &r); lastErr == nil {
 			return &r, nil
 		}
+		var answered *apiError
+		if !errors.As(lastErr, &answered) || answered.status != http.StatusNotFound {
+			return nil, lastErr // which waiting doesn't mend
+		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(pause):
 		}
 	}
-	return nil, errors.Join(errors.New("the response came, but no edge of this network has traced it: did the request go to another network, or is the token not its operator's?"), lastErr)
+	return nil, fmt.Errorf("the response came, but no edge of this network has traced it; did the request go to another one? %w", lastErr)
 }
 
 func printTrace(w io.Writer, r *trace.Report, resp *http.Response) {

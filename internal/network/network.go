@@ -332,6 +332,9 @@ func (n *Network) restartFor(s *config.Snapshot) (restart []string) {
 	}{
 		{"listen", n.listensElsewhere(s)},
 		{"memory", start.Memory != s.Memory},
+		{"limits.header_timeout", start.Limits.HeaderTimeout != s.Limits.HeaderTimeout},
+		{"limits.idle_timeout", start.Limits.IdleTimeout != s.Limits.IdleTimeout},
+		{"limits.header_size", s.Limits.HeaderSize > 2*start.Limits.HeaderSize}, // up to there the listeners were made for
 		{"log", start.Log != s.Log},
 		{"dns.geo_database", start.DNS.GeoDatabase != s.DNS.GeoDatabase},
 	} {

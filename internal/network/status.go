@@ -107,7 +107,7 @@ func incidents(st *portal.Status, origins []origin.Status, now time.Time) []port
 // node is a node as its health checks and, if it is of this process, its counters show it. It is up if it answers at each of its
 // addresses.
 func (n *Network) node(node *config.Node, checks []dns.NodeHealth) portal.Node {
-	p := portal.Node{Name: node.Name, Addresses: node.Addresses, Up: true, Since: n.started}
+	p := portal.Node{Name: node.Name, Addresses: node.Addresses, Up: true, Since: n.started, Elsewhere: true}
 	for _, h := range checks {
 		if h.Node == node.Name && p.Up {
 			p.Since = h.Since
@@ -120,6 +120,7 @@ func (n *Network) node(node *config.Node, checks []dns.NodeHealth) portal.Node {
 		if s.doors.Node != node.Name {
 			continue
 		}
+		p.Elsewhere = false
 		p.HTTP, p.HTTPS = address(s.doors.HTTP), address(s.doors.HTTPS)
 		stats, usage := s.edge.Stats(), s.store.Usage()
 		p.Requests, p.Hits, p.SentBytes = uint64(stats.Requests), uint64(stats.Hits), uint64(stats.BodyBytes)

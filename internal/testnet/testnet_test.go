@@ -209,3 +209,23 @@ func TestRestartedNodeBeginsEmpty(t *testing.T) {
 		}
 	})
 }
+
+// TestAPostInvalidatesWhatAnotherRuleStored: the POST's own rule gives it another cache key than the GET has (RFC 9111 §4.4).
+func TestAPostInvalidatesWhatAnotherRuleStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{reply: fresh("max-age=600", "hello")}
+		yaml := twoClusters + `    rules: [{name: writes, match: {methods: [POST]}, cache: {enabled: false, key: {query: drop}}}]`
+		n := Start(t, yaml, map[string]http.Handler{"shop-origin": o})
+		c := n.Client(n.ClientHost("client", "198.51.100.7"), "lisbon-1")
+		get(t, c, "http://shop.test/cart?id=1")
+		resp, err := c.Post("http://shop.test/cart?id=1", "text/plain", strings.NewReader("one more"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		resp, _ = get(t, c, "http://shop.test/cart?id=1")
+		if got := resp.Header.Get("Cache-Status"); !strings.Contains(got, "fwd=uri-miss") {
+			t.Errorf("after the POST: %q, want a miss", got)
+		}
+	})
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	wherry      string
+	peers       string
+	only        string
+	duration    time.Duration
+	rounds      int
+	connections int
+	save        bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.wherry, "wherry", "bin/wherry", "the `file` to measure")
+	flag.StringVar(&o.peers, "peers", "nginx,haproxy,varnish", "the other `servers`, those that are installed")
+	flag.StringVar(&o.only, "only", "", "measure only the cells whose names match this `expression`")
+	flag.DurationVar(&o.duration, "time", 3*time.Second, "how long each cell is measured for each server in each round")
+	flag.IntVar(&o.rounds, "rounds", 3, "how many rounds")
+	flag.IntVar(&o.connections, "connections", 32, "how many connections ask at once")
+	flag.BoolVar(&o.save, "save", false, "write all figures to bench/http/results/DATE.json")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, &o); err != nil {
+		stop()
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o *options) error {
+	chosen, err := choose(o)
+	if err != nil {
+		return err
+	}
+	if _, err := exec.LookPath("wrk"); err != nil {
+		return errors.New("wrk, which makes the load, isn't installed: apt-get install wrk")
+	}
+	if _, err := exec.LookPath(o.wherry); err != nil {
+		return fmt.Errorf("%s isn't there: make build", o.wherry)
+	}
+	dir, err := os.MkdirTemp("", "wherry-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	// The workers of nginx are another user when root runs this.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return err
+	}
+	origin, originAddr, stop, err := startOrigin()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	base := settings{Dir: dir, Origin: originAddr, PEM: filepath.Join(dir, "localhost.pem")}
+	l := &loader{script: filepath.Join(dir, "load.lua"), connections: o.connections, duration: o.duration, origin: origin}
+	if err := errors.Join(makeCertificate(base.PEM), os.WriteFile(l.script, loadScript, 0o600)); err != nil {
+		return err
+	}
+	r := newReport(ctx, o)
+	servers, err := startServers(ctx, o, base, r)
+	defer func() {
+		for _, s := range servers {
+			s.stop()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	if err := measureAll(ctx, o.rounds, l, servers, chosen, r); err != nil {
+		return err
+	}
+	return r.finish(os.Stdout, o.save)
+}
+
+// choose returns the cells to measure.
+func choose(o *options) ([]cell, error) {
+	match, err := regexp.Compile(o.only)
+	if err != nil {
+		return nil, fmt.Errorf("-only: %w", err)
+	}
+	chosen := slices.DeleteFunc(cells(), func(c cell) bool { return !match.MatchString(c.Name) })
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("-only %s: no cell has such a name", o.only)
+	}
+	if o.rounds < 1 || o.connections < 1 || o.duration < time.Second || o.duration%time.Second != 0 {
+		return nil, errors.New("-rounds and -connections must be at least 1, -time whole seconds")
+	}
+	return chosen, nil
+}
+
+// startServers starts wherry and the peers that are installed, and returns those that run even when one fails.
+func startServers(ctx context.Context, o *options, base settings, r *report) ([]*server, error) {
+	var servers []*server
+	wanted := strings.Split(o.peers, ",")
+	for _, c := range contenders(o.wherry) {
+		if c.name != "wherry" && !slices.Contains(wanted, c.name) {
+			continue
+		}
+		own := base
+		own.Dir = filepath.Join(base.Dir, c.name)
+		s, err := c.start(ctx, own)
+		if errors.Is(err, errMissing) {
+			r.note("%s is not installed; it is left out", c.name)
+			continue
+		}
+		if err != nil {
+			return servers, fmt.Errorf("%s: %w", c.name, err)
+		}
+		servers = append(servers, s)
+		r.Versions[s.name] = s.version
+	}
+	return servers, nil
+}
+
+// measureAll alternates between the servers, so that what else happens on the machine meets all of them.
+func measureAll(ctx context.Context, rounds int, l *loader, servers []*server, chosen []cell, r *report) error {
+	for _, c := range chosen {
+		for round := range rounds {
+			for _, s := range servers {
+				if c.TLS && s.https == "" {
+					continue
+				}
+				got, err := l.measure(ctx, s, c, strconv.Itoa(round))
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", s.name, c.Name, err)
+				}
+				fmt.Fprintf(os.Stderr, "%-20s %-8s %9.0f req/s %7.1f CPU-µs\n", c.Name, s.name, got.PerSecond, got.CPUMicros)
+				r.add(c, s.name, got)
+			}
+		}
+	}
+	return nil
+}

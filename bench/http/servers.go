@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/wherry/wherry/bench/proc"
+)
+
+// startTimeout is how long a server may take until it serves.
+const startTimeout = 20 * time.Second
+
+//go:embed testdata/*.tmpl
+var configs embed.FS
+
+// server is one that is measured.
+type server struct {
+	name, version string
+	http, https   string // base URLs; https is empty where the server has no TLS
+	processes     []*proc.Process
+}
+
+func (s *server) stop() {
+	for _, p := range s.processes {
+		p.Stop()
+	}
+}
+
+// settings are what a configuration is made of.
+type settings struct {
+	Dir         string // of this server alone
+	Origin      string // host:port
+	HTTP, HTTPS string // host:port to listen at
+	PEM         string // file with certificate and key
+}
+
+// contender knows how to start a server. Its configuration is testdata/NAME.tmpl.
+type contender struct {
+	name    string
+	binary  string
+	version []string
+	tls     bool
+	argv    func(binary, config string, s *settings) [][]string // the first listens, the others help it
+}
+
+func contenders(wherry string) []contender {
+	return []contender{
+		{"wherry", wherry, []string{"version"}, true, func(binary, config string, s *settings) [][]string {
+			return [][]string{{binary, "edge", "--config", config, "--dir", filepath.Join(s.Dir, "state")}}
+		}},
+		{"nginx", "nginx", []string{"-v"}, true, func(binary, config string, s *settings) [][]string {
+			return [][]string{{binary, "-c", config, "-e", filepath.Join(s.Dir, "error.log")}}
+		}},
+		{"haproxy", "haproxy", []string{"-v"}, true, func(binary, config string, s *settings) [][]string {
+			// It has no log files; the shell gives it one for its standard output.
+			return [][]string{{"/bin/sh", "-c", `exec "$0" -db -f "$1" >"$2"`, binary, config, filepath.Join(s.Dir, "access.log")}}
+		}},
+		{"varnish", "varnishd", []string{"-V"}, false, func(binary, config string, s *settings) [][]string {
+			name := filepath.Join(s.Dir, "varnish")
+			return [][]string{
+				{binary, "-F", "-j", "none", "-n", name, "-a", s.HTTP, "-f", config, "-s", "malloc,512m"},
+				{"varnishncsa", "-n", name, "-t", "off", "-w", filepath.Join(s.Dir, "access.log")},
+			}
+		}},
+	}
+}
+
+// errMissing is a server that isn't installed.
+var errMissing = errors.New("not installed")
+
+// start starts c and waits until it serves.
+func (c *contender) start(ctx context.Context, s settings) (*server, error) {
+	binary, err := exec.LookPath(c.binary)
+	if err != nil {
+		return nil, errMissing
+	}
+	if binary, err = filepath.Abs(binary); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	for _, addr := range []*string{&s.HTTP, &s.HTTPS} {
+		if *addr, err = proc.FreeAddr("127.0.0.1"); err != nil {
+			return nil, err
+		}
+	}
+	config := filepath.Join(s.Dir, "config")
+	if err := writeConfig(config, c.name, &s); err != nil {
+		return nil, err
+	}
+	version, _ := exec.CommandContext(ctx, binary, c.version...).CombinedOutput() // what it doesn't tell stays empty
+	first, _, _ := strings.Cut(string(version), "\n")
+	served := &server{name: c.name, version: strings.TrimSpace(first), http: local("http", s.HTTP)}
+	if c.tls {
+		served.https = local("https", s.HTTPS)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for _, argv := range c.argv(binary, config, &s) {
+		p, err := proc.Start("", argv...)
+		if err != nil {
+			served.stop()
+			return nil, err
+		}
+		served.processes = append(served.processes, p)
+	}
+	if err := served.processes[0].AwaitDial(ctx, s.HTTP); err != nil {
+		served.stop()
+		return nil, err
+	}
+	return served, nil
+}
+
+// local is the URL with a name for addr, because a server name in TLS can't be an address (RFC 6066 §3).
+func local(scheme, addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return scheme + "://localhost:" + port
+}
+
+func writeConfig(file, name string, s *settings) error {
+	t, err := template.ParseFS(configs, "testdata/"+name+".tmpl")
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(t.Execute(out, s), out.Close()); err != nil {
+		return fmt.Errorf("configuration of %s: %w", name, err)
+	}
+	return nil
+}
