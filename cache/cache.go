@@ -20,6 +20,9 @@ import (
 //	   │          │  └───► fetch ──► await ────►   │
 //	   │          │          ▲         │           ▼
 //	   └► pass ◄──┘          └─────────┘          done
+//
+// A trace also shows what happens inside of them: validate and store in a fetch, stale when a failure is covered, head and
+// invalidate in pass, and fail.
 const (
 	stepReceive step = iota // may the cache have a part in it?
 	stepLookup              // is there a stored response, and may it be reused?

@@ -134,7 +134,8 @@ func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 	}
 	job.fields = maps.Clone(x.r.Header)
 	job.req.Body, job.req.ContentLength = nil, 0
-	job.req.Method = http.MethodGet // a HEAD may have found that the stored response wants a refresh; it has no content to store
+	job.req.URL.RawQuery = x.p.Keys.query(job.req.URL.RawQuery) // what isn't in the key must not shape what is stored under it
+	job.req.Method = http.MethodGet                             // a HEAD may have found that the stored response wants a refresh; it has no content to store
 	if !x.asSent {
 		for _, name := range conditionalFields {
 			delete(job.req.Header, name)

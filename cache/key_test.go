@@ -81,3 +81,20 @@ func TestNewKeyTellsApart(t *testing.T) {
 		seen[key] = k.path + "?" + k.query
 	}
 }
+
+// TestTheOriginSeesTheKeyedQuery: what isn't in the key must not shape the copy that others get.
+func TestTheOriginSeesTheKeyedQuery(t *testing.T) {
+	bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
+		w.policy.Keys = &KeyPolicy{Site: "shop", OnlyQuery: []string{"id"}}
+		w.get("/a?utm=evil&id=1")
+		if got := w.up.request(0).URL.RawQuery; got != "id=1" {
+			t.Errorf("the origin was asked with %q", got)
+		}
+		w.expect(w.get("/a?id=1&utm=other"), Hit, 200, "1")
+		w.policy.Bypass = "rule"
+		w.get("/a?utm=evil&id=1")
+		if got := w.up.request(1).URL.RawQuery; got != "utm=evil&id=1" {
+			t.Errorf("forwarded with %q, want it as sent", got)
+		}
+	})
+}

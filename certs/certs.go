@@ -23,7 +23,7 @@ var ErrUnknownHost = errors.New("no site claims this host")
 type Options struct {
 	CA  *CA              // issues what sites don't bring; nil: nobody does
 	Now func() time.Time // nil means time.Now
-	Log *slog.Logger     // nil: nothing is logged
+	Log *slog.Logger     // nil means slog.Default
 }
 
 // Keeper has a certificate for each handshake. It is safe for use by many goroutines.
@@ -38,7 +38,7 @@ type Keeper struct {
 
 	mu   sync.Mutex // protects what follows; not held while a leaf is made
 	snap *config.Snapshot
-	own  map[config.SiteName]*tls.Certificate // from the sites' files; nil where there is none that can be used
+	own  map[config.SiteName]*tls.Certificate // from the files of all sites that name some
 	// named has the leaves of the names in the configuration, guessed those of names that clients made up, within what the
 	// configuration allows ("*"), and of local addresses.
 	named, guessed *leaves
@@ -58,18 +58,15 @@ func NewKeeper(o Options) *Keeper {
 		k.now = time.Now
 	}
 	if k.log == nil {
-		k.log = slog.New(slog.DiscardHandler)
+		k.log = slog.Default()
 	}
 	k.allowance = allowance{perSecond: guessedPerSecond, burst: guessedBurst}
 	return k
 }
 
-// Apply reads the certificate files of snap's sites and answers by snap from now on. A site whose files can't be used keeps the
-// certificate that it had; the error says what is wrong with all of them.
-func (k *Keeper) Apply(snap *config.Snapshot) error {
-	k.mu.Lock()
-	before := k.own
-	k.mu.Unlock()
+// Prepare reads the certificate files of snap's sites and returns how to answer by snap. Nothing changes before commit, which
+// can't fail. The error names all files that can't be used.
+func (k *Keeper) Prepare(snap *config.Snapshot) (commit func(), err error) {
 	own := map[config.SiteName]*tls.Certificate{}
 	var bad []error
 	for i := range snap.Sites {
@@ -80,25 +77,31 @@ func (k *Keeper) Apply(snap *config.Snapshot) error {
 		certificate, err := load(site.TLS)
 		if err != nil {
 			bad = append(bad, fmt.Errorf("site %s: %w", site.Name, err))
-			certificate = before[site.Name]
+			continue
 		}
 		own[site.Name] = certificate
-		k.warn(site.Name, certificate)
+	}
+	if len(bad) > 0 {
+		return nil, errors.Join(bad...)
+	}
+	return func() { k.hold(snap, own) }, nil
+}
+
+// hold makes snap, with the certificates of its sites, the one that handshakes are answered by.
+func (k *Keeper) hold(snap *config.Snapshot, own map[config.SiteName]*tls.Certificate) {
+	for site, certificate := range own {
+		k.warn(site, certificate)
 	}
 	names := leafNames(snap)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.snap, k.own = snap, own
 	k.named.keep(func(name string) bool { return names[name] })
-	return errors.Join(bad...)
 }
 
 // warn tells of a certificate that clients refuse or soon will.
 func (k *Keeper) warn(site config.SiteName, certificate *tls.Certificate) {
 	const soon = 14 * 24 * time.Hour
-	if certificate == nil {
-		return
-	}
 	if left := certificate.Leaf.NotAfter.Sub(k.now()); left < soon {
 		k.log.Warn("certificate expires soon or has expired", "site", site, "expires", certificate.Leaf.NotAfter)
 	}
@@ -173,11 +176,7 @@ func (k *Keeper) want(hello *tls.ClientHelloInfo) (wanted, error) {
 	defer k.mu.Unlock()
 	site, pattern := k.snap.Site(host)
 	if site != nil && site.TLS != nil {
-		if own := k.own[site.Name]; own != nil {
-			return wanted{own: own}, nil
-		}
-		return wanted{}, fault.New(fault.Config, "handshake", http.StatusInternalServerError,
-			fmt.Errorf("the certificate of site %s could not be loaded", site.Name))
+		return wanted{own: k.own[site.Name]}, nil
 	}
 	switch {
 	case k.ca == nil, site == nil && !addr.IsValid():

@@ -77,10 +77,18 @@ func newCA(t testing.TB) *CA {
 func keeperOf(t testing.TB, ca *CA, c *clock, sites ...string) *Keeper {
 	t.Helper()
 	k := NewKeeper(Options{CA: ca, Now: c.Now})
-	if err := k.Apply(snapshotOf(t, sites...)); err != nil {
+	apply(t, k, snapshotOf(t, sites...))
+	return k
+}
+
+// apply makes k answer by snap.
+func apply(t testing.TB, k *Keeper, snap *config.Snapshot) {
+	t.Helper()
+	commit, err := k.Prepare(snap)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return k
+	commit()
 }
 
 // rootOf returns what a client that imported the authority's root trusts.
@@ -262,9 +270,7 @@ func TestReloadKeepsTheGood(t *testing.T) {
 	pair := writePair(t, ca, dir, "own.test", epoch)
 	snap := snapshotOf(t, "own own.test "+pair, "shop shop.test")
 	k := NewKeeper(Options{CA: ca, Now: c.Now})
-	if err := k.Apply(snap); err != nil {
-		t.Fatal(err)
-	}
+	apply(t, k, snap)
 	get := func() *tls.Certificate {
 		t.Helper()
 		certificate, err := k.GetCertificate(hello("own.test"))
@@ -278,32 +284,58 @@ func TestReloadKeepsTheGood(t *testing.T) {
 	if err := os.WriteFile(crt, []byte("no certificate"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := k.Apply(snap)
-	if err == nil || !strings.Contains(err.Error(), "site own") || fault.Of(err).Party != fault.Config {
+	next := snapshotOf(t, "own own.test "+pair, "shop shop.test", "new new.test")
+	commit, err := k.Prepare(next)
+	if err == nil || commit != nil || fault.Of(err).Party != fault.Config {
 		t.Errorf("error %v", err)
+	}
+	for _, part := range []string{"site own", crt} {
+		if !strings.Contains(fmt.Sprint(err), part) {
+			t.Errorf("error %v doesn't name %s", err, part)
+		}
 	}
 	if get() != first {
 		t.Error("a bad file replaced the certificate")
 	}
-	writePair(t, ca, dir, "own.test", epoch)
-	if err := k.Apply(snap); err != nil {
-		t.Fatal(err)
+	if _, err := k.GetCertificate(hello("new.test")); !errors.Is(err, ErrUnknownHost) {
+		t.Errorf("a site of the refused configuration: %v", err)
 	}
+	writePair(t, ca, dir, "own.test", epoch)
+	apply(t, k, snap)
 	if get() == first {
 		t.Error("a good file didn't replace the certificate")
 	}
 }
 
-func TestUnusableOwnCertificate(t *testing.T) {
+// All files that can't be used are named, so that one look is enough.
+func TestUnusableFilesAreAllNamed(t *testing.T) {
 	k := NewKeeper(Options{CA: newCA(t)})
-	if err := k.Apply(snapshotOf(t, "own own.test /nowhere.crt,/nowhere.key", "shop shop.test")); err == nil {
-		t.Error("no error")
+	_, err := k.Prepare(snapshotOf(t, "a a.test /nowhere/a.crt,/nowhere/a.key", "b b.test /nowhere/b.crt,/nowhere/b.key", "c c.test"))
+	for _, file := range []string{"/nowhere/a.crt", "/nowhere/b.crt"} {
+		if !strings.Contains(fmt.Sprint(err), file) {
+			t.Errorf("error %v doesn't name %s", err, file)
+		}
 	}
-	if _, err := k.GetCertificate(hello("own.test")); err == nil || fault.Of(err).Party != fault.Config {
-		t.Errorf("the local authority stands in for a certificate that was asked for: %v", err)
+}
+
+// Nothing changes before commit: somebody else may refuse the snapshot.
+func TestPrepareChangesNothing(t *testing.T) {
+	k := keeperOf(t, newCA(t), &clock{now: epoch}, "shop shop.test")
+	commit, err := k.Prepare(snapshotOf(t, "late late.test"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := k.GetCertificate(hello("shop.test")); err != nil {
-		t.Errorf("another site suffers: %v", err)
+	for _, step := range []struct {
+		known, unknown string
+		next           func()
+	}{{"shop.test", "late.test", commit}, {"late.test", "shop.test", func() {}}} {
+		if _, err := k.GetCertificate(hello(step.known)); err != nil {
+			t.Error(err)
+		}
+		if _, err := k.GetCertificate(hello(step.unknown)); !errors.Is(err, ErrUnknownHost) {
+			t.Errorf("%s: %v", step.unknown, err)
+		}
+		step.next()
 	}
 }
 
@@ -383,13 +415,11 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-func TestApplyForgetsWhatIsGone(t *testing.T) {
+func TestReloadForgetsWhatIsGone(t *testing.T) {
 	k := keeperOf(t, newCA(t), &clock{now: epoch}, "shop shop.test,old.test")
 	keep, _ := k.GetCertificate(hello("shop.test"))
 	_, _ = k.GetCertificate(hello("old.test"))
-	if err := k.Apply(snapshotOf(t, "shop shop.test")); err != nil {
-		t.Fatal(err)
-	}
+	apply(t, k, snapshotOf(t, "shop shop.test"))
 	if _, err := k.GetCertificate(hello("old.test")); !errors.Is(err, ErrUnknownHost) || fault.Of(err).Party != fault.Client {
 		t.Errorf("a host that is gone: %v", err)
 	}

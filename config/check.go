@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -149,15 +150,18 @@ func (c *checker) zone() {
 			host := Host(strings.TrimPrefix(string(pattern), "*."))
 			path := fmt.Sprintf("sites[%d].hosts[%d]", i, j)
 			switch first, ok := names[string(pattern)]; {
-			case inside(host, "nodes."+c.n.Zone), inside(host, "clusters."+c.n.Zone):
+			case slices.ContainsFunc(ownNames, func(own Host) bool { return inside(host, own+"."+c.n.Zone) }):
 				c.error(path, fmt.Sprintf("%q is a name of the network itself", pattern),
-					"write a host outside nodes. and clusters. of "+string(c.n.Zone))
+					"write a host outside nodes., clusters., sites. and whoami. of "+string(c.n.Zone))
 			case ok:
 				c.error(path, fmt.Sprintf("%q is the name server at %s (%s)", pattern, first, c.at(first)), "write another host")
 			}
 		}
 	}
 }
+
+// ownNames are what dns answers below the network's zone by itself.
+var ownNames = []Host{"nodes", "clusters", "sites", "whoami"}
 
 // inside says whether name is zone or below it.
 func inside(name, zone Host) bool {

@@ -369,12 +369,13 @@ type Key struct {
 	// default: true
 	Host *bool `yaml:"host"`
 
-	// The query: `keep` (as sent), `sort` (parameters in one order), `drop` (ignore it all).
+	// The query: `keep` (as sent), `sort` (parameters in one order), `drop` (ignore it all). A fetch for the cache asks the origin
+	// with what is left of it, so that nobody can poison the shared copy with the rest.
 	// default: keep
 	// one of: keep, sort, drop
 	Query QueryKey `yaml:"query"`
 
-	// Of the query's parameters only these count, when given.
+	// Of the query's parameters only these count, when given, and only these reach the origin when the cache fetches.
 	QueryOnly []string `yaml:"query_only"`
 }
 

@@ -78,6 +78,12 @@ func (s *Snapshot) Site(host Host) (*Site, HostPattern) {
 	return nil, ""
 }
 
+// Matches says whether the pattern is host's own name or a suffix of it. "*" matches no name by itself: it takes what is left.
+func (p HostPattern) Matches(host Host) bool {
+	suffix, wild := strings.CutPrefix(string(p), "*")
+	return string(p) == string(host) || wild && suffix != "" && strings.HasSuffix(string(host), suffix)
+}
+
 // Node returns the node called id and its cluster, or nils.
 func (s *Snapshot) Node(id NodeID) (*Node, *Cluster) {
 	for i := range s.Clusters {

@@ -37,6 +37,10 @@ const (
 // Off is the Address of a closed door.
 const Off Address = "off"
 
+// HealthPath is where an edge tells whether it takes requests, at any Host: 200 while it does, 503 while it drains. The name
+// server asks for it. It is neither logged nor counted.
+const HealthPath = "/.well-known/wherry/health"
+
 // String returns the size as Parse reads it, in the largest unit that leaves it whole.
 func (s Size) String() string {
 	unit := min(bits.TrailingZeros64(uint64(s))/10, len(sizeUnits()))

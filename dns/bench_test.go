@@ -90,13 +90,11 @@ func TestQueryAllocates(t *testing.T) {
 	}
 }
 
-func BenchmarkSetSnapshot(b *testing.B) {
+func BenchmarkReload(b *testing.B) {
 	snapshot := bigNetwork()
 	s := newQuiet(b, snapshot)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := s.SetSnapshot(snapshot); err != nil {
-			b.Fatal(err)
-		}
+		reload(b, s, snapshot)
 	}
 }

@@ -61,17 +61,15 @@ type Options struct {
 	Snapshot *config.Snapshot
 	Node     config.NodeID // which node this is; whoami.ZONE tells it
 
-	// PacketConns and Listener are where queries come in; Run closes them. Several PacketConns on one port (SO_REUSEPORT) use
-	// several processors.
-	PacketConns []net.PacketConn
-	Listener    net.Listener
+	// PacketConn and Listener are where queries come in; either may be nil. Run closes them.
+	PacketConn net.PacketConn
+	Listener   net.Listener
 
-	// Probe asks the edges for their health; nil means a transport that opens a connection for each check, as a new client
-	// would.
-	Probe http.RoundTripper
-	// EdgeURL returns the root URL of a node at one of its addresses, such as http://192.0.2.1:8080, or "" if it isn't to be
-	// checked and counts as up. nil means the port of the node's, else the network's, listen.http or listen.https.
-	EdgeURL func(node *config.Node, addr netip.Addr) string
+	// Dial opens the connections of health checks; nil means TCP. It has to respect its context.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Doors has the nodes whose doors are known better than from the snapshot: those of this process, at whose addresses and
+	// ports the command line and the system have had a say. They hold whatever later snapshots say.
+	Doors map[config.NodeID]Door
 
 	// Locate places an address: where it is and for which network around it that holds. nil, or a nil Location, means unknown.
 	Locate func(netip.Addr) (*config.Location, netip.Prefix)
@@ -87,6 +85,7 @@ type Server struct {
 	log     *slog.Logger
 	metrics *Metrics
 	now     func() time.Time
+	ask     func(ctx context.Context, at netip.AddrPort, overTLS bool) (status int, err error) // of one health check
 
 	view    atomic.Pointer[view]
 	changed chan struct{} // holds one token when the set of endpoints to check may have changed
@@ -115,37 +114,46 @@ func New(o Options) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if s.options.Probe == nil {
-		s.options.Probe = defaultProbe()
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
 	}
-	if err := s.SetSnapshot(o.Snapshot); err != nil {
+	s.ask = probe{o.Dial}.ask
+	commit, err := s.Prepare(o.Snapshot)
+	if err != nil {
 		return nil, err
 	}
+	commit()
 	return s, nil
 }
 
-// SetSnapshot makes all later answers come from snapshot. What is known of the health of nodes that stay is kept. On an error
-// nothing has changed.
-func (s *Server) SetSnapshot(snapshot *config.Snapshot) error {
+// Prepare says whether all answers could come from snapshot, and returns how to make them. Nothing changes before commit, which
+// can't fail and keeps what is known of the health of nodes that stay.
+func (s *Server) Prepare(snapshot *config.Snapshot) (commit func(), err error) {
 	n, err := newNames(snapshot)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	m := mapper.New(snapshot)
+	return func() { s.hold(snapshot, n, m) }, nil
+}
+
+// hold makes snapshot the one that answers come from.
+func (s *Server) hold(snapshot *config.Snapshot, n *names, m *mapper.Map) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := mapper.New(snapshot)
 	checks := map[mapper.Endpoint]*health{}
 	for i := range snapshot.Clusters {
 		c := &snapshot.Clusters[i]
 		for j := range c.Nodes {
 			node := &c.Nodes[j]
+			door := s.doorOf(snapshot, node)
 			for _, addr := range node.Addresses {
 				e := mapper.Endpoint{Node: node.Name, Addr: addr}
 				h := s.checks[e]
 				if h == nil {
 					h = &health{up: true, since: s.now()}
 				}
-				h.url = s.edgeURL(snapshot, node, addr)
+				h.door = door
 				checks[e] = h
 			}
 		}
@@ -161,7 +169,6 @@ func (s *Server) SetSnapshot(snapshot *config.Snapshot) error {
 	case s.changed <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // Run serves until ctx is done and returns when all its goroutines are gone. It returns nil then, or the error that kept it
@@ -170,15 +177,15 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	failures := make(chan error, len(s.options.PacketConns)+1)
+	failures := make(chan error, 2)
 	fail := func(op string, err error) {
 		if err != nil {
 			failures <- fault.New(fault.Edge, op, http.StatusInternalServerError, err)
 			cancel() // half a server would look alive
 		}
 	}
-	for _, pc := range s.options.PacketConns {
-		wg.Go(func() { fail("serve dns over udp", s.serveUDP(ctx, pc)) })
+	if s.options.PacketConn != nil {
+		wg.Go(func() { fail("serve dns over udp", s.serveUDP(ctx, s.options.PacketConn)) })
 	}
 	if s.options.Listener != nil {
 		wg.Go(func() { fail("serve dns over tcp", s.serveTCP(ctx, s.options.Listener)) })
@@ -197,8 +204,8 @@ func (s *Server) Run(ctx context.Context) error {
 
 // close unblocks the readers. Nothing depends on whether a socket that isn't used any more could be closed well.
 func (s *Server) close() {
-	for _, pc := range s.options.PacketConns {
-		_ = pc.Close()
+	if s.options.PacketConn != nil {
+		_ = s.options.PacketConn.Close()
 	}
 	if s.options.Listener != nil {
 		_ = s.options.Listener.Close()

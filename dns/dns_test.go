@@ -19,7 +19,7 @@ import (
 	"github.com/wherry/wherry/config"
 )
 
-// start runs a server on sockets of the loopback and returns its address. EdgeURL is set so that nobody is checked.
+// start runs a server on sockets of the loopback and returns its address. Its checks are always answered.
 func start(t *testing.T, snapshot *config.Snapshot) (*Server, string) {
 	t.Helper()
 	return startAt(t, snapshot, "127.0.0.1:0", "127.0.0.1")
@@ -38,12 +38,12 @@ func startAt(t *testing.T, snapshot *config.Snapshot, listen, host string) (*Ser
 		t.Fatal(err)
 	}
 	s, err := New(Options{
-		Snapshot: snapshot, PacketConns: []net.PacketConn{pc}, Listener: l, Node: "dns-1",
-		EdgeURL: func(*config.Node, netip.Addr) string { return "" },
+		Snapshot: snapshot, PacketConn: pc, Listener: l, Node: "dns-1",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.ask = newEdges().ask
 	run(t, s)
 	return s, net.JoinHostPort(host, strconv.Itoa(port))
 }
@@ -344,8 +344,34 @@ func TestAnswersFromTheAddressAsked(t *testing.T) {
 	}
 }
 
+// Nothing changes before commit: somebody else may refuse the snapshot.
+func TestPrepareChangesNothing(t *testing.T) {
+	s := newQuiet(t, loadSnapshot(t, "testdata/network.yaml", ""))
+	commit, err := s.Prepare(loadSnapshot(t, "testdata/network.yaml", restSite))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := askScript(t, s, "late.test. A"); m.Rcode != miekg.RcodeRefused {
+		t.Errorf("before commit: %v", m)
+	}
+	commit()
+	if m := askScript(t, s, "late.test. A"); len(m.Answer) != 2 {
+		t.Errorf("after commit: %v", m)
+	}
+}
+
+// reload makes s answer from snapshot.
+func reload(t testing.TB, s *Server, snapshot *config.Snapshot) {
+	t.Helper()
+	commit, err := s.Prepare(snapshot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit()
+}
+
 // Snapshots swap under load: every answer is of one or the other.
-func TestSetSnapshotWhileServing(t *testing.T) {
+func TestReloadWhileServing(t *testing.T) {
 	before := loadSnapshot(t, "testdata/network.yaml", "")
 	after := loadSnapshot(t, "testdata/network.yaml", strings.NewReplacer("all", "late", "*", "late.test").Replace(restSite))
 	s, addr := start(t, before)
@@ -367,9 +393,7 @@ func TestSetSnapshotWhileServing(t *testing.T) {
 	}
 	for range 50 {
 		for _, snapshot := range []*config.Snapshot{after, before} {
-			if err := s.SetSnapshot(snapshot); err != nil {
-				t.Fatal(err)
-			}
+			reload(t, s, snapshot)
 		}
 	}
 	wg.Wait()
@@ -379,8 +403,8 @@ func TestBadSnapshotKeepsTheOld(t *testing.T) {
 	s := newQuiet(t, loadSnapshot(t, "testdata/network.yaml", ""))
 	bad := loadSnapshot(t, "testdata/network.yaml", "")
 	bad.Zone = config.Host(strings.Repeat("x", 64) + ".test")
-	if err := s.SetSnapshot(bad); err == nil {
-		t.Error("a zone that is no DNS name is taken")
+	if commit, err := s.Prepare(bad); err == nil || commit != nil {
+		t.Errorf("a zone that is no DNS name is taken: %v", err)
 	}
 	if m := askScript(t, s, "wherry.test. SOA"); len(m.Answer) != 1 {
 		t.Errorf("after a bad snapshot: %v", m)
@@ -396,13 +420,11 @@ func TestRunFailsWithItsSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Options{
-		Snapshot: loadSnapshot(t, "testdata/network.yaml", ""), PacketConns: []net.PacketConn{pc},
-		EdgeURL: func(*config.Node, netip.Addr) string { return "" },
-	})
+	s, err := New(Options{Snapshot: loadSnapshot(t, "testdata/network.yaml", ""), PacketConn: pc})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.ask = newEdges().ask
 	_ = pc.Close()
 	if err := s.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "serve dns over udp") {
 		t.Errorf("run: %v", err)

@@ -30,7 +30,7 @@
 // checks; that nothing a client sends makes it allocate without bound, answer more than fits, or answer an answer. It does no
 // recursion, no zone transfer, no DNSSEC, no cookies and no rate limits by source.
 //
-// Goroutines: Run starts one for each PacketConn, one for the listener and one for each of its connections (bounded), one
+// Goroutines: Run starts one for the PacketConn, one for the listener and one for each of its connections (bounded), one
 // that keeps the health table and one for each address of a node. All are gone when Run returns. What dies with the process is
 // the health table: until the first checks have failed, nodes count as up.
 package dns

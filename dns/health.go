@@ -2,11 +2,7 @@ package dns
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -14,9 +10,6 @@ import (
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/mapper"
 )
-
-// HealthPath is what an edge is asked for. 200 to 299 means that it serves.
-const HealthPath = "/.well-known/wherry/health"
 
 const (
 	// downAfter is within how long after its last answer an edge has left the answers.
@@ -32,8 +25,6 @@ const (
 	streak = 2
 	// probesMax bounds the checks under way at once.
 	probesMax = 1024
-	// drainMax is how much of an answer is read so that its connection can be used again.
-	drainMax = 1 << 10
 )
 
 // probeTimes returns how long a check may take and how soon a check that contradicts the last one is repeated. An edge may die
@@ -77,7 +68,7 @@ func (s *Server) Health() []NodeHealth {
 
 // health is the state of one endpoint.
 type health struct {
-	url      string // "" if it isn't checked
+	door     Door
 	up       bool
 	contrary int // checks in a row that contradict up
 	since    time.Time
@@ -114,7 +105,7 @@ type result struct {
 
 // watch is a running check of an endpoint.
 type watch struct {
-	url      string
+	door     Door
 	interval time.Duration
 	stop     context.CancelFunc
 }
@@ -136,7 +127,7 @@ func (s *Server) keepHealth(ctx context.Context) {
 		case <-s.changed:
 			wanted := s.wanted()
 			for e, w := range watches {
-				if next, ok := wanted[e]; !ok || next.url != w.url || next.interval != w.interval {
+				if next, ok := wanted[e]; !ok || next.door != w.door || next.interval != w.interval {
 					w.stop()
 					delete(watches, e)
 				}
@@ -162,8 +153,8 @@ func (s *Server) wanted() map[mapper.Endpoint]watch {
 	defer s.mu.Unlock()
 	wanted := map[mapper.Endpoint]watch{}
 	for e, h := range s.checks {
-		if h.url != "" {
-			wanted[e] = watch{url: h.url, interval: s.view.Load().snapshot.DNS.HealthInterval}
+		if h.door.Port != 0 {
+			wanted[e] = watch{door: h.door, interval: s.view.Load().snapshot.DNS.HealthInterval}
 		}
 	}
 	return wanted
@@ -251,7 +242,7 @@ func (s *Server) watch(ctx context.Context, e mapper.Endpoint, w watch, slots ch
 		case slots <- struct{}{}:
 		}
 		began := time.Now()
-		err := s.check(ctx, w.url, timeout)
+		err := s.check(ctx, netip.AddrPortFrom(e.Addr, w.door.Port), w.door.TLS, timeout)
 		rtt := time.Since(began)
 		<-slots
 		select {
@@ -267,56 +258,4 @@ func (s *Server) watch(ctx context.Context, e mapper.Endpoint, w watch, slots ch
 		}
 		timer.Reset(next - time.Since(began))
 	}
-}
-
-// check asks one edge once.
-func (s *Server) check(ctx context.Context, url string, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+HealthPath, http.NoBody)
-	if err != nil {
-		return fmt.Errorf("make health check: %w", err)
-	}
-	request.Header.Set("User-Agent", "wherry-dns")
-	response, err := s.options.Probe.RoundTrip(request)
-	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return fmt.Errorf("health check: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }() // the status is all that counts
-	_, _ = io.CopyN(io.Discard, response.Body, drainMax)
-	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return fmt.Errorf("health check: status %d", response.StatusCode)
-	}
-	return nil
-}
-
-// edgeURL returns where a node is checked at addr.
-func (s *Server) edgeURL(snapshot *config.Snapshot, node *config.Node, addr netip.Addr) string {
-	if s.options.EdgeURL != nil {
-		return s.options.EdgeURL(node, addr)
-	}
-	for _, door := range []struct {
-		scheme       string
-		own, network config.Address
-	}{
-		{"http", node.Listen.HTTP, snapshot.Listen.HTTP},
-		{"https", node.Listen.HTTPS, snapshot.Listen.HTTPS},
-	} {
-		listen := door.own
-		if listen == "" {
-			listen = door.network
-		}
-		if _, port, err := net.SplitHostPort(string(listen)); err == nil && port != "0" {
-			return door.scheme + "://" + net.JoinHostPort(addr.String(), port)
-		}
-	}
-	return ""
-}
-
-// defaultProbe opens a connection for each check: one that is kept open goes on answering when the edge takes no new clients.
-func defaultProbe() http.RoundTripper {
-	return &http.Transport{DisableKeepAlives: true}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -47,8 +46,9 @@ func newEdges() *edges {
 	return &edges{fates: map[string]fate{}, next: map[string]fate{}, died: map[string]time.Time{}, asked: map[string]int{}}
 }
 
-func (e *edges) RoundTrip(r *http.Request) (*http.Response, error) {
-	host := r.URL.Hostname()
+// ask stands in for a probe.
+func (e *edges) ask(ctx context.Context, at netip.AddrPort, _ bool) (status int, err error) {
+	host := at.Addr().String()
 	e.mu.Lock()
 	e.open++
 	e.most = max(e.most, e.open)
@@ -64,26 +64,22 @@ func (e *edges) RoundTrip(r *http.Request) (*http.Response, error) {
 		e.open--
 		e.mu.Unlock()
 	}()
-	status := http.StatusOK
 	switch f {
 	case refuses:
-		return nil, errors.New("connection refused")
+		return 0, errors.New("connection refused")
 	case blackHole:
-		<-r.Context().Done()
-		return nil, r.Context().Err()
+		<-ctx.Done()
+		return 0, ctx.Err()
 	case slow:
 		select {
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
+		case <-ctx.Done():
+			return 0, ctx.Err()
 		case <-time.After(600 * time.Millisecond):
 		}
 	case busy:
-		status = http.StatusServiceUnavailable
+		return http.StatusServiceUnavailable, nil
 	}
-	if r.URL.Path != HealthPath || r.Method != http.MethodGet {
-		status = http.StatusNotFound
-	}
-	return &http.Response{StatusCode: status, Body: http.NoBody, Request: r}, nil
+	return http.StatusOK, nil
 }
 
 func (e *edges) set(host string, f fate) {
@@ -108,10 +104,11 @@ func (e *edges) diedAt(host string) time.Time {
 func bubble(t *testing.T, snapshot *config.Snapshot, e *edges, test func(*testing.T, *Server)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := New(Options{Snapshot: snapshot, Probe: e, Log: slog.New(slog.DiscardHandler)})
+		s, err := New(Options{Snapshot: snapshot, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.ask = e.ask
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- s.Run(ctx) }()
@@ -305,9 +302,7 @@ func TestReloadKeepsHealth(t *testing.T) {
 		next := loadSnapshot(t, "testdata/network.yaml", "")
 		nodes := next.Clusters[0].Nodes
 		nodes[1] = config.Node{Name: "lisbon-9", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.9")}}
-		if err := s.SetSnapshot(next); err != nil {
-			t.Fatal(err)
-		}
+		reload(t, s, next)
 		got := addresses(t, s, "lisbon.clusters.wherry.test. A")
 		if slices.Sort(got); !slices.Equal(got, []string{"192.0.2.3", "192.0.2.9"}) {
 			t.Errorf("right after the reload: %v, want the new node and the old one that is up", got)
@@ -326,35 +321,6 @@ func TestReloadKeepsHealth(t *testing.T) {
 			t.Errorf("the node that is gone is still checked")
 		}
 	})
-}
-
-// Over real sockets, with the transport and the URLs of production.
-func TestRealProbe(t *testing.T) {
-	asked := make(chan string, 100)
-	edge := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Method + " " + r.URL.Path }))
-	defer edge.Close()
-	snapshot := parseSnapshot(t, fmt.Sprintf(`
-listen: {http: "127.0.0.1:%s"}
-dns: {health_interval: 100ms}
-clusters: [{name: lisbon, nodes: [{name: lisbon-1, addresses: [127.0.0.1]}, {name: lisbon-2, addresses: [127.0.0.2]}]}]
-sites: [{name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9"}]}]
-`, edge.URL[strings.LastIndexByte(edge.URL, ':')+1:]))
-	turned := make(chan string, 1)
-	s, err := New(Options{Snapshot: snapshot, Log: slog.New(slog.NewTextHandler(lineWriter(turned), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	run(t, s)
-	if got, want := <-asked, "GET "+HealthPath; got != want {
-		t.Errorf("asked %q, want %q", got, want)
-	}
-	// Nothing listens at 127.0.0.2.
-	if line := <-turned; !strings.Contains(line, "edge is out of the answers") || !strings.Contains(line, "lisbon-2") {
-		t.Errorf("log: %s", line)
-	}
-	if got := addresses(t, s, "lisbon.clusters.wherry.test. A"); !slices.Equal(got, []string{"127.0.0.1"}) {
-		t.Errorf("answers %v", got)
-	}
 }
 
 // lineWriter passes on the first lines that are written, as a log does after the new state is in force.

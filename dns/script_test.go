@@ -179,13 +179,10 @@ func parseSnapshot(t testing.TB, text string) *config.Snapshot {
 	return s
 }
 
-// newQuiet returns a server that checks nobody's health and isn't running.
+// newQuiet returns a server that isn't running, so that it checks nobody's health.
 func newQuiet(t testing.TB, snapshot *config.Snapshot) *Server {
 	t.Helper()
-	s, err := New(Options{
-		Snapshot: snapshot, Node: "dns-1",
-		EdgeURL: func(*config.Node, netip.Addr) string { return "" },
-	})
+	s, err := New(Options{Snapshot: snapshot, Node: "dns-1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,10 +10,6 @@ import (
 	"github.com/wherry/wherry/fault"
 )
 
-// HealthPath answers 200 while the node takes requests and 503 from the moment it drains, on any Host. It is neither logged nor
-// counted.
-const HealthPath = "/.well-known/wherry/health"
-
 const (
 	// allowed is what Allow says where a method is refused.
 	allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -25,7 +21,7 @@ const (
 // admit refuses what goes beyond the limits or isn't well-formed, before anything is spent on it.
 func (e *Edge) admit(x *exchange) (goOn bool) {
 	r := x.r
-	if r.URL.Path == HealthPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+	if r.URL.Path == config.HealthPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		return e.health(x)
 	}
 	if x.conn != nil && x.conn.over {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/config"
 )
 
 func TestProtocols(t *testing.T) {
@@ -51,7 +52,7 @@ func TestProtocols(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	n := start(t, nodeOptions{})
-	resp, body := n.ask("GET " + HealthPath + " HTTP/1.1\r\nHost: whatever\r\n\r\n")
+	resp, body := n.ask("GET " + config.HealthPath + " HTTP/1.1\r\nHost: whatever\r\n\r\n")
 	if resp.StatusCode != 200 || body != "ok\n" || resp.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("status %d, body %q, header %v", resp.StatusCode, body, resp.Header)
 	}

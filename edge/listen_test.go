@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wherry/wherry/config"
 )
 
 func TestDrainLetsRequestsFinish(t *testing.T) {
@@ -20,7 +22,7 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 	}})
 	idle := n.dial() // never sends a byte: must not hold up the end
 	watcher := n.dial()
-	watcher.send("GET " + HealthPath + " HTTP/1.1\r\nHost: x\r\n\r\n")
+	watcher.send("GET " + config.HealthPath + " HTTP/1.1\r\nHost: x\r\n\r\n")
 	watcher.response(http.MethodGet)
 	first := n.dial()
 	first.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
@@ -43,7 +45,7 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 	began := time.Now()
 	go func() { stopped <- n.stop() }()
 	for { // until the end of ctx has got there
-		watcher.send("GET " + HealthPath + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		watcher.send("GET " + config.HealthPath + " HTTP/1.1\r\nHost: x\r\n\r\n")
 		resp, body := watcher.response(http.MethodGet)
 		if resp.StatusCode == http.StatusServiceUnavailable && body == "draining\n" {
 			break

@@ -48,6 +48,7 @@ type attempt struct {
 	phase    phase
 	sent     bool // some of the request may have reached the server
 	timer    *time.Timer
+	due      time.Time // when the phase's time is over; zero if it has no limit
 	waitedAt time.Time
 }
 
@@ -195,19 +196,37 @@ func (a *attempt) wroteRequest() {
 // enter changes the phase and sets its clock; 0 means that it has none. The caller holds mu.
 func (a *attempt) enter(p phase, limit time.Duration) {
 	a.phase = p
-	if limit > 0 {
-		a.timer.Reset(limit)
-	} else {
+	a.arm(limit)
+}
+
+// arm sets the clock of the phase anew; 0 stops it. The caller holds mu.
+func (a *attempt) arm(limit time.Duration) {
+	if limit <= 0 {
+		a.due = time.Time{}
 		a.timer.Stop()
+		return
+	}
+	a.due = time.Now().Add(limit)
+	a.timer.Reset(limit)
+}
+
+// clock is arm for who reads a response's body.
+func (a *attempt) clock(limit time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.phase == phaseRead {
+		a.arm(limit)
 	}
 }
 
-// expire ends an attempt whose clock ran out.
+// expire ends an attempt whose clock ran out. It may have waited for mu until after the clock was set anew or stopped.
 func (a *attempt) expire() {
 	a.mu.Lock()
-	p := a.phase
-	a.mu.Unlock()
-	switch p {
+	defer a.mu.Unlock()
+	if a.due.IsZero() || time.Now().Before(a.due) {
+		return
+	}
+	switch a.phase {
 	case phaseWait:
 		a.cancel(errConnectionLimit)
 	case phaseSend:

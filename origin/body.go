@@ -136,11 +136,11 @@ func (d *download) Read(p []byte) (int, error) {
 	a := d.attempt
 	limit := a.pool.settings.fetch.BodyTimeout
 	if limit > 0 {
-		a.timer.Reset(limit)
+		a.clock(limit)
 	}
 	n, err := d.body.Read(p)
 	if limit > 0 {
-		a.timer.Stop()
+		a.clock(0)
 	}
 	if err == nil {
 		return n, nil

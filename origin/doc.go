@@ -8,8 +8,9 @@
 // It promises: the path and query reach the origin byte for byte as the client sent them, behind the path prefix of the
 // origin's URL; no field is added that the client didn't send; bodies, trailers, 1xx responses and upgrades stream through;
 // each phase has its time limit; a request is repeated only on another origin and only where that is safe (RFC 9110 §9.2.2);
-// TLS is always verified, against the host of the origin's URL; a client that leaves never counts against an origin; the
-// connections of one origin are never used for another site.
+// TLS is always verified, against the host of the origin's URL; a configuration with a ca_file that can't be used is refused
+// whole, at the start as on reload; a client that leaves never counts against an origin; the connections of one origin are never
+// used for another site.
 //
 // It doesn't follow redirects, decode contents, use proxies, or remove connection-specific fields (cache does that).
 //

@@ -173,6 +173,16 @@ func (l *memoryListener) Close() error {
 
 func (l *memoryListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80} }
 
+// apply makes the pools those of snap.
+func apply(t testing.TB, p *Pools, snap *config.Snapshot) {
+	t.Helper()
+	commit, err := p.Prepare(snap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit()
+}
+
 // poolsOf returns Pools for one site over m (nil: real sockets), whose connections are closed when the test ends.
 func poolsOf(t testing.TB, m *memory, site config.Site) *Pools {
 	t.Helper()
@@ -181,8 +191,8 @@ func poolsOf(t testing.TB, m *memory, site config.Site) *Pools {
 		o.Dial = m.dial
 	}
 	p := New(o)
-	p.Apply(snapshotOf(site))
-	t.Cleanup(func() { p.Apply(snapshotOf()) })
+	apply(t, p, snapshotOf(site))
+	t.Cleanup(func() { apply(t, p, snapshotOf()) })
 	return p
 }
 

@@ -2,6 +2,8 @@ package origin
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,12 +14,13 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/fault"
 )
 
 // Options are what Pools need from outside. The zero value works.
 type Options struct {
 	Metrics *Metrics     // nil: counted, but shown to nobody
-	Log     *slog.Logger // nil: nothing is logged
+	Log     *slog.Logger // nil means slog.Default
 	// Dial opens connections to origins; nil means TCP. It has to respect its context.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	Now  func() time.Time // nil means time.Now
@@ -30,7 +33,7 @@ type Pools struct {
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	now     func() time.Time
 
-	mu      sync.Mutex // serialises Apply
+	mu      sync.Mutex // serialises hold
 	sites   atomic.Pointer[map[config.SiteName]*pool]
 	applied chan struct{} // tells Run that sites changed
 }
@@ -42,7 +45,7 @@ func New(o Options) *Pools {
 		p.metrics = NewMetrics(nil)
 	}
 	if p.log == nil {
-		p.log = slog.New(slog.DiscardHandler)
+		p.log = slog.Default()
 	}
 	if p.dial == nil {
 		p.dial = new(net.Dialer).DialContext
@@ -54,24 +57,50 @@ func New(o Options) *Pools {
 	return p
 }
 
-// Apply makes the pools those of snap. A site whose origins and fetch settings are as before keeps its pool, with connections
-// and health; the pool of a site that is gone or different serves the requests that it has and is closed then. Apply reads the
-// sites' CA files.
-func (p *Pools) Apply(snap *config.Snapshot) {
+// Prepare reads the CA files of snap's sites and returns how to make the pools those of snap. Nothing changes before commit,
+// which can't fail. The error names all files that can't be used.
+//
+// A site whose origins, fetch settings and authorities are as before keeps its pool, with connections and health; the pool of a
+// site that is gone or different serves the requests that it has and is closed then.
+func (p *Pools) Prepare(snap *config.Snapshot) (commit func(), err error) {
+	authorities := map[config.SiteName][]byte{}
+	var bad []error
+	for i := range snap.Sites {
+		site := &snap.Sites[i]
+		pem, err := readAuthorities(site.Fetch.CAFile)
+		if err != nil {
+			bad = append(bad, fmt.Errorf("site %s: %w", site.Name,
+				fault.New(fault.Config, "read ca_file", http.StatusInternalServerError, err)))
+		}
+		authorities[site.Name] = pem
+	}
+	if len(bad) > 0 {
+		return nil, errors.Join(bad...)
+	}
+	return func() { p.hold(snap, authorities) }, nil
+}
+
+// hold makes the pools those of snap, with the content of its sites' CA files.
+func (p *Pools) hold(snap *config.Snapshot, authorities map[config.SiteName][]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := *p.sites.Load()
 	after := make(map[config.SiteName]*pool, len(snap.Sites))
 	for i := range snap.Sites {
 		site := &snap.Sites[i]
-		after[site.Name] = p.poolFor(site, before[site.Name])
+		s, ca, old := newSettings(site), authorities[site.Name], before[site.Name]
+		if old == nil || !old.settings.equal(&s) || !slices.Equal(old.ca, ca) {
+			old = p.newPool(s, ca)
+		}
+		after[site.Name] = old
 	}
 	p.sites.Store(&after)
 	for name, old := range before {
-		if after[name] != old {
-			old.retire(after[name])
+		next := after[name]
+		if next != old {
+			old.retire(next)
 		}
-		if after[name] == nil {
+		if next == nil {
 			p.metrics.forget(name)
 		}
 	}
@@ -79,26 +108,6 @@ func (p *Pools) Apply(snap *config.Snapshot) {
 	case p.applied <- struct{}{}:
 	default:
 	}
-}
-
-// poolFor returns old if it is right for site, else a new pool.
-func (p *Pools) poolFor(site *config.Site, old *pool) *pool {
-	s := newSettings(site)
-	ca, err := s.readCA()
-	if old != nil && old.settings.equal(&s) {
-		if err != nil && old.broken == nil {
-			// What was read before is still good, and better than no origin at all.
-			p.log.Warn("origin authorities not reloaded", "site", site.Name, "error", err)
-			return old
-		}
-		if err == nil && old.broken == nil && slices.Equal(old.ca, ca) {
-			return old
-		}
-	}
-	if err != nil {
-		p.log.Error("site has no usable origins", "site", site.Name, "error", err)
-	}
-	return p.newPool(s, ca, err)
 }
 
 // Upstream returns what asks the origins of a site, by the newest snapshot at the time of each request. It is never nil: for a

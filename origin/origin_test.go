@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -60,15 +59,15 @@ func TestApplyKeepsWhatIsTheSame(t *testing.T) {
 		other.Name = "other"
 		same := siteOf(t, defaults(), "http://a.test", "http://b.test")
 		same.BodySize = 7
-		p.Apply(snapshotOf(other, same))
+		apply(t, p, snapshotOf(other, same))
 		ask(0, "another site came")
 		if p.Status()[2].Healthy {
 			t.Error("what was known of b.test is forgotten")
 		}
-		p.Apply(snapshotOf(same))
+		apply(t, p, snapshotOf(same))
 		ask(0, "another site went")
 		same.Fetch.Retries = 1
-		p.Apply(snapshotOf(same))
+		apply(t, p, snapshotOf(same))
 		ask(1, "fetch changed")
 	})
 }
@@ -91,7 +90,7 @@ func TestRetiredPoolFinishes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.Apply(snapshotOf())
+		apply(t, p, snapshotOf())
 		close(release)
 		if b, err := io.ReadAll(resp.Body); string(b) != "begun, done" {
 			t.Errorf("%q, %v", b, err)
@@ -118,7 +117,7 @@ func TestLateRequestOfRetiredPool(t *testing.T) {
 		})
 		p := poolsOf(t, m, siteOf(t, defaults(), "http://a.test"))
 		found := (*p.sites.Load())["shop"]
-		p.Apply(snapshotOf())
+		apply(t, p, snapshotOf())
 		resp, err := found.roundTrip(newRequest(t, http.MethodGet, "/", nil))
 		if err != nil {
 			t.Fatal(err)
@@ -136,37 +135,43 @@ func TestLateRequestOfRetiredPool(t *testing.T) {
 func TestCAFile(t *testing.T) {
 	origin, site := tlsOrigin(t, false, func(http.ResponseWriter, *http.Request) {})
 	file := caFile(t, origin.TLS.Certificates[0])
-	good, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	site.Fetch.CAFile = file
 	p := New(Options{})
-	t.Cleanup(func() { p.Apply(snapshotOf()) })
+	t.Cleanup(func() { apply(t, p, snapshotOf()) })
+	other := siteOf(t, defaults(), "http://192.0.2.1")
+	other.Name = "other"
+	refused := func(why string, sites ...config.Site) {
+		t.Helper()
+		_, err := p.Prepare(snapshotOf(sites...))
+		if err == nil || fault.Of(err).Party != fault.Config || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "shop") {
+			t.Errorf("%s: error %v, want one that names the site and the file", why, err)
+		}
+	}
 	write := func(content []byte) {
 		t.Helper()
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p.Apply(snapshotOf(site))
+	}
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
 	}
 
 	write([]byte("no certificate"))
-	if _, _, err := get(t, p, "/"); err == nil || err.Party != fault.Config || !strings.Contains(err.Error(), filepath.Base(file)) {
-		t.Errorf("bad file: %+v", err)
-	}
-	if s := p.Status()[0]; s.Healthy || !strings.Contains(s.LastError, "ca_file") {
-		t.Errorf("bad file: status %+v", s)
-	}
+	refused("bad file at the start", site)
 	write(good)
+	apply(t, p, snapshotOf(site))
 	if status, _, err := get(t, p, "/"); status != 200 {
 		t.Errorf("good file: %v", err)
 	}
 	write([]byte("no certificate again"))
-	if status, _, err := get(t, p, "/"); status != 200 {
-		t.Errorf("a bad reload must keep the old: %v", err)
+	refused("bad file on reload", site, other)
+	if status, _, err := get(t, p, "/"); status != 200 || len(p.Status()) != 1 {
+		t.Errorf("a refused configuration changes something: %v, %+v", err, p.Status())
 	}
 	write(pemOf(selfSigned(t, "elsewhere.test")))
+	apply(t, p, snapshotOf(site))
 	if _, _, err := get(t, p, "/"); err == nil || err.Proxy != "tls_certificate_error" {
 		t.Errorf("another authority in the same file: %+v", err)
 	}
@@ -196,7 +201,7 @@ func TestChecks(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- p.Run(ctx) }()
 		synctest.Wait()
-		p.Apply(snapshotOf(site))
+		apply(t, p, snapshotOf(site))
 
 		expect := func(healthy bool, after time.Duration, why string) {
 			t.Helper()
@@ -220,13 +225,13 @@ func TestChecks(t *testing.T) {
 		expect(true, 7*time.Second, "one timeout")
 		expect(false, 5*time.Second, "two timeouts")
 
-		p.Apply(snapshotOf())
+		apply(t, p, snapshotOf())
 		before := checks.Load()
 		time.Sleep(time.Minute)
 		if n := checks.Load(); n != before {
 			t.Errorf("%d checks after the site went", n-before)
 		}
-		p.Apply(snapshotOf(site))
+		apply(t, p, snapshotOf(site))
 		expect(true, time.Second, "the site came back")
 		stop()
 		if err := <-done; err != nil {
@@ -241,7 +246,7 @@ func TestMetrics(t *testing.T) {
 		m.serve(t, "b.test:80", func(http.ResponseWriter, *http.Request) {})
 		registry := prometheus.NewRegistry()
 		p := New(Options{Dial: m.dial, Metrics: NewMetrics(registry)})
-		p.Apply(snapshotOf(siteOf(t, defaults(), "http://a.test", "http://b.test/")))
+		apply(t, p, snapshotOf(siteOf(t, defaults(), "http://a.test", "http://b.test/")))
 		for range 2 * failuresMax {
 			_, _, _ = get(t, p, "/")
 		}
@@ -266,7 +271,7 @@ wherry_origin_retries_total{site="shop"} 3
 		if n := testutil.CollectAndCount(p.metrics.seconds); n != 1 {
 			t.Errorf("%d histograms", n)
 		}
-		p.Apply(snapshotOf())
+		apply(t, p, snapshotOf())
 		if n, err := testutil.GatherAndCount(registry); n != 0 {
 			t.Errorf("%d series are left of a site that is gone (%v)", n, err)
 		}

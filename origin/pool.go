@@ -55,17 +55,17 @@ func newSettings(site *config.Site) settings {
 
 func (s *settings) equal(t *settings) bool { return reflect.DeepEqual(s, t) }
 
-// readCA returns the content of the site's CA file, or nil if it has none.
-func (s *settings) readCA() ([]byte, error) {
-	if s.fetch.CAFile == "" {
+// readAuthorities returns the content of a site's CA file, or nil if it has none.
+func readAuthorities(file string) ([]byte, error) {
+	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(s.fetch.CAFile)
+	pem, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("ca_file: %w", err)
+		return nil, err
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca_file %s: no certificate in it; write a PEM file with the authorities there", s.fetch.CAFile)
+		return nil, fmt.Errorf("%s: no certificate in it; write a PEM file with the authorities there", file)
 	}
 	return pem, nil
 }
@@ -86,10 +86,10 @@ type pool struct {
 	choice chooser    // its members are as servers
 }
 
-// newPool returns a pool of s. broken, if not nil, is why it can't be asked.
-func (p *Pools) newPool(s settings, ca []byte, broken error) *pool {
-	pool := &pool{settings: s, ca: ca, broken: broken, log: p.log, now: p.now, metrics: p.metrics.site(s.site)}
-	if broken == nil && len(s.origins) == 0 {
+// newPool returns a pool of s that trusts the authorities in ca, or those of the system if it is nil.
+func (p *Pools) newPool(s settings, ca []byte) *pool {
+	pool := &pool{settings: s, ca: ca, log: p.log, now: p.now, metrics: p.metrics.site(s.site)}
+	if len(s.origins) == 0 {
 		pool.broken = errors.New("the site has no origins")
 	}
 	var roots *x509.CertPool
@@ -170,16 +170,27 @@ func (p *pool) learn(i int, change func(h *health, now time.Time)) {
 		h.since = now
 	}
 	lastError := h.lastError
+	retired := p.retired.Load()
+	if before != after && !retired {
+		p.show(i)
+	}
 	p.mu.Unlock()
 	switch {
-	case p.retired.Load():
+	case retired:
 	case before && !after:
-		p.servers[i].healthy.Set(0)
 		p.log.Warn("origin is out", "site", p.settings.site, "origin", p.servers[i].name, "error", lastError)
 	case !before && after:
-		p.servers[i].healthy.Set(1)
 		p.log.Info("origin is back", "site", p.settings.site, "origin", p.servers[i].name)
 	}
+}
+
+// show makes the gauge of server i tell its health. The caller holds mu, so that the last change is also shown last.
+func (p *pool) show(i int) {
+	value := 0.0
+	if p.choice.members[i].health.healthy() {
+		value = 1
+	}
+	p.servers[i].healthy.Set(value)
 }
 
 func (p *pool) status() []Status {
@@ -190,25 +201,33 @@ func (p *pool) status() []Status {
 		m := &p.choice.members[i]
 		all[i] = Status{
 			Site: p.settings.site, Origin: s.name, Weight: m.weight, Backup: m.backup,
-			Healthy: m.health.healthy() && p.broken == nil, Since: m.health.since,
+			Healthy: m.health.healthy(), Since: m.health.since,
 			LastError: m.health.lastError, LastErrorAt: m.health.failedAt,
 			InFlight: int(s.inFlight.Load()),
-		}
-		if p.broken != nil {
-			all[i].LastError = p.broken.Error()
 		}
 	}
 	return all
 }
 
-// retire makes p close its connections as soon as each is idle. next is the pool in its place, or nil.
+// retire makes p close its connections as soon as each is idle. next is the pool in its place, or nil. The gauges of origins
+// that stay pass to next.
 func (p *pool) retire(next *pool) {
+	p.mu.Lock()
 	p.retired.Store(true)
+	p.mu.Unlock()
 	p.closeIdle()
 	for _, s := range p.servers {
 		if next == nil || !slices.ContainsFunc(next.servers, func(n *server) bool { return n.name == s.name }) {
 			p.metrics.forgetOrigin(s.name)
 		}
+	}
+	if next == nil {
+		return
+	}
+	next.mu.Lock()
+	defer next.mu.Unlock()
+	for i := range next.servers {
+		next.show(i) // p may have had the last word
 	}
 }
 

@@ -249,7 +249,7 @@ func TestVerifiedTLS(t *testing.T) {
 	}
 
 	site.Fetch.CAFile = caFile(t, origin.TLS.Certificates[0])
-	p.Apply(snapshotOf(site))
+	apply(t, p, snapshotOf(site))
 	if _, body, err := get(t, p, "/"); body != "shop.test" {
 		t.Errorf("known authority: %q, %v", body, err)
 	}
@@ -259,7 +259,7 @@ func TestVerifiedTLS(t *testing.T) {
 	p = New(Options{Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}})
-	p.Apply(snapshotOf(site))
+	apply(t, p, snapshotOf(site))
 	if _, _, err = get(t, p, "/"); err == nil || err.Proxy != "tls_certificate_error" {
 		t.Errorf("another name: %+v", err)
 	}

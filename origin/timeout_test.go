@@ -237,8 +237,8 @@ func TestConnectionLimitOfHTTP2(t *testing.T) {
 		}
 		return conn, err
 	}})
-	p.Apply(snapshotOf(site))
-	t.Cleanup(func() { p.Apply(snapshotOf()) })
+	apply(t, p, snapshotOf(site))
+	t.Cleanup(func() { apply(t, p, snapshotOf()) })
 	results := make(chan *fault.Error, 5)
 	for range cap(results) {
 		go func() {

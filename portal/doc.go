@@ -1,7 +1,7 @@
 // Package portal is the network's face to people: the status page, the metrics and the operator's API.
 //
 // It stands on the third floor, beside the path of the data: no client's request passes it. It asks the network through the
-// Network interface, which cmd/wherry implements, and shows what it hears.
+// Network interface, which internal/network implements, and shows what it hears.
 //
 //	GET  /                 the status page; its script refreshes it every 2 s
 //	GET  /healthz          200 once the network is ready, else 503

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -106,16 +107,10 @@ func findRunning(ctx context.Context, target *url.URL) (*operator, *portal.Statu
 
 // claims says whether a site claims target's host by a name or a suffix.
 func claims(st *portal.Status, target *url.URL) bool {
-	host := string(config.CanonicalHost(target.Host))
-	for _, site := range st.Sites {
-		for _, p := range site.Hosts {
-			suffix, wild := strings.CutPrefix(string(p), "*")
-			if string(p) == host || wild && suffix != "" && strings.HasSuffix(host, suffix) {
-				return true
-			}
-		}
-	}
-	return false
+	host := config.CanonicalHost(target.Host)
+	return slices.ContainsFunc(st.Sites, func(s portal.Site) bool {
+		return slices.ContainsFunc(s.Hosts, func(p config.HostPattern) bool { return p.Matches(host) })
+	})
 }
 
 // edgeAt returns the edge that listens at target's address.

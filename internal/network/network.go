@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,14 +25,14 @@ import (
 	"github.com/wherry/wherry/portal"
 )
 
-// Options are what a Network is made of. Snapshot and Log are required; a door without a listener stays closed.
+// Options are what a Network is made of. A door without a listener stays closed.
 type Options struct {
-	Snapshot *config.Snapshot
+	Snapshot *config.Snapshot // required
 	Version  string
-	Token    string       // of the operator, for traces and purges; empty: nobody is one
-	CA       *certs.CA    // signs for sites without a certificate of their own; needed for HTTPS
-	Access   *logs.Writer // nil: no access log
-	Log      *slog.Logger
+	Token    string               // of the operator, for traces and purges; empty: nobody is one
+	CA       *certs.CA            // signs for sites without a certificate of their own; needed for HTTPS
+	Access   *logs.Writer         // nil: no access log
+	Log      *slog.Logger         // nil means slog.Default
 	Registry *prometheus.Registry // nil: one of its own
 
 	Edges  []EdgeDoors
@@ -41,9 +40,7 @@ type Options struct {
 	Portal net.Listener
 
 	// Dial opens connections to origins and to the edges' health endpoints; nil means TCP.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// EdgeURL is where the name server asks a node for its health; nil means the addresses and ports of the configuration.
-	EdgeURL  func(node *config.Node, addr netip.Addr) string
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	Commands []portal.Command // for the status page
 }
 
@@ -65,14 +62,16 @@ type DNSDoors struct {
 type Network struct {
 	o       Options
 	started time.Time
-	current atomic.Pointer[config.Snapshot] // what holds now
 	keeper  *certs.Keeper
 	pools   *origin.Pools
 	edges   []*station
 	names   *dns.Server
 	geo     *dns.Geo
 	portal  *portal.Portal
-	probe   *http.Transport
+
+	// mu is held while a reload changes one part after the other, and by who wants to see all of them in one state.
+	mu      sync.Mutex
+	current *config.Snapshot // what holds now; under mu
 }
 
 // station is one edge with what stands below it.
@@ -89,11 +88,10 @@ func New(o Options) (*Network, error) {
 		o.Registry = prometheus.NewRegistry()
 	}
 	o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	n := &Network{o: o, started: time.Now()}
-	n.current.Store(o.Snapshot)
-	if o.Dial == nil {
-		n.o.Dial = new(net.Dialer).DialContext
+	if o.Log == nil {
+		o.Log = slog.Default()
 	}
+	n := &Network{o: o, started: time.Now(), current: o.Snapshot}
 	if err := n.makeTrades(); err != nil {
 		return nil, err
 	}
@@ -117,12 +115,15 @@ func New(o Options) (*Network, error) {
 // makeTrades makes what all edges share: certificates and origin pools.
 func (n *Network) makeTrades() error {
 	n.pools = origin.New(origin.Options{Metrics: origin.NewMetrics(n.o.Registry), Log: n.o.Log, Dial: n.o.Dial})
-	n.pools.Apply(n.o.Snapshot)
-	if n.o.CA == nil {
-		return nil
+	if n.o.CA != nil {
+		n.keeper = certs.NewKeeper(certs.Options{CA: n.o.CA, Log: n.o.Log})
 	}
-	n.keeper = certs.NewKeeper(certs.Options{CA: n.o.CA, Log: n.o.Log})
-	return n.keeper.Apply(n.o.Snapshot)
+	commit, err := n.prepare(n.o.Snapshot)
+	if err != nil {
+		return err
+	}
+	commit()
+	return nil
 }
 
 func (n *Network) newStation(doors EdgeDoors) (*station, error) {
@@ -149,14 +150,9 @@ func (n *Network) makeNames() error {
 	if n.o.DNS == nil {
 		return nil
 	}
-	// A connection for each check, as a new client would open it: an edge that only keeps its old ones is dead to others.
-	n.probe = &http.Transport{DialContext: n.o.Dial, DisableKeepAlives: true}
-	if n.o.EdgeURL == nil {
-		n.o.EdgeURL = n.edgeURL
-	}
 	o := dns.Options{
-		Snapshot: n.o.Snapshot, Node: n.o.DNS.Node, PacketConns: []net.PacketConn{n.o.DNS.UDP}, Listener: n.o.DNS.TCP,
-		Probe: n.probe, EdgeURL: n.o.EdgeURL, Log: n.o.Log, Metrics: dns.NewMetrics(n.o.Registry),
+		Snapshot: n.o.Snapshot, Node: n.o.DNS.Node, PacketConn: n.o.DNS.UDP, Listener: n.o.DNS.TCP,
+		Dial: n.o.Dial, Doors: n.doors(), Log: n.o.Log, Metrics: dns.NewMetrics(n.o.Registry),
 	}
 	if path := n.o.Snapshot.DNS.GeoDatabase; path != "" {
 		geo, err := dns.OpenGeo(path)
@@ -166,28 +162,38 @@ func (n *Network) makeNames() error {
 		n.geo, o.Locate = geo, geo.Locate
 	}
 	server, err := dns.New(o)
+	if err != nil {
+		n.close()
+		return err
+	}
 	n.names = server
-	return err
+	return nil
 }
 
-// edgeURL is where an edge is asked whether it is alive: on its public address, at the port that it listens on. An edge of this
-// process may listen elsewhere than its snapshot says, on a port that the system chose.
-func (n *Network) edgeURL(node *config.Node, addr netip.Addr) string {
-	listen := n.current.Load().ListenAt(node)
-	scheme, at := "http", string(listen.HTTP)
-	if listen.HTTP == config.Off {
-		scheme, at = "https", string(listen.HTTPS)
-	}
-	for _, s := range n.edges {
-		if s.doors.Node == node.Name && s.doors.HTTP != nil {
-			scheme, at = "http", s.doors.HTTP.Addr().String()
+// doors are where the name server asks the nodes of this process for their health: at the listeners that are open, which the
+// command line and the system may have chosen.
+func (n *Network) doors() map[config.NodeID]dns.Door {
+	doors := map[config.NodeID]dns.Door{}
+	for _, d := range n.o.Edges {
+		if port := portOf(d.HTTP); port != 0 {
+			doors[d.Node] = dns.Door{Port: port}
+		} else if port := portOf(d.HTTPS); port != 0 {
+			doors[d.Node] = dns.Door{Port: port, TLS: true}
 		}
 	}
-	_, port, err := net.SplitHostPort(at)
-	if err != nil {
-		return ""
+	return doors
+}
+
+// portOf returns the port of l, or 0 if l is nil.
+func portOf(l net.Listener) uint16 {
+	if l == nil {
+		return 0
 	}
-	return scheme + "://" + net.JoinHostPort(addr.String(), port)
+	at, err := netip.ParseAddrPort(l.Addr().String())
+	if err != nil {
+		return 0 // no network with ports
+	}
+	return at.Port()
 }
 
 // part is something that runs until its context ends.
@@ -241,11 +247,7 @@ func (n *Network) serveEdges(ctx context.Context) error {
 // runs.
 func (n *Network) Run(ctx context.Context, ready func()) error {
 	defer n.close()
-	err := runParts(ctx, n.parts(), ready)
-	if n.probe != nil {
-		n.probe.CloseIdleConnections()
-	}
-	return err
+	return runParts(ctx, n.parts(), ready)
 }
 
 func (n *Network) close() {
@@ -296,31 +298,49 @@ func runParts(ctx context.Context, parts []part, ready func()) error {
 // Reload makes s hold, all of it or, with an error, nothing of it. Listeners, memory and the log stay as they were at the start;
 // restart names what would need one.
 func (n *Network) Reload(s *config.Snapshot) (restart []string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for _, st := range n.edges {
 		if node, _ := s.Node(st.doors.Node); node == nil {
 			return nil, fmt.Errorf("no node %s in it, which runs here; stop it to take it away", st.doors.Node)
 		}
 	}
-	before := n.current.Load()
+	commit, err := n.prepare(s)
+	if err != nil {
+		return nil, err
+	}
+	commit()
+	return n.restartFor(s), nil
+}
+
+// prepare asks all parts that may refuse s, and returns how to make it hold in all parts, which can't fail. The error is that of
+// all parts that refuse it.
+func (n *Network) prepare(s *config.Snapshot) (commit func(), err error) {
+	prepares := []func(*config.Snapshot) (func(), error){n.pools.Prepare}
 	if n.keeper != nil {
-		if err := n.keeper.Apply(s); err != nil {
-			return nil, err
-		}
+		prepares = append(prepares, n.keeper.Prepare)
 	}
 	if n.names != nil {
-		if err := n.names.SetSnapshot(s); err != nil {
-			if n.keeper != nil {
-				err = errors.Join(err, n.keeper.Apply(before))
-			}
-			return nil, err
+		prepares = append(prepares, n.names.Prepare)
+	}
+	var commits []func()
+	var errs []error
+	for _, prepare := range prepares {
+		commit, err := prepare(s)
+		commits, errs = append(commits, commit), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return func() {
+		for _, commit := range commits {
+			commit()
 		}
-	}
-	n.pools.Apply(s)
-	for _, st := range n.edges {
-		st.edge.SetSnapshot(s)
-	}
-	n.current.Store(s)
-	return n.restartFor(s), nil
+		for _, st := range n.edges {
+			st.edge.SetSnapshot(s)
+		}
+		n.current = s
+	}, nil
 }
 
 // restartFor names what s changes against the start and only a restart can bring.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -43,10 +42,12 @@ func (n *Network) Purge(_ context.Context, rawURL string) (portal.PurgeResult, e
 
 // Status implements portal.Network.
 func (n *Network) Status(context.Context) portal.Status {
-	snap := n.current.Load()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	snap, origins := n.current, n.pools.Status()
 	st := portal.Status{
 		Version: n.o.Version, Revision: snap.Revision, Started: n.started, Ready: true, Commands: n.o.Commands,
-		Clusters: []portal.Cluster{}, Sites: n.sites(snap), Incidents: []portal.Incident{},
+		Clusters: []portal.Cluster{}, Sites: sites(snap, origins), Incidents: []portal.Incident{},
 	}
 	if n.o.CA != nil {
 		st.CAFile = n.o.CA.RootFile()
@@ -66,7 +67,7 @@ func (n *Network) Status(context.Context) portal.Status {
 		}
 		st.Clusters = append(st.Clusters, cluster)
 	}
-	st.Incidents = incidents(&st, n.pools.Status(), time.Now())
+	st.Incidents = incidents(&st, origins, time.Now())
 	return st
 }
 
@@ -136,24 +137,22 @@ func address(l net.Listener) string {
 	return l.Addr().String()
 }
 
-func (n *Network) sites(snap *config.Snapshot) []portal.Site {
-	seen := map[config.SiteName]map[string]origin.Status{}
-	for _, s := range n.pools.Status() {
-		if seen[s.Site] == nil {
-			seen[s.Site] = map[string]origin.Status{}
-		}
-		seen[s.Site][s.Origin] = s
+// sites lists the sites of snap with what is known of their origins: by place, as several may have the same URL.
+func sites(snap *config.Snapshot, origins []origin.Status) []portal.Site {
+	known := map[config.SiteName][]origin.Status{}
+	for _, o := range origins {
+		known[o.Site] = append(known[o.Site], o)
 	}
-	sites := []portal.Site{}
+	list := []portal.Site{}
 	for i := range snap.Sites {
 		s := &snap.Sites[i]
 		site := portal.Site{Name: s.Name, Hosts: s.Hosts, Origins: []portal.Origin{}}
-		for j := range s.Origins {
-			u := (*url.URL)(s.Origins[j].URL)
-			is := seen[s.Name][u.String()]
-			site.Origins = append(site.Origins, portal.Origin{URL: u, Healthy: is.Healthy, Since: is.Since, LastError: is.LastError})
+		for j, is := range known[s.Name] {
+			site.Origins = append(site.Origins, portal.Origin{
+				URL: s.Origins[j].URL, Healthy: is.Healthy, Since: is.Since, LastError: is.LastError,
+			})
 		}
-		sites = append(sites, site)
+		list = append(list, site)
 	}
-	return sites
+	return list
 }

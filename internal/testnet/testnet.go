@@ -18,10 +18,10 @@ import (
 	"github.com/wherry/wherry/internal/simnet"
 )
 
-// The ports of every host.
+// The ports of origins and of the name server; nodes listen where the configuration says.
 const (
-	httpPort = "80"
-	dnsPort  = "53"
+	originPort = "80"
+	dnsPort    = "53"
 )
 
 // NameServer is the host that answers DNS, at the address of that name.
@@ -89,7 +89,7 @@ func (n *Net) Client(from *simnet.Host, node config.NodeID) *http.Client {
 	transport := &http.Transport{
 		DisableCompression: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return from.DialContext(ctx, network, net.JoinHostPort(at.Addresses[0].String(), httpPort))
+			return from.DialContext(ctx, network, net.JoinHostPort(at.Addresses[0].String(), n.httpPort(at)))
 		},
 	}
 	n.t.Cleanup(transport.CloseIdleConnections)
@@ -138,7 +138,7 @@ func (n *Net) startOrigin(name string, handler http.Handler) {
 	if handler == nil {
 		return
 	}
-	l := n.listen(h)
+	l := n.listen(h, originPort)
 	server := &http.Server{Handler: handler}
 	done := make(chan struct{})
 	go func() {
@@ -154,8 +154,17 @@ func (n *Net) startOrigin(name string, handler http.Handler) {
 	})
 }
 
-func (n *Net) listen(h *simnet.Host) net.Listener {
-	l, err := h.Listen("tcp", ":"+httpPort)
+// httpPort is where a node listens for HTTP.
+func (n *Net) httpPort(node *config.Node) string {
+	_, port, err := net.SplitHostPort(string(n.snapshot.ListenAt(node).HTTP))
+	if err != nil {
+		n.t.Fatalf("testnet: node %s doesn't listen for HTTP", node.Name)
+	}
+	return port
+}
+
+func (n *Net) listen(h *simnet.Host, port string) net.Listener {
+	l, err := h.Listen("tcp", ":"+port)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -171,7 +180,7 @@ func (n *Net) startEdge(node *config.Node) {
 // runEdge runs the node's process on its host.
 func (n *Net) runEdge(node *config.Node) {
 	h := n.Host(string(node.Name))
-	doors := network.EdgeDoors{Node: node.Name, HTTP: n.listen(h)}
+	doors := network.EdgeDoors{Node: node.Name, HTTP: n.listen(h, n.httpPort(node))}
 	n.stop[node.Name] = n.run(network.Options{Edges: []network.EdgeDoors{doors}, Dial: h.DialContext})
 }
 
@@ -189,9 +198,6 @@ func (n *Net) startNames() {
 	}
 	stop := n.run(network.Options{
 		DNS: &network.DNSDoors{Node: n.snapshot.Clusters[0].Nodes[0].Name, UDP: udp, TCP: tcp}, Dial: h.DialContext,
-		EdgeURL: func(_ *config.Node, addr netip.Addr) string {
-			return "http://" + net.JoinHostPort(addr.String(), httpPort)
-		},
 	})
 	n.t.Cleanup(stop)
 }
