@@ -93,7 +93,7 @@ func FuzzHead(f *testing.F) {
 		if r.Method != h.method || pathOf(r.URL) != h.path || r.URL.RawQuery != h.query || r.Host != h.host || r.Proto != "HTTP/1.1" {
 			t.Errorf("%q: %s %q %q %q; the lane reads %s %q %q %q", p, r.Method, pathOf(r.URL), r.URL.RawQuery, r.Host, h.method, h.path, h.query, h.host)
 		}
-		if mayBe := mayBeHealth(h.path); r.URL.Path == HealthPath && !mayBe {
+		if mayBe := mayBeHealth(h.path); r.URL.Path == config.HealthPath && !mayBe {
 			t.Errorf("%q is the health endpoint", h.path)
 		}
 		if agent, referer := r.UserAgent(), r.Referer(); agent != h.userAgent || referer != h.referer {

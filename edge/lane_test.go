@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wherry/wherry/config"
 )
 
 func get(target string, fields ...string) string {
@@ -100,7 +102,7 @@ func laneTests() []laneTest {
 		{get("/secret"), false},
 		{get("/live"), false},
 		{get("/missing"), false},
-		{get(HealthPath), false},
+		{get(config.HealthPath), false},
 		{get("/.well-known/wherry/healt%68"), false},
 		{get("/", "X: "+strings.Repeat("x", 2000)), false},
 		{get("/", "Range: bytes=0-1"), false},

@@ -131,9 +131,9 @@ func (e *Edge) hit(c *laneConn, x *passage) bool {
 	return ok && !h.altered && !x.answer.Has(RequestIDField)
 }
 
-// mayBeHealth says whether path may be HealthPath when it is decoded.
+// mayBeHealth says whether path may be config.HealthPath when it is decoded.
 func mayBeHealth(path string) bool {
-	return path == HealthPath || len(path) > len(HealthPath) && len(path)-2*strings.Count(path, "%") == len(HealthPath)
+	return path == config.HealthPath || len(path) > len(config.HealthPath) && len(path)-2*strings.Count(path, "%") == len(config.HealthPath)
 }
 
 func (c *laneConn) scheme() string {
