@@ -115,9 +115,13 @@ func lanesOrigin(r *http.Request) (*http.Response, error) {
 type countingCache struct {
 	*cache.Cache
 	answers atomic.Int64
+	panics  bool
 }
 
 func (c *countingCache) LookupHit(k cache.Key, f cache.Fields, p *cache.Policy, now time.Time) (cache.Answer, bool) {
+	if c.panics {
+		panic("of a test")
+	}
 	a, ok := c.Cache.LookupHit(k, f, p, now)
 	if ok {
 		c.answers.Add(1)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -192,7 +193,13 @@ func (c *laneConn) pass(p []byte) (n int, err error) {
 }
 
 // passed goes on where pass has read the first n bytes of p with err.
-func (c *laneConn) passed(p []byte, n int, err error) (int, error) {
+func (c *laneConn) passed(p []byte, n int, err error) (left int, failed error) {
+	defer func() {
+		if v := recover(); v != nil { // net/http would recover too, but then find the connection in the middle of a response
+			c.lane.edge.log.Error("BUG: panic in the lane", "client", c.base.client, "panic", v, "stack", string(debug.Stack()))
+			left, failed = c.end()
+		}
+	}()
 	var renewed time.Time // when the read deadline was put off
 	for {
 		if !c.phase.CompareAndSwap(phaseWaiting, phaseAnswering) {

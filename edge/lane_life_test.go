@@ -197,6 +197,21 @@ func TestLaneSeesANewSnapshot(t *testing.T) {
 	})
 }
 
+// A panic ends its connection and no other.
+func TestLaneSurvivesAPanic(t *testing.T) {
+	warmed(t, func(t *testing.T, w *laneWire) {
+		w.n.cache.panics = true
+		w.send(get("/"))
+		if took := w.closes(); took > 0 {
+			t.Errorf("closed after %v", took)
+		}
+		w.n.cache.panics = false
+		if output, _ := w.n.play(t, nil, get("/")); !strings.HasPrefix(output, "HTTP/1.1 200") {
+			t.Errorf("another connection gets %q", output)
+		}
+	})
+}
+
 // A connection for one site is none for another, in the lane too.
 func TestLaneMindsTheNameInTLS(t *testing.T) {
 	key := certificate(t)
