@@ -220,7 +220,7 @@ func (x *exchange) passBecause(fwd, why string) step {
 func (x *exchange) lookup() step {
 	x.now = x.c.now()
 	stored := x.c.store.Lookup(x.key)
-	x.stored = selectStored(stored, x.r.Header)
+	x.stored = selectStored(stored, headerFields(x.r.Header))
 	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, x.now)
 	x.out.Detail = x.decision.why
 	if x.t.On() {

@@ -8,11 +8,11 @@ import (
 
 // notModified says whether a request's preconditions are answered with 304 from a response with fields h (RFC 9110 §13.2.2,
 // RFC 9111 §4.3.2). If-Match and If-Unmodified-Since are the origin's to evaluate.
-func notModified(req, h http.Header, received time.Time) bool {
-	if lines := req["If-None-Match"]; len(lines) > 0 {
+func notModified(req Fields, h http.Header, received time.Time) bool {
+	if lines := req.Lines("If-None-Match"); len(lines) > 0 {
 		return etagListed(lines, h.Get("Etag"))
 	}
-	lines := req["If-Modified-Since"]
+	lines := req.Lines("If-Modified-Since")
 	if len(lines) != 1 {
 		return false
 	}

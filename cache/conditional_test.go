@@ -44,7 +44,7 @@ func TestNotModified(t *testing.T) {
 		{"RFC 9111 §4.3.2: If-Match isn't ours", fields("If-Match", `"a"`), tagged, false},
 		{"RFC 9111 §4.3.2: nor If-Unmodified-Since", fields("If-Unmodified-Since", at(0)), tagged, false},
 	} {
-		if got := notModified(c.req, c.resp, received); got != c.want {
+		if got := notModified(headerFields(c.req), c.resp, received); got != c.want {
 			t.Errorf("%s: %v of %v: %t", c.name, c.req, c.resp, got)
 		}
 	}

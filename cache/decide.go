@@ -2,7 +2,6 @@ package cache
 
 import (
 	"fmt"
-	"net/http"
 	"time"
 )
 
@@ -110,7 +109,7 @@ func (r *Response) onError(p *Policy, now time.Time) (ok bool, why string) {
 
 // selectStored returns the response that a request with fields req selects: of the matching ones the one with the latest Date
 // (RFC 9111 §4). The newest stored stands first, which decides between equals.
-func selectStored(stored []*Response, req http.Header) *Response {
+func selectStored(stored []*Response, req Fields) *Response {
 	var best *Response
 	var bestDate time.Time
 	for _, r := range stored {

@@ -135,7 +135,7 @@ func announced(trailer http.Header) http.Header {
 // returns the status to send and the part of the body, of length -1 for all of it.
 func (x *exchange) narrow(h http.Header, size int64) (int, byteRange) {
 	whole := byteRange{0, -1}
-	if notModified(x.r.Header, h, x.resp.fresh.at) {
+	if notModified(headerFields(x.r.Header), h, x.resp.fresh.at) {
 		return http.StatusNotModified, whole
 	}
 	if x.r.Method != http.MethodGet || x.r.Header["Range"] == nil || size < 0 {
@@ -175,7 +175,7 @@ func (x *exchange) deliverDirect() step {
 		h["Trailer"] = slices.Sorted(maps.Keys(resp.Trailer))
 	}
 	x.out.Status = resp.StatusCode
-	if resp.StatusCode == http.StatusOK && x.flight != nil && !x.asSent && notModified(x.r.Header, h, x.c.now()) {
+	if resp.StatusCode == http.StatusOK && x.flight != nil && !x.asSent && notModified(headerFields(x.r.Header), h, x.c.now()) {
 		x.out.Status = http.StatusNotModified // the conditions were kept from the upstream, so they are ours to evaluate
 		dropContentFields(h)
 		delete(h, "Trailer")
@@ -256,7 +256,8 @@ func keepUntyped(h http.Header) {
 
 // dropContentFields removes what describes a body that isn't sent (RFC 9110 §15.4.5).
 func dropContentFields(h http.Header) {
-	for _, name := range [...]string{"Content-Length", "Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Accept-Ranges"} {
+	delete(h, "Content-Length")
+	for _, name := range contentFields {
 		delete(h, name)
 	}
 }

@@ -40,7 +40,7 @@ func (x *exchange) fetch() step {
 			x.t.Add("cache", "fetch", "wait for a fetch that runs")
 			return stepAwait
 		}
-		if again := selectStored(stored, x.r.Header); again != x.stored && again != nil && x.rejoins < rejoinsMax {
+		if again := selectStored(stored, headerFields(x.r.Header)); again != x.stored && again != nil && x.rejoins < rejoinsMax {
 			x.rejoins++ // it landed since we looked
 			return stepLookup
 		}
@@ -59,7 +59,7 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 		}
 		f.mu.Lock()
 		landed := f.landed
-		if landed && f.resp != nil && !f.resp.varies.matches(x.r.Header) {
+		if landed && f.resp != nil && !f.resp.varies.matches(headerFields(x.r.Header)) {
 			f.mu.Unlock()
 			secondary := f.resp.varies.secondary(x.r.Header)
 			if secondary == id.secondary {
@@ -310,7 +310,7 @@ func (j *fill) pump(resp *http.Response) {
 	case err == nil && !f.spilled && !f.doomed:
 		stored := *f.resp
 		stored.Body, stored.Trailer = f.body, resp.Trailer
-		j.c.store.Insert(stored.forStore())
+		j.c.store.Insert(stored.forStore().prepared())
 		j.c.metrics.kept()
 	case f.body != nil:
 		f.body.Discard()
@@ -380,7 +380,7 @@ func (x *exchange) await() step {
 	case f.resp == nil || !f.shared:
 		x.t.Add("cache", "await", "not for us: the response can't be shared")
 		x.alone = true
-	case !f.resp.varies.matches(x.r.Header):
+	case !f.resp.varies.matches(headerFields(x.r.Header)):
 		x.t.Add("cache", "await", "not for us: it varies")
 		x.rejoins++
 		x.alone = x.rejoins >= rejoinsMax

@@ -5,6 +5,17 @@ import (
 	"strings"
 )
 
+// Fields are the fields of a request.
+type Fields interface {
+	// Lines returns the values of the field with a canonical name; they are good until the next call.
+	Lines(name string) []string
+}
+
+// headerFields are Fields as net/http has them.
+type headerFields http.Header
+
+func (h headerFields) Lines(name string) []string { return h[name] }
+
 // connectionSpecific lists the fields that end at this hop in both directions (RFC 9110 §7.6.1), with the older ones that
 // implementations still send. Trailer and TE are handled by net/http's framing.
 var connectionSpecific = [...]string{

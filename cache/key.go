@@ -21,6 +21,25 @@ type KeyPolicy struct {
 // NewKey returns the key of a request for path?query at scheme://host under p. Path and query are as in the request line, so
 // that what the origin may tell apart (%2f and /) stays apart; host is in lower case without port.
 func NewKey(p *KeyPolicy, scheme, host, path, query string) Key {
+	host, path, query = p.parts(host, path, query)
+	if query == "" {
+		return Key(p.Site + " " + scheme + "://" + host + path)
+	}
+	return Key(p.Site + " " + scheme + "://" + host + path + "?" + query)
+}
+
+// AppendKey appends the key that NewKey returns.
+func AppendKey(dst []byte, p *KeyPolicy, scheme, host, path, query string) []byte {
+	host, path, query = p.parts(host, path, query)
+	dst = append(append(append(append(append(append(dst, p.Site...), ' '), scheme...), "://"...), host...), path...)
+	if query == "" {
+		return dst
+	}
+	return append(append(dst, '?'), query...)
+}
+
+// parts returns what p makes of the host, path and query of a request.
+func (p *KeyPolicy) parts(host, path, query string) (keyHost, keyPath, keyQuery string) {
 	if p.IgnoreHost {
 		host = "*"
 	}
@@ -30,19 +49,7 @@ func NewKey(p *KeyPolicy, scheme, host, path, query string) Key {
 	if path == "" {
 		path = "/" // RFC 9110 §4.2.3
 	}
-	var b strings.Builder
-	b.Grow(len(p.Site) + len(scheme) + len(host) + len(path) + len(query) + len(" ://?"))
-	b.WriteString(p.Site)
-	b.WriteByte(' ')
-	b.WriteString(scheme)
-	b.WriteString("://")
-	b.WriteString(host)
-	b.WriteString(path)
-	if query != "" {
-		b.WriteByte('?')
-		b.WriteString(query)
-	}
-	return Key(b.String())
+	return host, path, query
 }
 
 func (p *KeyPolicy) query(query string) string {

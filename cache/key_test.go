@@ -53,6 +53,9 @@ func TestNewKey(t *testing.T) {
 		if got := NewKey(&c.policy, "https", c.host, c.path, c.query); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
+		if got := string(AppendKey([]byte("x"), &c.policy, "https", c.host, c.path, c.query)); got != "x"+string(c.want) {
+			t.Errorf("%s: appended %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 

@@ -251,7 +251,7 @@ func (m *Memory) release(r *Response) {
 
 // headerBytes is what a response costs without its body.
 func headerBytes(r *Response) int64 {
-	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer)
+	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer) + int64(len(r.block.fields))
 	for i := range r.varies.names {
 		n += int64(len(r.varies.names[i]) + len(r.varies.values[i]) + len(r.varies.sent[i]))
 	}
@@ -393,6 +393,18 @@ func (b *memoryBody) WriteRange(w io.Writer, off, n int64) (written int64, err e
 		}
 	}
 	return written, nil
+}
+
+// appendPieces implements sharedBody.
+func (b *memoryBody) appendPieces(dst [][]byte) [][]byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, piece := range b.pieces {
+		if n := min(int64(len(piece)), b.length-b.starts[i]); n > 0 {
+			dst = append(dst, piece[:n])
+		}
+	}
+	return dst
 }
 
 // Len implements Body.

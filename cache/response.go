@@ -18,6 +18,7 @@ type Response struct {
 	directives     Directives
 	directivesFrom string // the field that they are from
 	fresh          freshness
+	block          block // what of Header goes out as it is; see prepared
 }
 
 // newResponse takes the header section of a response to a request with the fields req.

@@ -21,7 +21,12 @@ type status struct {
 
 // render returns the member of the cache whose name is rendered as name.
 func (s *status) render(name string) string {
-	b := append(make([]byte, 0, 128), name...) // on the stack
+	return string(s.appendTo(make([]byte, 0, 128), name)) // on the stack
+}
+
+// appendTo appends what render returns.
+func (s *status) appendTo(b []byte, name string) []byte {
+	b = append(b, name...)
 	if s.hit {
 		b = append(b, "; hit"...)
 	}
@@ -46,7 +51,7 @@ func (s *status) render(name string) string {
 	if s.detail != "" {
 		b = append(append(b, "; detail="...), tokenOrString(s.detail)...)
 	}
-	return string(b)
+	return b
 }
 
 // ttlSeconds rounds up, as Age is rounded down: together they are the lifetime.

@@ -8,7 +8,8 @@ import (
 // Store keeps responses. All of its methods may be called by many goroutines at once. What it returns is shared: nobody
 // changes it. store_test.go holds the contract that every store passes.
 type Store interface {
-	// Lookup returns the responses under key, the newest first; nil if there are none.
+	// Lookup returns the responses under key, the newest first; nil if there are none. It keeps nothing of key, whose bytes may
+	// change afterwards.
 	Lookup(key Key) []*Response
 	// Insert adds r under its key, in the place of responses for the same request fields (RFC 9111 §4.1), unless one of those was
 	// received later than r: then r is dropped. The store owns r.Body from now on, and may drop r at any time to make room.

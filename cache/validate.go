@@ -36,7 +36,7 @@ func (c *Cache) update(stored, fresh *Response, req http.Header, d *Directives) 
 	if ok, why := storable(req, d, fresh); !ok {
 		return why
 	}
-	c.store.Replace(stored, fresh.forStore())
+	c.store.Replace(stored, fresh.forStore().prepared())
 	c.metrics.kept()
 	return ""
 }

@@ -40,16 +40,18 @@ func newVaries(lines []string, req http.Header) varies {
 	return v
 }
 
-// matches says whether a request with fields req would have been answered with the same response.
-func (v *varies) matches(req http.Header) bool {
+// matches says whether a request with fields req would have been answered with the same response. It doesn't allocate.
+func (v *varies) matches(req Fields) bool {
 	if v.star {
 		return false
 	}
+	var room [256]byte
 	for i, name := range v.names {
-		if lines := req[name]; len(lines) == 1 && lines[0] != "" && lines[0] == v.sent[i] {
+		lines := req.Lines(name)
+		if len(lines) == 1 && lines[0] != "" && lines[0] == v.sent[i] {
 			continue
 		}
-		if v.values[i] != normalized(name, req) {
+		if string(appendNormalized(room[:0], name, lines)) != v.values[i] {
 			return false
 		}
 	}
@@ -75,11 +77,16 @@ const missing = "\x00"
 // members gone (RFC 9111 §4.1), and where the field's definition says so, case folded and members in one order.
 func normalized(name string, req http.Header) string {
 	lines := req[name]
-	if len(lines) == 0 {
-		return missing
-	}
 	if len(lines) == 1 && !strings.ContainsAny(lines[0], ", \t") && !ordered(name) {
 		return lines[0]
+	}
+	return string(appendNormalized(nil, name, lines))
+}
+
+// appendNormalized appends what normalized returns for the lines of field name.
+func appendNormalized(dst []byte, name string, lines []string) []byte {
+	if len(lines) == 0 {
+		return append(dst, missing...)
 	}
 	var room [16]string // on the stack, for most
 	members := room[:0]
@@ -94,11 +101,19 @@ func normalized(name string, req http.Header) string {
 	}
 	if ordered(name) {
 		for i, m := range members {
-			members[i] = strings.ReplaceAll(strings.ToLower(m), " ", "")
+			if strings.ContainsFunc(m, func(c rune) bool { return c == ' ' || c >= 0x80 || 'A' <= c && c <= 'Z' }) {
+				members[i] = strings.ReplaceAll(strings.ToLower(m), " ", "")
+			}
 		}
 		slices.Sort(members)
 	}
-	return strings.Join(members, ",")
+	for i, m := range members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, m...)
+	}
+	return dst
 }
 
 // ordered says whether the members of a field are case-insensitive and carry their preference in q alone, so that their order

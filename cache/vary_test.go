@@ -58,7 +58,7 @@ func TestVaryMatches(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := newVaries(c.vary, c.then)
-			if got := v.matches(c.now); got != c.want {
+			if got := v.matches(headerFields(c.now)); got != c.want {
 				t.Errorf("Vary %q, then %v, now %v: %t", c.vary, c.then, c.now, got)
 			}
 			if v.star {

@@ -36,12 +36,24 @@ type conn struct {
 
 	// Set by net/http's state hook, which is called by the goroutine that serves the connection, and read by drain.
 	state atomic.Int32 // http.ConnState
+
+	lane  *laneConn // the connection's first server sees it through this; nil when there is no lane
+	ahead []byte    // what Read returns first: read already by the lane
+
+	// While the lane writes through TLS, what is written stays in cork.
+	corked bool
+	cork   []byte
 }
 
 type connKey struct{}
 
 // Read notes what drain and track want to know.
 func (c *conn) Read(p []byte) (int, error) {
+	if len(c.ahead) > 0 {
+		n := copy(p, c.ahead)
+		c.ahead = c.ahead[n:]
+		return n, nil
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.touched.Load() {
 		c.touched.Store(true)
@@ -50,6 +62,15 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.timedOut.Store(true)
 	}
 	return n, err
+}
+
+// Write keeps what it gets for the lane while that has the cork in.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.corked {
+		c.cork = append(c.cork, p...)
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
 }
 
 // ReadFrom lets net/http hand files to the system.
@@ -77,6 +98,9 @@ func (c *conn) Close() error {
 
 // connOf returns ours of a connection that net/http has.
 func connOf(c net.Conn) *conn {
+	if l, ok := c.(interface{ under() *conn }); ok {
+		return l.under()
+	}
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
@@ -94,10 +118,11 @@ type connections struct {
 	metrics *Metrics
 	changed chan struct{} // has a token after served went down
 
-	mu       sync.Mutex // protects what follows
-	open     map[*conn]struct{}
-	served   int // goroutines of net/http
-	draining bool
+	draining atomic.Bool // set under mu
+
+	mu     sync.Mutex // protects what follows
+	open   map[*conn]struct{}
+	served int // goroutines of net/http
 }
 
 func (s *connections) count() int {
@@ -110,7 +135,7 @@ func (s *connections) count() int {
 func (s *connections) add(c *conn, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
+	if s.draining.Load() {
 		return false
 	}
 	if n := len(s.open); n >= limit {
@@ -135,7 +160,23 @@ func (s *connections) remove(c *conn) {
 // drain takes no more connections and closes those on which no request has begun: net/http would wait 5 s for them.
 func (s *connections) drain() {
 	for _, c := range s.startDraining() {
-		if http.ConnState(c.state.Load()) == http.StateNew && (c.secure || !c.touched.Load()) {
+		switch {
+		case http.ConnState(c.state.Load()) != http.StateNew:
+		case c.lane != nil && !c.lane.moved():
+			c.lane.drain()
+		case c.secure || !c.touched.Load():
+			c.Close()
+		}
+	}
+}
+
+// cutOff closes the connections on which the lane writes. What is net/http's has contexts that end.
+func (s *connections) cutOff() {
+	s.mu.Lock()
+	all := s.allOpen()
+	s.mu.Unlock()
+	for _, c := range all {
+		if c.lane != nil && c.lane.answering() {
 			c.Close()
 		}
 	}
@@ -144,7 +185,12 @@ func (s *connections) drain() {
 func (s *connections) startDraining() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.draining = true
+	s.draining.Store(true)
+	return s.allOpen()
+}
+
+// allOpen is called with mu held.
+func (s *connections) allOpen() []*conn {
 	all := make([]*conn, 0, len(s.open))
 	for c := range s.open {
 		all = append(all, c)
@@ -158,6 +204,16 @@ func (e *Edge) track(nc net.Conn, state http.ConnState) {
 	if c == nil {
 		return
 	}
+	if c.lane != nil && c.lane.moved() {
+		_, first := nc.(interface{ under() *conn })
+		if first { // the other server has it, and counts its goroutine from here on
+			return
+		}
+		if state == http.StateNew {
+			c.state.Store(int32(state))
+			return
+		}
+	}
 	before := http.ConnState(c.state.Swap(int32(state)))
 	switch state {
 	case http.StateNew:
@@ -167,8 +223,13 @@ func (e *Edge) track(nc net.Conn, state http.ConnState) {
 	case http.StateIdle:
 		c.timedOut.Store(false)
 		c.handled.Store(false)
+		if c.lane != nil {
+			c.lane.idle()
+		}
 	case http.StateClosed, http.StateHijacked:
-		unread := before == http.StateActive && !c.handled.Load() && !c.multiplexed.Load()
+		// On a connection that was idle before, net/http calls a request active only if it hadn't read it in one piece.
+		begun := before == http.StateActive || before == http.StateIdle && c.lane != nil && c.lane.given
+		unread := begun && !c.handled.Load() && !c.multiplexed.Load()
 		if unread && state == http.StateClosed && !e.draining.Load() {
 			e.countUnread(c)
 		}
@@ -235,6 +296,7 @@ type listener struct {
 	net.Listener
 	edge   *Edge
 	secure bool
+	lane   *lane // nil: all connections go to net/http as they are
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -245,10 +307,14 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		c := &conn{Conn: nc, owner: &l.edge.conns, secure: l.secure, client: clientAddr(nc.RemoteAddr().String())}
 		c.forwardedFor = []string{c.client.String()}
-		if l.edge.conns.add(c, l.edge.limits().Connections) {
+		if !l.edge.conns.add(c, l.edge.limits().Connections) {
+			nc.Close()
+			continue
+		}
+		if l.lane == nil {
 			return c, nil
 		}
-		nc.Close()
+		return l.lane.take(c), nil
 	}
 }
 

@@ -7,6 +7,14 @@
 //	                                                │         └ cache ─ upstream
 //	                                                └ upstream (WebSocket and the like: the cache has no part)
 //
+// A plain hit on an HTTP/1.1 connection doesn't go through net/http: the lane (lane.go) reads it where net/http asks the connection
+// for the next request, takes the same decisions in passage.go and writes the stored response at once, without allocating. All
+// that it doesn't know to be plain it returns to net/http with its bytes. Nobody can tell which way a request went, but by the
+// clock: the tests compare the two ways on the same bytes.
+//
+//	client ─ conn ─┬─ lane ─ net/http (HTTP/1.1) ─┬─ receive …
+//	               └──────── net/http (HTTP/2) ───┘
+//
 // It promises:
 //   - Every request that has a readable header section gets a response with Cache-Status (RFC 9211), Date and
 //     Wherry-Request-Id, and one access log record; what is refused is counted once in wherry_edge_refused_total{reason}.

@@ -3,6 +3,7 @@ package edge
 import (
 	"crypto/tls"
 	"errors"
+	"log"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -47,6 +48,13 @@ type Cacher interface {
 
 var _ Cacher = (*cache.Cache)(nil)
 
+// hitter is a Cacher that has answers for the lane.
+type hitter interface {
+	LookupHit(key cache.Key, fields cache.Fields, p *cache.Policy, now time.Time) (cache.Answer, bool)
+}
+
+var _ hitter = (*cache.Cache)(nil)
+
 // Options are the neighbours of an Edge. Those without a default are required.
 type Options struct {
 	Node     config.NodeID
@@ -71,23 +79,28 @@ type Options struct {
 
 // Edge serves the requests of clients. It is safe for use by many goroutines.
 type Edge struct {
-	node     config.NodeID
-	member   string // node as the name of our member of Cache-Status and Proxy-Status
-	cdnLoop  string
-	http     []string // the values of X-Forwarded-Proto, shared by all requests
-	https    []string
-	cache    Cacher
-	upstream func(config.SiteName) http.RoundTripper
-	tls      *tls.Config
-	access   *logs.Writer
-	log      *slog.Logger
-	metrics  *Metrics
-	token    string
-	now      func() time.Time
+	node      config.NodeID
+	member    string // node as the name of our member of Cache-Status and Proxy-Status
+	cdnLoop   string
+	http      []string // the values of X-Forwarded-Proto, shared by all requests
+	https     []string
+	cache     Cacher
+	upstream  func(config.SiteName) http.RoundTripper
+	tls       *tls.Config
+	access    *logs.Writer
+	log       *slog.Logger
+	serverLog *log.Logger // for net/http
+	metrics   *Metrics
+	token     string
+	now       func() time.Time
+
+	laneless bool   // for tests: all goes to net/http
+	hits     hitter // nil: the cache has no answers for the lane
 
 	path      []step
 	ids       *requestIDs
 	exchanges sync.Pool // of *exchange
+	passages  sync.Pool // of *passage
 	shelf     trace.Shelf
 
 	applying sync.Mutex // held while routes is swapped
@@ -121,7 +134,10 @@ func New(o Options) (*Edge, error) {
 	if e.now == nil {
 		e.now = time.Now
 	}
+	e.serverLog = log.New(&serverLog{log: e.log, now: e.now}, "", 0)
 	e.exchanges.New = func() any { return new(exchange) }
+	e.passages.New = func() any { return new(passage) }
+	e.hits, _ = o.Cache.(hitter)
 	e.conns.open = map[*conn]struct{}{}
 	e.conns.changed = make(chan struct{}, 1)
 	e.inFlight.ended = make(chan struct{}, 1)

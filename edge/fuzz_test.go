@@ -1,7 +1,10 @@
 package edge
 
 import (
+	"bufio"
+	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,5 +65,52 @@ func FuzzForwardedFields(f *testing.F) {
 			t.Errorf("%q removes CDN-Loop", connection)
 		}
 		(&Edge{node: "lisbon-1", cdnLoop: "lisbon-1"}).looped(r.Header)
+	})
+}
+
+// What the lane's parser takes, net/http has to take too, and to read in the same way.
+func FuzzHead(f *testing.F) {
+	for _, test := range laneTests() {
+		f.Add([]byte(test.raw))
+	}
+	for _, raw := range smuggled() {
+		f.Add([]byte(raw))
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		var h head
+		if !h.parse(p) {
+			return
+		}
+		source := bytes.NewReader(p)
+		buffered := bufio.NewReaderSize(source, len(p)+16)
+		r, err := http.ReadRequest(buffered)
+		if err != nil {
+			t.Fatalf("%q: %v", p, err)
+		}
+		if size := len(p) - source.Len() - buffered.Buffered(); size != h.size || r.ContentLength != 0 || r.Close {
+			t.Errorf("%q: %d bytes, content of %d, close %t; the lane takes %d bytes", p, size, r.ContentLength, r.Close, h.size)
+		}
+		if r.Method != h.method || pathOf(r.URL) != h.path || r.URL.RawQuery != h.query || r.Host != h.host || r.Proto != "HTTP/1.1" {
+			t.Errorf("%q: %s %q %q %q; the lane reads %s %q %q %q", p, r.Method, pathOf(r.URL), r.URL.RawQuery, r.Host, h.method, h.path, h.query, h.host)
+		}
+		if mayBe := mayBeHealth(h.path); r.URL.Path == config.HealthPath && !mayBe {
+			t.Errorf("%q is the health endpoint", h.path)
+		}
+		if agent, referer := r.UserAgent(), r.Referer(); agent != h.userAgent || referer != h.referer {
+			t.Errorf("%q: user agent %q, referer %q; the lane reads %q, %q", p, agent, referer, h.userAgent, h.referer)
+		}
+		count := 1 // Host
+		for name, values := range r.Header {
+			count += len(values)
+			if lines := h.Lines(name); !altered(name) && !slices.Equal(lines, values) {
+				t.Errorf("%q: %s is %q, the lane reads %q", p, name, values, lines)
+			}
+		}
+		if count != h.count {
+			t.Errorf("%q: %d fields, the lane reads %d", p, count, h.count)
+		}
+		if n := headerBytes(r); n > h.size+h.count {
+			t.Errorf("%q: %d bytes for the limit, the lane counts %d", p, n, h.size+h.count)
+		}
 	})
 }

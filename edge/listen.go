@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -44,31 +43,15 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 	cutOff := func() { cancel(errCutOff) }
 	defer cutOff()
 
-	var servers []*http.Server
 	var doors sync.WaitGroup
-	failed := make(chan error, 2)
-	open := func(nl net.Listener, secure bool) {
-		server := e.newServer(requests)
-		servers = append(servers, server)
-		wrapped := &listener{Listener: nl, edge: e, secure: secure}
+	failed := make(chan error, 3)
+	servers := e.open(requests, l, func(l net.Listener, serve func(net.Listener) error) {
 		doors.Go(func() {
-			var err error
-			if secure {
-				err = server.ServeTLS(wrapped, "", "")
-			} else {
-				err = server.Serve(wrapped)
-			}
-			if !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("edge: accept on %s: %w", nl.Addr(), err)
+			if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("edge: accept on %s: %w", l.Addr(), err)
 			}
 		})
-	}
-	if l.HTTP != nil {
-		open(l.HTTP, false)
-	}
-	if l.HTTPS != nil {
-		open(l.HTTPS, true)
-	}
+	})
 
 	var err error
 	select {
@@ -86,6 +69,31 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 	}
 	e.drain(servers, &doors, cutOff)
 	return err
+}
+
+// open makes the servers and starts each on its listener. One speaks HTTP/1.1 behind the lane, the other takes the connections
+// that turn out to be for HTTP/2.
+func (e *Edge) open(ctx context.Context, l Listeners, start func(net.Listener, func(net.Listener) error)) []*http.Server {
+	second := e.newServer(ctx, true)
+	if e.laneless {
+		if l.HTTP != nil {
+			start(&listener{Listener: l.HTTP, edge: e}, second.Serve)
+		}
+		if l.HTTPS != nil {
+			start(&listener{Listener: l.HTTPS, edge: e, secure: true}, func(l net.Listener) error { return second.ServeTLS(l, "", "") })
+		}
+		return []*http.Server{second}
+	}
+	first := e.newServer(ctx, false)
+	lane := newLane(e)
+	start(lane.others, second.Serve)
+	if l.HTTP != nil {
+		start(&listener{Listener: l.HTTP, edge: e, lane: lane}, first.Serve)
+	}
+	if l.HTTPS != nil {
+		start(&listener{Listener: l.HTTPS, edge: e, lane: lane, secure: true}, first.Serve)
+	}
+	return []*http.Server{first, second}
 }
 
 // drain ends the servers, in peace if they do so within limits.drain_timeout.
@@ -114,6 +122,7 @@ func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff func(
 	case <-limit.Done():
 		e.log.Warn("requests were cut off: they took longer than limits.drain_timeout", "limit", e.limits().DrainTimeout)
 		cutOff()
+		e.conns.cutOff()
 	}
 	group.Wait()
 }
@@ -130,12 +139,12 @@ func closeServer(s *http.Server) {
 }
 
 // newServer returns a server whose requests' contexts end with ctx.
-func (e *Edge) newServer(ctx context.Context) *http.Server {
+func (e *Edge) newServer(ctx context.Context, http2 bool) *http.Server {
 	limits := e.limits()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP2(http2)
+	protocols.SetUnencryptedHTTP2(http2)
 	s := &http.Server{
 		Handler:           e,
 		ReadHeaderTimeout: limits.HeaderTimeout, // also bounds the TLS handshake
@@ -150,7 +159,7 @@ func (e *Edge) newServer(ctx context.Context) *http.Server {
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
 		ConnContext:                  withConn,
 		ConnState:                    e.track,
-		ErrorLog:                     log.New(&serverLog{log: e.log, now: e.now}, "", 0),
+		ErrorLog:                     e.serverLog,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is admit's
 	}
 	if e.tls != nil {

@@ -56,6 +56,9 @@ func (e *Edge) acceptTrace(x *exchange, credentials []string) {
 	x.trace.Addf("edge", x.step, "%s %s from %s by %s, request %s", x.r.Method, x.r.RequestURI, x.r.RemoteAddr, x.r.Proto, x.id)
 }
 
+// requestIDBytes is the length of an id.
+const requestIDBytes = 24
+
 // requestIDs makes ids of 24 hex digits: 8 that are random for the process and 16 of a counter that is scattered by a bijection,
 // so that they are unique in the process and don't tell how many requests there were in between.
 type requestIDs struct {
@@ -76,12 +79,14 @@ func newRequestIDs() (*requestIDs, error) {
 }
 
 func (g *requestIDs) next() string {
+	var id [requestIDBytes]byte
+	return string(g.appendNext(id[:0]))
+}
+
+func (g *requestIDs) appendNext(dst []byte) []byte {
 	var raw [8]byte
 	binary.BigEndian.PutUint64(raw[:], scatter(g.counter.Add(1)^g.mask))
-	var id [24]byte
-	copy(id[:], g.prefix[:])
-	hex.Encode(id[len(g.prefix):], raw[:])
-	return string(id[:])
+	return hex.AppendEncode(append(dst, g.prefix[:]...), raw[:])
 }
 
 // scatter is a bijection on 64 bits in which each bit of v changes about half of the bits: xor-shifts and odd factors.

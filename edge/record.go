@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"time"
 
+	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/trace"
@@ -34,16 +36,7 @@ func (e *Edge) record(x *exchange) (goOn bool) {
 	if x.site != nil {
 		site = x.site.metrics
 	}
-	site.request(x.outcome.Verdict, status)
-	site.bytes.Add(float64(responseBytes))
-	if status != http.StatusSwitchingProtocols { // a tunnel lasts as long as its users like
-		e.metrics.seconds[verdictIndex(x.outcome.Verdict)].Observe(took.Seconds())
-	}
-	e.tally.requests.Add(1)
-	e.tally.bodyBytes.Add(responseBytes)
-	if isHit(x.outcome.Verdict) {
-		e.tally.hits.Add(1)
-	}
+	e.count(site, x.outcome.Verdict, status, responseBytes, took)
 
 	if e.access != nil {
 		l := &x.line
@@ -56,6 +49,20 @@ func (e *Edge) record(x *exchange) (goOn bool) {
 		e.shelf.Put(x.report(status))
 	}
 	return true
+}
+
+// count adds a request to the metrics and to what Stats tells.
+func (e *Edge) count(site *siteMetrics, v cache.Verdict, status int, responseBytes int64, took time.Duration) {
+	site.request(v, status)
+	site.bytes.Add(float64(responseBytes))
+	if status != http.StatusSwitchingProtocols { // a tunnel lasts as long as its users like
+		e.metrics.seconds[verdictIndex(v)].Observe(took.Seconds())
+	}
+	e.tally.requests.Add(1)
+	e.tally.bodyBytes.Add(responseBytes)
+	if isHit(v) {
+		e.tally.hits.Add(1)
+	}
 }
 
 // describe fills the fields of a log record that don't change any more.

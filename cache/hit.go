@@ -1,0 +1,122 @@
+package cache
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Answer is a fresh stored response that answers a request, in a form that can be written without net/http: what Serve would send.
+// It is only good as long as the Fields that it was looked up with.
+type Answer struct {
+	Status int   // that of the response, or 304 if the request's conditions say so
+	Size   int64 // of the content that goes with it, to GET
+
+	cache     *Cache
+	stored    *Response
+	age, left time.Duration
+}
+
+// LookupHit returns what Serve would answer to a GET or HEAD under p whose key is key. It says no if that isn't simply a fresh
+// stored response: then nothing is counted and Serve has to find out. The request must not have directives, a range or content;
+// of fields it asks for what the conditions and Vary want to know. It doesn't allocate and keeps nothing of its arguments.
+func (c *Cache) LookupHit(key Key, fields Fields, p *Policy, now time.Time) (a Answer, ok bool) {
+	stored := c.store.Lookup(key)
+	r := selectStored(stored, fields)
+	if r == nil || r.block.fields == nil {
+		return Answer{}, false
+	}
+	nothing := noDirectives()
+	if decide(r, true, &nothing, p, now).reuse != reuseFresh {
+		return Answer{}, false
+	}
+	a = Answer{Status: r.Status, Size: r.block.size, cache: c, stored: r, age: r.fresh.age(now), left: r.fresh.left(now)}
+	if r.Status == http.StatusOK && notModified(fields, r.Header, r.fresh.at) {
+		a.Status, a.Size = http.StatusNotModified, 0
+	}
+	return a, true
+}
+
+// Has says whether the response has a field with this canonical name.
+func (a *Answer) Has(name string) bool { return a.stored.Header[name] != nil }
+
+// AppendHeader appends the status line and the fields but for Cache-Status; more may follow.
+func (a *Answer) AppendHeader(dst []byte) []byte {
+	dst = strconv.AppendInt(append(dst, "HTTP/1.1 "...), int64(a.Status), 10)
+	dst = append(append(append(dst, ' '), http.StatusText(a.Status)...), "\r\nAge: "...)
+	dst = strconv.AppendInt(dst, int64(a.age.Seconds()), 10) // RFC 9111 §5.1
+	dst = append(dst, "\r\n"...)
+	b := &a.stored.block
+	if a.Status == http.StatusNotModified {
+		return append(dst, b.fields[:b.content]...) // RFC 9110 §15.4.5
+	}
+	return append(dst, b.fields...)
+}
+
+// AppendCacheStatus appends this cache's member of Cache-Status (RFC 9211); the field's lines of caches before are in the header.
+func (a *Answer) AppendCacheStatus(dst []byte) []byte {
+	s := status{hit: true, ttl: a.left, hasTTL: true}
+	return s.appendTo(dst, a.cache.member)
+}
+
+// Detail is what Serve's Outcome has in Detail.
+func (a *Answer) Detail() string { return a.stored.fresh.why }
+
+// AppendBody appends the memory that the content stands in, which never changes.
+func (a *Answer) AppendBody(dst [][]byte) [][]byte {
+	if a.Size == 0 {
+		return dst
+	}
+	return a.stored.Body.(sharedBody).appendPieces(dst)
+}
+
+// Count counts the request as answered.
+func (a *Answer) Count() { a.cache.metrics.verdicts[Hit].Inc() }
+
+// sharedBody is a Body in memory that others may read without copying it.
+type sharedBody interface {
+	Body
+	// appendPieces appends the content, piece by piece. It must be complete.
+	appendPieces(dst [][]byte) [][]byte
+}
+
+// block is the part of a stored response's header section that is the same each time it is sent.
+type block struct {
+	fields  []byte // lines with their ends; nil if the response has to go through net/http
+	content int    // where the fields begin that describe the content, which a 304 doesn't have
+	size    int64  // of the content
+}
+
+// contentFields lists the fields that dropContentFields drops.
+var contentFields = [...]string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Accept-Ranges"}
+
+// prepared returns r with its block, if r is of the kind that LookupHit returns: its body in memory, without trailers, and with
+// nothing that net/http would add to it or change.
+func (r *Response) prepared() *Response {
+	body, ok := r.Body.(sharedBody)
+	if !ok || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
+		r.Header["Trailer"] != nil || len(r.Header["Content-Type"]) == 0 || len(r.Header["Date"]) == 0 {
+		return r
+	}
+	p := *r
+	p.block = newBlock(r.Header, body.Len())
+	return &p
+}
+
+func newBlock(h http.Header, size int64) block {
+	var b bytes.Buffer
+	content := http.Header{}
+	not := map[string]bool{"Age": true, "Content-Length": true}
+	for _, name := range contentFields {
+		if h[name] != nil {
+			not[name], content[name] = true, h[name]
+		}
+	}
+	_ = h.WriteSubset(&b, not) // net/http's own way to write fields, so that both say the same; a buffer doesn't fail
+	block := block{content: b.Len(), size: size}
+	_ = content.Write(&b)
+	b.WriteString("Content-Length: " + strconv.FormatInt(size, 10) + "\r\n")
+	block.fields = bytes.Clone(b.Bytes())
+	return block
+}

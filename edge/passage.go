@@ -1,0 +1,265 @@
+package edge
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/fault"
+	"github.com/wherry/wherry/logs"
+)
+
+const (
+	// joinBytes is how much of a response is copied into one piece: up to there that costs less than telling the system about
+	// several, and over TLS it is one record (RFC 8446 §5.1).
+	joinBytes = 16 << 10
+	// keepBytes is how large a buffer may be that waits for the next passage.
+	keepBytes = 2 * writeChunkBytes
+)
+
+// passage is one request that goes through the lane, with what is needed to answer it. It is pooled: a connection that waits has
+// none.
+type passage struct {
+	head   head
+	began  time.Time
+	routes *routes
+	site   *site
+	rule   *config.Rule
+	policy cache.Policy
+	key    []byte
+	answer cache.Answer
+	sent   int64     // bytes of content
+	first  time.Time // when the first part was sent
+	ended  time.Time // when the latest write ended
+
+	out        []byte // the header section, and as much of the content as is joined to it
+	id, status [2]int // where in out the request's id and the member of Cache-Status are
+	pieces     [][]byte
+	parts      [][]byte    // out, and the pieces that aren't joined to it
+	cork       []byte      // records of TLS that go out together
+	sealed     [1][]byte   // cork
+	vector     net.Buffers // parts or sealed, as the system call eats them up
+	line       logs.Record
+}
+
+// answerAll answers the requests at the beginning of p, one after the other, and returns how many bytes they were and when the
+// last answer was written. If whole is false, the client got a part of a response: the connection is good for nothing more.
+func (c *laneConn) answerAll(p []byte) (used int, at time.Time, whole bool) {
+	e := c.lane.edge
+	if len(p) == 0 || e.hits == nil || c.base.over {
+		return 0, at, true
+	}
+	x := e.passages.Get().(*passage)
+	defer e.passages.Put(x)
+	for used < len(p) {
+		if !x.head.parse(p[used:]) || !e.hit(c, x) {
+			x.forget()
+			return used, at, true
+		}
+		used += x.head.size
+		err := c.send(x)
+		at = x.ended
+		e.recordHit(c, x, err)
+		x.forget()
+		if err != nil {
+			return used, at, false
+		}
+	}
+	return used, at, true
+}
+
+// forget drops what isn't the pool's to keep.
+func (x *passage) forget() {
+	clear(x.pieces[:cap(x.pieces)])
+	clear(x.parts[:cap(x.parts)])
+	if cap(x.out) > keepBytes {
+		x.out = nil
+	}
+	if cap(x.cork) > keepBytes {
+		x.cork = nil
+	}
+	x.head.forget()
+	x.routes, x.site, x.rule, x.policy, x.answer, x.vector, x.line = nil, nil, nil, cache.Policy{}, cache.Answer{}, nil, logs.Record{}
+	x.first = time.Time{}
+}
+
+// hit finds the answer as the steps receive, admit, route, forward and serve would. It says no where one of them would do anything
+// else than have the cache send what is stored; then nothing has happened.
+//
+// Whoever changes one of these steps looks here too; FuzzLane compares them.
+func (e *Edge) hit(c *laneConn, x *passage) bool {
+	h := &x.head
+	x.began, x.routes = e.now(), e.routes.Load()
+	s := x.routes.snapshot
+	// admit: with the id, and with the space after a colon that headerBytes counts and a client may leave out.
+	const idLine = len(RequestIDField) + len(": \r\n") + requestIDBytes
+	if limit := s.Limits.HeaderSize; limit > 0 && h.size+h.count+idLine > int(limit) || mayBeHealth(h.path) {
+		return false
+	}
+	host, ok := parseHost(h.host)
+	if !ok {
+		return false
+	}
+	// route
+	found, _ := s.Site(host)
+	if found == nil {
+		return false
+	}
+	if c.sni != "" && c.sni != host {
+		if other, _ := s.Site(c.sni); other != found {
+			return false
+		}
+	}
+	x.site, x.rule = x.routes.sites[found], found.Rule(h.method, h.path)
+	t := x.site.treatments[x.rule]
+	if x.rule != nil && x.rule.Refuse != 0 || t.bypass != "" {
+		return false
+	}
+	// serve
+	if e.upstream(found.Name) == nil {
+		return false
+	}
+	to := target{method: h.method, scheme: c.scheme(), host: host, path: h.path, query: h.query}
+	x.policy = t.policy(&to)
+	x.key = cache.AppendKey(x.key[:0], &t.keys, to.scheme, string(host), h.path, h.query)
+	x.answer, ok = e.hits.LookupHit(cache.Key(view(x.key)), h, &x.policy, x.began)
+	return ok && !h.altered && !x.answer.Has(RequestIDField)
+}
+
+// mayBeHealth says whether path may be config.HealthPath when it is decoded.
+func mayBeHealth(path string) bool {
+	return path == config.HealthPath || len(path) > len(config.HealthPath) && len(path)-2*strings.Count(path, "%") == len(config.HealthPath)
+}
+
+func (c *laneConn) scheme() string {
+	if c.base.secure {
+		return "https"
+	}
+	return "http"
+}
+
+// send writes the answer.
+func (c *laneConn) send(x *passage) error {
+	e := c.lane.edge
+	out := x.answer.AppendHeader(x.out[:0])
+	out = append(out, "Cache-Status: "...)
+	x.status[0] = len(out)
+	out = x.answer.AppendCacheStatus(out)
+	x.status[1] = len(out)
+	out = append(out, "\r\n"+RequestIDField+": "...)
+	x.id[0] = len(out)
+	out = e.ids.appendNext(out)
+	x.id[1] = len(out)
+	out = append(out, "\r\n\r\n"...)
+	x.sent = -int64(len(out))
+	x.pieces = x.pieces[:0]
+	left := int64(len(out))
+	if x.head.method == http.MethodGet {
+		x.pieces = x.answer.AppendBody(x.pieces)
+		left += x.answer.Size
+	}
+	pieces := x.pieces
+	if left <= joinBytes || c.base.secure {
+		for len(pieces) > 0 && len(out) < joinBytes {
+			n := min(len(pieces[0]), joinBytes-len(out))
+			out = append(out, pieces[0][:n]...)
+			if pieces[0] = pieces[0][n:]; len(pieces[0]) == 0 {
+				pieces = pieces[1:]
+			}
+		}
+	}
+	if left > joinBytes {
+		x.first = e.now() // or it would be told from the end
+	}
+	x.out, x.ended = out, x.began
+	x.parts = append(append(x.parts[:0], out), pieces...)
+	n, err := c.write(x)
+	x.sent = max(0, x.sent+n)
+	if x.first.IsZero() {
+		x.first = x.ended
+	}
+	return err
+}
+
+// write writes x.parts.
+func (c *laneConn) write(x *passage) (written int64, err error) {
+	if !c.base.secure {
+		return c.flush(x, x.parts)
+	}
+	for _, part := range x.parts {
+		for len(part) > 0 {
+			n := min(len(part), writeChunkBytes)
+			// The records of a chunk go out in one piece, where crypto/tls would write each by itself.
+			c.base.corked, c.base.cork = true, x.cork[:0]
+			_, err = c.Conn.Write(part[:n])
+			x.cork, c.base.corked, c.base.cork = c.base.cork, false, nil
+			if err == nil {
+				_, err = c.flush(x, append(x.sealed[:0], x.cork))
+			}
+			if err != nil {
+				return written, err
+			}
+			written, part = written+int64(n), part[n:]
+		}
+	}
+	return written, nil
+}
+
+// flush writes parts to the system, with as few calls as it can. It puts the deadline off as long as the client takes
+// writeChunkBytes within it: as in response, the limit is one of stalling.
+func (c *laneConn) flush(x *passage, parts [][]byte) (written int64, err error) {
+	stall := x.routes.snapshot.Limits.WriteTimeout
+	for x.vector = parts; len(x.vector) > 0; {
+		if x.ended.Sub(c.renewed) >= renewal(stall) {
+			c.renewed = x.ended
+			_ = c.base.Conn.SetWriteDeadline(time.Now().Add(stall + renewal(stall)))
+		}
+		var n int64
+		if len(x.vector) == 1 {
+			var m int
+			m, err = c.base.Conn.Write(x.vector[0])
+			n, x.vector[0] = int64(m), x.vector[0][m:]
+			if len(x.vector[0]) == 0 {
+				x.vector = nil
+			}
+		} else {
+			n, err = x.vector.WriteTo(c.base.Conn)
+		}
+		written, x.ended = written+n, c.lane.edge.now()
+		if err != nil {
+			if n < writeChunkBytes || !errors.Is(err, os.ErrDeadlineExceeded) {
+				return written, err
+			}
+			c.renewed = time.Time{} // it took its time, but it takes
+		}
+	}
+	return written, nil
+}
+
+// recordHit does what the step record does. The answer was sent in full unless err says why not.
+func (e *Edge) recordHit(c *laneConn, x *passage, err error) {
+	took := x.ended.Sub(x.began)
+	x.answer.Count()
+	e.count(x.site.metrics, cache.Hit, x.answer.Status, x.sent, took)
+	if e.access == nil {
+		return
+	}
+	h, l := &x.head, &x.line
+	l.Time, l.Node, l.Site, l.RequestID, l.Client = x.began, string(e.node), string(x.site.Name), view(x.out[x.id[0]:x.id[1]]), c.base.client
+	if x.rule != nil {
+		l.Rule = x.rule.Name
+	}
+	l.Method, l.Scheme, l.Host, l.Path, l.Query, l.Protocol, l.TLS = h.method, c.scheme(), h.host, h.path, h.query, "HTTP/1.1", c.version
+	l.Status, l.ResponseBodyBytes, l.Duration, l.FirstByte = x.answer.Status, x.sent, took, x.first.Sub(x.began)
+	l.Cache, l.CacheDetail, l.CacheStatus = string(cache.Hit), x.answer.Detail(), view(x.out[x.status[0]:x.status[1]])
+	l.UserAgent, l.Referer = h.userAgent, h.referer
+	if err != nil {
+		l.Fault, l.FaultOp, l.Error, l.Aborted = string(fault.Client), "send body", err.Error(), true
+	}
+	e.access.Write(l)
+}
