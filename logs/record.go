@@ -40,7 +40,7 @@ type Record struct {
 	Cache string
 	// cache_detail: why; if any. cache_status: this node's member of the field Cache-Status; if any.
 	CacheDetail, CacheStatus string
-	// cache_stored: the response went into the store; if so.
+	// cache_stored: the response went into the store, was on its way there, or was renewed by a 304; if so.
 	CacheStored bool
 	// fetch_status: the origin's status; if it was asked and answered.
 	FetchStatus int
