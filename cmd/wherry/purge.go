@@ -19,8 +19,9 @@ func newPurgeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "purge URL",
 		Short: "Remove what is stored for a URL from every edge",
-		Long: `Removes what is stored for URL from every edge of the network: all its variants, as http and as https, and with
-what a fetch that is under way would store. It returns when every edge has done it.`,
+		Long: `Removes what is stored for URL from every edge of the process that it asks: all its variants, as http and as https, and with
+what a fetch that is under way would store. It returns when every edge has done it. wherry dev is one process; where nodes run in
+processes of their own, run it for each with --server.`,
 		Example: "  wherry purge http://127.0.0.1:8080/logo.svg",
 		Args:    exactlyOne("URL"),
 		RunE: func(c *cobra.Command, args []string) error {
