@@ -130,7 +130,7 @@ func (x *exchange) refresh() {
 func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 	job := fill{
 		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent,
-		req: x.upstreamRequest(ctx), answered: answered, t: x.t, alone: x.alone,
+		req: x.upstreamRequest(ctx), answered: answered, t: x.t,
 	}
 	job.fields = maps.Clone(x.r.Header)
 	job.req.Body, job.req.ContentLength = nil, 0
@@ -178,7 +178,6 @@ type fill struct {
 	fields        http.Header // of the client's request, for Vary
 	reqDirectives Directives
 	asSent        bool
-	alone         bool
 	answered      func() // called once no interim response can come any more
 	t             *trace.Trace
 }

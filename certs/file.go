@@ -14,6 +14,9 @@ func writeNew(file string, content []byte, mode fs.FileMode) error {
 	return write(file, content, mode, os.Link)
 }
 
+// WriteSecret makes or replaces a file that only its owner can read; at any time, also after a crash, it's whole.
+func WriteSecret(file string, content []byte) error { return replace(file, content, 0o600) }
+
 // replace makes or replaces a file; at any time, also after a crash, it's whole.
 func replace(file string, content []byte, mode fs.FileMode) error {
 	return write(file, content, mode, os.Rename)

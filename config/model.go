@@ -401,6 +401,7 @@ type Rule struct {
 // Match is the condition of a rule.
 type Match struct {
 	// The path, one of these: exact (`/login`), everything below (`/static/*`), or by extension (`"*.jpg"`). Case counts.
+	// All spellings of a path match alike: percent-encoding is undone, slashes are merged, dot segments removed.
 	Paths []PathPattern `yaml:"paths"`
 
 	// The method, one of these, such as GET.

@@ -195,7 +195,6 @@ type Stats struct {
 	Refused     int64
 	BodyBytes   int64 // of responses
 	Connections int   // open now
-	Draining    bool
 }
 
 // tally is what Stats counts by itself, because a metric can't be read back.
@@ -205,6 +204,6 @@ type tally struct{ requests, hits, refused, bodyBytes atomic.Int64 }
 func (e *Edge) Stats() Stats {
 	return Stats{
 		Requests: e.tally.requests.Load(), Hits: e.tally.hits.Load(), Refused: e.tally.refused.Load(),
-		BodyBytes: e.tally.bodyBytes.Load(), Connections: e.conns.count(), Draining: e.draining.Load(),
+		BodyBytes: e.tally.bodyBytes.Load(), Connections: e.conns.count(),
 	}
 }

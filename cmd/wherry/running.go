@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"github.com/wherry/wherry/certs"
 )
 
 // running is what a process of this user leaves where other wherry commands find it: where its portal is and how to be its
@@ -59,7 +61,7 @@ func register(portal net.Listener, token string) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, os.WriteFile(r.path, data, 0o600)
+	return r, certs.WriteSecret(r.path, data) // whole: who reads half of an entry takes it for a stale one
 }
 
 func (r *running) remove() {

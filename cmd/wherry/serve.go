@@ -70,7 +70,7 @@ func openToken(path string) (string, error) {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	token := hex.EncodeToString(secret[:])
-	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+	if err := certs.WriteSecret(path, []byte(token+"\n")); err != nil {
 		return "", fmt.Errorf("operator's token: %w", err)
 	}
 	return token, nil
