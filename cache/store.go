@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"io"
+	"os"
 )
 
 // Store keeps responses. All of its methods may be called by many goroutines at once. What it returns is shared: nobody
@@ -53,3 +54,12 @@ var (
 	ErrTooLarge = errors.New("body larger than a stored response may be")
 	ErrFull     = errors.New("no room left in the store")
 )
+
+// FileBody is a Body that stands in a file, so that the system can send it without copying it through this process.
+type FileBody interface {
+	Body
+	// File returns the file and the offset in it at which the content begins. The file is shared: nobody closes it or moves its
+	// offset. ok is false as long as not all of the content is known to be as it was written, and for content that isn't in one file;
+	// then WriteRange is the way. release must be called when the file isn't needed any more.
+	File() (f *os.File, off int64, release func(), ok bool)
+}

@@ -1,0 +1,44 @@
+package cache
+
+import (
+	"net/http"
+	"net/http/httptrace"
+)
+
+// pass forwards the request as it is, in this goroutine.
+func (x *exchange) pass() step {
+	x.t.Add("cache", "pass", x.out.Detail)
+	interim := &interim{w: x.w, open: true}
+	ctx := httptrace.WithClientTrace(x.r.Context(), &httptrace.ClientTrace{Got1xxResponse: interim.forward})
+	requested := x.c.now()
+	resp, err := x.p.Upstream.RoundTrip(x.upstreamRequest(ctx))
+	received := x.c.now()
+	interim.close()
+	x.out.FetchTime = received.Sub(requested)
+	if err != nil {
+		if x.r.Method == http.MethodHead && x.key != "" {
+			return x.staleInstead(err)
+		}
+		return x.fail(err)
+	}
+	x.out.FetchStatus, x.status.fwdStatus = resp.StatusCode, resp.StatusCode
+	EndHop(resp.Header)
+	ensureDate(resp.Header, received)
+	if unsafe(x.r.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400 {
+		x.invalidate(resp.Header) // RFC 9111 §4.4
+	}
+	if x.r.Method == http.MethodHead && x.stored != nil && resp.StatusCode == http.StatusOK {
+		x.freshenByHead(resp, requested, received)
+	}
+	x.direct = resp
+	return stepDeliver
+}
+
+// unsafe says whether a method may change what is at the target (RFC 9110 §9.2.1); unknown ones may.
+func unsafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return false
+	}
+	return true
+}

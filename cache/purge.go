@@ -1,0 +1,70 @@
+package cache
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Purge drops all responses under key and returns how many there were. A fetch under way for it is not stored.
+func (c *Cache) Purge(key Key) int {
+	c.doom(func(k Key) bool { return k == key })
+	return c.store.Remove(key)
+}
+
+// PurgeFunc is Purge for all keys that match.
+func (c *Cache) PurgeFunc(match func(Key) bool) int {
+	c.doom(match)
+	return c.store.RemoveFunc(match)
+}
+
+// doom keeps the fetches whose key matches from being stored, and from being joined.
+func (c *Cache) doom(match func(Key) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for f := range c.running {
+		if !match(f.id.key) {
+			continue
+		}
+		f.mu.Lock()
+		f.doomed = true
+		f.mu.Unlock()
+		if c.flights[f.id] == f {
+			delete(c.flights, f.id)
+		}
+	}
+}
+
+// invalidate drops what an unsafe request may have changed (RFC 9111 §4.4): the target itself, and the URIs in Location and
+// Content-Location if they are of the same origin.
+func (x *exchange) invalidate(h http.Header) {
+	target := &url.URL{Scheme: x.p.Scheme, Host: x.r.Host, Path: x.r.URL.Path, RawPath: x.r.URL.RawPath, RawQuery: x.r.URL.RawQuery}
+	uris := []*url.URL{target}
+	for _, name := range [...]string{"Location", "Content-Location"} {
+		if ref, err := target.Parse(h.Get(name)); err == nil && h.Get(name) != "" && sameOrigin(ref, target) {
+			uris = append(uris, ref)
+		}
+	}
+	for _, u := range uris {
+		n := 0
+		for _, key := range x.storedKeys(u.EscapedPath(), u.RawQuery) {
+			n += x.c.Purge(key)
+		}
+		if x.t.On() {
+			x.t.Add("cache", "invalidate", fmt.Sprintf("%s: %d responses", u, n))
+		}
+	}
+}
+
+func (x *exchange) storedKeys(path, query string) []Key {
+	if x.p.Stored != nil {
+		return x.p.Stored(path, query)
+	}
+	return []Key{NewKey(x.p.Keys, x.p.Scheme, x.p.Host, path, query)}
+}
+
+// sameOrigin compares the origins of two URIs (RFC 9110 §4.3.1), but for the spelling of a default port.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host)
+}
