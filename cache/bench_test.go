@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/wherry/wherry/cache/field"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -179,7 +181,7 @@ func BenchmarkParseCacheControl(b *testing.B) {
 			lines := []string{line}
 			b.ReportAllocs()
 			for b.Loop() {
-				ParseCacheControl(lines)
+				field.ParseCacheControl(lines)
 			}
 		})
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wherry/wherry/cache/field"
+
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
 )
@@ -152,7 +154,7 @@ type exchange struct {
 	p   *Policy
 	t   *trace.Trace
 	key Key
-	req Directives
+	req field.Directives
 	now time.Time // when it was decided what to send
 
 	stored   *Response // what the request selects, or nil
@@ -200,7 +202,7 @@ func (x *exchange) receive() step {
 		return x.passBecause("bypass", "precondition that only the origin can evaluate") // RFC 9111 §4.3.2
 	}
 	x.key = NewKey(x.p.Keys, x.p.Scheme, x.p.Host, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
-	x.req = requestDirectives(x.r.Header)
+	x.req = field.RequestDirectives(x.r.Header)
 	if x.t.On() {
 		x.status.key = x.key
 		x.t.Addf("cache", "receive", "key %q", x.key)

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/wherry/wherry/cache/field"
+
 	"github.com/wherry/wherry/fault"
 )
 
@@ -88,7 +90,7 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 	x.status.ttl, x.status.hasTTL = resp.fresh.left(x.now), true
 	x.sendStatus(h)
 
-	code, part := resp.Status, byteRange{0, -1}
+	code, part := resp.Status, field.Range{Start: 0, Length: -1}
 	if code == http.StatusOK && !x.asSent {
 		code, part = x.narrow(h, size)
 	}
@@ -99,8 +101,8 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 		unsatisfied := h["Content-Range"]
 		dropContentFields(h)
 		h["Content-Range"], h["Content-Length"] = unsatisfied, []string{"0"}
-	case part.length >= 0:
-		h["Content-Length"] = []string{strconv.FormatInt(part.length, 10)}
+	case part.Length >= 0:
+		h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
 	case len(resp.Trailer) > 0 && x.r.Method != http.MethodHead:
 		delete(h, "Content-Length") // HTTP/1.1 has trailers only behind chunks
 		h["Trailer"] = slices.Sorted(maps.Keys(resp.Trailer))
@@ -109,8 +111,8 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 	}
 	x.out.Status = code
 	x.w.WriteHeader(code)
-	if x.r.Method != http.MethodHead && hasContent(code) && part.length != 0 {
-		x.out.BodyBytes, x.out.Err = body.copyTo(x.w, part.start, part.length)
+	if x.r.Method != http.MethodHead && hasContent(code) && part.Length != 0 {
+		x.out.BodyBytes, x.out.Err = body.copyTo(x.w, part.Start, part.Length)
 		if h["Trailer"] != nil {
 			x.sendTrailer(body.trailer())
 		}
@@ -133,8 +135,8 @@ func announced(trailer http.Header) http.Header {
 
 // narrow evaluates the client's conditions and range on a 200 with fields h and a body of size bytes (RFC 9110 §13.2.2). It
 // returns the status to send and the part of the body, of length -1 for all of it.
-func (x *exchange) narrow(h http.Header, size int64) (int, byteRange) {
-	whole := byteRange{0, -1}
+func (x *exchange) narrow(h http.Header, size int64) (int, field.Range) {
+	whole := field.Range{Start: 0, Length: -1}
 	if notModified(headerFields(x.r.Header), h, x.resp.fresh.at) {
 		return http.StatusNotModified, whole
 	}
@@ -145,14 +147,14 @@ func (x *exchange) narrow(h http.Header, size int64) (int, byteRange) {
 	if !rangeStillValid(x.r.Header, h, x.resp.fresh.at) {
 		return http.StatusOK, whole
 	}
-	part, kind := parseRange(x.r.Header, size)
+	part, kind := field.ParseRange(x.r.Header, size)
 	switch kind {
-	case rangeOne:
-		h["Content-Range"] = []string{part.contentRange(size)}
+	case field.RangeOne:
+		h["Content-Range"] = []string{part.ContentRange(size)}
 		return http.StatusPartialContent, part
-	case rangeUnsatisfiable:
+	case field.RangeUnsatisfiable:
 		h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
-		return http.StatusRequestedRangeNotSatisfiable, byteRange{0, 0}
+		return http.StatusRequestedRangeNotSatisfiable, field.Range{}
 	}
 	return http.StatusOK, whole
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wherry/wherry/cache/field"
+
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
 )
@@ -176,7 +178,7 @@ type fill struct {
 	stored        *Response // what is validated, or nil
 	req           *http.Request
 	fields        http.Header // of the client's request, for Vary
-	reqDirectives Directives
+	reqDirectives field.Directives
 	asSent        bool
 	answered      func() // called once no interim response can come any more
 	t             *trace.Trace

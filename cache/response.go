@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // Response is one stored, or just received, response. All but its body is immutable: a 304 makes a new one with the same body.
@@ -15,7 +17,7 @@ type Response struct {
 	Body    Body // nil until all of it is stored
 
 	varies         varies
-	directives     Directives
+	directives     field.Directives
 	directivesFrom string // the field that they are from
 	fresh          freshness
 	block          block // what of Header goes out as it is; see prepared
@@ -24,9 +26,9 @@ type Response struct {
 // newResponse takes the header section of a response to a request with the fields req.
 func newResponse(key Key, req http.Header, status int, h http.Header, requested, received time.Time) *Response {
 	r := &Response{Key: key, Status: status, Header: h}
-	d, field, targeted := responseDirectives(h)
-	r.directives, r.directivesFrom = d, field
-	r.fresh = newFreshness(h, status, &d, field, targeted, requested, received)
+	d, from, targeted := field.ResponseDirectives(h)
+	r.directives, r.directivesFrom = d, from
+	r.fresh = newFreshness(h, status, &d, from, targeted, requested, received)
 	r.varies = newVaries(h["Vary"], req)
 	for name, lines := range h {
 		h[name] = slices.Clip(lines)
