@@ -20,6 +20,7 @@ import (
 type Memory struct {
 	seed   maphash.Seed
 	shards [memoryShards]memoryShard
+	events MemoryEvents
 
 	bytesMax  int64
 	objectMax int64
@@ -59,6 +60,8 @@ type memoryEntry struct {
 	responses    []*Response // newest first; replaced, never changed
 	newer, older *memoryEntry
 	visited      atomic.Bool
+	unasked      []*Response // inserted since the last look-up, if somebody wants to know
+	asked        atomic.Bool // unasked is empty
 }
 
 // NewMemory returns a store of at most bytesMax bytes, with bodies of at most objectMax bytes each.
@@ -82,15 +85,32 @@ func (m *Memory) shard(key Key) *memoryShard {
 func (m *Memory) Lookup(key Key) []*Response {
 	s := m.shard(key)
 	s.mu.RLock()
-	defer s.mu.RUnlock()
 	e := s.entries[key]
 	if e == nil {
+		s.mu.RUnlock()
 		return nil
 	}
 	if !e.visited.Load() {
 		e.visited.Store(true)
 	}
-	return e.responses
+	found := e.responses
+	s.mu.RUnlock()
+	if m.events.Second != nil && !e.asked.Load() {
+		m.second(s, e)
+	}
+	return found
+}
+
+// second tells of what was inserted under e since the last look-up.
+func (m *Memory) second(s *memoryShard, e *memoryEntry) {
+	s.mu.Lock()
+	unasked := slices.DeleteFunc(e.unasked, func(r *Response) bool { return !slices.Contains(e.responses, r) })
+	e.unasked = nil
+	e.asked.Store(true)
+	s.mu.Unlock()
+	for _, r := range unasked {
+		m.events.Second(r)
+	}
 }
 
 // fillingMax is how much bodies may have that aren't stored yet: what comes without a length may turn out too large, and should
@@ -128,6 +148,10 @@ func (m *Memory) Insert(r *Response) {
 		kept = append(kept, old)
 	}
 	e.responses = kept
+	if m.events.Second != nil {
+		e.unasked = append(e.unasked, r)
+		e.asked.Store(false)
+	}
 	s.mu.Unlock()
 	m.makeRoom()
 }
@@ -152,6 +176,9 @@ func (m *Memory) replace(old, r *Response) bool {
 		return false
 	}
 	m.bytes.Add(headerBytes(r) - headerBytes(old))
+	if j := slices.Index(e.unasked, old); j >= 0 {
+		e.unasked[j] = r
+	}
 	e.responses = append([]*Response{r}, slices.Delete(slices.Clone(e.responses), i, i+1)...)
 	return true
 }
@@ -204,13 +231,19 @@ func (m *Memory) makeRoom() {
 	for idle := 0; m.bytes.Load() > m.bytesMax && idle < memoryShards; {
 		s := m.fullest()
 		s.mu.Lock()
-		if e := s.victim(); e != nil {
+		e := s.victim()
+		if e != nil {
 			m.evictions.Add(int64(m.drop(s, e)))
 			idle = 0
 		} else {
 			idle++
 		}
 		s.mu.Unlock()
+		if e != nil && m.events.Evicted != nil {
+			for _, r := range e.responses {
+				m.events.Evicted(r)
+			}
+		}
 	}
 }
 
