@@ -174,4 +174,3 @@ func FuzzParseResponse(f *testing.F) {
 		_ = r.Variant()
 	})
 }
-

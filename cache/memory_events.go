@@ -16,29 +16,76 @@ type MemoryEvents struct {
 // Watch sets who is told. It must be called before anything else is.
 func (m *Memory) Watch(e MemoryEvents) { m.events = e }
 
-// Rebody puts the same response with another body in the place of old, discards old's body and says true; body must have the same
-// content. If old isn't there any more it does nothing and says false. The store charges nothing for a body that isn't its own.
-func (m *Memory) Rebody(old *Response, body Body) bool {
+// Peek implements Store.
+func (m *Memory) Peek(key Key) []*Response {
+	s := m.shard(key)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if e := s.entries[key]; e != nil {
+		return e.responses
+	}
+	return nil
+}
+
+// Swap puts r in the place of old and says true: the same response, but kept otherwise. If old isn't there any more it does nothing and
+// says false. The body of old is discarded if r has another one, which must have the same content; the store charges nothing for a body
+// that isn't its own. r may be nil; then old is dropped.
+func (m *Memory) Swap(old, r *Response) (ok bool) {
 	s := m.shard(old.Key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries[old.Key]
+	m.sweep(s, s.entries[old.Key], func(other *Response) *Response {
+		if other == old {
+			ok = true
+			return r
+		}
+		return other
+	})
+	return ok
+}
+
+// Sweep calls keep for each response whose key matches, and puts what that returns in its place, as Swap does. keep must not call the
+// store.
+func (m *Memory) Sweep(match func(Key) bool, keep func(*Response) *Response) {
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		for key, e := range s.entries {
+			if match(key) {
+				m.sweep(s, e, keep)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// sweep is Sweep for the responses of e, which is in s and may be nil. s is locked.
+func (m *Memory) sweep(s *memoryShard, e *memoryEntry, keep func(*Response) *Response) {
 	if e == nil {
-		return false
+		return
 	}
-	i := slices.Index(e.responses, old)
-	if i < 0 {
-		return false
+	kept := make([]*Response, 0, len(e.responses))
+	for _, old := range e.responses {
+		r := keep(old)
+		if r == nil {
+			m.release(old)
+			continue
+		}
+		if kept = append(kept, r); r == old {
+			continue
+		}
+		m.bytes.Add(headerBytes(r) - headerBytes(old))
+		if b, ok := r.Body.(*memoryBody); ok {
+			b.filled()
+		}
+		if old.Body != nil && old.Body != r.Body {
+			old.Body.Discard()
+		}
+		if i := slices.Index(e.unasked, old); i >= 0 {
+			e.unasked[i] = r
+		}
 	}
-	r := *old
-	r.Body = body
-	if b, ok := body.(*memoryBody); ok {
-		b.filled()
+	if e.responses = kept; len(kept) == 0 {
+		m.drop(s, e)
 	}
-	e.responses = slices.Clone(e.responses)
-	e.responses[i] = &r
-	if old.Body != nil {
-		old.Body.Discard()
-	}
-	return true
 }

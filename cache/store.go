@@ -12,6 +12,8 @@ type Store interface {
 	// Lookup returns the responses under key, the newest first; nil if there are none. It keeps nothing of key, whose bytes may
 	// change afterwards.
 	Lookup(key Key) []*Response
+	// Peek returns what of that is at hand without waiting for a disk, and doesn't count as a use of it.
+	Peek(key Key) []*Response
 	// Insert adds r under its key, in the place of responses for the same request fields (RFC 9111 §4.1), unless one of those was
 	// received later than r: then r is dropped. The store owns r.Body from now on, and may drop r at any time to make room.
 	Insert(r *Response)
@@ -19,7 +21,7 @@ type Store interface {
 	Replace(old, r *Response)
 	// Remove drops all responses under key and returns how many there were.
 	Remove(key Key) int
-	// RemoveFunc drops all responses whose key matches and returns how many there were.
+	// RemoveFunc drops all responses whose key matches and returns how many there were. It may call match more than once for a key.
 	RemoveFunc(match func(Key) bool) int
 	// NewBody returns an empty body for the content of a response; size is the expected number of bytes, -1 if unknown.
 	NewBody(size int64) Body
@@ -47,6 +49,12 @@ type Usage struct {
 	BytesMax      int64
 	Evictions     int64
 	ResponseBytes int64 // the largest body that can be stored
+}
+
+// Copy is a response in a tier below the store that returned it, which knows more of it.
+type Copy interface {
+	// Live says whether that tier would still return it.
+	Live() bool
 }
 
 // Errors of Body.Append.
