@@ -25,11 +25,13 @@ var plan = map[string][]string{
 	"logs":   {},
 	"trace":  {},
 	// first floor: trades
-	"cache":       {"cache/field", "fault", "trace"},
-	"certs":       {"config", "fault"},
-	"mapper":      {"config"},
-	"origin":      {"config", "fault", "trace"},
-	"cache/field": {},
+	"cache":           {"cache/field", "cache/storetest", "fault", "trace"}, // storetest in tests only
+	"certs":           {"config", "fault"},
+	"mapper":          {"config"},
+	"origin":          {"config", "fault", "trace"},
+	"cache/field":     {},
+	"cache/storetest": {"cache"},
+	"cache/tier":      {"cache", "cache/storetest", "disk"}, // storetest in tests only
 	// second floor: stations
 	"dns":  {"config", "fault", "mapper"},
 	"edge": {"cache", "config", "fault", "logs", "trace"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 )
 
 // Store keeps responses. All of its methods may be called by many goroutines at once. What it returns is shared: nobody
@@ -48,7 +49,29 @@ type Usage struct {
 	Bytes         int64
 	BytesMax      int64
 	Evictions     int64
-	ResponseBytes int64 // the largest body that can be stored
+	ResponseBytes int64      // the largest body that can be stored
+	Disk          *DiskUsage // what is on disk, some of which is in memory, too; nil if nothing ever is
+}
+
+// DiskUsage is what the tier on disk holds.
+type DiskUsage struct {
+	Responses int64
+	Bytes     int64
+	BytesMax  int64
+	Evictions int64
+	Queued    int64 // bytes that wait to be written
+	Volumes   []VolumeUsage
+}
+
+// VolumeUsage is what one disk holds and how it does.
+type VolumeUsage struct {
+	Dir       string
+	State     string // ok, slow, failing or full
+	Since     time.Time
+	LastError string // the last one, also if the state is ok again
+	Responses int64
+	Bytes     int64
+	BytesMax  int64
 }
 
 // Copy is a response in a tier below the store that returned it, which knows more of it.

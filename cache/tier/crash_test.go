@@ -1,0 +1,5 @@
+package tier
+
+const crashDirectory = "WHERRY_TIER_CRASH_DIR"
+
+func crashChild(string) {}
