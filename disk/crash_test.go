@@ -30,7 +30,7 @@ func crashOptions(dir string) Options {
 	return o
 }
 
-// crashChild puts and removes at random until it is killed, and says on stdout what it is about to do and what is done.
+// crashChild puts and removes at random until it is killed, and says on stdout what is done.
 func crashChild(dir string) {
 	s, err := Open(crashOptions(dir))
 	if err != nil {
@@ -41,25 +41,23 @@ func crashChild(dir string) {
 	for !s.running.Load() {
 		time.Sleep(time.Millisecond)
 	}
-	lines := make(chan string, 100)
-	go func() {
-		for n := uint64(time.Now().UnixNano()); ; n++ {
-			key := fmt.Sprint("k", rand.IntN(crashKeys))
-			if rand.IntN(4) == 0 {
-				_, err := s.Remove(key)
-				lines <- fmt.Sprintln("removed", key, n, err == nil)
+	for n := uint64(time.Now().UnixNano()); ; n++ {
+		key := fmt.Sprint("k", rand.IntN(crashKeys))
+		line := ""
+		switch rand.IntN(8) {
+		case 0, 1:
+			_, err := s.Remove(key)
+			line = fmt.Sprintln("removed", key, n, err == nil)
+		case 2:
+			_, _ = s.Get(key)
+			continue
+		default:
+			done := make(chan error, 1)
+			if !s.Put(draft(key, "", n, rand.IntN(12000)), func(_ *Blob, err error) { done <- err }) {
 				continue
 			}
-			if rand.IntN(10) == 0 {
-				_, _ = s.Get(key)
-			}
-			done := make(chan error, 1)
-			if s.Put(draft(key, "", n, rand.IntN(12000)), func(_ *Blob, err error) { done <- err }) {
-				lines <- fmt.Sprintln("put", key, n, <-done == nil)
-			}
+			line = fmt.Sprintln("put", key, n, <-done == nil)
 		}
-	}()
-	for line := range lines {
 		_, _ = os.Stdout.WriteString(line)
 	}
 }
