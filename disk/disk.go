@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -54,137 +54,167 @@ type Draft struct {
 	Size int64
 }
 
-// Store is a set of blobs. All methods may be called at any time by any goroutine.
-type Store struct{}
-
-// Open locks the volumes and reads what they hold. A directory that can't be used at all is an error; what is damaged in it is left
-// out, counted and logged. Whoever opened a Store either calls Run, which closes it, or Close.
-func Open(Options) (*Store, error) { return nil, nil }
-
-// Run writes, evicts, heals and reads until ctx ends; then it writes what is queued, seals the segments, and closes the store. It
-// returns when all goroutines are gone, or with an error when a disk holds one of them for longer than ReadTimeout twice.
-func (s *Store) Run(ctx context.Context) error { return nil }
-
-// Close gives the volumes free. Only for a Store that Run isn't called on.
-func (s *Store) Close() error { return nil }
-
-// BlobBytesMax is the largest Size that Put takes with a head of HeadBytesMax.
-func (s *Store) BlobBytesMax() int64 { return 0 }
-
-// Put has d written and never blocks. It replaces the blob with the same key and variant once it is written; until then Get
-// returns that one. False means that it isn't taken (the queue is full, the volume is down, d is too large) and done isn't called.
-// Otherwise done, if not nil, is called once, in the writer's goroutine, so it has to be quick: with the readable blob, or with an
-// error.
-func (s *Store) Put(d Draft, done func(*Blob, error)) bool { return false }
-
-// SetHead has a newer head written for the body of b and never blocks. It has no effect if b is replaced or removed by then. False
-// means that it isn't taken, as with Put. b itself keeps its head.
-func (s *Store) SetHead(b *Blob, head []byte) bool { return false }
-
-// Has says whether there is a blob with this key, by the index in memory: no I/O, no allocation. It may say yes wrongly once in
-// 2^64.
-func (s *Store) Has(key string) bool { return false }
-
-// Get returns all variants, the newest first, and marks them as hot. Blobs that fail their checks are dropped and left out; the
-// error is that of the first one that couldn't be read in time, returned beside those that could.
-func (s *Store) Get(key string) ([]*Blob, error) { return nil, nil }
-
-// Remove drops all variants of key, also those that are queued or being written, and returns how many. When it returns without an
-// error, they don't come back, whenever the process dies. With an error they are gone from this process, and the store goes on
-// trying to write that down; only if the process dies before, they may come back.
-func (s *Store) Remove(key string) (int, error) { return 0, nil }
-
-// RemoveFunc does the same for all keys that match, reading the keys from the disks. Puts that come while it runs may stay. match is
-// called in the caller's goroutine, possibly more than once for a key.
-func (s *Store) RemoveFunc(match func(key string) bool) (int, error) { return 0, nil }
-
-// Usage returns what the store holds.
-func (s *Store) Usage() Usage { return Usage{} }
-
-// Usage is what a Store holds.
-type Usage struct {
-	Blobs     int64
-	Bytes     int64 // size of all segments
-	BytesMax  int64
-	Evictions int64 // blobs dropped to make room, since Open
-	Queued    int64 // bytes that wait to be written
-	Volumes   []VolumeUsage
-}
-
-// State is how a volume does.
-type State string
-
-// The states of a volume.
-const (
-	OK      State = "ok"
-	Slow    State = "slow"    // doesn't answer in time: reads are tried one at a time, puts go elsewhere
-	Failing State = "failing" // write errors: puts go elsewhere until a retry succeeds
-	Full    State = "full"    // the file system has less room than BytesMax: the volume keeps to a lower limit
-)
-
-// VolumeUsage is what a volume holds and how it does.
-type VolumeUsage struct {
-	Dir       string
-	State     State
-	Since     time.Time // of State
-	LastError string    // the last one, also if State is OK again; empty if there was none
-	Blobs     int64
-	Bytes     int64
-	BytesMax  int64 // Volume.BytesMax, or lower while Full
-}
-
-// Blob is a blob on a disk. It stays readable as long as it is in hand, also when it is replaced, removed or evicted meanwhile (the
-// file is closed when nobody holds a blob of it any more); when Run has returned, reads fail.
-type Blob struct {
-	Key     string
-	Variant string
-	Head    []byte // not to be changed
-}
-
-// Size is the length of the body.
-func (b *Blob) Size() int64 { return 0 }
-
-// Live says whether the store would still return this blob (perhaps with a newer head).
-func (b *Blob) Live() bool { return false }
-
-// WriteRange writes n bytes of the body from off to w; what is beyond the end is left out. An error of w is returned as it is; others
-// are ErrSlow, ErrDamaged, ErrFailed or ErrStopped. No byte of a damaged block is written.
-func (b *Blob) WriteRange(w io.Writer, off, n int64) (int64, error) { return 0, nil }
-
-// Verified says whether every block of the body was read and found right since Open.
-func (b *Blob) Verified() bool { return false }
-
-// File returns the file that holds the body and where it begins, for sendfile with an explicit offset; ok only if the body is
-// Verified and the FS is the operating system's. The file is shared: don't seek, write or close. It stays open at least as long as b
-// is reachable (runtime.KeepAlive).
-func (b *Blob) File() (f *os.File, off int64, ok bool) { return nil, 0, false }
-
 // Limits of a Draft.
 const (
 	KeyBytesMax  = 32 << 10
 	HeadBytesMax = 1 << 20
 )
 
-// FS is the file system as far as a Store needs it. Names are paths.
-type FS interface {
-	MkdirAll(dir string) error
-	ReadDir(dir string) (names []string, err error)
-	Create(name string) (File, error) // fails if there is one
-	Open(name string) (File, error)   // for reading and writing
-	Remove(name string) error
-	SyncDir(dir string) error
-	Lock(name string) (io.Closer, error) // fails at once if somebody else has it
+// Store is a set of blobs. All methods may be called at any time by any goroutine.
+type Store struct {
+	opts    Options
+	volumes []*volume
+	index   *index
+	seq     atomic.Uint64 // the newest sequence number
+	evicted atomic.Int64
+	running atomic.Bool
 }
 
-// File is one file of an FS.
-type File interface {
-	io.ReaderAt
-	io.WriterAt
-	io.Closer
-	Truncate(size int64) error
-	Sync() error
-	Size() (int64, error)
+// Open locks the volumes and reads what they hold. A directory that can't be used at all is an error; what is damaged in it is left
+// out, counted and logged. Whoever opened a Store either calls Run, which closes it, or Close.
+func Open(opts Options) (*Store, error) {
+	opts, err := opts.filled()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{opts: opts, index: newIndex(len(opts.Volumes))}
+	for n, vol := range opts.Volumes {
+		v := &volume{
+			n: uint32(n), dir: vol.Dir, hash: hashOf(vol.Dir), bytesMax: vol.BytesMax, segBytes: opts.SegmentBytes, wait: opts.ReadTimeout,
+			fs: opts.FS, index: s.index, metrics: opts.Metrics, log: opts.Log, now: opts.Now, seq: &s.seq, evicted: &s.evicted,
+		}
+		v.syncs = opts.SyncInterval > 0
+		v.health.state, v.health.since, v.health.limit = OK, opts.Now(), vol.BytesMax
+		v.queue.bytesMax = opts.QueueBytes / int64(len(opts.Volumes))
+		v.queue.wake = make(chan struct{}, 1)
+		v.readers.tasks, v.readers.stop = make(chan *readTask), make(chan struct{})
+		s.volumes = append(s.volumes, v)
+	}
+	for _, v := range s.volumes {
+		v.siblings = s.volumes
+		if err := v.openDir(); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
 }
 
-// Metrics are what a Store counts.
-type Metrics struct{}
+// Run writes, evicts, heals and reads until ctx ends; then it writes what is queued, seals the segments, and closes the store. It
+// returns when all goroutines are gone, or with an error when a disk holds one of them and nothing has moved for ReadTimeout.
+func (s *Store) Run(ctx context.Context) error {
+	s.running.Store(true)
+	started := make([]*running, len(s.volumes))
+	for i, v := range s.volumes {
+		started[i] = v.start(s.opts.Readers, s.opts.SyncInterval)
+	}
+	<-ctx.Done()
+	for _, v := range s.volumes {
+		v.queue.close()
+	}
+	var errs []error
+	for i, v := range s.volumes {
+		errs = append(errs, v.end(started[i]))
+	}
+	s.running.Store(false)
+	return errors.Join(append(errs, s.Close())...)
+}
+
+// Close gives the volumes free. Only for a Store that Run isn't called on.
+func (s *Store) Close() error {
+	var errs []error
+	for _, v := range s.volumes {
+		for _, g := range v.snapshot() {
+			_ = g.file.Close()
+		}
+		if v.lock != nil {
+			errs = append(errs, v.lock.Close())
+			v.lock = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// BlobBytesMax is the largest Size that Put takes with the longest key, variant and head; 0 if there is none.
+func (s *Store) BlobBytesMax() int64 {
+	r := record{key: KeyBytesMax, variant: KeyBytesMax, head: HeadBytesMax}
+	room := s.opts.SegmentBytes - fullLen(&r, 1) - 8
+	// Each block needs four bytes of the table, which is aligned to eight.
+	return max(0, room/(blockBytes+4)*blockBytes)
+}
+
+// Put has d written and never blocks. It replaces the blob with the same key and variant once it is written; until then Get
+// returns that one. False means that it isn't taken (the queue is full, the volume is down, d is too large) and done isn't called.
+// Otherwise done, if not nil, is called once, in the writer's goroutine, so it has to be quick: with the readable blob, or with an
+// error.
+func (s *Store) Put(d Draft, done func(*Blob, error)) bool {
+	refuse := func(why string) bool {
+		s.opts.Metrics.puts.WithLabelValues(why).Inc()
+		return false
+	}
+	r := record{key: len(d.Key), variant: len(d.Variant), head: len(d.Head), body: int(d.Size)}
+	if len(d.Key) > KeyBytesMax || len(d.Variant) > KeyBytesMax || len(d.Head) > HeadBytesMax || d.Size < 0 ||
+		d.Size > s.opts.SegmentBytes || fullLen(&r, 1) > s.opts.SegmentBytes {
+		return refuse(putTooLarge)
+	}
+	j := &job{draft: d, key: hashOf(d.Key), variant: hashOf(d.Variant), charge: r.len() + jobOverhead, done: done}
+	v := s.volumeFor(j.key)
+	if v == nil {
+		return refuse(putDown)
+	}
+	if !v.queue.push(j) {
+		return refuse(putQueue)
+	}
+	return true
+}
+
+// volumeFor returns the volume that takes puts of a key: of those that work the one that ranks highest by a hash of both, so that
+// the others keep theirs when one comes or goes.
+func (s *Store) volumeFor(key uint64) *volume {
+	var best *volume
+	var most uint64
+	for _, v := range s.volumes {
+		rank := mix(key ^ v.hash)
+		if (best == nil || rank > most) && v.takes() {
+			best, most = v, rank
+		}
+	}
+	return best
+}
+
+// mix spreads each bit over all (the finalizer of SplitMix64).
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// SetHead has a newer head written for the body of b and never blocks. It has no effect if b is replaced or removed by then. False
+// means that it isn't taken, as with Put. b itself keeps its head.
+func (s *Store) SetHead(b *Blob, head []byte) bool {
+	r := record{key: len(b.Key), variant: len(b.Variant), head: len(head), body: int(b.Size())}
+	if len(head) > HeadBytesMax || fullLen(&r, 1) > s.opts.SegmentBytes || b.v.down() || !b.Live() {
+		return false
+	}
+	r.body = 0
+	return b.v.queue.push(&job{
+		draft: Draft{Head: head}, blob: b, key: b.entry.key, variant: b.entry.variant, charge: r.len() + jobOverhead,
+	})
+}
+
+// Has says whether there is a blob with this key, by the index in memory: no I/O, no allocation. It may say yes wrongly once in
+// 2^64.
+func (s *Store) Has(key string) bool { return s.index.has(hashOf(key)) }
+
+// Usage returns what the store holds.
+func (s *Store) Usage() Usage {
+	u := Usage{Evictions: s.evicted.Load()}
+	for _, v := range s.volumes {
+		vu := v.usage()
+		u.Blobs += vu.Blobs
+		u.Bytes += vu.Bytes
+		u.BytesMax += vu.BytesMax
+		u.Queued += v.queue.queued()
+		u.Volumes = append(u.Volumes, vu)
+	}
+	return u
+}
