@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/disk"
@@ -16,6 +17,9 @@ type write struct {
 	queued *cache.Response
 	latest *cache.Response // another than queued if a 304 has renewed it meanwhile
 	hides  bool            // something else was on disk under key, which may be the one that this replaces
+
+	replaces atomic.Bool // it is
+	stored   atomic.Bool // this one was written
 }
 
 // Insert implements cache.Store.
@@ -24,8 +28,9 @@ func (s *Store) Insert(r *cache.Response) {
 	st.mu.Lock()
 	st.overtake(r.Key)
 	if variant := r.Variant(); !s.newerThan(r, variant) {
+		replaces := s.copied(r.Key, variant)
 		s.memory.Insert(r)
-		s.supersede(st, r, s.seen.add(r.Key, variant))
+		s.supersede(st, r, s.seen.add(r.Key, variant), replaces)
 	} else {
 		s.memory.Insert(r) // which drops it
 	}
@@ -40,14 +45,22 @@ func (s *Store) newerThan(r *cache.Response, variant string) bool {
 	})
 }
 
-// supersede brings the disk up to r, which has just come; again says whether it was seen before. Which variants are on disk isn't known
+// copied says whether what is in memory under key and variant is known to be on disk, too.
+func (s *Store) copied(key cache.Key, variant string) bool {
+	return slices.ContainsFunc(s.memory.Peek(key), func(r *cache.Response) bool {
+		return r.Copy != nil && r.Variant() == variant && r.Copy.Live()
+	})
+}
+
+// supersede brings the disk up to r, which has just come; again says whether it was seen before, replaces whether it is
+// known to replace something there. Which variants are on disk isn't known
 // without reading, so r goes there whenever its key does: what memory drops must not leave an older one. st is locked.
-func (s *Store) supersede(st *stripe, r *cache.Response, again bool) {
+func (s *Store) supersede(st *stripe, r *cache.Response, again, replaces bool) {
 	onDisk := s.onDisk(st, r.Key)
 	switch {
 	case !onDisk && !again:
 		s.metrics.admissions.WithLabelValues("first").Inc()
-	case s.admit(st, r, onDisk):
+	case s.admit(st, r, onDisk, replaces):
 	case onDisk:
 		s.removeLater(st, r.Key)
 	}
@@ -74,11 +87,11 @@ func (s *Store) second(r *cache.Response) {
 		return
 	}
 	s.seen.add(r.Key, r.Variant())
-	s.admit(st, r, s.onDisk(st, r.Key))
+	s.admit(st, r, s.onDisk(st, r.Key), false)
 }
 
-// admit queues r to be written. hides says that something is on disk under its key. st is locked.
-func (s *Store) admit(st *stripe, r *cache.Response, hides bool) bool {
+// admit queues r to be written. hides says that something is on disk under its key, replaces that it is what r replaces. st is locked.
+func (s *Store) admit(st *stripe, r *cache.Response, hides, replaces bool) bool {
 	if !r.WorthKeeping(s.now()) {
 		s.metrics.admissions.WithLabelValues("useless").Inc()
 		return false
@@ -88,6 +101,7 @@ func (s *Store) admit(st *stripe, r *cache.Response, hides bool) bool {
 		return false
 	}
 	w := &write{key: r.Key, body: r.Body, queued: r, latest: r, hides: hides}
+	w.replaces.Store(replaces)
 	draft := disk.Draft{
 		Key: string(r.Key), Variant: r.Variant(), Head: r.Append(nil), Body: content{r.Body}, Size: r.Body.Len(),
 	}
@@ -122,6 +136,12 @@ func (s *Store) written(w *write, b *disk.Blob, err error) {
 			s.removeLater(st, w.key)
 		}
 	} else {
+		w.stored.Store(true)
+		for _, next := range st.writes[w.key] {
+			if next.queued.Variant() == b.Variant {
+				next.replaces.Store(true)
+			}
+		}
 		s.link(w, b)
 		if w.latest != w.queued {
 			s.setHead(st, b, w.latest)
@@ -186,7 +206,7 @@ func (s *Store) renew(st *stripe, old, r *cache.Response) {
 	switch {
 	case !ok || !b.Live():
 		if s.onDisk(st, r.Key) && slices.Contains(s.memory.Peek(r.Key), r) {
-			s.supersede(st, r, true)
+			s.supersede(st, r, true, false)
 		}
 	default:
 		s.setHead(st, b, r)

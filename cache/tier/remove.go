@@ -14,10 +14,8 @@ func (s *Store) Remove(key cache.Key) int {
 	st := s.stripe(key)
 	st.mu.Lock()
 	st.overtake(key)
-	t := tally{writing: map[cache.Body]bool{}}
-	for _, w := range st.writes[key] {
-		t.writing[w.body] = true
-	}
+	var t tally
+	t.writes = append(t.writes, st.writes[key]...)
 	for _, r := range s.memory.Peek(key) {
 		t.add(r)
 	}
@@ -26,7 +24,6 @@ func (s *Store) Remove(key cache.Key) int {
 		st.mu.Unlock()
 		return t.n
 	}
-	replaced := st.hidden[key] > 0
 	st.hide(key)
 	st.mu.Unlock()
 	n, err := s.disk.Remove(string(key))
@@ -40,9 +37,6 @@ func (s *Store) Remove(key cache.Key) int {
 		s.removeLater(st, key)
 	}
 	st.unhide(key)
-	if replaced {
-		return t.n // on disk was what the one in memory was about to replace
-	}
 	return t.with(n)
 }
 
@@ -51,7 +45,7 @@ func (s *Store) Remove(key cache.Key) int {
 func (s *Store) RemoveFunc(match func(cache.Key) bool) int {
 	s.purging.Add(1)
 	defer s.purging.Add(-1)
-	t := tally{writing: map[cache.Body]bool{}}
+	var t tally
 	s.overtakeFunc(match, &t) // and wait for those who have seen that nobody purges
 	s.memory.Sweep(match, func(r *cache.Response) *cache.Response {
 		t.add(r)
@@ -63,7 +57,7 @@ func (s *Store) RemoveFunc(match func(cache.Key) bool) int {
 			"error", err)
 	}
 	n = t.with(n)
-	s.overtakeFunc(match, &t)
+	s.overtakeFunc(match, &tally{})
 	s.memory.Sweep(match, func(r *cache.Response) *cache.Response {
 		if r.Copy == nil { // what was read from disk is counted
 			n++
@@ -85,9 +79,7 @@ func (s *Store) overtakeFunc(match func(cache.Key) bool, t *tally) {
 			if !match(key) {
 				continue
 			}
-			for _, w := range writes {
-				t.writing[w.body] = true
-			}
+			t.writes = append(t.writes, writes...)
 		}
 		st.mu.Unlock()
 	}
@@ -95,20 +87,33 @@ func (s *Store) overtakeFunc(match func(cache.Key) bool, t *tally) {
 
 // tally counts responses in two tiers, each once.
 type tally struct {
-	writing map[cache.Body]bool // what the disk counts though it isn't written yet
-	n       int                 // in memory
-	both    int                 // of them, on disk too
+	n      int                 // in memory
+	both   int                 // of them, on disk too
+	bodies map[cache.Body]bool // of those in memory of which that isn't known yet
+	writes []*write            // under way
 }
 
 func (t *tally) add(r *cache.Response) {
 	t.n++
-	if r.Copy != nil && r.Copy.Live() || t.writing[r.Body] {
+	if r.Copy != nil && r.Copy.Live() {
 		t.both++
+		return
 	}
+	if t.bodies == nil {
+		t.bodies = map[cache.Body]bool{}
+	}
+	t.bodies[r.Body] = true
 }
 
-// with returns how many there were, if the disk had n.
-func (t *tally) with(n int) int { return t.n + max(0, n-t.both) }
+// with returns how many there were, if the disk has dropped n.
+func (t *tally) with(n int) int {
+	for _, w := range t.writes {
+		if t.bodies[w.body] && (w.stored.Load() || w.replaces.Load()) {
+			t.both++
+		}
+	}
+	return t.n + max(0, n-t.both)
+}
 
 // removalsMax bounds the keys that wait to be removed from disk. Who finds more removes one himself.
 const removalsMax = 4096
@@ -121,7 +126,6 @@ type removals struct {
 	keys []cache.Key
 }
 
-// add appends key and returns how many wait.
 func (q *removals) add(key cache.Key) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
