@@ -100,11 +100,14 @@ func (s *Store) admit(st *stripe, r *cache.Response, hides, replaces bool) bool 
 		s.metrics.admissions.WithLabelValues("purging").Inc()
 		return false
 	}
-	w := &write{key: r.Key, body: r.Body, queued: r, latest: r, hides: hides}
-	w.replaces.Store(replaces)
 	draft := disk.Draft{
 		Key: string(r.Key), Variant: r.Variant(), Head: r.Append(nil), Body: content{r.Body}, Size: r.Body.Len(),
 	}
+	w := &write{key: r.Key, body: r.Body, queued: r, latest: r, hides: hides}
+	for _, before := range st.writes[r.Key] {
+		replaces = replaces || before.replaces.Load() && before.queued.Variant() == draft.Variant
+	}
+	w.replaces.Store(replaces)
 	if !s.disk.Put(draft, func(b *disk.Blob, err error) { s.written(w, b, err) }) {
 		s.metrics.admissions.WithLabelValues("refused").Inc()
 		return false
@@ -146,6 +149,9 @@ func (s *Store) written(w *write, b *disk.Blob, err error) {
 		if w.latest != w.queued {
 			s.setHead(st, b, w.latest)
 		}
+	}
+	if w.latest != w.queued {
+		st.unhide(w.key)
 	}
 	if w.hides {
 		st.unhide(w.key)
@@ -198,6 +204,9 @@ func (s *Store) current(old *cache.Response) *cache.Response {
 func (s *Store) renew(st *stripe, old, r *cache.Response) {
 	for _, w := range st.writes[r.Key] {
 		if w.body == old.Body {
+			if w.latest == w.queued {
+				st.hide(r.Key) // it may be there with its old head before written is called
+			}
 			w.latest = r
 			return
 		}

@@ -70,7 +70,6 @@ func open(t testing.TB, o options) *world {
 	}
 	blobs, err := disk.Open(disk.Options{
 		Volumes: []disk.Volume{{Dir: o.dir, BytesMax: o.diskMax}}, SegmentBytes: testSegment, SyncInterval: -1, FS: o.fs,
-		ReadTimeout: 500 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)
