@@ -105,22 +105,22 @@ func (m *modelTest) lookup(key cache.Key) []*cache.Response {
 	responses := m.store.Lookup(key)
 	seen := map[string]bool{}
 	for _, r := range responses {
-		f := read(key, r)
-		m.log("found %s|%s head %d body %d of %d bytes %v", key, f.variant, f.version, f.bodyVersion, len(f.body), f.unreadable)
-		may := m.may[name{key, f.variant}]
+		f := Read(key, r)
+		m.log("found %s|%s head %d body %d of %d bytes %v", key, f.Variant, f.Version, f.BodyVersion, len(f.Body), f.Unreadable)
+		may := m.may[name{key, f.Variant}]
 		switch {
-		case f.unreadable != nil && m.s.Fails:
-		case f.unreadable != nil || f.wrongResponse != "":
-			m.t.Errorf("%s: %s %v", key, f.wrongResponse, f.unreadable)
+		case f.Unreadable != nil && m.s.Fails:
+		case f.Unreadable != nil || f.Wrong != "":
+			m.t.Errorf("%s: %s %v", key, f.Wrong, f.Unreadable)
 		case may == nil:
-			m.t.Errorf("%s|%s: version %d is found, which was removed", key, f.variant, f.bodyVersion)
-		case may.body != f.bodyVersion || !may.heads[f.version]:
-			m.t.Errorf("%s|%s: head %d and body %d are found, may be: %+v", key, f.variant, f.version, f.bodyVersion, may)
+			m.t.Errorf("%s|%s: version %d is found, which was removed", key, f.Variant, f.BodyVersion)
+		case may.body != f.BodyVersion || !may.heads[f.Version]:
+			m.t.Errorf("%s|%s: head %d and body %d are found, may be: %+v", key, f.Variant, f.Version, f.BodyVersion, may)
 		}
-		if seen[f.variant] {
-			m.t.Errorf("%s|%s is found twice", key, f.variant)
+		if seen[f.Variant] {
+			m.t.Errorf("%s|%s is found twice", key, f.Variant)
 		}
-		seen[f.variant] = true
+		seen[f.Variant] = true
 	}
 	return responses
 }
@@ -211,15 +211,15 @@ func testConcurrent(t *testing.T, s Subject) {
 				newest[v] = names[name{key, v}].version.Load()
 			}
 			for _, r := range store.Lookup(key) {
-				f := read(key, r)
-				switch n := int64(f.bodyVersion); {
-				case f.unreadable != nil && s.Fails:
-				case f.unreadable != nil || f.wrongResponse != "":
-					t.Errorf("%s: %s %v", key, f.wrongResponse, f.unreadable)
+				f := Read(key, r)
+				switch n := int64(f.BodyVersion); {
+				case f.Unreadable != nil && s.Fails:
+				case f.Unreadable != nil || f.Wrong != "":
+					t.Errorf("%s: %s %v", key, f.Wrong, f.Unreadable)
 				case n <= removed:
-					t.Errorf("%s|%s: version %d is found, all up to %d were removed before", key, f.variant, n, removed)
-				case n < newest[f.variant]:
-					t.Errorf("%s|%s: version %d (head %d) is found, %d was stored before", key, f.variant, n, f.version, newest[f.variant])
+					t.Errorf("%s|%s: version %d is found, all up to %d were removed before", key, f.Variant, n, removed)
+				case n < newest[f.Variant]:
+					t.Errorf("%s|%s: version %d (head %d) is found, %d was stored before", key, f.Variant, n, f.Version, newest[f.Variant])
 				}
 			}
 		}

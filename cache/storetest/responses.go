@@ -94,37 +94,37 @@ func variantOf(r *cache.Response) string {
 
 var variants = []string{"", "a", "b"}
 
-// found is what a look-up has found of one response.
-type found struct {
-	variant       string
-	version       int // of the head
-	bodyVersion   int
-	body          string
-	unreadable    error
-	wrongResponse string // what is wrong with it
+// Found is what a look-up has found of one response.
+type Found struct {
+	Variant     string
+	Version     int // of the head
+	BodyVersion int
+	Body        string
+	Unreadable  error  // why the body couldn't be read whole
+	Wrong       string // what is wrong with it
 }
 
-// read reads r, which was looked up under key.
-func read(key cache.Key, r *cache.Response) found {
-	f := found{variant: variantOf(r)}
-	f.version, _ = strconv.Atoi(r.Header.Get("Version"))
+// Read reads r, which was looked up under key.
+func Read(key cache.Key, r *cache.Response) Found {
+	f := Found{Variant: variantOf(r)}
+	f.Version, _ = strconv.Atoi(r.Header.Get("Version"))
 	var w bytes.Buffer
 	n, err := r.Body.WriteRange(&w, 0, r.Body.Len())
-	if f.body = w.String(); err != nil || n != r.Body.Len() {
-		f.unreadable = fmt.Errorf("%d of %d bytes: %w", n, r.Body.Len(), err)
+	if f.Body = w.String(); err != nil || n != r.Body.Len() {
+		f.Unreadable = fmt.Errorf("%d of %d bytes: %w", n, r.Body.Len(), err)
 	}
-	first, _, _ := strings.Cut(f.body, "\n")
+	first, _, _ := strings.Cut(f.Body, "\n")
 	parts := strings.Split(first, "|")
 	switch {
 	case r.Key != key:
-		f.wrongResponse = fmt.Sprintf("key %q under %q", r.Key, key)
-	case f.unreadable != nil:
-	case len(parts) != 3 || parts[0] != string(key) || parts[1] != f.variant:
-		f.wrongResponse = fmt.Sprintf("the body of %q under %q|%q", first, key, f.variant)
+		f.Wrong = fmt.Sprintf("key %q under %q", r.Key, key)
+	case f.Unreadable != nil:
+	case len(parts) != 3 || parts[0] != string(key) || parts[1] != f.Variant:
+		f.Wrong = fmt.Sprintf("the body of %q under %q|%q", first, key, f.Variant)
 	default:
-		f.bodyVersion, _ = strconv.Atoi(parts[2])
-		if f.body != Content(key, f.variant, f.bodyVersion, len(f.body)) {
-			f.wrongResponse = fmt.Sprintf("a torn body of %q", first)
+		f.BodyVersion, _ = strconv.Atoi(parts[2])
+		if f.Body != Content(key, f.Variant, f.BodyVersion, len(f.Body)) {
+			f.Wrong = fmt.Sprintf("a torn body of %q", first)
 		}
 	}
 	return f

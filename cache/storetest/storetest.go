@@ -36,11 +36,11 @@ func (s Subject) expect(t *testing.T, store cache.Store, key cache.Key, want ...
 	t.Helper()
 	var got []string
 	for _, r := range store.Lookup(key) {
-		f := read(key, r)
-		if f.wrongResponse != "" || f.unreadable != nil && !s.Fails {
-			t.Errorf("%q: %s %v", key, f.wrongResponse, f.unreadable)
+		f := Read(key, r)
+		if f.Wrong != "" || f.Unreadable != nil && !s.Fails {
+			t.Errorf("%q: %s %v", key, f.Wrong, f.Unreadable)
 		}
-		got = append(got, f.body)
+		got = append(got, f.Body)
 	}
 	if s.Fails && len(got) < len(want) {
 		return
@@ -79,7 +79,7 @@ func testVariants(t *testing.T, s Subject) {
 	s.expect(t, store, "k", Content("k", "b", 2, 100), Content("k", "a", 1, 100))
 	Insert(t, store, "k", "a", 3, 50) // RFC 9111 §4.1
 	s.expect(t, store, "k", Content("k", "a", 3, 50), Content("k", "b", 2, 100))
-	if len(before) != 1 || read("k", before[0]).body != Content("k", "a", 1, 100) {
+	if len(before) != 1 || Read("k", before[0]).Body != Content("k", "a", 1, 100) {
 		t.Error("what a look-up has returned has changed")
 	}
 	if n := store.Remove("k"); n != 2 {
@@ -104,11 +104,11 @@ func testReplace(t *testing.T, s Subject) {
 	old := store.Lookup("k")[1]
 	store.Replace(old, Renewed(t, old, 3))
 	s.expect(t, store, "k", Content("k", "", 1, 100), Content("k", "a", 2, 100))
-	if f := read("k", store.Lookup("k")[0]); f.version != 3 || f.bodyVersion != 1 {
-		t.Errorf("version %d of the head, %d of the body", f.version, f.bodyVersion)
+	if f := Read("k", store.Lookup("k")[0]); f.Version != 3 || f.BodyVersion != 1 {
+		t.Errorf("version %d of the head, %d of the body", f.Version, f.BodyVersion)
 	}
 	store.Replace(old, Renewed(t, old, 4)) // it isn't there any more
-	if f := read("k", store.Lookup("k")[0]); f.version != 3 {
+	if f := Read("k", store.Lookup("k")[0]); f.Version != 3 {
 		t.Error("what had gone was replaced")
 	}
 	Insert(t, store, "k", "", 5, 100)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -48,6 +49,8 @@ type options struct {
 	objectMax int64 // default: bytesMax
 	diskMax   int64 // default: testDisk
 	now       func() time.Time
+
+	readTimeout time.Duration // default: the disk's
 }
 
 func open(t testing.TB, o options) *world {
@@ -70,6 +73,7 @@ func open(t testing.TB, o options) *world {
 	}
 	blobs, err := disk.Open(disk.Options{
 		Volumes: []disk.Volume{{Dir: o.dir, BytesMax: o.diskMax}}, SegmentBytes: testSegment, SyncInterval: -1, FS: o.fs,
+		ReadTimeout: o.readTimeout,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +125,7 @@ func (w *world) forget() {
 type badFS struct {
 	// fault may return an error for an operation: create, open, remove, read, write, sync, truncate.
 	fault func(op string) error
+	flip  *atomic.Bool // reads get their last bit flipped
 }
 
 func (f *badFS) check(op string) error {
@@ -179,7 +184,11 @@ func (f badFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.fs.check("read"); err != nil {
 		return 0, err
 	}
-	return f.File.ReadAt(p, off)
+	n, err := f.File.ReadAt(p, off)
+	if f.fs.flip != nil && f.fs.flip.Load() && n > 0 {
+		p[n-1] ^= 1
+	}
+	return n, err
 }
 
 func (f badFile) WriteAt(p []byte, off int64) (int, error) {
