@@ -67,24 +67,15 @@ func open(t testing.TB, o options) *world {
 	if o.diskMax == 0 {
 		o.diskMax = testDisk
 	}
-	memory, err := cache.NewMemory(o.bytesMax, o.objectMax)
+	w, err := newWorld(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	blobs, err := disk.Open(disk.Options{
-		Volumes: []disk.Volume{{Dir: o.dir, BytesMax: o.diskMax}}, SegmentBytes: testSegment, SyncInterval: -1, FS: o.fs,
-		ReadTimeout: o.readTimeout,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, disk: blobs, Store: New(Options{Memory: memory, Disk: blobs, Now: o.now})}
+	w.t = t
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- w.Run(ctx) }()
-	for _, err := blobs.Get("is it there"); errors.Is(err, disk.ErrStopped); _, err = blobs.Get("is it there") {
-		runtime.Gosched()
-	}
+	w.await()
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ran; err != nil && o.fs == nil {
@@ -93,6 +84,29 @@ func open(t testing.TB, o options) *world {
 	})
 	t.Cleanup(w.stop)
 	return w
+}
+
+// newWorld returns a world that doesn't run yet.
+func newWorld(o options) (*world, error) {
+	memory, err := cache.NewMemory(o.bytesMax, o.objectMax)
+	if err != nil {
+		return nil, err
+	}
+	blobs, err := disk.Open(disk.Options{
+		Volumes: []disk.Volume{{Dir: o.dir, BytesMax: o.diskMax}}, SegmentBytes: testSegment, SyncInterval: -1, FS: o.fs,
+		ReadTimeout: o.readTimeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &world{disk: blobs, Store: New(Options{Memory: memory, Disk: blobs, Now: o.now})}, nil
+}
+
+// await returns when the disk runs.
+func (w *world) await() {
+	for _, err := w.disk.Get("is it there"); errors.Is(err, disk.ErrStopped); _, err = w.disk.Get("is it there") {
+		runtime.Gosched()
+	}
 }
 
 // settle returns when nothing waits to be written or removed.
