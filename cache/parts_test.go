@@ -244,7 +244,8 @@ func TestOriginWithoutRanges(t *testing.T) {
 // TestSlowReaderOfParts: nobody waits for who reads slowly, and who reads slowly loses nothing.
 func TestSlowReaderOfParts(t *testing.T) {
 	l := &library{size: 4 << 20}
-	partsBubble(t, l, func(w *world) {
+	l.version.Store(1)
+	bubbleWithStore(t, 3<<20, partsObject, l.ServeHTTP, func(w *world) {
 		hold := make(chan struct{})
 		slow := newClient()
 		slow.onBody = func(int) error { <-hold; return nil }
