@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // library is an origin with one large object, of which it sends what it is asked for.
@@ -414,4 +417,79 @@ func TestPartsRevalidated(t *testing.T) {
 		l.version.Store(2)
 		w.expect(w.get("/"), Miss, 200, text(2, 0, l.size))
 	})
+}
+
+// TestPartsAtRandom lets clients come and go, read fast and slowly, whole and in parts, while the origin changes and breaks off and
+// the store evicts: whatever somebody got is of one version, and what says that it is complete, is.
+func TestPartsAtRandom(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			l := &library{size: 900_000}
+			var breaks atomic.Int64
+			l.gate = func(off int64) {
+				if off > 0 && breaks.Add(1)%97 == 0 {
+					panic(brokenOff{io.ErrUnexpectedEOF})
+				}
+			}
+			partsBubble(t, l, func(w *world) {
+				random := rand.New(rand.NewPCG(seed, 1))
+				var clients []*client
+				for range 60 {
+					var ask []string
+					if from := random.Int64N(l.size); random.IntN(4) > 0 {
+						ask = []string{"Range", fmt.Sprintf("bytes=%d-%d", from, from+random.Int64N(l.size/2))}
+					}
+					c, pace := newClient(), time.Duration(random.IntN(3))*time.Second
+					c.onBody = func(int) error { time.Sleep(pace); return nil }
+					w.start(c, request(http.MethodGet, "/", ask...))
+					clients = append(clients, c)
+					time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
+					switch random.IntN(12) {
+					case 0:
+						l.version.Add(1)
+						w.cache.PurgeFunc(func(Key) bool { return true })
+					case 1:
+						l.version.Add(1)
+					case 2:
+						clients[random.IntN(len(clients))].cancel()
+					}
+				}
+				complete := 0
+				for _, c := range clients {
+					<-c.done
+					complete += checkOneVersion(t, c, l.size)
+				}
+				if complete < len(clients)/2 {
+					t.Errorf("only %d of %d clients got all of what they wanted", complete, len(clients))
+				}
+			})
+		})
+	}
+}
+
+// checkOneVersion checks that what c got is of the version that its header section names, and returns 1 if it is complete.
+func checkOneVersion(t *testing.T, c *client, size int64) int {
+	t.Helper()
+	if c.status != 200 && c.status != 206 {
+		return 0
+	}
+	version, err := strconv.ParseInt(strings.Trim(c.sent.Get("Etag"), `"v`), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := field.Range{Length: size}
+	if c.status == 206 {
+		want, _, _ = field.ParseContentRange(c.sent)
+	}
+	got := c.got()
+	if got != text(version, want.Start, int64(len(got))) {
+		t.Errorf("version %d: %d bytes from %d on have something else in them", version, len(got), want.Start)
+	}
+	if c.outcome.Err != nil {
+		return 0
+	}
+	if int64(len(got)) != want.Length {
+		t.Errorf("%d bytes of %d, and no error", len(got), want.Length)
+	}
+	return 1
 }
