@@ -16,29 +16,79 @@ type MemoryEvents struct {
 // Watch sets who is told. It must be called before anything else is.
 func (m *Memory) Watch(e MemoryEvents) { m.events = e }
 
+// unasked remembers that nobody has asked for r yet. It is called under mu, after r was put into e.
+func (m *Memory) unasked(e *memoryEntry, r *Response) {
+	if m.events.Second == nil {
+		return
+	}
+	all := e.variants.Load().all
+	e.unasked = append(slices.DeleteFunc(e.unasked, func(old *Response) bool { return !slices.Contains(all, old) }), r)
+	e.asked.Store(false)
+}
+
+// second tells of what was inserted under e since the last look-up.
+func (m *Memory) second(e *memoryEntry) {
+	m.mu.Lock()
+	all, unasked := e.variants.Load().all, e.unasked
+	e.unasked = nil
+	e.asked.Store(true)
+	m.mu.Unlock()
+	for _, r := range unasked {
+		if slices.Contains(all, r) {
+			m.events.Second(r)
+		}
+	}
+}
+
 // Rebody puts the same response with another body in the place of old, discards old's body and says true; body must have the same
 // content. If old isn't there any more it does nothing and says false. The store charges nothing for a body that isn't its own.
 func (m *Memory) Rebody(old *Response, body Body) bool {
-	s := m.shard(old.Key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.entries[old.Key]
+	r := *old
+	r.Body, r.block = body, block{}
+	with := r.prepared() // as far as such a body can go out that way
+	if !m.rebody(old, with) {
+		return false
+	}
+	if old.Body != nil {
+		old.Body.Discard()
+	}
+	m.makeRoom()
+	return true
+}
+
+func (m *Memory) rebody(old, r *Response) bool {
+	header := headerBytes(r)
+	cost, grown := header, header-headerBytes(old)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.find(old.Key)
 	if e == nil {
 		return false
 	}
-	i := slices.Index(e.responses, old)
-	if i < 0 {
+	before := e.variants.Load()
+	at := slices.Index(before.all, old)
+	if at < 0 {
 		return false
 	}
-	r := *old
-	r.Body = body
-	if b, ok := body.(*memoryBody); ok {
-		b.filled()
+	if b, ok := r.Body.(*memoryBody); ok {
+		cost += b.filled()
 	}
-	e.responses = slices.Clone(e.responses)
-	e.responses[i] = &r
-	if old.Body != nil {
-		old.Body.Discard()
+	v := newVariants(len(before.all))
+	for i, other := range before.all {
+		if i == at {
+			v.add(r, cost)
+		} else {
+			v.add(other, before.costs[i])
+		}
+	}
+	m.bytes.Add(grown)
+	e.variants.Store(v)
+	queue := e.queue
+	m.queues.remove(e)
+	m.queues.resize(e, v.bytes())
+	m.queues.push(queue, e) // its size is another one, and it was just asked for
+	if i := slices.Index(e.unasked, old); i >= 0 {
+		e.unasked[i] = r
 	}
 	return true
 }
