@@ -63,28 +63,34 @@ type memoryEntry struct {
 
 // memoryVariants is what is stored under a key at a moment; it never changes.
 type memoryVariants struct {
-	all   []*Response // newest first
-	costs []int64     // what each is charged, with its body
-	one   [1]*Response
-	cost  [1]int64
+	all   []*Response   // newest first
+	marks []memoryMark  // beside all
+	one   [1]*Response  // room for all, if it is one
+	mark  [1]memoryMark // and for its mark
+}
+
+// memoryMark is what the store knows of a response without looking at it.
+type memoryMark struct {
+	cost      int64  // what it is charged, with its body
+	secondary uint64 // a hash of the request fields that it is for
 }
 
 // newVariants has room for n responses.
 func newVariants(n int) *memoryVariants {
 	v := &memoryVariants{}
-	if v.all, v.costs = v.one[:0], v.cost[:0]; n > 1 {
-		v.all, v.costs = make([]*Response, 0, n), make([]int64, 0, n)
+	if v.all, v.marks = v.one[:0], v.mark[:0]; n > 1 {
+		v.all, v.marks = make([]*Response, 0, n), make([]memoryMark, 0, n)
 	}
 	return v
 }
 
-func (v *memoryVariants) add(r *Response, cost int64) {
-	v.all, v.costs = append(v.all, r), append(v.costs, cost)
+func (v *memoryVariants) add(r *Response, mark memoryMark) {
+	v.all, v.marks = append(v.all, r), append(v.marks, mark)
 }
 
 func (v *memoryVariants) bytes() (n int64) {
-	for _, cost := range v.costs {
-		n += cost
+	for i := range v.marks {
+		n += v.marks[i].cost
 	}
 	return n
 }
@@ -104,6 +110,17 @@ func (m *Memory) hash(key Key) uint64 { return maphash.String(m.seed, string(key
 
 // table returns the table for hash. It goes by the high bits, the slots in it by the low ones.
 func (m *Memory) table(hash uint64) *memoryTable { return &m.tables[hash>>32%memoryTables] }
+
+// secondary returns a hash of the request fields that r is for.
+func (m *Memory) secondary(r *Response) uint64 {
+	var h maphash.Hash
+	h.SetSeed(m.seed)
+	for i, name := range r.varies.names {
+		maphash.WriteComparable(&h, name)
+		maphash.WriteComparable(&h, r.varies.values[i])
+	}
+	return h.Sum64()
+}
 
 func (m *Memory) find(key Key) *memoryEntry {
 	hash := m.hash(key)
@@ -135,14 +152,14 @@ func (m *Memory) Insert(r *Response) {
 	}
 	m.responses.Add(1)
 	m.charge(header)
-	for _, old := range m.insert(r, cost) {
+	for _, old := range m.insert(r, memoryMark{cost, m.secondary(r)}) {
 		m.release(old)
 	}
 	m.makeRoom()
 }
 
 // insert puts r in its place and returns what has to go for it, which may be r itself.
-func (m *Memory) insert(r *Response, cost int64) (gone []*Response) {
+func (m *Memory) insert(r *Response, mark memoryMark) (gone []*Response) {
 	hash := m.hash(r.Key)
 	t := m.table(hash)
 	m.mu.Lock()
@@ -150,8 +167,8 @@ func (m *Memory) insert(r *Response, cost int64) (gone []*Response) {
 	e := t.find(hash, r.Key)
 	if e == nil {
 		v := newVariants(1)
-		v.add(r, cost)
-		e = &memoryEntry{key: r.Key, hash: hash, bytes: cost}
+		v.add(r, mark)
+		e = &memoryEntry{key: r.Key, hash: hash, bytes: mark.cost}
 		e.variants.Store(v)
 		m.unasked(e, r)
 		t.put(e)
@@ -160,9 +177,10 @@ func (m *Memory) insert(r *Response, cost int64) (gone []*Response) {
 	}
 	before := e.variants.Load()
 	v := newVariants(min(len(before.all)+1, variantsMax))
-	v.add(r, cost)
+	v.add(r, mark)
 	for i, old := range before.all {
-		same := slices.Equal(old.varies.names, r.varies.names) && slices.Equal(old.varies.values, r.varies.values)
+		same := before.marks[i].secondary == mark.secondary &&
+			slices.Equal(old.varies.names, r.varies.names) && slices.Equal(old.varies.values, r.varies.values)
 		if same && old.fresh.at.After(r.fresh.at) {
 			return []*Response{r}
 		}
@@ -170,7 +188,7 @@ func (m *Memory) insert(r *Response, cost int64) (gone []*Response) {
 			gone = append(gone, old)
 			continue
 		}
-		v.add(old, before.costs[i])
+		v.add(old, before.marks[i])
 	}
 	m.queues.resize(e, v.bytes())
 	e.variants.Store(v)
@@ -199,10 +217,10 @@ func (m *Memory) replace(old, r *Response) bool {
 		return false
 	}
 	v := newVariants(len(before.all))
-	v.add(r, before.costs[at]+grown)
+	v.add(r, memoryMark{before.marks[at].cost + grown, before.marks[at].secondary})
 	for i, other := range before.all {
 		if i != at {
-			v.add(other, before.costs[i])
+			v.add(other, before.marks[i])
 		}
 	}
 	m.bytes.Add(grown)
@@ -267,14 +285,15 @@ func (m *Memory) NewBody(size int64) Body {
 // not have emptied the store by then.
 func (m *Memory) fillingMax() int64 { return max(m.objectMax, m.bytesMax/2) }
 
-// charge takes n bytes and makes room for them.
-func (m *Memory) charge(n int64) {
+// charge takes n bytes and makes room for them. It says no if there is none to be made.
+func (m *Memory) charge(n int64) bool {
 	m.bytes.Add(n)
-	m.makeRoom()
+	return m.makeRoom()
 }
 
-// makeRoom evicts until the store is within its limit, or nothing is left to evict.
-func (m *Memory) makeRoom() {
+// makeRoom evicts until the store is within its limit. It says no if nothing is left to evict. Others may charge at the same
+// time; each makes room for its own.
+func (m *Memory) makeRoom() bool {
 	for m.bytes.Load() > m.bytesMax {
 		m.mu.Lock()
 		e := m.queues.evict()
@@ -283,7 +302,7 @@ func (m *Memory) makeRoom() {
 		}
 		m.mu.Unlock()
 		if e == nil {
-			return
+			return false
 		}
 		dropped := m.drop(e)
 		m.evictions.Add(int64(len(dropped)))
@@ -293,6 +312,7 @@ func (m *Memory) makeRoom() {
 			}
 		}
 	}
+	return true
 }
 
 // drop gives back what e, which has left the store, was charged, and returns what it held.

@@ -62,8 +62,7 @@ func (b *memoryBody) grow(n int64) error {
 			b.store.filling.Add(-cost)
 			return ErrFull
 		}
-		b.store.charge(cost)
-		if b.store.bytes.Load() > b.store.bytesMax {
+		if !b.store.charge(cost) {
 			b.store.bytes.Add(-cost)
 			b.store.filling.Add(-cost)
 			return ErrFull

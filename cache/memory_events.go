@@ -76,9 +76,9 @@ func (m *Memory) rebody(old, r *Response) bool {
 	v := newVariants(len(before.all))
 	for i, other := range before.all {
 		if i == at {
-			v.add(r, cost)
+			v.add(r, memoryMark{cost, before.marks[at].secondary})
 		} else {
-			v.add(other, before.costs[i])
+			v.add(other, before.marks[i])
 		}
 	}
 	m.bytes.Add(grown)

@@ -122,3 +122,68 @@ func TestMemoryPrefersSmall(t *testing.T) {
 		t.Errorf("of %d requests each, %d hit for 4 KiB and %d for 256 KiB", requests/2, hits[0], hits[1])
 	}
 }
+
+// TestMemoryRemembersWhatItDropped: what is asked for again soon after it was dropped unasked stays longer than what is new.
+func TestMemoryRemembersWhatItDropped(t *testing.T) {
+	m, err := NewMemory(1<<20, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 { // a main queue, of what is asked for twice, and behind it what isn't
+		m.Insert(small(m, Key(strconv.Itoa(i))))
+		if i < 300 {
+			m.Lookup(Key(strconv.Itoa(i)))
+		}
+	}
+	m.Insert(small(m, "again"))
+	next := 10_000
+	insertUntil := func(gone Key) {
+		for m.find(gone) != nil {
+			m.Insert(small(m, Key(strconv.Itoa(next))))
+			next++
+		}
+	}
+	insertUntil("again")
+	m.Insert(small(m, "again"))
+	m.Insert(small(m, "new"))
+	insertUntil("new")
+	if m.find("again") == nil {
+		t.Error("what came back went like what is new")
+	}
+}
+
+// TestMemoryGhostIsBounded: what was dropped is remembered for as many responses as the main queue has, not for all there ever were.
+func TestMemoryGhostIsBounded(t *testing.T) {
+	m, err := NewMemory(1<<20, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20_000 {
+		key := Key(strconv.Itoa(i))
+		m.Insert(small(m, key))
+		if i%10 == 0 {
+			m.Lookup(key)
+		}
+	}
+	g := &m.queues.ghost
+	if most := int(m.Usage().Responses) + 1; len(g.at) > most || len(g.queue) > most || len(g.at) == 0 {
+		t.Errorf("%d are remembered in a queue of %d, of %d responses", len(g.at), len(g.queue), m.Usage().Responses)
+	}
+}
+
+// TestMemoryAllocates is the ceiling: nothing for a look-up; for an insertion the response with its body, and an entry with its variants.
+func TestMemoryAllocates(t *testing.T) {
+	m, keys := benchMemory(t, 10_000, 8<<20)
+	key := keys[len(keys)-1]
+	if got := testing.AllocsPerRun(1000, func() { m.Lookup(key) }); got != 0 {
+		t.Errorf("a look-up makes %v allocations", got)
+	}
+	responses := make([]*Response, 1001)
+	for i := range responses {
+		responses[i] = &Response{Key: keys[i]}
+	}
+	i := 0
+	if got := testing.AllocsPerRun(len(responses)-1, func() { m.Insert(responses[i]); i++ }); got > 3 {
+		t.Errorf("an insertion into a full store makes %v allocations", got)
+	}
+}

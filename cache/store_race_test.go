@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -67,4 +68,71 @@ func insertSome(s Store, key Key, whole string, random *rand.Rand) {
 		}
 	}
 	s.Insert(r)
+}
+
+// TestMemoryMakesRoomForEverybody: in a full store, whoever has something to keep gets room for it, however many there are.
+func TestMemoryMakesRoomForEverybody(t *testing.T) {
+	m, err := NewMemory(1<<20, 64<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for worker := range 8 {
+		group.Go(func() {
+			for i := range 2000 {
+				b := m.NewBody(4 << 10)
+				if _, err := b.Append(make([]byte, 4<<10)); err != nil {
+					t.Errorf("%d: %v", i, err)
+					return
+				}
+				m.Insert(&Response{Key: Key(strconv.Itoa(worker*2000 + i)), Body: b})
+			}
+		})
+	}
+	group.Wait()
+	if u := m.Usage(); u.Bytes > u.BytesMax {
+		t.Errorf("%+v", u)
+	}
+}
+
+// TestMemoryFindsWhatStays: what is stored is found at any moment, while other responses come and go and tables get new slots.
+func TestMemoryFindsWhatStays(t *testing.T) {
+	const stay, come = 500, 20_000
+	m, err := NewMemory(1<<30, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := func(kind string, i int) Key { return Key(kind + strconv.Itoa(i)) }
+	for i := range stay {
+		m.Insert(&Response{Key: key("stays", i)})
+	}
+	var done atomic.Bool
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			for !done.Load() {
+				for i := range stay {
+					if found := m.Lookup(key("stays", i)); len(found) != 1 || found[0].Key != key("stays", i) {
+						t.Errorf("%d: %d responses", i, len(found))
+						return
+					}
+				}
+			}
+		})
+	}
+	for i := range come {
+		m.Insert(&Response{Key: key("comes", i)})
+		if i%3 == 0 {
+			m.Remove(key("comes", i/2))
+		}
+		if i%5000 == 0 {
+			m.RemoveFunc(func(k Key) bool { return strings.HasPrefix(string(k), "comes") })
+		}
+	}
+	done.Store(true)
+	group.Wait()
+	removed := m.RemoveFunc(func(k Key) bool { return strings.HasPrefix(string(k), "comes") })
+	if u := m.Usage(); u.Responses != stay || removed < come/10 {
+		t.Errorf("%d responses are left, %d were removed", u.Responses, removed)
+	}
 }

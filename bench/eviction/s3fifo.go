@@ -11,15 +11,15 @@ import (
 // Both queues are split by size, a list for each factor of four. Of the oldest objects of all lists that one is first to leave whose
 // age times size to some power is the largest. With power 0 that is the oldest, as if the queue weren't split.
 type s3fifo struct {
-	limit, bytes int64
-	sizes        []int64
-	small, main  row
-	power        float64
-	clock        int64
-	stamps       []int64 // by object: when it was put where it is
-	places       []place
-	hits         []uint8 // since it came into the small queue, or since the main queue's end came by
-	ghost        ghost
+	limit       int64
+	sizes       []int64
+	small, main row
+	power       float64
+	clock       int64
+	stamps      []int64 // by object: when it was put where it is
+	places      []place
+	hits        []uint8 // since it came into the small queue, or since the main queue's end came by
+	ghost       ghost
 }
 
 type place uint8
