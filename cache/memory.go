@@ -234,11 +234,16 @@ func (m *Memory) replace(old, r *Response) bool {
 
 // Remove implements Store.
 func (m *Memory) Remove(key Key) int {
+	m.mu.Lock()
 	e := m.find(key)
+	if e != nil {
+		m.takeOut(e)
+	}
+	m.mu.Unlock()
 	if e == nil {
 		return 0
 	}
-	return m.remove(e)
+	return len(m.drop(e))
 }
 
 // RemoveFunc implements Store. It asks match without holding the lock.
@@ -246,26 +251,27 @@ func (m *Memory) RemoveFunc(match func(Key) bool) int {
 	n := 0
 	for i := range m.tables {
 		for e := range m.tables[i].entries {
-			if match(e.key) {
-				n += m.remove(e)
+			if !match(e.key) {
+				continue
+			}
+			m.mu.Lock()
+			there := m.find(e.key) == e
+			if there {
+				m.takeOut(e)
+			}
+			m.mu.Unlock()
+			if there {
+				n += len(m.drop(e))
 			}
 		}
 	}
 	return n
 }
 
-// remove drops e, if it is still there, and returns how many responses it held.
-func (m *Memory) remove(e *memoryEntry) int {
-	m.mu.Lock()
-	there := m.table(e.hash).remove(e)
-	if there {
-		m.queues.remove(e)
-	}
-	m.mu.Unlock()
-	if !there {
-		return 0
-	}
-	return len(m.drop(e))
+// takeOut takes e, which is there, out of its table and queue. It is called under mu.
+func (m *Memory) takeOut(e *memoryEntry) {
+	m.table(e.hash).remove(e)
+	m.queues.remove(e)
 }
 
 // Usage implements Store.

@@ -79,23 +79,16 @@ func (t *memoryTable) renew() *memorySlots {
 	return slots
 }
 
-// remove takes e out and says whether it was there.
-func (t *memoryTable) remove(e *memoryEntry) bool {
+// remove takes out e, which is there.
+func (t *memoryTable) remove(e *memoryEntry) {
 	slots := t.slots.Load()
-	if slots == nil {
-		return false
-	}
 	mask := uint64(len(slots.all) - 1)
-	for i := e.hash & mask; ; i = (i + 1) & mask {
-		switch slots.all[i].entry.Load() {
-		case nil:
-			return false
-		case e:
-			slots.all[i].entry.Store(slots.gone)
-			t.count--
-			return true
-		}
+	i := e.hash & mask
+	for slots.all[i].entry.Load() != e {
+		i = (i + 1) & mask
 	}
+	slots.all[i].entry.Store(slots.gone)
+	t.count--
 }
 
 // entries calls yield for each entry. It takes no lock: what others put in or take out meanwhile may or may not be among them.
