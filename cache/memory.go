@@ -170,7 +170,7 @@ func (m *Memory) insert(r *Response, mark memoryMark) (gone []*Response) {
 		v.add(r, mark)
 		e = &memoryEntry{key: r.Key, hash: hash, bytes: mark.cost}
 		e.variants.Store(v)
-		m.unasked(e, r)
+		m.unasked(e, r, v.all)
 		t.put(e)
 		m.queues.add(e)
 		return nil
@@ -192,7 +192,7 @@ func (m *Memory) insert(r *Response, mark memoryMark) (gone []*Response) {
 	}
 	m.queues.resize(e, v.bytes())
 	e.variants.Store(v)
-	m.unasked(e, r)
+	m.unasked(e, r, v.all)
 	return gone
 }
 

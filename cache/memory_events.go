@@ -16,12 +16,11 @@ type MemoryEvents struct {
 // Watch sets who is told. It must be called before anything else is.
 func (m *Memory) Watch(e MemoryEvents) { m.events = e }
 
-// unasked remembers that nobody has asked for r yet. It is called under mu, after r was put into e.
-func (m *Memory) unasked(e *memoryEntry, r *Response) {
+// unasked remembers that nobody has asked for r yet. It is called under mu, when r is about to be in e.
+func (m *Memory) unasked(e *memoryEntry, r *Response, all []*Response) {
 	if m.events.Second == nil {
 		return
 	}
-	all := e.variants.Load().all
 	e.unasked = append(slices.DeleteFunc(e.unasked, func(old *Response) bool { return !slices.Contains(all, old) }), r)
 	e.asked.Store(false)
 }
@@ -40,55 +39,104 @@ func (m *Memory) second(e *memoryEntry) {
 	}
 }
 
-// Rebody puts the same response with another body in the place of old, discards old's body and says true; body must have the same
-// content. If old isn't there any more it does nothing and says false. The store charges nothing for a body that isn't its own.
-func (m *Memory) Rebody(old *Response, body Body) bool {
-	r := *old
-	r.Body, r.block = body, block{}
-	with := r.prepared() // as far as such a body can go out that way
-	if !m.rebody(old, with) {
-		return false
+// Peek returns what Lookup does, but doesn't count as a use of it.
+func (m *Memory) Peek(key Key) []*Response {
+	if e := m.find(key); e != nil {
+		return e.variants.Load().all
 	}
-	if old.Body != nil {
-		old.Body.Discard()
-	}
-	m.makeRoom()
-	return true
+	return nil
 }
 
-func (m *Memory) rebody(old, r *Response) bool {
-	header := headerBytes(r)
-	cost, grown := header, header-headerBytes(old)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e := m.find(old.Key)
-	if e == nil {
-		return false
-	}
-	before := e.variants.Load()
-	at := slices.Index(before.all, old)
-	if at < 0 {
-		return false
-	}
-	if b, ok := r.Body.(*memoryBody); ok {
-		cost += b.filled()
-	}
-	v := newVariants(len(before.all))
-	for i, other := range before.all {
-		if i == at {
-			v.add(r, memoryMark{cost, before.marks[at].secondary})
-		} else {
-			v.add(other, before.marks[i])
+// Swap puts r in the place of old and says true: the same response, but kept otherwise. If old isn't there any more it does nothing and
+// says false. The body of old is discarded if r has another one, which must have the same content; the store charges nothing for a body
+// that isn't its own. r may be nil; then old is dropped.
+func (m *Memory) Swap(old, r *Response) (ok bool) {
+	m.sweep(old.Key, func(other *Response) *Response {
+		if other == old {
+			ok = true
+			return r
+		}
+		return other
+	})
+	return ok
+}
+
+// Sweep calls keep for each response whose key matches, and puts what that returns in its place, as Swap does. keep must not call the
+// store.
+func (m *Memory) Sweep(match func(Key) bool, keep func(*Response) *Response) {
+	for i := range m.tables {
+		for e := range m.tables[i].entries {
+			if match(e.key) {
+				m.sweep(e.key, keep)
+			}
 		}
 	}
-	m.bytes.Add(grown)
-	e.variants.Store(v)
-	queue := e.queue
-	m.queues.remove(e)
-	m.queues.resize(e, v.bytes())
-	m.queues.push(queue, e) // its size is another one, and it was just asked for
-	if i := slices.Index(e.unasked, old); i >= 0 {
-		e.unasked[i] = r
+}
+
+// sweep is Sweep for one key.
+func (m *Memory) sweep(key Key, keep func(*Response) *Response) {
+	dropped, discarded := m.swap(key, keep)
+	for _, r := range dropped {
+		m.release(r)
 	}
-	return true
+	for _, body := range discarded {
+		body.Discard()
+	}
+	m.makeRoom() // a header may have grown
+}
+
+// swap changes what is under key, and returns which responses are gone, and which bodies of others.
+func (m *Memory) swap(key Key, keep func(*Response) *Response) (dropped []*Response, discarded []Body) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.find(key)
+	if e == nil {
+		return nil, nil
+	}
+	before := e.variants.Load()
+	v := newVariants(len(before.all))
+	changed := false
+	for i, old := range before.all {
+		r, mark := keep(old), before.marks[i]
+		if changed = changed || r != old; r == nil {
+			dropped = append(dropped, old)
+			continue
+		}
+		if r != old {
+			mark.cost += m.recharge(old, r)
+			if old.Body != nil && old.Body != r.Body {
+				discarded = append(discarded, old.Body)
+			}
+			if j := slices.Index(e.unasked, old); j >= 0 {
+				e.unasked[j] = r
+			}
+		}
+		v.add(r, mark)
+	}
+	if !changed {
+		return nil, nil
+	}
+	if len(v.all) == 0 {
+		m.takeOut(e)
+		return dropped, discarded
+	}
+	e.variants.Store(v)
+	m.queues.move(e, v.bytes())
+	return dropped, discarded
+}
+
+// recharge charges what r's header takes more than old's, and returns by how much r with its body is charged more.
+func (m *Memory) recharge(old, r *Response) int64 {
+	grown := headerBytes(r) - headerBytes(old)
+	m.bytes.Add(grown)
+	if old.Body == r.Body {
+		return grown
+	}
+	if b, ok := old.Body.(*memoryBody); ok {
+		grown -= b.filled()
+	}
+	if b, ok := r.Body.(*memoryBody); ok {
+		grown += b.filled()
+	}
+	return grown
 }

@@ -79,7 +79,14 @@ type foreignBody struct {
 
 func (b *foreignBody) Discard() { b.discarded = true }
 
-func TestRebody(t *testing.T) {
+// rebodied returns r with another body.
+func rebodied(r *Response, body Body) *Response {
+	swapped := *r
+	swapped.Body = body
+	return &swapped
+}
+
+func TestSwap(t *testing.T) {
 	m, err := NewMemory(1<<20, 1<<18)
 	if err != nil {
 		t.Fatal(err)
@@ -89,28 +96,79 @@ func TestRebody(t *testing.T) {
 	m.Insert(object(t, m, "a", "other", "X", "1"))
 	body := &foreignBody{}
 	before := m.Usage().Bytes
-	if !m.Rebody(old, body) {
+	if !m.Swap(old, rebodied(old, body)) {
 		t.Fatal("refused")
 	}
 	if given := before - m.Usage().Bytes; given < 100_000 {
 		t.Errorf("%d bytes given back of 100000", given)
 	}
-	found := m.Lookup("a")
+	found := m.Peek("a")
 	if len(found) != 2 || found[1].Body != body || found[1].Status != old.Status || found[1].Header.Get("Date") == "" {
 		t.Errorf("%+v", found)
 	}
 	if content(t, old.Body) != numbered(100_000) {
 		t.Error("who reads the old body loses it")
 	}
-	if m.Rebody(old, &foreignBody{}) {
+	if m.Swap(old, rebodied(old, &foreignBody{})) {
 		t.Error("a response that is gone has got another body")
 	}
-	m.Remove("a")
-	if !body.discarded {
-		t.Error("the body isn't discarded with its response")
+	if !m.Swap(found[1], nil) || !body.discarded {
+		t.Error("it isn't dropped")
 	}
-	if m.Rebody(found[1], body) {
-		t.Error("a key that is gone has got another body")
+	expectContents(t, m, "a", "other")
+	if m.Swap(found[0], nil); m.Peek("a") != nil {
+		t.Error("the last one of a key isn't dropped")
+	}
+	if m.Swap(found[0], found[0]) {
+		t.Error("a key that is gone has come back")
 	}
 	expectNothingCharged(t, m)
+}
+
+func TestSweep(t *testing.T) {
+	m, second, _ := watched(t, 1<<20)
+	for _, key := range []Key{"a", "b", "not"} {
+		m.Insert(object(t, m, key, string(key)+"1"))
+		m.Insert(object(t, m, key, string(key)+"2", "X", "1"))
+	}
+	m.Sweep(func(k Key) bool { return k != "not" }, func(r *Response) *Response {
+		if r.Key == "a" || r.Header["Vary"] != nil {
+			return nil
+		}
+		return rebodied(r, r.Body)
+	})
+	expectContents(t, m, "a")
+	expectContents(t, m, "b", "b1")
+	expectContents(t, m, "not", "not2", "not1")
+	if slices.Sort(*second); !slices.Equal(*second, []string{"b1", "not1", "not2"}) {
+		t.Errorf("told of %q", *second)
+	}
+	m.RemoveFunc(func(Key) bool { return true })
+	expectNothingCharged(t, m)
+}
+
+// TestSwapToBodiesElsewhere: a response whose body is elsewhere takes no more room in the store than its header, so many more are kept.
+func TestSwapToBodiesElsewhere(t *testing.T) {
+	m, err := NewMemory(1<<20, 1<<18)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		r := object(t, m, Key(strconv.Itoa(i)), numbered(50_000))
+		m.Insert(r)
+		if !m.Swap(r, rebodied(r, &foreignBody{})) {
+			t.Fatal("refused")
+		}
+	}
+	if u := m.Usage(); u.Responses != 200 || u.Evictions != 0 {
+		t.Errorf("%+v", u)
+	}
+	if q := &m.queues; q.small.bytes+q.main.bytes != m.Usage().Bytes {
+		t.Errorf("the queues hold %d bytes, the store %d", q.small.bytes+q.main.bytes, m.Usage().Bytes)
+	}
+	m.RemoveFunc(func(Key) bool { return true })
+	expectNothingCharged(t, m)
+	if q := &m.queues; q.small.bytes+q.main.bytes != 0 || q.small.count+q.main.count != 0 {
+		t.Errorf("the queues of an empty store: %d bytes, %d entries", q.small.bytes+q.main.bytes, q.small.count+q.main.count)
+	}
 }

@@ -77,10 +77,16 @@ func (q *memoryQueues) remove(e *memoryEntry) {
 
 // resize gives e another size. It keeps its place.
 func (q *memoryQueues) resize(e *memoryEntry, bytes int64) {
-	if e.queue != nil {
-		e.queue.bytes += bytes - e.bytes
-	}
+	e.queue.bytes += bytes - e.bytes
 	e.bytes = bytes
+}
+
+// move gives e another size and puts it at the beginning of the list for that.
+func (q *memoryQueues) move(e *memoryEntry, bytes int64) {
+	queue := e.queue
+	q.remove(e)
+	e.bytes = bytes
+	q.push(queue, e)
 }
 
 // evict takes out the next entry to drop, or returns nil if there is none.

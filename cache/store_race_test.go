@@ -70,6 +70,53 @@ func insertSome(s Store, key Key, whole string, random *rand.Rand) {
 	s.Insert(r)
 }
 
+// TestMemoryQueuesAgree: after everything at once, the queues and the store count the same bytes and entries.
+func TestMemoryQueuesAgree(t *testing.T) {
+	m, err := NewMemory(1<<20, 64<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := numbered(64 << 10)
+	var group sync.WaitGroup
+	for worker := range 4 {
+		group.Go(func() {
+			random := rand.New(rand.NewPCG(2, uint64(worker)))
+			for range 1000 {
+				key := Key(strconv.Itoa(random.IntN(100)))
+				found := m.Lookup(key)
+				switch {
+				case len(found) == 0 || random.IntN(4) == 0:
+					insertSome(m, key, whole, random)
+				case random.IntN(4) == 0:
+					m.Swap(found[0], rebodied(found[0], nil))
+				case random.IntN(4) == 0:
+					m.Replace(found[0], found[0].freshened(fields("Date", at(0), "X", string(key)), received, received))
+				case random.IntN(10) == 0:
+					m.Sweep(func(k Key) bool { return k < key }, func(r *Response) *Response {
+						return []*Response{r, nil}[random.IntN(2)]
+					})
+				}
+			}
+		})
+	}
+	group.Wait()
+	entries, responses := 0, 0
+	for i := range m.tables {
+		for e := range m.tables[i].entries {
+			entries++
+			responses += len(m.Peek(e.key))
+		}
+	}
+	q, u := &m.queues, m.Usage()
+	if q.small.bytes+q.main.bytes != u.Bytes || q.small.count+q.main.count != entries || int64(responses) != u.Responses {
+		t.Errorf("the queues hold %d bytes in %d entries, the tables %d entries with %d responses; %+v",
+			q.small.bytes+q.main.bytes, q.small.count+q.main.count, entries, responses, u)
+	}
+	if m.filling.Load() != 0 || u.Bytes > u.BytesMax {
+		t.Errorf("%d bytes are filling; %+v", m.filling.Load(), u)
+	}
+}
+
 // TestMemoryMakesRoomForEverybody: in a full store, whoever has something to keep gets room for it, however many there are.
 func TestMemoryMakesRoomForEverybody(t *testing.T) {
 	m, err := NewMemory(1<<20, 64<<10)
