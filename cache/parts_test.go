@@ -317,7 +317,9 @@ func TestPartsGoOnWhereTheyBrokeOff(t *testing.T) {
 	}
 	partsBubble(t, l, func(w *world) {
 		w.expect(w.get("/"), Miss, 200, text(1, 0, l.size))
-		w.expectSeen(3)
+		if seen := w.up.seen(); seen < 3 || seen > 5 {
+			t.Errorf("%d requests", seen)
+		}
 	})
 	t.Run("for good", func(t *testing.T) {
 		l := &library{size: 1 << 20}
@@ -527,7 +529,11 @@ func TestPartThatContradictsItself(t *testing.T) {
 		answer(w, 206, "01234", "Content-Range", "bytes 4-9/10", "Etag", `"a"`, "Cache-Control", "max-age=60")
 	}
 	bubble(t, handler, func(w *world) {
-		w.expect(w.get("/", "Range", "bytes=-5"), Miss, 206, "01234")
+		first := w.get("/", "Range", "bytes=-5")
+		w.expect(first, Miss, 206, "01234")
+		if first.sent.Get("Content-Range") != "bytes 4-9/10" {
+			t.Errorf("sent %v", first.sent) // as the origin sent it to the same request
+		}
 		got := w.get("/", "Range", "bytes=6-8")
 		w.expect(got, Hit, 206, "234")
 		if got.sent.Get("Content-Range") != "bytes 6-8/9" {
