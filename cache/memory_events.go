@@ -16,13 +16,33 @@ type MemoryEvents struct {
 // Watch sets who is told. It must be called before anything else is.
 func (m *Memory) Watch(e MemoryEvents) { m.events = e }
 
-// Peek implements Store.
+// unasked remembers that nobody has asked for r yet. It is called under mu, when r is about to be in e.
+func (m *Memory) unasked(e *memoryEntry, r *Response, all []*Response) {
+	if m.events.Second == nil {
+		return
+	}
+	e.unasked = append(slices.DeleteFunc(e.unasked, func(old *Response) bool { return !slices.Contains(all, old) }), r)
+	e.asked.Store(false)
+}
+
+// second tells of what was inserted under e since the last look-up.
+func (m *Memory) second(e *memoryEntry) {
+	m.mu.Lock()
+	all, unasked := e.variants.Load().all, e.unasked
+	e.unasked = nil
+	e.asked.Store(true)
+	m.mu.Unlock()
+	for _, r := range unasked {
+		if slices.Contains(all, r) {
+			m.events.Second(r)
+		}
+	}
+}
+
+// Peek returns what Lookup does, but doesn't count as a use of it.
 func (m *Memory) Peek(key Key) []*Response {
-	s := m.shard(key)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if e := s.entries[key]; e != nil {
-		return e.responses
+	if e := m.find(key); e != nil {
+		return e.variants.Load().all
 	}
 	return nil
 }
@@ -31,10 +51,7 @@ func (m *Memory) Peek(key Key) []*Response {
 // says false. The body of old is discarded if r has another one, which must have the same content; the store charges nothing for a body
 // that isn't its own. r may be nil; then old is dropped.
 func (m *Memory) Swap(old, r *Response) (ok bool) {
-	s := m.shard(old.Key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m.sweep(s, s.entries[old.Key], func(other *Response) *Response {
+	m.sweep(old.Key, func(other *Response) *Response {
 		if other == old {
 			ok = true
 			return r
@@ -47,45 +64,79 @@ func (m *Memory) Swap(old, r *Response) (ok bool) {
 // Sweep calls keep for each response whose key matches, and puts what that returns in its place, as Swap does. keep must not call the
 // store.
 func (m *Memory) Sweep(match func(Key) bool, keep func(*Response) *Response) {
-	for i := range m.shards {
-		s := &m.shards[i]
-		s.mu.Lock()
-		for key, e := range s.entries {
-			if match(key) {
-				m.sweep(s, e, keep)
+	for i := range m.tables {
+		for e := range m.tables[i].entries {
+			if match(e.key) {
+				m.sweep(e.key, keep)
 			}
 		}
-		s.mu.Unlock()
 	}
 }
 
-// sweep is Sweep for the responses of e, which is in s and may be nil. s is locked.
-func (m *Memory) sweep(s *memoryShard, e *memoryEntry, keep func(*Response) *Response) {
+// sweep is Sweep for one key.
+func (m *Memory) sweep(key Key, keep func(*Response) *Response) {
+	dropped, discarded := m.swap(key, keep)
+	for _, r := range dropped {
+		m.release(r)
+	}
+	for _, body := range discarded {
+		body.Discard()
+	}
+	m.makeRoom() // a header may have grown
+}
+
+// swap changes what is under key, and returns which responses are gone, and which bodies of others.
+func (m *Memory) swap(key Key, keep func(*Response) *Response) (dropped []*Response, discarded []Body) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.find(key)
 	if e == nil {
-		return
+		return nil, nil
 	}
-	kept := make([]*Response, 0, len(e.responses))
-	for _, old := range e.responses {
-		r := keep(old)
-		if r == nil {
-			m.release(old)
+	before := e.variants.Load()
+	v := newVariants(len(before.all))
+	changed := false
+	for i, old := range before.all {
+		r, mark := keep(old), before.marks[i]
+		if changed = changed || r != old; r == nil {
+			dropped = append(dropped, old)
 			continue
 		}
-		if kept = append(kept, r); r == old {
-			continue
+		if r != old {
+			mark.cost += m.recharge(old, r)
+			if old.Body != nil && old.Body != r.Body {
+				discarded = append(discarded, old.Body)
+			}
+			if j := slices.Index(e.unasked, old); j >= 0 {
+				e.unasked[j] = r
+			}
 		}
-		m.bytes.Add(headerBytes(r) - headerBytes(old))
-		if b, ok := r.Body.(*memoryBody); ok {
-			b.filled()
-		}
-		if old.Body != nil && old.Body != r.Body {
-			old.Body.Discard()
-		}
-		if i := slices.Index(e.unasked, old); i >= 0 {
-			e.unasked[i] = r
-		}
+		v.add(r, mark)
 	}
-	if e.responses = kept; len(kept) == 0 {
-		m.drop(s, e)
+	if !changed {
+		return nil, nil
 	}
+	if len(v.all) == 0 {
+		m.takeOut(e)
+		return dropped, discarded
+	}
+	e.variants.Store(v)
+	m.queues.move(e, v.bytes())
+	return dropped, discarded
+}
+
+// recharge charges what r's header takes more than old's, and returns by how much r with its body is charged more.
+func (m *Memory) recharge(old, r *Response) int64 {
+	grown := headerBytes(r) - headerBytes(old)
+	m.bytes.Add(grown)
+	if old.Body == r.Body {
+		return grown
+	}
+	if b, ok := old.Body.(*memoryBody); ok {
+		grown -= b.filled()
+	}
+	if b, ok := r.Body.(*memoryBody); ok {
+		grown += b.filled()
+	}
+	return grown
 }

@@ -79,6 +79,13 @@ type foreignBody struct {
 
 func (b *foreignBody) Discard() { b.discarded = true }
 
+// rebodied returns r with another body.
+func rebodied(r *Response, body Body) *Response {
+	swapped := *r
+	swapped.Body = body
+	return &swapped
+}
+
 func TestSwap(t *testing.T) {
 	m, err := NewMemory(1<<20, 1<<18)
 	if err != nil {
@@ -89,7 +96,7 @@ func TestSwap(t *testing.T) {
 	m.Insert(object(t, m, "a", "other", "X", "1"))
 	body := &foreignBody{}
 	before := m.Usage().Bytes
-	if !m.Swap(old, old.With(body)) {
+	if !m.Swap(old, rebodied(old, body)) {
 		t.Fatal("refused")
 	}
 	if given := before - m.Usage().Bytes; given < 100_000 {
@@ -102,7 +109,7 @@ func TestSwap(t *testing.T) {
 	if content(t, old.Body) != numbered(100_000) {
 		t.Error("who reads the old body loses it")
 	}
-	if m.Swap(old, old.With(&foreignBody{})) {
+	if m.Swap(old, rebodied(old, &foreignBody{})) {
 		t.Error("a response that is gone has got another body")
 	}
 	if !m.Swap(found[1], nil) || !body.discarded {
@@ -128,8 +135,7 @@ func TestSweep(t *testing.T) {
 		if r.Key == "a" || r.Header["Vary"] != nil {
 			return nil
 		}
-		swapped := *r
-		return &swapped
+		return rebodied(r, r.Body)
 	})
 	expectContents(t, m, "a")
 	expectContents(t, m, "b", "b1")
@@ -139,4 +145,30 @@ func TestSweep(t *testing.T) {
 	}
 	m.RemoveFunc(func(Key) bool { return true })
 	expectNothingCharged(t, m)
+}
+
+// TestSwapToBodiesElsewhere: a response whose body is elsewhere takes no more room in the store than its header, so many more are kept.
+func TestSwapToBodiesElsewhere(t *testing.T) {
+	m, err := NewMemory(1<<20, 1<<18)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		r := object(t, m, Key(strconv.Itoa(i)), numbered(50_000))
+		m.Insert(r)
+		if !m.Swap(r, rebodied(r, &foreignBody{})) {
+			t.Fatal("refused")
+		}
+	}
+	if u := m.Usage(); u.Responses != 200 || u.Evictions != 0 {
+		t.Errorf("%+v", u)
+	}
+	if q := &m.queues; q.small.bytes+q.main.bytes != m.Usage().Bytes {
+		t.Errorf("the queues hold %d bytes, the store %d", q.small.bytes+q.main.bytes, m.Usage().Bytes)
+	}
+	m.RemoveFunc(func(Key) bool { return true })
+	expectNothingCharged(t, m)
+	if q := &m.queues; q.small.bytes+q.main.bytes != 0 || q.small.count+q.main.count != 0 {
+		t.Errorf("the queues of an empty store: %d bytes, %d entries", q.small.bytes+q.main.bytes, q.small.count+q.main.count)
+	}
 }
