@@ -87,7 +87,7 @@ func Open(opts Options) (*Store, error) {
 		v.health.state, v.health.since, v.health.limit = OK, opts.Now(), vol.BytesMax
 		v.queue.bytesMax = opts.QueueBytes / int64(len(opts.Volumes))
 		v.queue.wake = make(chan struct{}, 1)
-		v.readers.tasks, v.readers.stop = make(chan *readTask), make(chan struct{})
+		v.readers = newReaders()
 		s.volumes = append(s.volumes, v)
 	}
 	for _, v := range s.volumes {

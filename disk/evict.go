@@ -51,6 +51,7 @@ func (v *volume) evictOldest(budget *int64) error {
 	g := all[0]
 	v.writer.evicting = true
 	defer func() { v.writer.evicting = false }()
+	v.queue.setShadow(true)
 	copying := budget != nil
 	for _, e := range v.index.inSegment(v.n, g.id) {
 		if copying && e.bodySeg == g.id && e.flags&flagHot != 0 && e.recordLen() <= *budget {
@@ -69,7 +70,11 @@ func (v *volume) evictOldest(budget *int64) error {
 			v.metrics.dropped.WithLabelValues(dropEvicted).Inc()
 		}
 	}
-	return v.forget(g)
+	if err := v.forget(g); err != nil {
+		return err
+	}
+	v.queue.setShadow(v.unread)
+	return nil
 }
 
 // forget removes a segment from the directory and from the list.

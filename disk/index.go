@@ -8,7 +8,7 @@ import (
 
 const (
 	shardCount = 64
-	// variantsMax is how many variants of a key are kept; one more drops the oldest.
+	// variantsMax is how many variants of a key a volume keeps; one more drops the oldest.
 	variantsMax = 64
 )
 
@@ -139,22 +139,25 @@ func (x *index) install(e entry) (out entry, pushed bool) {
 		out, pushed = old, true
 	}
 	if !pushed {
-		out, pushed = x.crowded(h, e.key)
+		out, pushed = x.crowded(h, e.key, e.vol)
 	}
 	x.link(h, e)
 	return out, pushed
 }
 
-// crowded drops the oldest variant if key has as many as it may.
-func (x *index) crowded(h *shard, key uint64) (entry, bool) {
+// crowded drops the oldest variant if key has as many on the volume as it may.
+func (x *index) crowded(h *shard, key uint64, vol uint32) (entry, bool) {
 	at, ok := h.first[key]
 	if !ok {
 		return entry{}, false
 	}
-	oldest, n := at, 0
+	oldest, n := int32(-1), 0
 	for ; at >= 0; at = h.entries[at].next {
+		if h.entries[at].vol != vol {
+			continue
+		}
 		n++
-		if h.entries[at].seq < h.entries[oldest].seq {
+		if oldest < 0 || h.entries[at].seq < h.entries[oldest].seq {
 			oldest = at
 		}
 	}

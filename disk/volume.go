@@ -44,6 +44,9 @@ type volume struct {
 	siblings []*volume      // all of the store, by n
 	lock     io.Closer
 
+	// unread: a segment couldn't be read at opening, and couldn't be deleted either.
+	unread bool
+
 	mu       sync.RWMutex // owns segments, and dirty
 	segments []*segment   // in the order of their numbers; the active one is the last
 	dirty    []*segment   // written to since the last sync

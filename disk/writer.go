@@ -66,9 +66,13 @@ func (v *volume) write() {
 
 // idle is how long there is nothing to do if nothing is queued.
 func (v *volume) idle() time.Duration {
+	buries := v.queue.buries()
 	v.health.mu.Lock()
 	defer v.health.mu.Unlock()
 	wait, now := backoffMax, v.now()
+	if buries && v.health.retryAt.IsZero() {
+		wait = backoffMin
+	}
 	for _, at := range [...]time.Time{v.health.retryAt, v.health.roomAt} {
 		if !at.IsZero() {
 			wait = min(wait, at.Sub(now))
@@ -158,6 +162,10 @@ func (v *volume) servePut(j *job) (*Blob, error) {
 		place: place{
 			bodySeg: g.id, headSeg: g.id, bodyOff: i.off, headOff: i.off, bodyMeta: i.meta, headMeta: i.meta, bodyLen: i.body,
 		},
+	}
+	if old, ok := v.index.current(e.key, e.variant); ok && old.vol != v.n {
+		// Before it is out of the index, see queue.uncertain.
+		v.siblings[old.vol].queue.bury(grave{kill{e.key, e.variant}, true})
 	}
 	out, pushed := v.index.install(e)
 	if pushed {
