@@ -42,7 +42,7 @@ func (s *Store) Get(key string) ([]*Blob, error) {
 	blobs := make([]*Blob, 0, len(entries))
 	var first error
 	for i := range entries {
-		b, err := s.volumes[entries[i].vol].open(key, &entries[i])
+		b, err := s.volumes[entries[i].vol()].open(key, &entries[i])
 		if b != nil {
 			blobs = append(blobs, b)
 		}
@@ -113,7 +113,7 @@ func (v *volume) readMeta(h *hold, e *entry, off, metaLen, body uint32) (readMet
 	if err == nil {
 		m, err = parseMeta(meta, h.seg.nonce, body)
 	}
-	if err == nil && (m.born != e.born || hashOf(string(m.keyIn(meta))) != e.key || hashOf(string(m.variantIn(meta))) != e.variant) {
+	if err == nil && (m.born != e.born || hashOf(string(m.keyIn(meta))) != e.key || variantHash(string(m.variantIn(meta))) != e.variant) {
 		err = ErrDamaged
 	}
 	if errors.Is(err, ErrDamaged) {

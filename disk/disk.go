@@ -156,7 +156,7 @@ func (s *Store) Put(d Draft, done func(*Blob, error)) bool {
 		d.Size > s.opts.SegmentBytes || fullLen(&r, 1) > s.opts.SegmentBytes {
 		return refuse(putTooLarge)
 	}
-	j := &job{draft: d, key: hashOf(d.Key), variant: hashOf(d.Variant), charge: r.len() + jobOverhead, done: done}
+	j := &job{draft: d, key: hashOf(d.Key), variant: variantHash(d.Variant), charge: r.len() + jobOverhead, done: done}
 	v := s.volumeFor(j.key)
 	if v == nil {
 		return refuse(putDown)

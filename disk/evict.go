@@ -54,7 +54,7 @@ func (v *volume) evictOldest(budget *int64) error {
 	v.queue.setShadow(true)
 	copying := budget != nil
 	for _, e := range v.index.inSegment(v.n, g.id) {
-		if copying && e.bodySeg == g.id && e.flags&flagHot != 0 && e.recordLen() <= *budget {
+		if copying && e.bodySeg == g.id && e.is(flagHot) && e.recordLen() <= *budget {
 			if v.queue.buries() {
 				v.bury()
 			}
@@ -131,7 +131,7 @@ func (v *volume) copyForward(g *segment, e *entry) error {
 	}
 	v.index.update(e, func(e *entry) {
 		e.place, e.seq = to, i.seq
-		atomic.StoreUint32(&e.flags, 0)
+		atomic.AndUint32(&e.bits, ^uint32(flagHot|flagVerified))
 	})
 	v.metrics.copied.Inc()
 	return nil

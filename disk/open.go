@@ -207,7 +207,7 @@ func (v *volume) apply(g *segment, i *item) {
 	switch i.kind {
 	case typePut:
 		e := entry{
-			key: i.key, variant: i.variant, seq: i.seq, born: i.born, vol: v.n,
+			key: i.key, variant: i.variant, seq: i.seq, born: i.born, bits: v.n << volShift,
 			place: place{
 				bodySeg: g.id, headSeg: g.id, bodyOff: i.off, headOff: i.off, bodyMeta: i.meta, headMeta: i.meta, bodyLen: i.body,
 			},
@@ -215,7 +215,7 @@ func (v *volume) apply(g *segment, i *item) {
 		out, pushed := v.index.install(e)
 		v.settle(&e, &out, pushed)
 	case typeHead:
-		e := entry{key: i.key, variant: i.variant, born: i.born, vol: v.n}
+		e := entry{key: i.key, variant: i.variant, born: i.born, bits: v.n << volShift}
 		v.index.update(&e, func(e *entry) { e.headSeg, e.headOff, e.headMeta, e.seq = g.id, i.off, i.meta, i.seq })
 	case typeTombstone:
 		v.index.kill(kill{i.key, i.variant}, v.n)

@@ -12,12 +12,13 @@ const (
 
 // job is a put, or a newer head for blob.
 type job struct {
-	draft        Draft
-	blob         *Blob
-	key, variant uint64 // hashes
-	charge       int64
-	done         func(*Blob, error)
-	removed      bool // owned by the queue's mutex
+	draft   Draft
+	blob    *Blob
+	key     uint64 // hash
+	variant uint32 // hash
+	charge  int64
+	done    func(*Blob, error)
+	removed bool // owned by the queue's mutex
 }
 
 func (j *job) finish(b *Blob, err error) {

@@ -208,7 +208,7 @@ func (v *volume) kills(removals []*removal, graves []grave, counts []int) []byte
 	for _, g := range graves {
 		if g.hard {
 			v.index.kill(g.kill, v.n)
-		} else if e, ok := v.index.current(g.key, g.variant); ok && e.vol == v.n {
+		} else if e, ok := v.index.current(g.key, g.variant); ok && e.vol() == v.n {
 			continue
 		}
 		payload = appendKill(payload, g.kill)
