@@ -205,6 +205,9 @@ func (s *Store) SetHead(b *Blob, head []byte) bool {
 // 2^64.
 func (s *Store) Has(key string) bool { return s.index.has(hashOf(key)) }
 
+// Touch marks all variants of key as hot without reading them, as Get does: for a caller that has them in memory.
+func (s *Store) Touch(key string) { s.index.touch(hashOf(key)) }
+
 // Usage returns what the store holds.
 func (s *Store) Usage() Usage {
 	u := Usage{Evictions: s.evicted.Load()}

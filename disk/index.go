@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ type place struct {
 // recordLen is the length of the record with the body.
 func (p *place) recordLen() int64 { return int64(p.bodyMeta) + align(int64(p.bodyLen), 8) }
 
-// entry is one blob: 64 bytes without pointers, and a share of the map.
+// entry is one blob: 64 bytes without pointers, and a share of the table.
 type entry struct {
 	key     uint64 // hash
 	seq     uint64 // of the newest record
@@ -68,7 +69,7 @@ type index struct {
 
 type shard struct {
 	mu     sync.RWMutex
-	first  map[uint64]int32 // by hash of the key: the first of its chain
+	first  table // the first of the chain of a key
 	slabs  []*[slabEntries]entry
 	used   int32 // entries of the slabs that were ever used
 	free   int32
@@ -77,10 +78,13 @@ type shard struct {
 
 func (h *shard) at(i int32) *entry { return &h.slabs[i/slabEntries][i%slabEntries] }
 
+func (h *shard) keyAt(i int32) uint64 { return h.at(i).key }
+
 func newIndex(volumes int) *index {
 	x := &index{blobs: make([]atomic.Int64, volumes)}
 	for i := range x.shards {
-		x.shards[i].first, x.shards[i].blocks, x.shards[i].free = map[uint64]int32{}, map[int32]*blocks{}, -1
+		h := &x.shards[i]
+		h.first.seed, h.blocks, h.free = rand.Uint64(), map[int32]*blocks{}, -1
 	}
 	return x
 }
@@ -89,7 +93,7 @@ func (x *index) shard(key uint64) *shard { return &x.shards[key%shardCount] }
 
 // find returns the slot of key and variant, or -1.
 func (h *shard) find(key uint64, variant uint32) int32 {
-	at, ok := h.first[key]
+	at, ok := h.first.get(key, h.keyAt)
 	if !ok {
 		return -1
 	}
@@ -103,7 +107,7 @@ func (x *index) has(key uint64) bool {
 	h := x.shard(key)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	_, ok := h.first[key]
+	_, ok := h.first.get(key, h.keyAt)
 	return ok
 }
 
@@ -112,7 +116,7 @@ func (x *index) get(key uint64, into []entry) []entry {
 	h := x.shard(key)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	at, ok := h.first[key]
+	at, ok := h.first.get(key, h.keyAt)
 	if !ok {
 		return into
 	}
@@ -125,6 +129,19 @@ func (x *index) get(key uint64, into []entry) []entry {
 	}
 	slices.SortFunc(into, func(a, b entry) int { return int(int64(b.seq - a.seq)) })
 	return into
+}
+
+// touch marks all entries of key as hot.
+func (x *index) touch(key uint64) {
+	h := x.shard(key)
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	at, ok := h.first.get(key, h.keyAt)
+	for ; ok && at >= 0; at = h.at(at).next {
+		if e := h.at(at); !e.is(flagHot) {
+			atomic.OrUint32(&e.bits, flagHot)
+		}
+	}
 }
 
 // current returns the entry of key and variant.
@@ -161,7 +178,7 @@ func (x *index) install(e entry) (out entry, pushed bool) {
 
 // crowded drops the oldest variant if key has as many on the volume as it may.
 func (x *index) crowded(h *shard, key uint64, vol uint32) (entry, bool) {
-	at, ok := h.first[key]
+	at, ok := h.first.get(key, h.keyAt)
 	if !ok {
 		return entry{}, false
 	}
@@ -194,24 +211,23 @@ func (x *index) link(h *shard, e entry) {
 		h.used++
 	}
 	e.next = -1
-	if first, ok := h.first[e.key]; ok {
+	if first, ok := h.first.get(e.key, h.keyAt); ok {
 		e.next = first
 	}
 	*h.at(at) = e
-	h.first[e.key] = at
+	h.first.set(e.key, at, h.keyAt)
 	x.blobs[e.vol()].Add(1)
 }
 
 func (x *index) unlink(h *shard, at int32) {
 	e := *h.at(at)
-	if h.first[e.key] == at {
-		if e.next >= 0 {
-			h.first[e.key] = e.next
-		} else {
-			delete(h.first, e.key)
-		}
-	} else {
-		before := h.first[e.key]
+	before, _ := h.first.get(e.key, h.keyAt)
+	switch {
+	case before == at && e.next >= 0:
+		h.first.set(e.key, e.next, h.keyAt)
+	case before == at:
+		h.first.delete(e.key, h.keyAt)
+	default:
 		for h.at(before).next != at {
 			before = h.at(before).next
 		}
@@ -261,7 +277,7 @@ func (x *index) kill(k kill, vol uint32) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := 0
-	at, ok := h.first[k.key]
+	at, ok := h.first.get(k.key, h.keyAt)
 	for ok && at >= 0 {
 		next := h.at(at).next
 		if e := h.at(at); e.vol() == vol && (k.variant == 0 || k.variant == e.variant) {
@@ -278,7 +294,7 @@ func (x *index) holds(key uint64, vol uint32) bool {
 	h := x.shard(key)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	at, ok := h.first[key]
+	at, ok := h.first.get(key, h.keyAt)
 	for ok && at >= 0 {
 		if h.at(at).vol() == vol {
 			return true
