@@ -49,7 +49,8 @@ type Draft struct {
 	Variant string // at most KeyBytesMax
 	Head    []byte // at most HeadBytesMax
 	// Body writes exactly Size bytes when the writer asks it to, once, in the writer's goroutine, after Put has returned; nil if
-	// Size is 0. If it returns an error or writes another number, nothing is stored.
+	// Size is 0. It is to have them at hand: all that is queued for the volume waits for it, Remove too. If it returns an error or
+	// writes another number, nothing is stored.
 	Body io.WriterTo
 	Size int64
 }
@@ -113,7 +114,11 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	var errs []error
 	for i, v := range s.volumes {
-		errs = append(errs, v.end(started[i]))
+		if err := v.end(started[i]); err != nil {
+			errs = append(errs, err)
+			// A goroutine may still write, so nobody else may have the directory before it or the process ends.
+			v.stuck = true
+		}
 	}
 	s.running.Store(false)
 	return errors.Join(append(errs, s.Close())...)
@@ -126,7 +131,7 @@ func (s *Store) Close() error {
 		for _, g := range v.snapshot() {
 			_ = g.file.Close()
 		}
-		if v.lock != nil {
+		if v.lock != nil && !v.stuck {
 			errs = append(errs, v.lock.Close())
 			v.lock = nil
 		}

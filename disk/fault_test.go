@@ -241,6 +241,9 @@ func TestRunEndsThoughADiskHoldsAGoroutine(t *testing.T) {
 			if err := s.end(); err == nil || !strings.Contains(err.Error(), "hasn't answered") {
 				t.Errorf("%s: %v", op, err)
 			}
+			if _, err := Open(small(fs, "vol")); err == nil {
+				t.Errorf("%s: the directory is free while the disk may still write to it", op)
+			}
 		})
 	}
 }

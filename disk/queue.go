@@ -103,6 +103,17 @@ func (q *queue) isRemoved(j *job) bool {
 	return j.removed
 }
 
+// all returns the jobs that are being written and that wait.
+func (q *queue) all() []*job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	jobs := append([]*job(nil), q.jobs...)
+	if q.current != nil {
+		jobs = append(jobs, q.current)
+	}
+	return jobs
+}
+
 // remove marks the jobs that match, and returns how many puts that wait are among them, and whether there was any at all.
 func (q *queue) remove(match func(*job) bool) (puts int, any bool) {
 	q.mu.Lock()

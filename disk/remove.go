@@ -45,13 +45,12 @@ func (s *Store) RemoveFunc(match func(key string) bool) (int, error) {
 	var waits []*burial
 	for _, v := range s.volumes {
 		hashes := map[uint64]bool{}
-		puts, _ := v.queue.remove(func(j *job) bool {
-			hit := match(j.name())
-			if hit {
+		for _, j := range v.queue.all() {
+			if match(j.name()) {
 				hashes[j.key] = true
 			}
-			return hit
-		})
+		}
+		puts, _ := v.queue.remove(func(j *job) bool { return hashes[j.key] })
 		n += puts
 		v.matchKeys(match, hashes)
 		keys := make([]uint64, 0, len(hashes))

@@ -44,6 +44,8 @@ type volume struct {
 	siblings []*volume      // all of the store, by n
 	lock     io.Closer
 
+	// stuck: the disk held a goroutine when Run returned.
+	stuck bool
 	// unread: a segment couldn't be read at opening, and couldn't be deleted either.
 	unread bool
 
