@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync"
 )
 
 // Blob is a blob on a disk. It stays readable as long as it is in hand, also when it is replaced, removed or evicted meanwhile (the
@@ -43,7 +42,7 @@ func (s *Store) Get(key string) ([]*Blob, error) {
 	blobs := make([]*Blob, 0, len(entries))
 	var first error
 	for i := range entries {
-		b, err := s.volumes[entries[i].vol].open(key, &entries[i])
+		b, err := s.volumes[entries[i].vol()].open(key, &entries[i])
 		if b != nil {
 			blobs = append(blobs, b)
 		}
@@ -114,7 +113,7 @@ func (v *volume) readMeta(h *hold, e *entry, off, metaLen, body uint32) (readMet
 	if err == nil {
 		m, err = parseMeta(meta, h.seg.nonce, body)
 	}
-	if err == nil && (m.born != e.born || hashOf(string(m.keyIn(meta))) != e.key || hashOf(string(m.variantIn(meta))) != e.variant) {
+	if err == nil && (m.born != e.born || hashOf(string(m.keyIn(meta))) != e.key || variantHash(string(m.variantIn(meta))) != e.variant) {
 		err = ErrDamaged
 	}
 	if errors.Is(err, ErrDamaged) {
@@ -123,14 +122,15 @@ func (v *volume) readMeta(h *hold, e *entry, off, metaLen, body uint32) (readMet
 	return m, err
 }
 
-// damaged drops a blob that isn't what was written.
+// damaged drops a blob that isn't what was written. It is to be buried before it is out of the index, see queue.uncertain.
 func (v *volume) damaged(e *entry) {
-	if !v.index.drop(e) {
+	if now, ok := v.index.current(e.key, e.variant); !ok || !now.same(e) || now.place != e.place {
 		return
 	}
+	v.queue.bury(grave{kill{e.key, e.variant}, true})
+	v.index.drop(e)
 	v.metrics.dropped.WithLabelValues(dropDamaged).Inc()
 	v.log.Warn("a blob on a disk of the cache is damaged; it is dropped", "dir", v.dir, "segment", segmentPath(v.dir, e.bodySeg), "offset", e.bodyOff)
-	v.queue.bury(grave{kill: kill{e.key, e.variant}})
 }
 
 // Size is the length of the body.
@@ -142,8 +142,6 @@ func (b *Blob) Live() bool {
 	return ok && e.same(&b.entry)
 }
 
-var blockBuffers = sync.Pool{New: func() any { return new([blockBytes]byte) }}
-
 // WriteRange writes n bytes of the body from off to w; what is beyond the end is left out. An error of w is returned as it is; others
 // are ErrSlow, ErrDamaged, ErrFailed or ErrStopped. No byte of a damaged block is written.
 func (b *Blob) WriteRange(w io.Writer, off, n int64) (int64, error) {
@@ -152,7 +150,7 @@ func (b *Blob) WriteRange(w io.Writer, off, n int64) (int64, error) {
 		return 0, nil
 	}
 	end := off + min(n, size-off)
-	buf := blockBuffers.Get().(*[blockBytes]byte)
+	buf := b.v.readers.blocks.Get().(*[blockBytes]byte)
 	written := int64(0)
 	for off < end {
 		p, err := b.readBlock(buf, off, end)
@@ -164,11 +162,11 @@ func (b *Blob) WriteRange(w io.Writer, off, n int64) (int64, error) {
 		written += int64(n)
 		off += int64(n)
 		if err != nil {
-			blockBuffers.Put(buf)
+			b.v.readers.blocks.Put(buf)
 			return written, err
 		}
 	}
-	blockBuffers.Put(buf)
+	b.v.readers.blocks.Put(buf)
 	return written, nil
 }
 

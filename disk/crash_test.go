@@ -37,10 +37,8 @@ func crashChild(dir string) {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
+	s.running.Store(true)
 	go func() { _ = s.Run(context.Background()) }()
-	for !s.running.Load() {
-		time.Sleep(time.Millisecond)
-	}
 	for n := uint64(time.Now().UnixNano()); ; n++ {
 		key := fmt.Sprint("k", rand.IntN(crashKeys))
 		line := ""

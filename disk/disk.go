@@ -49,7 +49,8 @@ type Draft struct {
 	Variant string // at most KeyBytesMax
 	Head    []byte // at most HeadBytesMax
 	// Body writes exactly Size bytes when the writer asks it to, once, in the writer's goroutine, after Put has returned; nil if
-	// Size is 0. If it returns an error or writes another number, nothing is stored.
+	// Size is 0. It is to have them at hand: all that is queued for the volume waits for it, Remove too. If it returns an error or
+	// writes another number, nothing is stored.
 	Body io.WriterTo
 	Size int64
 }
@@ -87,7 +88,7 @@ func Open(opts Options) (*Store, error) {
 		v.health.state, v.health.since, v.health.limit = OK, opts.Now(), vol.BytesMax
 		v.queue.bytesMax = opts.QueueBytes / int64(len(opts.Volumes))
 		v.queue.wake = make(chan struct{}, 1)
-		v.readers.tasks, v.readers.stop = make(chan *readTask), make(chan struct{})
+		v.readers = newReaders()
 		s.volumes = append(s.volumes, v)
 	}
 	for _, v := range s.volumes {
@@ -113,7 +114,11 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	var errs []error
 	for i, v := range s.volumes {
-		errs = append(errs, v.end(started[i]))
+		if err := v.end(started[i]); err != nil {
+			errs = append(errs, err)
+			// A goroutine may still write, so nobody else may have the directory before it or the process ends.
+			v.stuck = true
+		}
 	}
 	s.running.Store(false)
 	return errors.Join(append(errs, s.Close())...)
@@ -126,7 +131,7 @@ func (s *Store) Close() error {
 		for _, g := range v.snapshot() {
 			_ = g.file.Close()
 		}
-		if v.lock != nil {
+		if v.lock != nil && !v.stuck {
 			errs = append(errs, v.lock.Close())
 			v.lock = nil
 		}
@@ -156,7 +161,7 @@ func (s *Store) Put(d Draft, done func(*Blob, error)) bool {
 		d.Size > s.opts.SegmentBytes || fullLen(&r, 1) > s.opts.SegmentBytes {
 		return refuse(putTooLarge)
 	}
-	j := &job{draft: d, key: hashOf(d.Key), variant: hashOf(d.Variant), charge: r.len() + jobOverhead, done: done}
+	j := &job{draft: d, key: hashOf(d.Key), variant: variantHash(d.Variant), charge: r.len() + jobOverhead, done: done}
 	v := s.volumeFor(j.key)
 	if v == nil {
 		return refuse(putDown)
@@ -214,6 +219,9 @@ func (s *Store) SetHeadThen(b *Blob, head []byte, done func(error)) bool {
 // Has says whether there is a blob with this key, by the index in memory: no I/O, no allocation. It may say yes wrongly once in
 // 2^64.
 func (s *Store) Has(key string) bool { return s.index.has(hashOf(key)) }
+
+// Touch marks all variants of key as hot without reading them, as Get does: for a caller that has them in memory.
+func (s *Store) Touch(key string) { s.index.touch(hashOf(key)) }
 
 // Usage returns what the store holds.
 func (s *Store) Usage() Usage {

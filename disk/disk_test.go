@@ -199,9 +199,11 @@ var contract = []struct {
 	{"eviction keeps the limit, and what was read", func(t *testing.T, o Options) {
 		s := run(t, o)
 		s.mustPut(draft("hot", "", 1, 900))
+		s.mustPut(draft("touched", "", 2, 900))
 		for i := range 3000 {
 			s.mustPut(draft(fmt.Sprint("k", i), "", uint64(i), 1000))
 			if i%20 == 0 {
+				s.Touch("touched")
 				if got := s.seeds("hot"); got[""] != 1 {
 					t.Fatalf("put %d: the hot blob is gone: %v", i, got)
 				}
@@ -218,7 +220,7 @@ var contract = []struct {
 			t.Fatal(err)
 		}
 		s = run(t, o)
-		if got := s.Usage(); got.Blobs != u.Blobs || s.seeds("hot")[""] != 1 {
+		if got := s.Usage(); got.Blobs != u.Blobs || s.seeds("touched")[""] != 2 || s.seeds("hot")[""] != 1 {
 			t.Errorf("after a restart %d blobs, not %d", got.Blobs, u.Blobs)
 		}
 	}},

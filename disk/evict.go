@@ -51,9 +51,10 @@ func (v *volume) evictOldest(budget *int64) error {
 	g := all[0]
 	v.writer.evicting = true
 	defer func() { v.writer.evicting = false }()
+	v.queue.setShadow(true)
 	copying := budget != nil
 	for _, e := range v.index.inSegment(v.n, g.id) {
-		if copying && e.bodySeg == g.id && e.flags&flagHot != 0 && e.recordLen() <= *budget {
+		if copying && e.bodySeg == g.id && e.is(flagHot) && e.recordLen() <= *budget {
 			if v.queue.buries() {
 				v.bury()
 			}
@@ -69,7 +70,11 @@ func (v *volume) evictOldest(budget *int64) error {
 			v.metrics.dropped.WithLabelValues(dropEvicted).Inc()
 		}
 	}
-	return v.forget(g)
+	if err := v.forget(g); err != nil {
+		return err
+	}
+	v.queue.setShadow(v.unread)
+	return nil
 }
 
 // forget removes a segment from the directory and from the list.
@@ -126,7 +131,7 @@ func (v *volume) copyForward(g *segment, e *entry) error {
 	}
 	v.index.update(e, func(e *entry) {
 		e.place, e.seq = to, i.seq
-		atomic.StoreUint32(&e.flags, 0)
+		atomic.AndUint32(&e.bits, ^uint32(flagHot|flagVerified))
 	})
 	v.metrics.copied.Inc()
 	return nil

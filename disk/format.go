@@ -34,7 +34,7 @@ import (
 //	  60  4  CRC-32C of bytes 0–59
 //	  64  k  key
 //	      v  variant
-//	      h  head; in a tombstone 16 bytes for each blob that it kills: hash of the key, hash of the variant or 0 for all
+//	      h  head; in a tombstone for each blob that it kills 8 hash of the key, 4 hash of the variant or 0 for all, 4 zero
 //	         zeros up to a multiple of 4
 //	      4  CRC-32C of each block of 64 KiB of the body, the last one may be shorter
 //	         zeros up to a multiple of 8
@@ -43,7 +43,7 @@ import (
 //
 //	footer, in a sealed segment only
 //	      48 for each record, and for each kill of a tombstone:
-//	         0 8 hash of the key   8 8 hash of the variant   16 8 sequence number   24 8 of the body, as above
+//	         0 8 hash of the key   8 4 hash of the variant   12 4 zero   16 8 sequence number   24 8 of the body, as above
 //	         32 4 place of the record in the file   36 4 its length up to the body   40 4 length of the body   44 1 type   45 3 zero
 //	      4+k for each put: length of the key, key
 //	      trailer, the last 64 bytes of the file
@@ -85,13 +85,15 @@ func checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
 
 func align(n, to int64) int64 { return (n + to - 1) / to * to }
 
-// hashes of keys and variants are the first bytes of SHA-256, so nobody can make up keys that fall together.
+// hashOf is the begin of SHA-256, so nobody can make up keys that fall together.
 func hashOf(s string) uint64 {
 	var short [256]byte
 	sum := sha256.Sum256(append(short[:0], s...))
-	// 0 stands for all variants, so no variant has it.
-	return max(1, binary.LittleEndian.Uint64(sum[:]))
+	return binary.LittleEndian.Uint64(sum[:])
 }
+
+// variantHash tells the variants of a key apart. Two with one hash push each other out, no more. 0 stands for all variants.
+func variantHash(s string) uint32 { return max(1, uint32(hashOf(s))) }
 
 var (
 	errForeign = errors.New("not a segment of this version")
@@ -195,33 +197,33 @@ func (r *record) tableIn(meta []byte) []byte {
 // kill is what a tombstone says of one blob, or of all variants of a key.
 type kill struct {
 	key     uint64
-	variant uint64 // 0: all
+	variant uint32 // 0: all
 }
 
 func appendKill(p []byte, k kill) []byte {
 	p = binary.LittleEndian.AppendUint64(p, k.key)
-	return binary.LittleEndian.AppendUint64(p, k.variant)
+	return binary.LittleEndian.AppendUint64(p, uint64(k.variant))
 }
 
 func eachKill(payload []byte, yield func(kill)) {
 	for ; len(payload) >= killBytes; payload = payload[killBytes:] {
-		yield(kill{binary.LittleEndian.Uint64(payload), binary.LittleEndian.Uint64(payload[8:])})
+		yield(kill{binary.LittleEndian.Uint64(payload), binary.LittleEndian.Uint32(payload[8:])})
 	}
 }
 
 // item is what opening needs of a record: an entry of the footer.
 type item struct {
-	key, variant uint64 // hashes
-	seq, born    uint64
-	off          uint32
-	meta, body   uint32
-	kind         byte
+	key, seq, born uint64
+	variant        uint32
+	off            uint32
+	meta, body     uint32
+	kind           byte
 }
 
 func (i *item) append(p []byte) []byte {
 	le := binary.LittleEndian
 	p = le.AppendUint64(p, i.key)
-	p = le.AppendUint64(p, i.variant)
+	p = le.AppendUint64(p, uint64(i.variant))
 	p = le.AppendUint64(p, i.seq)
 	p = le.AppendUint64(p, i.born)
 	p = le.AppendUint32(p, i.off)
@@ -233,7 +235,7 @@ func (i *item) append(p []byte) []byte {
 func parseItem(p []byte) item {
 	le := binary.LittleEndian
 	return item{
-		key: le.Uint64(p), variant: le.Uint64(p[8:]), seq: le.Uint64(p[16:]), born: le.Uint64(p[24:]),
+		key: le.Uint64(p), variant: le.Uint32(p[8:]), seq: le.Uint64(p[16:]), born: le.Uint64(p[24:]),
 		off: le.Uint32(p[32:]), meta: le.Uint32(p[36:]), body: le.Uint32(p[40:]), kind: p[44],
 	}
 }

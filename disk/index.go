@@ -1,14 +1,16 @@
 package disk
 
 import (
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 )
 
 const (
-	shardCount = 64
-	// variantsMax is how many variants of a key are kept; one more drops the oldest.
+	shardCount  = 64
+	slabEntries = 256 // so many are allocated at once
+	// variantsMax is how many variants of a key a volume keeps; one more drops the oldest.
 	variantsMax = 64
 )
 
@@ -16,6 +18,8 @@ const (
 const (
 	flagHot      = 1 << iota // read since it was written
 	flagVerified             // all blocks of the body were read and found right
+
+	volShift = 8
 )
 
 // place is where the records of a blob lie.
@@ -29,20 +33,31 @@ type place struct {
 // recordLen is the length of the record with the body.
 func (p *place) recordLen() int64 { return int64(p.bodyMeta) + align(int64(p.bodyLen), 8) }
 
-// entry is one blob: 80 bytes in a slab without pointers, and a share of the map.
+// entry is one blob: 64 bytes without pointers, and a share of the table.
 type entry struct {
-	key, variant uint64 // hashes
-	seq          uint64 // of the newest record
-	born         uint64 // of the body
+	key     uint64 // hash
+	seq     uint64 // of the newest record
+	born    uint64 // of the body
+	variant uint32 // hash
+	next    int32  // of the same key, or of the free ones; -1 ends the chain
+	bits    uint32 // flags, and above them the volume, which stays
 	place
-	next  int32 // of the same key, or of the free ones; -1 ends the chain
-	flags uint32
-	vol   uint32
+}
+
+func (e *entry) vol() uint32 { return atomic.LoadUint32(&e.bits) >> volShift }
+
+func (e *entry) is(flag uint32) bool { return atomic.LoadUint32(&e.bits)&flag != 0 }
+
+// clone copies an entry whose flags may be set meanwhile.
+func (e *entry) clone() entry {
+	return entry{
+		key: e.key, seq: e.seq, born: e.born, variant: e.variant, next: -1, bits: atomic.LoadUint32(&e.bits), place: e.place,
+	}
 }
 
 // same says whether e is still the blob that other was, perhaps elsewhere or with a newer head.
 func (e *entry) same(other *entry) bool {
-	return e.key == other.key && e.variant == other.variant && e.born == other.born && e.vol == other.vol
+	return e.key == other.key && e.variant == other.variant && e.born == other.born && e.vol() == other.vol()
 }
 
 // index knows all blobs by the hash of their key. What is lost with the process is read from the segments again, but for flags and
@@ -53,17 +68,23 @@ type index struct {
 }
 
 type shard struct {
-	mu      sync.RWMutex
-	first   map[uint64]int32 // by hash of the key: the first of its chain
-	entries []entry
-	free    int32
-	blocks  map[int32]*blocks // of bodies of several blocks of which some were verified
+	mu     sync.RWMutex
+	first  table // the first of the chain of a key
+	slabs  []*[slabEntries]entry
+	used   int32 // entries of the slabs that were ever used
+	free   int32
+	blocks map[int32]*blocks // of bodies of several blocks of which some were verified
 }
+
+func (h *shard) at(i int32) *entry { return &h.slabs[i/slabEntries][i%slabEntries] }
+
+func (h *shard) keyAt(i int32) uint64 { return h.at(i).key }
 
 func newIndex(volumes int) *index {
 	x := &index{blobs: make([]atomic.Int64, volumes)}
 	for i := range x.shards {
-		x.shards[i].first, x.shards[i].blocks, x.shards[i].free = map[uint64]int32{}, map[int32]*blocks{}, -1
+		h := &x.shards[i]
+		h.first.seed, h.blocks, h.free = rand.Uint64(), map[int32]*blocks{}, -1
 	}
 	return x
 }
@@ -71,13 +92,13 @@ func newIndex(volumes int) *index {
 func (x *index) shard(key uint64) *shard { return &x.shards[key%shardCount] }
 
 // find returns the slot of key and variant, or -1.
-func (h *shard) find(key, variant uint64) int32 {
-	at, ok := h.first[key]
+func (h *shard) find(key uint64, variant uint32) int32 {
+	at, ok := h.first.get(key, h.keyAt)
 	if !ok {
 		return -1
 	}
-	for at >= 0 && h.entries[at].variant != variant {
-		at = h.entries[at].next
+	for at >= 0 && h.at(at).variant != variant {
+		at = h.at(at).next
 	}
 	return at
 }
@@ -86,7 +107,7 @@ func (x *index) has(key uint64) bool {
 	h := x.shard(key)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	_, ok := h.first[key]
+	_, ok := h.first.get(key, h.keyAt)
 	return ok
 }
 
@@ -95,31 +116,41 @@ func (x *index) get(key uint64, into []entry) []entry {
 	h := x.shard(key)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	at, ok := h.first[key]
+	at, ok := h.first.get(key, h.keyAt)
 	if !ok {
 		return into
 	}
-	for ; at >= 0; at = h.entries[at].next {
-		e := &h.entries[at]
-		if atomic.LoadUint32(&e.flags)&flagHot == 0 {
-			atomic.OrUint32(&e.flags, flagHot)
+	for ; at >= 0; at = h.at(at).next {
+		e := h.at(at)
+		if !e.is(flagHot) {
+			atomic.OrUint32(&e.bits, flagHot)
 		}
-		into = append(into, entry{
-			key: e.key, variant: e.variant, seq: e.seq, born: e.born, place: e.place, vol: e.vol,
-			flags: atomic.LoadUint32(&e.flags),
-		})
+		into = append(into, e.clone())
 	}
 	slices.SortFunc(into, func(a, b entry) int { return int(int64(b.seq - a.seq)) })
 	return into
 }
 
+// touch marks all entries of key as hot.
+func (x *index) touch(key uint64) {
+	h := x.shard(key)
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	at, ok := h.first.get(key, h.keyAt)
+	for ; ok && at >= 0; at = h.at(at).next {
+		if e := h.at(at); !e.is(flagHot) {
+			atomic.OrUint32(&e.bits, flagHot)
+		}
+	}
+}
+
 // current returns the entry of key and variant.
-func (x *index) current(key, variant uint64) (entry, bool) {
+func (x *index) current(key uint64, variant uint32) (entry, bool) {
 	h := x.shard(key)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if at := h.find(key, variant); at >= 0 {
-		return h.entries[at], true
+		return h.at(at).clone(), true
 	}
 	return entry{}, false
 }
@@ -131,7 +162,7 @@ func (x *index) install(e entry) (out entry, pushed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if at := h.find(e.key, e.variant); at >= 0 {
-		old := h.entries[at]
+		old := *h.at(at)
 		if old.seq > e.seq {
 			return e, true
 		}
@@ -139,29 +170,32 @@ func (x *index) install(e entry) (out entry, pushed bool) {
 		out, pushed = old, true
 	}
 	if !pushed {
-		out, pushed = x.crowded(h, e.key)
+		out, pushed = x.crowded(h, e.key, e.vol())
 	}
 	x.link(h, e)
 	return out, pushed
 }
 
-// crowded drops the oldest variant if key has as many as it may.
-func (x *index) crowded(h *shard, key uint64) (entry, bool) {
-	at, ok := h.first[key]
+// crowded drops the oldest variant if key has as many on the volume as it may.
+func (x *index) crowded(h *shard, key uint64, vol uint32) (entry, bool) {
+	at, ok := h.first.get(key, h.keyAt)
 	if !ok {
 		return entry{}, false
 	}
-	oldest, n := at, 0
-	for ; at >= 0; at = h.entries[at].next {
+	oldest, n := int32(-1), 0
+	for ; at >= 0; at = h.at(at).next {
+		if h.at(at).vol() != vol {
+			continue
+		}
 		n++
-		if h.entries[at].seq < h.entries[oldest].seq {
+		if oldest < 0 || h.at(at).seq < h.at(oldest).seq {
 			oldest = at
 		}
 	}
 	if n < variantsMax {
 		return entry{}, false
 	}
-	out := h.entries[oldest]
+	out := *h.at(oldest)
 	x.unlink(h, oldest)
 	return out, true
 }
@@ -169,40 +203,41 @@ func (x *index) crowded(h *shard, key uint64) (entry, bool) {
 func (x *index) link(h *shard, e entry) {
 	at := h.free
 	if at >= 0 {
-		h.free = h.entries[at].next
+		h.free = h.at(at).next
 	} else {
-		at = int32(len(h.entries))
-		h.entries = append(h.entries, entry{})
+		if at = h.used; int(at)%slabEntries == 0 {
+			h.slabs = append(h.slabs, new([slabEntries]entry))
+		}
+		h.used++
 	}
 	e.next = -1
-	if first, ok := h.first[e.key]; ok {
+	if first, ok := h.first.get(e.key, h.keyAt); ok {
 		e.next = first
 	}
-	h.entries[at] = e
-	h.first[e.key] = at
-	x.blobs[e.vol].Add(1)
+	*h.at(at) = e
+	h.first.set(e.key, at, h.keyAt)
+	x.blobs[e.vol()].Add(1)
 }
 
 func (x *index) unlink(h *shard, at int32) {
-	e := h.entries[at]
-	if h.first[e.key] == at {
-		if e.next >= 0 {
-			h.first[e.key] = e.next
-		} else {
-			delete(h.first, e.key)
+	e := *h.at(at)
+	before, _ := h.first.get(e.key, h.keyAt)
+	switch {
+	case before == at && e.next >= 0:
+		h.first.set(e.key, e.next, h.keyAt)
+	case before == at:
+		h.first.delete(e.key, h.keyAt)
+	default:
+		for h.at(before).next != at {
+			before = h.at(before).next
 		}
-	} else {
-		before := h.first[e.key]
-		for h.entries[before].next != at {
-			before = h.entries[before].next
-		}
-		h.entries[before].next = e.next
+		h.at(before).next = e.next
 	}
 	delete(h.blocks, at)
 	// A free slot belongs to no segment: 0 is no segment's number.
-	h.entries[at] = entry{next: h.free}
+	*h.at(at) = entry{next: h.free}
 	h.free = at
-	x.blobs[e.vol].Add(-1)
+	x.blobs[e.vol()].Add(-1)
 }
 
 // update lets change the entry that is still the blob e; false if there is none.
@@ -211,12 +246,12 @@ func (x *index) update(e *entry, change func(*entry)) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := h.find(e.key, e.variant)
-	if at < 0 || !h.entries[at].same(e) {
+	if at < 0 || !h.at(at).same(e) {
 		return false
 	}
-	moved := h.entries[at].bodySeg
-	change(&h.entries[at])
-	if h.entries[at].bodySeg != moved {
+	moved := h.at(at).bodySeg
+	change(h.at(at))
+	if h.at(at).bodySeg != moved {
 		// The copy has to prove itself anew.
 		delete(h.blocks, at)
 	}
@@ -229,7 +264,7 @@ func (x *index) drop(e *entry) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := h.find(e.key, e.variant)
-	if at < 0 || !h.entries[at].same(e) || h.entries[at].place != e.place {
+	if at < 0 || !h.at(at).same(e) || h.at(at).place != e.place {
 		return false
 	}
 	x.unlink(h, at)
@@ -242,10 +277,10 @@ func (x *index) kill(k kill, vol uint32) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := 0
-	at, ok := h.first[k.key]
+	at, ok := h.first.get(k.key, h.keyAt)
 	for ok && at >= 0 {
-		next := h.entries[at].next
-		if e := &h.entries[at]; e.vol == vol && (k.variant == 0 || k.variant == e.variant) {
+		next := h.at(at).next
+		if e := h.at(at); e.vol() == vol && (k.variant == 0 || k.variant == e.variant) {
 			x.unlink(h, at)
 			n++
 		}
@@ -259,12 +294,12 @@ func (x *index) holds(key uint64, vol uint32) bool {
 	h := x.shard(key)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	at, ok := h.first[key]
+	at, ok := h.first.get(key, h.keyAt)
 	for ok && at >= 0 {
-		if h.entries[at].vol == vol {
+		if h.at(at).vol() == vol {
 			return true
 		}
-		at = h.entries[at].next
+		at = h.at(at).next
 	}
 	return false
 }
@@ -276,11 +311,9 @@ func (x *index) inSegment(vol, seg uint32) []entry {
 	for i := range x.shards {
 		h := &x.shards[i]
 		h.mu.RLock()
-		for j := range h.entries {
-			if e := &h.entries[j]; e.vol == vol && seg != 0 && (e.bodySeg == seg || e.headSeg == seg) {
-				f := entry{key: e.key, variant: e.variant, seq: e.seq, born: e.born, place: e.place, vol: e.vol}
-				f.flags = atomic.LoadUint32(&e.flags)
-				found = append(found, f)
+		for j := range h.used {
+			if e := h.at(j); e.vol() == vol && seg != 0 && (e.bodySeg == seg || e.headSeg == seg) {
+				found = append(found, e.clone())
 			}
 		}
 		h.mu.RUnlock()
@@ -289,39 +322,22 @@ func (x *index) inSegment(vol, seg uint32) []entry {
 	return found
 }
 
-// dropOlder removes the entries of a volume with a record older than seq, and returns how many.
-func (x *index) dropOlder(vol uint32, seq uint64) int {
-	n := 0
-	for i := range x.shards {
-		h := &x.shards[i]
-		h.mu.Lock()
-		for j := range h.entries {
-			if e := &h.entries[j]; e.bodySeg != 0 && e.vol == vol && e.seq < seq {
-				x.unlink(h, int32(j))
-				n++
-			}
-		}
-		h.mu.Unlock()
-	}
-	return n
-}
-
 // blocksFor returns what is known of the blocks of e.
 func (x *index) blocksFor(e *entry) *blocks {
 	n := blocksOf(int64(e.bodyLen))
-	if n <= 1 || e.flags&flagVerified != 0 {
-		return newBlocks(n, e.flags&flagVerified != 0)
+	if n <= 1 || e.is(flagVerified) {
+		return newBlocks(n, e.is(flagVerified))
 	}
 	h := x.shard(e.key)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := h.find(e.key, e.variant)
-	if at < 0 || !h.entries[at].same(e) || h.entries[at].bodySeg != e.bodySeg {
+	if at < 0 || !h.at(at).same(e) || h.at(at).bodySeg != e.bodySeg {
 		return newBlocks(n, false)
 	}
 	b := h.blocks[at]
 	if b == nil {
-		b = newBlocks(n, h.entries[at].flags&flagVerified != 0)
+		b = newBlocks(n, h.at(at).is(flagVerified))
 		h.blocks[at] = b
 	}
 	return b
@@ -333,8 +349,8 @@ func (x *index) verified(e *entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := h.find(e.key, e.variant)
-	if at >= 0 && h.entries[at].same(e) && h.entries[at].bodySeg == e.bodySeg {
-		h.entries[at].flags |= flagVerified
+	if at >= 0 && h.at(at).same(e) && h.at(at).bodySeg == e.bodySeg {
+		h.at(at).bits |= flagVerified
 		delete(h.blocks, at)
 	}
 }

@@ -85,11 +85,26 @@ func (v *volume) openDir() error {
 	for _, id := range ids {
 		v.writer.nextID = id + 1
 		if err := v.load(id, &want); err != nil {
-			v.log.Warn("a segment of the cache can't be read; it is left alone", "file", segmentPath(v.dir, id), "error", err)
+			v.unreadable(segmentPath(v.dir, id), err)
 		}
 	}
+	v.queue.shadow = v.unread
 	v.writer.number = max(want, 1)
 	return nil
+}
+
+// unreadable deals with a segment that can't be read. If it is one of ours, it can't stay: what is removed from now on may be in it.
+func (v *volume) unreadable(name string, err error) {
+	if errors.Is(err, errForeign) {
+		v.log.Warn("a file that isn't ours stands among the segments of the cache; it is left alone", "file", name)
+		return
+	}
+	v.log.Warn("a segment of the cache can't be read; it is deleted", "file", name, "error", err)
+	if err := v.fs.Remove(name); err != nil {
+		v.unread = true
+		v.log.Error("a segment of the cache can neither be read nor deleted; what is purged now may come back when it can be read again",
+			"file", name, "error", err, "remedy", "delete it")
+	}
 }
 
 // load reads one segment into the index. want is the number of the next record in the volume, 0 if it isn't known.
@@ -192,7 +207,7 @@ func (v *volume) apply(g *segment, i *item) {
 	switch i.kind {
 	case typePut:
 		e := entry{
-			key: i.key, variant: i.variant, seq: i.seq, born: i.born, vol: v.n,
+			key: i.key, variant: i.variant, seq: i.seq, born: i.born, bits: v.n << volShift,
 			place: place{
 				bodySeg: g.id, headSeg: g.id, bodyOff: i.off, headOff: i.off, bodyMeta: i.meta, headMeta: i.meta, bodyLen: i.body,
 			},
@@ -200,7 +215,7 @@ func (v *volume) apply(g *segment, i *item) {
 		out, pushed := v.index.install(e)
 		v.settle(&e, &out, pushed)
 	case typeHead:
-		e := entry{key: i.key, variant: i.variant, born: i.born, vol: v.n}
+		e := entry{key: i.key, variant: i.variant, born: i.born, bits: v.n << volShift}
 		v.index.update(&e, func(e *entry) { e.headSeg, e.headOff, e.headMeta, e.seq = g.id, i.off, i.meta, i.seq })
 	case typeTombstone:
 		v.index.kill(kill{i.key, i.variant}, v.n)

@@ -12,12 +12,13 @@ const (
 
 // job is a put, or a newer head for blob.
 type job struct {
-	draft        Draft
-	blob         *Blob
-	key, variant uint64 // hashes
-	charge       int64
-	done         func(*Blob, error)
-	removed      bool // owned by the queue's mutex
+	draft   Draft
+	blob    *Blob
+	key     uint64 // hash
+	variant uint32 // hash
+	charge  int64
+	done    func(*Blob, error)
+	removed bool // owned by the queue's mutex
 }
 
 func (j *job) finish(b *Blob, err error) {
@@ -54,6 +55,8 @@ type queue struct {
 	removals []*removal
 	graves   []grave
 	overfull bool // more graves than killsMax
+	burying  bool // tombstones are being written
+	shadow   bool // the disk has a segment whose blobs aren't in the index any more
 	closed   bool
 	wake     chan struct{} // of one place
 }
@@ -98,6 +101,17 @@ func (q *queue) isRemoved(j *job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return j.removed
+}
+
+// all returns the jobs that are being written and that wait.
+func (q *queue) all() []*job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	jobs := append([]*job(nil), q.jobs...)
+	if q.current != nil {
+		jobs = append(jobs, q.current)
+	}
+	return jobs
 }
 
 // remove marks the jobs that match, and returns whether there was any.
@@ -145,12 +159,43 @@ func (q *queue) buries() bool {
 	return len(q.graves)+len(q.removals) > 0
 }
 
-// take empties the list of what is to be buried.
-func (q *queue) take() ([]*removal, []grave) {
+// uncertain says whether the disk may hold a blob that the index doesn't know any more, so that a Remove has to leave a tombstone
+// though it finds nothing. Whoever takes something out of the index sees to it that this is true before, and until the tombstone is
+// written or the file is gone; whoever asks has asked the index before.
+func (q *queue) uncertain() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	r, g := q.removals, q.graves
-	q.removals, q.graves = nil, nil
+	return len(q.graves)+len(q.removals) > 0 || q.burying || q.shadow || q.overfull
+}
+
+func (q *queue) setShadow(on bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.shadow = on
+}
+
+// buried ends what take began, with what couldn't be buried. The writer isn't woken for it: it comes back in its own time.
+func (q *queue) buried(removals []*removal, graves []grave) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.burying = false
+	q.removals = append(removals, q.removals...)
+	if len(q.graves)+len(graves) > killsMax {
+		q.overfull = true
+		return
+	}
+	q.graves = append(graves, q.graves...)
+}
+
+// take empties the list of what is to be buried, that of the graves only if it says so.
+func (q *queue) take(graves bool) (r []*removal, g []grave) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r, q.removals = q.removals, nil
+	if graves {
+		g, q.graves = q.graves, nil
+	}
+	q.burying = true
 	return r, g
 }
 
@@ -186,21 +231,4 @@ func (q *queue) setOverfull() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.overfull = true
-}
-
-// giveBack puts what was taken back to its place.
-func (q *queue) giveBack(removals []*removal, graves []grave) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.removals = append(removals, q.removals...)
-	q.graves = append(graves, q.graves...)
-}
-
-// buryKeys asks for tombstones for all variants of keys.
-func (q *queue) buryKeys(keys []uint64) {
-	graves := make([]grave, len(keys))
-	for i, key := range keys {
-		graves[i] = grave{kill{key, 0}, true}
-	}
-	q.bury(graves...)
 }

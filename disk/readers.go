@@ -13,6 +13,8 @@ import (
 type readers struct {
 	tasks chan *readTask
 	stop  chan struct{} // closed when no more reads are taken
+	// idle and blocks keep tasks and buffers for the next reads; what a disk may still write to doesn't come back.
+	idle, blocks *sync.Pool
 }
 
 type readTask struct {
@@ -25,11 +27,17 @@ type readTask struct {
 	late *time.Timer
 }
 
-var readTasks = sync.Pool{New: func() any {
-	t := &readTask{done: make(chan struct{}, 1), late: time.NewTimer(time.Hour)}
-	t.late.Stop()
-	return t
-}}
+func newReaders() readers {
+	return readers{
+		tasks: make(chan *readTask), stop: make(chan struct{}),
+		idle: &sync.Pool{New: func() any {
+			t := &readTask{done: make(chan struct{}, 1), late: time.NewTimer(time.Hour)}
+			t.late.Stop()
+			return t
+		}},
+		blocks: &sync.Pool{New: func() any { return new([blockBytes]byte) }},
+	}
+}
 
 func (r *readers) run() {
 	for {
@@ -53,7 +61,7 @@ func (v *volume) read(h *hold, buf []byte, off int64) error {
 			return v.readError(ErrSlow)
 		}
 	}
-	t := readTasks.Get().(*readTask)
+	t := v.readers.idle.Get().(*readTask)
 	t.hold, t.buf, t.off = h, buf, off
 	t.late.Reset(v.wait)
 	select {
@@ -71,7 +79,7 @@ func (v *volume) read(h *hold, buf []byte, off int64) error {
 	t.late.Stop()
 	n, err := t.n, t.err
 	t.hold, t.buf = nil, nil
-	readTasks.Put(t)
+	v.readers.idle.Put(t)
 	return v.answered(n, len(buf), err)
 }
 

@@ -25,7 +25,7 @@ func (s *Store) Remove(key string) (int, error) {
 	var waits []*burial
 	for _, v := range s.volumes {
 		queued := v.queue.remove(func(j *job) bool { return j.key == hash })
-		if queued || v.index.holds(hash, v.n) || v.queue.buries() {
+		if queued || v.index.holds(hash, v.n) || v.queue.uncertain() {
 			n += v.index.kill(kill{hash, 0}, v.n)
 			waits = append(waits, v.startBurial([]uint64{hash}))
 		}
@@ -44,20 +44,19 @@ func (s *Store) RemoveFunc(match func(key string) bool) (int, error) {
 	var waits []*burial
 	for _, v := range s.volumes {
 		hashes := map[uint64]bool{}
-		v.queue.remove(func(j *job) bool {
-			hit := match(j.name())
-			if hit {
+		for _, j := range v.queue.all() {
+			if match(j.name()) {
 				hashes[j.key] = true
 			}
-			return hit
-		})
+		}
+		v.queue.remove(func(j *job) bool { return hashes[j.key] })
 		v.matchKeys(match, hashes)
 		keys := make([]uint64, 0, len(hashes))
 		for hash := range hashes {
 			n += v.index.kill(kill{hash, 0}, v.n)
 			keys = append(keys, hash)
 		}
-		if len(keys) > 0 || v.queue.buries() {
+		if len(keys) > 0 || v.queue.uncertain() {
 			waits = append(waits, v.startBurial(keys))
 		}
 	}
@@ -132,7 +131,10 @@ func (v *volume) matchKeys(match func(string) bool, into map[uint64]bool) {
 		keys, err := v.keysOf(held)
 		if err == nil && eachKey(keys, func(key []byte) {
 			if k := string(key); match(k) {
-				into[hashOf(k)] = true
+				// What is dead by an earlier tombstone needs no other.
+				if hash := hashOf(k); v.index.holds(hash, v.n) || v.queue.uncertain() {
+					into[hash] = true
+				}
 			}
 		}) {
 			continue
@@ -164,15 +166,35 @@ func (v *volume) keysOf(h *hold) ([]byte, error) {
 
 // bury writes tombstones for all that was removed. It comes before any job, so a put after a Remove stands behind its tombstone.
 func (v *volume) bury() {
-	removals, graves := v.queue.take()
-	if v.queue.takeOverfull() && !v.dropAll() {
+	down := v.down()
+	if !down && !v.writer.evicting && v.queue.takeOverfull() && !v.dropAll() {
 		v.queue.setOverfull()
 	}
-	if len(removals)+len(graves) == 0 {
-		return
-	}
-	var payload []byte
+	removals, graves := v.queue.take(!down)
 	counts := make([]int, len(removals))
+	err := v.entomb(v.kills(removals, graves, counts))
+	switch {
+	case errors.Is(err, errNoRoom):
+		v.queue.buried(removals, graves)
+		return
+	case err != nil:
+		for _, r := range removals {
+			for _, key := range r.keys {
+				graves = append(graves, grave{kill{key, 0}, true})
+			}
+		}
+		v.queue.buried(nil, graves)
+	default:
+		v.queue.buried(nil, nil)
+	}
+	for i, r := range removals {
+		r.done <- removed{counts[i], err}
+	}
+}
+
+// kills takes out of the index what is to be buried, and returns the payload of the tombstones.
+func (v *volume) kills(removals []*removal, graves []grave, counts []int) []byte {
+	var payload []byte
 	for i, r := range removals {
 		for _, key := range r.keys {
 			k := kill{key, 0}
@@ -183,30 +205,17 @@ func (v *volume) bury() {
 	for _, g := range graves {
 		if g.hard {
 			v.index.kill(g.kill, v.n)
-		} else if e, ok := v.index.current(g.key, g.variant); ok && e.vol == v.n {
+		} else if e, ok := v.index.current(g.key, g.variant); ok && e.vol() == v.n {
 			continue
 		}
 		payload = appendKill(payload, g.kill)
 	}
-	err := v.entomb(payload)
-	if errors.Is(err, errNoRoom) {
-		v.queue.giveBack(removals, graves)
-		return
-	}
-	if err != nil {
-		v.queue.bury(graves...)
-	}
-	for i, r := range removals {
-		if err != nil {
-			v.queue.buryKeys(r.keys)
-		}
-		r.done <- removed{counts[i], err}
-	}
+	return payload
 }
 
 // entomb appends kills.
 func (v *volume) entomb(payload []byte) error {
-	if v.down() {
+	if len(payload) > 0 && v.down() {
 		return fmt.Errorf("%s: %w", v.dir, ErrFailed)
 	}
 	most := int(min(killsPerRecord, v.segBytes/2/(killBytes+entryBytes))) * killBytes
@@ -222,9 +231,6 @@ func (v *volume) entomb(payload []byte) error {
 
 // dropAll evicts all that is there, where it isn't known any more what is dead.
 func (v *volume) dropAll() bool {
-	if v.down() || v.writer.evicting {
-		return false
-	}
 	v.log.Warn("more was removed than a failing disk of the cache could be told; all that it held is dropped", "dir", v.dir)
 	if err := v.sealActive(); err != nil {
 		v.writer.active = nil

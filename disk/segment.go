@@ -295,7 +295,7 @@ func itemsOf(r *record, meta []byte, off int64) []item {
 		seq: r.seq, born: r.born, kind: r.kind, off: uint32(off), meta: uint32(r.metaLen()), body: uint32(r.body),
 	}
 	if r.kind != typeTombstone {
-		i.key, i.variant = hashOf(string(r.keyIn(meta))), hashOf(string(r.variantIn(meta)))
+		i.key, i.variant = hashOf(string(r.keyIn(meta))), variantHash(string(r.variantIn(meta)))
 		return []item{i}
 	}
 	var items []item

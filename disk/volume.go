@@ -44,6 +44,11 @@ type volume struct {
 	siblings []*volume      // all of the store, by n
 	lock     io.Closer
 
+	// stuck: the disk held a goroutine when Run returned.
+	stuck bool
+	// unread: a segment couldn't be read at opening, and couldn't be deleted either.
+	unread bool
+
 	mu       sync.RWMutex // owns segments, and dirty
 	segments []*segment   // in the order of their numbers; the active one is the last
 	dirty    []*segment   // written to since the last sync

@@ -66,9 +66,13 @@ func (v *volume) write() {
 
 // idle is how long there is nothing to do if nothing is queued.
 func (v *volume) idle() time.Duration {
+	buries := v.queue.buries()
 	v.health.mu.Lock()
 	defer v.health.mu.Unlock()
 	wait, now := backoffMax, v.now()
+	if buries && v.health.retryAt.IsZero() {
+		wait = backoffMin
+	}
 	for _, at := range [...]time.Time{v.health.retryAt, v.health.roomAt} {
 		if !at.IsZero() {
 			wait = min(wait, at.Sub(now))
@@ -154,10 +158,14 @@ func (v *volume) servePut(j *job) (*Blob, error) {
 	}
 	g := v.writer.active
 	e := entry{
-		key: j.key, variant: j.variant, seq: i.seq, born: i.born, vol: v.n,
+		key: j.key, variant: j.variant, seq: i.seq, born: i.born, bits: v.n << volShift,
 		place: place{
 			bodySeg: g.id, headSeg: g.id, bodyOff: i.off, headOff: i.off, bodyMeta: i.meta, headMeta: i.meta, bodyLen: i.body,
 		},
+	}
+	if old, ok := v.index.current(e.key, e.variant); ok && old.vol() != v.n {
+		// Before it is out of the index, see queue.uncertain.
+		v.siblings[old.vol()].queue.bury(grave{kill{e.key, e.variant}, true})
 	}
 	out, pushed := v.index.install(e)
 	if pushed {
@@ -175,8 +183,8 @@ func (v *volume) settle(e, out *entry, pushed bool) bool {
 	if !pushed {
 		return true
 	}
-	if out.vol != v.n || out.variant != e.variant || out.seq == e.seq {
-		v.siblings[out.vol].queue.bury(grave{kill: kill{out.key, out.variant}})
+	if out.vol() != v.n || out.variant != e.variant || out.seq == e.seq {
+		v.siblings[out.vol()].queue.bury(grave{kill: kill{out.key, out.variant}})
 	}
 	return out.seq != e.seq
 }
@@ -266,7 +274,7 @@ func (v *volume) undo(key, variant string, err error) error {
 	w := &v.writer
 	if truncErr := w.active.file.Truncate(w.tail); truncErr != nil {
 		w.active = nil
-		v.queue.bury(grave{kill{hashOf(key), hashOf(variant)}, true})
+		v.queue.bury(grave{kill{hashOf(key), variantHash(variant)}, true})
 	} else {
 		w.high = w.tail
 	}
