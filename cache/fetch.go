@@ -34,6 +34,7 @@ func (x *exchange) fetch() step {
 		x.t.Add("cache", "fetch", "alone: the last response for this key couldn't be shared")
 	}
 	stored := c.store.Lookup(x.key)
+	id.secondary = x.p.Keys.secondary(x.r.Header)
 	if len(stored) > 0 {
 		id.secondary = stored[0].varies.secondary(x.r.Header)
 	}
@@ -42,7 +43,7 @@ func (x *exchange) fetch() step {
 			x.t.Add("cache", "fetch", "wait for a fetch that runs")
 			return stepAwait
 		}
-		if again := selectStored(stored, headerFields(x.r.Header)); again != x.stored && again != nil && x.rejoins < rejoinsMax {
+		if again := selectStored(stored, x.p.Keys, headerFields(x.r.Header)); again != x.stored && again != nil && x.rejoins < rejoinsMax {
 			x.rejoins++ // it landed since we looked
 			return stepLookup
 		}
@@ -61,7 +62,7 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 		}
 		f.mu.Lock()
 		landed := f.landed
-		if landed && f.resp != nil && !f.resp.varies.matches(headerFields(x.r.Header)) {
+		if landed && f.resp != nil && !x.p.Keys.selects(&f.resp.varies, headerFields(x.r.Header)) {
 			f.mu.Unlock()
 			secondary := f.resp.varies.secondary(x.r.Header)
 			if secondary == id.secondary {
@@ -136,8 +137,8 @@ func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 	}
 	job.fields = maps.Clone(x.r.Header)
 	job.req.Body, job.req.ContentLength = nil, 0
-	job.req.URL.RawQuery = x.p.Keys.query(job.req.URL.RawQuery) // what isn't in the key must not shape what is stored under it
-	job.req.Method = http.MethodGet                             // a HEAD may have found that the stored response wants a refresh; it has no content to store
+	x.p.Keys.forKey(job.req)
+	job.req.Method = http.MethodGet // a HEAD may have found that the stored response wants a refresh; it has no content to store
 	if !x.asSent {
 		for _, name := range conditionalFields {
 			delete(job.req.Header, name)
@@ -242,6 +243,7 @@ func (j *fill) end() {
 func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	f := j.f
 	r := newResponse(f.id.key, j.fields, resp.StatusCode, resp.Header, requested, received)
+	j.p.adjust(r, j.fields)
 	f.size = resp.ContentLength
 	ok, why := storable(j.fields, &j.reqDirectives, r)
 	if ok && j.asSent && answersCondition(resp.StatusCode) {
@@ -381,7 +383,7 @@ func (x *exchange) await() step {
 	case f.resp == nil || !f.shared:
 		x.t.Add("cache", "await", "not for us: the response can't be shared")
 		x.alone = true
-	case !f.resp.varies.matches(headerFields(x.r.Header)):
+	case !x.p.Keys.selects(&f.resp.varies, headerFields(x.r.Header)):
 		x.t.Add("cache", "await", "not for us: it varies")
 		x.rejoins++
 		x.alone = x.rejoins >= rejoinsMax

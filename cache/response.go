@@ -20,7 +20,8 @@ type Response struct {
 	directives     field.Directives
 	directivesFrom string // the field that they are from
 	fresh          freshness
-	block          block // what of Header goes out as it is; see prepared
+	refused        string // why the site forbids to store it; empty if it doesn't
+	block          block  // what of Header goes out as it is; see prepared
 }
 
 // newResponse takes the header section of a response to a request with the fields req.
