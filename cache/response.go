@@ -22,6 +22,9 @@ type Response struct {
 	fresh          freshness
 	refused        string // why the site forbids to store it; empty if it doesn't
 	block          block  // what of Header goes out as it is; see prepared
+
+	parts *parts // how the content is stored if not in Body
+	start int64  // of a fragment: the offset in the whole content at which Body begins
 }
 
 // newResponse takes the header section of a response to a request with the fields req.
@@ -68,7 +71,7 @@ func (r *Response) freshened(update http.Header, requested, received time.Time) 
 		ensureDate(h, received)
 	}
 	n := newResponse(r.Key, nil, r.Status, h, requested, received)
-	n.Body, n.Trailer, n.varies = r.Body, r.Trailer, r.varies
+	n.Body, n.Trailer, n.varies, n.parts = r.Body, r.Trailer, r.varies, r.parts
 	return n
 }
 
