@@ -87,8 +87,8 @@ func (s *Snapshot) Site(host Host) (*Site, HostPattern) {
 	return nil, ""
 }
 
-// Stands returns the host that host, which site claims, is another name of; host itself if it is none. It doesn't allocate.
-func (s *Snapshot) Stands(site *Site, host Host) Host {
+// StandsFor returns the host that host, which site claims, is another name of; host itself if it is none. It doesn't allocate.
+func (s *Snapshot) StandsFor(site *Site, host Host) Host {
 	names := s.others[site]
 	if names == nil {
 		return host

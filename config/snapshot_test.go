@@ -201,15 +201,15 @@ sites:
 		"all.test": "all.test", "any.example": "all.test", "192.0.2.1": "all.test", "none.test": "none.test",
 	} {
 		site, _ := s.Site(host)
-		if got := s.Stands(site, host); got != want {
+		if got := s.StandsFor(site, host); got != want {
 			t.Errorf("%s stands for %s, want %s", host, got, want)
 		}
-		if again := s.Stands(site, want); again != want {
+		if again := s.StandsFor(site, want); again != want {
 			t.Errorf("%s stands for %s, and that for %s", host, want, again)
 		}
 	}
 	site := &s.Sites[0]
-	if n := testing.AllocsPerRun(100, func() { s.Stands(site, "a.b.old.shop.test") }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { s.StandsFor(site, "a.b.old.shop.test") }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -160,7 +160,7 @@ func (b *builder) siteEntry(s *config.Site, pattern config.HostPattern) *entry {
 	if !s.Caching(nil).KeyHost {
 		return &entry{kind: kindMapped, key: mapper.KeyOf(s.Name)}
 	}
-	if as := b.snapshot.Stands(s, config.Host(pattern)); as != config.Host(pattern) {
+	if as := b.snapshot.StandsFor(s, config.Host(pattern)); as != config.Host(pattern) {
 		return &entry{kind: kindMapped, key: mapper.KeyOf(as)}
 	}
 	return &entry{kind: kindMapped, key: mapper.KeyOf(strings.TrimPrefix(string(pattern), "*.")), perHost: true}

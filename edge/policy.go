@@ -118,7 +118,7 @@ func KeyFor(s *config.Snapshot, method, rawURL string) (Match, error) {
 	if found == nil {
 		return Match{}, fmt.Errorf("no site claims the host %s", t.host)
 	}
-	t.host = s.Stands(found, t.host)
+	t.host = s.StandsFor(found, t.host)
 	rule := found.Rule(t.method, t.path)
 	treated := newTreatment(found, rule)
 	key := cache.NewKey(&treated.keys, t.scheme, string(t.host), t.path, t.query)
@@ -165,7 +165,7 @@ func (e *Edge) Purge(rawURL string) (purged int, err error) {
 	if site == nil {
 		return 0, fmt.Errorf("no site claims the host %s", t.host)
 	}
-	host := string(s.Stands(site, t.host))
+	host := string(s.StandsFor(site, t.host))
 	for _, scheme := range [...]string{"http", "https"} {
 		for _, key := range keysOf(site, scheme, host, t.path, t.query) {
 			purged += e.cache.Purge(key)

@@ -69,7 +69,7 @@ func (e *Edge) route(x *exchange) (goOn bool) {
 			}
 		}
 	}
-	if host := s.Stands(found, x.target.host); host != x.target.host {
+	if host := s.StandsFor(found, x.target.host); host != x.target.host {
 		// Who shares a copy must be asked for as one: without this client's name, and without its port, which no key has.
 		x.target.host, x.r.Host = host, string(host)
 		if x.trace.On() {

@@ -245,12 +245,12 @@ func (c *fileCheck) appendable(ref *config.FileRef) {
 // fillable looks at the directory of a volume as far as it can without leaving anything behind.
 func (c *fileCheck) fillable(ref *config.FileRef) {
 	info, err := os.Stat(ref.Name)
-	if errors.Is(err, os.ErrNotExist) {
-		if info, err = os.Stat(filepath.Dir(filepath.Clean(ref.Name))); err == nil && info.IsDir() {
-			return // it will be made
-		}
-	}
 	switch {
+	case errors.Is(err, os.ErrNotExist):
+		// It will be made.
+		if above, err := os.Stat(filepath.Dir(filepath.Clean(ref.Name))); err != nil || !above.IsDir() {
+			c.add(config.Error, ref, "is in no directory that is there", "make the one that it is in")
+		}
 	case err != nil:
 		c.cannot(ref, err)
 	case !info.IsDir():
@@ -323,8 +323,8 @@ func printExplanation(w io.Writer, s *config.Snapshot, e explain.Explanation, ur
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")) }
 	row("site", string(e.Site.Name), "claims "+string(e.Host)+" by "+string(e.Pattern))
-	if e.Stands != e.Host {
-		row("", "", "as another name of "+string(e.Stands)+", whose copy it gets")
+	if e.StandsFor != e.Host {
+		row("", "", "as another name of "+string(e.StandsFor)+", whose copy it gets")
 	}
 	explainRules(row, e)
 	if e.Rule != nil && e.Rule.Refuse != 0 {

@@ -148,7 +148,7 @@ func TestConfigCheckLooksAtFiles(t *testing.T) {
 		{"volume to be made", "disk: {volumes: [{dir: DIR/new, size: 1GiB}]}", "", "", false},
 		{
 			"volume nowhere", "disk: {volumes: [{dir: DIR/none/new, size: 1GiB}]}", "",
-			":1:23: disk.volumes[0].dir: DIR/none/new can't be used: no such file or directory", true,
+			":1:24: disk.volumes[0].dir: DIR/none/new is in no directory that is there;", true,
 		},
 		{"volume is a file", "disk: {volumes: [{dir: DIR/text, size: 1GiB}]}", "", "DIR/text is not a directory;", true},
 		{"empty geo", "dns: {geo_database: DIR/empty}", "", "DIR/empty is empty or not a file", true},
@@ -203,8 +203,9 @@ func TestConfigExplain(t *testing.T) {
 		{"unclaimed", []string{"http://blog.test/"}, []string{"No site claims blog.test."}},
 	}
 	spaces := regexp.MustCompile(` +`)
-	sample = strings.Replace(sample, "    rules:\n", "    aliases: [{host: shop.test, names: [www.shop.test]}]\n    rules:\n"+
-		"      - name: keyed\n        match: {paths: [/keyed]}\n        cache: {key: {headers: [X-Country], cookies: [lang]}}\n", 1)
+	sample = strings.Replace(sample, "    rules:\n", "    aliases: [{host: shop.test, names: [www.shop.test]}]\n    rules:\n", 1)
+	sample = strings.Replace(sample, "      - name: assets\n",
+		"      - {name: keyed, match: {paths: [/keyed]}, cache: {key: {headers: [X-Country], cookies: [lang]}}}\n      - name: assets\n", 1)
 	for _, test := range tests {
 		out, err := configCommand(t, sample, append([]string{"explain", "-"}, test.args...)...)
 		if failed := test.name == "unclaimed"; errors.Is(err, errReported) != failed || err != nil && !failed {

@@ -20,14 +20,14 @@ type Explanation struct {
 	Path   string // as in the request line
 	Query  string // likewise, without the question mark
 
-	Site     *config.Site // nil if no site claims the host: then nothing below is set
-	Pattern  config.HostPattern
-	Stands   config.Host   // the host that Host is another name of, or Host itself
-	Rules    []RuleVerdict // all rules of the site, in order
-	Rule     *config.Rule  // the one that applies, or nil
-	Caching  config.Caching
-	Settings []Setting
-	Origins  []OriginRank // in the order in which they are asked
+	Site      *config.Site // nil if no site claims the host: then nothing below is set
+	Pattern   config.HostPattern
+	StandsFor config.Host   // the host that Host is another name of, or Host itself
+	Rules     []RuleVerdict // all rules of the site, in order
+	Rule      *config.Rule  // the one that applies, or nil
+	Caching   config.Caching
+	Settings  []Setting
+	Origins   []OriginRank // in the order in which they are asked
 }
 
 // RuleVerdict says whether a rule applies, and why.
@@ -76,7 +76,7 @@ func Request(s *config.Snapshot, method, rawURL string) (Explanation, error) {
 	if e.Site == nil {
 		return e, nil
 	}
-	e.Stands = s.Stands(e.Site, e.Host)
+	e.StandsFor = s.StandsFor(e.Site, e.Host)
 	e.Rule = e.Site.Rule(method, e.Path)
 	e.Rules = e.verdicts()
 	e.Caching = e.Site.Caching(e.Rule)

@@ -99,7 +99,7 @@ func render(e Explanation) string {
 	if e.Site == nil {
 		return "no site"
 	}
-	text := fmt.Sprintf("site %s by %s, stands for %s\npath %s query %s\n", e.Site.Name, e.Pattern, e.Stands, e.Path, e.Query)
+	text := fmt.Sprintf("site %s by %s, stands for %s\npath %s query %s\n", e.Site.Name, e.Pattern, e.StandsFor, e.Path, e.Query)
 	for _, r := range e.Rules {
 		text += fmt.Sprintf("%s %t: %s\n", r.Name, r.Applies, r.Why)
 	}
