@@ -32,6 +32,7 @@ var plan = map[string][]string{
 	"cache/field":     {},
 	"cache/storetest": {"cache"},
 	"cache/tier":      {"cache", "cache/storetest", "disk"}, // storetest in tests only
+	"config/explain":  {"config"},
 	// second floor: stations
 	"dns":  {"config", "fault", "mapper"},
 	"edge": {"cache", "config", "fault", "logs", "trace"},
@@ -39,7 +40,7 @@ var plan = map[string][]string{
 	"portal": {"config", "fault", "trace"},
 	// roof
 	"internal/network": {"cache", "certs", "config", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
-	"cmd/wherry":       {"certs", "config", "edge", "internal/network", "logs", "portal", "trace"},
+	"cmd/wherry":       {"certs", "config", "config/explain", "edge", "internal/network", "logs", "portal", "trace"},
 	// beside the house
 	"internal/simnet":  {},
 	"internal/testnet": {"config", "internal/network", "internal/simnet"},

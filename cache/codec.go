@@ -16,40 +16,50 @@ import (
 // The head of a stored response is all of it but its key and its body, as bytes that a later process can read:
 //
 //	version   1 byte, 1
-//	flags     1 byte: 1 the origin gave the lifetime, 2 Vary has *
+//	flags     1 byte: 1 the origin gave the lifetime, 2 the site did, 4 and to an error, 8 Vary has *, 16 stored in parts, 32 which
+//	          can be joined
 //	status    number
 //	received  number: when the response was there, in nanoseconds since 1970 on the wall clock
 //	age       number: corrected_initial_age (RFC 9111 §4.2.3) in nanoseconds
 //	lifetime  number: freshness_lifetime in nanoseconds
 //	basis     string: what the lifetime is from
-//	varies    number of fields, and for each: name, value, and value as sent, as strings
+//	start     number: of a fragment, where in the whole its content begins
+//	parts     if stored in parts, three numbers: id, size, grain
+//	varies    number of fields, and for each: name, value, and value as sent, as strings; names in order
 //	header    number of fields, and for each: name, number of lines, and the lines, as strings; names in order
 //	trailer   likewise
 //
 // A number is an unsigned varint (encoding/binary), a string its number of bytes and the bytes. When the response was asked for isn't
 // kept: it has gone into age. The lifetime is kept because what the site's configuration made of it can't be worked out again; the
-// directives are read from the header again.
+// directives are read from the header again. Who changes what is here, or how values are normalized for Vary, takes another version:
+// then what is on disk isn't used any more.
 const (
 	headVersion = 1
 
 	headExplicit = 1 << 0
-	headStar     = 1 << 1
+	headAssigned = 1 << 1
+	headNegative = 1 << 2
+	headStar     = 1 << 3
+	headParts    = 1 << 4
+	headJoinable = 1 << 5
+	headFlags    = 1<<6 - 1
 )
 
 // clockSlack is how far ahead of the clock a response may have been received. When it is more, the clock was set back, and nobody
 // knows how old the response is.
 const clockSlack = time.Minute
 
+// lifetimeMax is the longest lifetime: what the site gives counts from the arrival, on top of the age by then.
+const lifetimeMax = uint64(2 * field.MaxDelta)
+
 var errHead = errors.New("not the head of a stored response")
 
 // Append appends the head of r to dst: everything but its key and its body.
 func (r *Response) Append(dst []byte) []byte {
-	var flags byte
-	if r.fresh.explicit {
-		flags |= headExplicit
-	}
-	if r.varies.star {
-		flags |= headStar
+	flags := flag(r.fresh.explicit, headExplicit) | flag(r.fresh.assigned, headAssigned) | flag(r.fresh.negative, headNegative) |
+		flag(r.varies.star, headStar)
+	if r.parts != nil {
+		flags |= headParts | flag(r.parts.joinable, headJoinable)
 	}
 	dst = append(dst, headVersion, flags)
 	dst = binary.AppendUvarint(dst, uint64(r.Status))
@@ -57,11 +67,24 @@ func (r *Response) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(r.fresh.initialAge))
 	dst = binary.AppendUvarint(dst, uint64(r.fresh.lifetime))
 	dst = appendString(dst, r.fresh.basis)
+	dst = binary.AppendUvarint(dst, uint64(r.start))
+	if p := r.parts; p != nil {
+		dst = binary.AppendUvarint(dst, p.id)
+		dst = binary.AppendUvarint(dst, uint64(p.size))
+		dst = binary.AppendUvarint(dst, uint64(p.grain))
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(r.varies.names)))
 	for i, name := range r.varies.names {
 		dst = appendString(appendString(appendString(dst, name), r.varies.values[i]), r.varies.sent[i])
 	}
 	return appendFields(appendFields(dst, r.Header), r.Trailer)
+}
+
+func flag(set bool, bit byte) byte {
+	if set {
+		return bit
+	}
+	return 0
 }
 
 func appendString(dst []byte, s string) []byte {
@@ -87,7 +110,7 @@ func appendFields(dst []byte, h http.Header) []byte {
 // ParseResponse returns the response under key whose head Append has made, at the time now, without a body; give it one with With.
 // It keeps nothing of p.
 func ParseResponse(key Key, p []byte, now time.Time) (*Response, error) {
-	if len(p) < 2 || p[0] != headVersion || p[1]&^(headExplicit|headStar) != 0 {
+	if len(p) < 2 || p[0] != headVersion || p[1]&^headFlags != 0 {
 		return nil, errHead
 	}
 	in := headReader{rest: string(p[2:])} // one copy, of which all strings are parts
@@ -95,9 +118,18 @@ func ParseResponse(key Key, p []byte, now time.Time) (*Response, error) {
 	r.fresh = freshness{
 		at:         time.Unix(0, int64(in.number(1<<63-1))),
 		initialAge: time.Duration(in.number(uint64(field.MaxDelta))),
-		lifetime:   time.Duration(in.number(uint64(field.MaxDelta))),
+		lifetime:   time.Duration(in.number(lifetimeMax)),
 		basis:      in.string(),
 		explicit:   p[1]&headExplicit != 0,
+		assigned:   p[1]&headAssigned != 0,
+		negative:   p[1]&headNegative != 0,
+	}
+	r.start = int64(in.number(1<<63 - 1))
+	if p[1]&headParts != 0 {
+		r.parts = in.parts()
+		r.parts.joinable = p[1]&headJoinable != 0
+	} else if p[1]&headJoinable != 0 {
+		return nil, errHead
 	}
 	r.varies.star = p[1]&headStar != 0
 	in.varies(&r.varies)
@@ -172,6 +204,14 @@ func (in *headReader) name() string {
 	return s
 }
 
+func (in *headReader) parts() *parts {
+	p := &parts{id: in.number(1<<64 - 1), size: int64(in.number(1<<63 - 1)), grain: int64(in.number(grainMax))}
+	if p.grain < grainMin {
+		in.fail()
+	}
+	return p
+}
+
 func (in *headReader) varies(v *varies) {
 	n := in.count(3)
 	v.values, v.sent = make([]string, n), make([]string, n)
@@ -230,12 +270,18 @@ func (r *Response) Variant() string {
 // Received returns when the response, or the 304 that renewed it, was there.
 func (r *Response) Received() time.Time { return r.fresh.at }
 
-// WorthKeeping says whether the response can be of use at now and later, to a process that has only its head and its body.
-func (r *Response) WorthKeeping(now time.Time) bool {
-	if r.fresh.left(now) <= 0 && !r.hasValidator() {
+// WorthKeeping says whether the response can be of use at that time and later, to a process that has only its head and its body.
+func (r *Response) WorthKeeping(at time.Time) bool {
+	if r.fresh.left(at) <= 0 && !r.hasValidator() {
 		return false
 	}
-	// no-cache="Cache-Control" has taken the directives off the header, in which a later process will look for them.
-	directives, _, _ := field.ResponseDirectives(r.Header)
-	return reflect.DeepEqual(directives, r.directives)
+	if r.Header == nil {
+		return true // a fragment, of which nobody asks for directives
+	}
+	// no-cache="Cache-Control" has taken the directives off the header, in which a later process will look for them. The fields that they
+	// name are off it, too, and don't matter any more.
+	then, _, _ := field.ResponseDirectives(r.Header)
+	now := r.directives
+	then.NoCacheFields, then.PrivateFields, now.NoCacheFields, now.PrivateFields = nil, nil, nil, nil
+	return reflect.DeepEqual(then, now)
 }

@@ -28,7 +28,17 @@ func TestHeadSurvives(t *testing.T) {
 		"CDN": newResponse("k", nil, 200, fields("Cdn-Cache-Control", "max-age=600, must-revalidate", "Cache-Control", "no-store"),
 			received, received),
 		"heuristic": newResponse("k", nil, 200, fields("Last-Modified", at(-100*time.Hour)), received, received),
-		"Vary: *":   newResponse("k", nil, 200, fields("Vary", "*"), received, received),
+		"by the site": func() *Response {
+			r := newResponse("k", nil, 404, fields("Date", at(0), "Age", "60"), received, received)
+			(&Defaults{Negative: []Negative{{Statuses: []int{404}, TTL: time.Minute}}}).assign(&r.fresh, r.Status)
+			return r
+		}(),
+		"in parts": func() *Response {
+			r := newResponse("k", nil, 200, fields("Date", at(0), "Etag", `"1"`), received, received)
+			r.parts = &parts{id: 1 << 63, size: 20 << 30, grain: grainMax, joinable: true}
+			return r
+		}(),
+		"Vary: *": newResponse("k", nil, 200, fields("Vary", "*"), received, received),
 	} {
 		head := r.Append([]byte("before"))
 		p, ok := bytes.CutPrefix(head, []byte("before"))
@@ -130,9 +140,13 @@ func TestWorthKeeping(t *testing.T) {
 		{fields("Cache-Control", "max-age=5", "Etag", `"1"`), true},
 		{fields("Cache-Control", "no-cache", "Last-Modified", at(-time.Hour)), true},
 		{fields("Cache-Control", `max-age=60, private="x-user"`), true},
+		{nil, true}, // a fragment
 		{fields("Cache-Control", `max-age=60, must-revalidate, no-cache="cache-control"`), false},
 	} {
-		r := newResponse("k", nil, 200, c.h, received, received).forStore()
+		r := &Response{Key: "k", Status: 206, fresh: freshness{lifetime: time.Hour, at: received}}
+		if c.h != nil {
+			r = newResponse("k", nil, 200, c.h, received, received).forStore()
+		}
 		if got := r.WorthKeeping(received.Add(10 * time.Second)); got != c.want {
 			t.Errorf("%v: %t", c.h, got)
 		}
@@ -142,8 +156,9 @@ func TestWorthKeeping(t *testing.T) {
 func FuzzParseResponse(f *testing.F) {
 	f.Add(stored().Append(nil))
 	f.Add(newResponse("k", nil, 404, http.Header{}, received, received).Append(nil))
-	f.Add([]byte{headVersion, 0, 200, 1, 0, 0, 0, 0, 0, 0, 0})
-	f.Add([]byte{headVersion, 0, 200, 1, 0, 0, 0, 0, 0, 1, 1, 'A', 1, 1, '\n', 0})
+	f.Add([]byte{headVersion, 0, 200, 1, 1, 0, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte{headVersion, headParts, 200, 1, 1, 0, 0, 0, 0, 1, 1, 0x80, 0x80, 1, 0, 0, 0})
+	f.Add([]byte{headVersion, 0, 200, 1, 1, 0, 0, 0, 0, 0, 1, 1, 'A', 1, 1, '\n', 0})
 	f.Add(append([]byte{headVersion, 3, 200, 1, 0, 0, 0, 0, 0, 0}, bytes.Repeat([]byte{0xff}, 20)...))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		r, err := ParseResponse("k", p, received)

@@ -26,7 +26,7 @@ func Head(variant string, n int) []byte {
 	p = number(p, http.StatusOK)
 	p = number(p, uint64(Began.Add(time.Duration(n)*time.Millisecond).UnixNano()))
 	p = number(number(p, 0), uint64(time.Hour))
-	p = text(p, "max-age")
+	p = number(text(p, "max-age"), 0)
 	fields := [][2]string{{"Cache-Control", "max-age=3600"}, {"Date", Began.UTC().Format(http.TimeFormat)}, {"Version", strconv.Itoa(n)}}
 	if variant == "" {
 		p = number(p, 0)
