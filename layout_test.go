@@ -39,7 +39,7 @@ var plan = map[string][]string{
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
-	"internal/network": {"cache", "certs", "config", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
+	"internal/network": {"cache", "cache/tier", "certs", "config", "disk", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
 	"cmd/wherry":       {"certs", "config", "config/explain", "edge", "internal/network", "logs", "portal", "trace"},
 	// beside the house
 	"internal/simnet":  {},

@@ -36,7 +36,6 @@ func crashChild(arg string) {
 		panic(err)
 	}
 	go func() { panic(w.Run(context.Background())) }()
-	w.await()
 	random := rand.New(rand.NewPCG(uint64(version), 1))
 	say := func(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 	for {

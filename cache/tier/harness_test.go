@@ -2,7 +2,6 @@ package tier
 
 import (
 	"context"
-	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -75,7 +74,6 @@ func open(t testing.TB, o options) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- w.Run(ctx) }()
-	w.await()
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ran; err != nil && o.fs == nil {
@@ -100,13 +98,6 @@ func newWorld(o options) (*world, error) {
 		return nil, err
 	}
 	return &world{disk: blobs, Store: New(Options{Memory: memory, Disk: blobs, Now: o.now})}, nil
-}
-
-// await returns when the disk runs.
-func (w *world) await() {
-	for _, err := w.disk.Get("is it there"); errors.Is(err, disk.ErrStopped); _, err = w.disk.Get("is it there") {
-		runtime.Gosched()
-	}
 }
 
 // settle returns when nothing waits to be written or removed.

@@ -33,9 +33,6 @@ func (s *Store) Remove(key cache.Key) int {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if errors.Is(err, disk.ErrStopped) {
-		s.removeLater(st, key)
-	}
 	st.unhide(key)
 	return t.with(n)
 }
@@ -180,14 +177,13 @@ func (s *Store) removeNext() bool {
 	if !ok {
 		return false
 	}
-	_, err := s.disk.Remove(string(key)) // with an error it is gone from the index nevertheless
+	_, err := s.disk.Remove(string(key))
+	if errors.Is(err, disk.ErrStopped) {
+		return false // nothing is read any more, either
+	}
 	st := s.stripe(key)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if errors.Is(err, disk.ErrStopped) {
-		s.removals.add(key)
-		return false
-	}
-	st.unhide(key)
+	st.unhide(key) // with another error it is gone from the index nevertheless
 	return err == nil
 }

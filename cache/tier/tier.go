@@ -124,7 +124,6 @@ func (s *Store) tend(ctx context.Context, ran <-chan struct{}) {
 		case <-s.suspect:
 			s.sweepFiles()
 		case <-tick.C:
-			s.removeNext() // if one was put off
 			if now := s.disk.Usage().Evictions; now != evictions {
 				evictions = now
 				s.sweepMoved()
