@@ -112,17 +112,20 @@ func (e *partsEntity) prepare(off, end int64) error {
 	if off >= end || e.x.c.fragment(e.head, off) != nil {
 		return nil
 	}
-	if err := e.reach(off, end); err != nil {
+	if err := e.reach(off, end); err != nil || e.s == nil {
 		return err
 	}
 	return e.s.await(e.x.r.Context())
 }
 
-// reach finds or opens a stream that brings the byte at off.
+// reach finds or opens a stream that brings the byte at off, unless it is there by now.
 func (e *partsEntity) reach(off, end int64) error {
 	e.close()
 	if e.s = e.x.c.streams.attach(e.head.parts, off); e.s != nil {
 		return nil
+	}
+	if e.x.c.fragment(e.head, off) != nil {
+		return nil // a stream has just ended with it
 	}
 	s, err := e.x.openStream(e.head, off, end)
 	if err != nil {
