@@ -151,77 +151,28 @@ type contested struct {
 	version atomic.Int64 // the one that was inserted last; what is found later is as new
 }
 
+// contest is a store that many do everything to at once.
+type contest struct {
+	t       *testing.T
+	s       Subject
+	store   cache.Store
+	version atomic.Int64
+	names   map[name]*contested
+	floors  map[cache.Key]*atomic.Int64 // what was inserted up to here is removed
+}
+
 // testConcurrent has many do everything at once. What was inserted before a removal began isn't found by a look-up that begins after it
 // has returned, and what was inserted before another of its kind isn't found after that.
 func testConcurrent(t *testing.T, s Subject) {
 	const workers, rounds = 8, 300
-	store := s.Open(t, modelMemory, modelObject)
-	var version atomic.Int64
-	names := map[name]*contested{}
-	floors := map[cache.Key]*atomic.Int64{} // what was inserted up to here is removed
+	c := &contest{
+		t: t, s: s, store: s.Open(t, modelMemory, modelObject), names: map[name]*contested{}, floors: map[cache.Key]*atomic.Int64{},
+	}
 	for i := range modelKeys {
 		key := cache.Key("k" + strconv.Itoa(i))
-		floors[key] = new(atomic.Int64)
+		c.floors[key] = new(atomic.Int64)
 		for _, variant := range variants[:2] {
-			names[name{key, variant}] = new(contested)
-		}
-	}
-	// begun returns a version that all inserted ones are up to, and no later one.
-	begun := func(key cache.Key) int64 {
-		for _, variant := range variants[:2] {
-			names[name{key, variant}].mu.Lock()
-			defer names[name{key, variant}].mu.Unlock()
-		}
-		return version.Load()
-	}
-	raise := func(floor *atomic.Int64, to int64) {
-		for was := floor.Load(); was < to && !floor.CompareAndSwap(was, to); was = floor.Load() {
-		}
-	}
-	work := func(random *rand.Rand) {
-		key, variant := cache.Key("k"+strconv.Itoa(random.IntN(modelKeys))), variants[random.IntN(2)]
-		of := names[name{key, variant}]
-		switch random.IntN(12) {
-		case 0:
-			at := begun(key)
-			store.Remove(key)
-			raise(floors[key], at)
-		case 1:
-			at := begun(key)
-			store.RemoveFunc(func(k cache.Key) bool { return k == key })
-			raise(floors[key], at)
-		case 2, 3:
-			of.mu.Lock()
-			n := version.Add(1)
-			if Insert(t, store, key, variant, int(n), sizes[random.IntN(len(sizes))]) != nil {
-				of.version.Store(n)
-			}
-			of.mu.Unlock()
-		case 4:
-			Insert(t, store, cache.Key("flood"+strconv.Itoa(random.IntN(1000))), "", 1, 100_000)
-		case 5:
-			for _, r := range store.Lookup(key) {
-				n, _ := strconv.Atoi(r.Header.Get("Version"))
-				store.Replace(r, Renewed(t, r, n))
-			}
-		default:
-			removed := floors[key].Load()
-			newest := map[string]int64{}
-			for _, v := range variants[:2] {
-				newest[v] = names[name{key, v}].version.Load()
-			}
-			for _, r := range store.Lookup(key) {
-				f := Read(key, r)
-				switch n := int64(f.BodyVersion); {
-				case f.Unreadable != nil && s.Fails:
-				case f.Unreadable != nil || f.Wrong != "":
-					t.Errorf("%s: %s %v", key, f.Wrong, f.Unreadable)
-				case n <= removed:
-					t.Errorf("%s|%s: version %d is found, all up to %d were removed before", key, f.Variant, n, removed)
-				case n < newest[f.Variant]:
-					t.Errorf("%s|%s: version %d (head %d) is found, %d was stored before", key, f.Variant, n, f.Version, newest[f.Variant])
-				}
-			}
+			c.names[name{key, variant}] = new(contested)
 		}
 	}
 	var group sync.WaitGroup
@@ -229,13 +180,79 @@ func testConcurrent(t *testing.T, s Subject) {
 		group.Go(func() {
 			random := rand.New(rand.NewPCG(7, worker))
 			for i := 0; i < rounds && !t.Failed(); i++ {
-				work(random)
+				c.step(random)
 			}
 		})
 	}
 	group.Wait()
-	store.RemoveFunc(func(cache.Key) bool { return true })
-	if u := store.Usage(); u.Responses != 0 || u.Bytes != 0 {
+	c.store.RemoveFunc(func(cache.Key) bool { return true })
+	if u := c.store.Usage(); u.Responses != 0 || u.Bytes != 0 {
 		t.Errorf("all is removed, and there is %+v", u)
+	}
+}
+
+func (c *contest) step(random *rand.Rand) {
+	key, variant := cache.Key("k"+strconv.Itoa(random.IntN(modelKeys))), variants[random.IntN(2)]
+	switch random.IntN(12) {
+	case 0:
+		c.remove(key, func() { c.store.Remove(key) })
+	case 1:
+		c.remove(key, func() { c.store.RemoveFunc(func(k cache.Key) bool { return k == key }) })
+	case 2, 3:
+		of := c.names[name{key, variant}]
+		of.mu.Lock()
+		defer of.mu.Unlock()
+		n := c.version.Add(1)
+		if Insert(c.t, c.store, key, variant, int(n), sizes[random.IntN(len(sizes))]) != nil {
+			of.version.Store(n)
+		}
+	case 4:
+		Insert(c.t, c.store, cache.Key("flood"+strconv.Itoa(random.IntN(1000))), "", 1, 100_000)
+	case 5:
+		for _, r := range c.store.Lookup(key) {
+			n, _ := strconv.Atoi(r.Header.Get("Version"))
+			c.store.Replace(r, Renewed(c.t, r, n))
+		}
+	default:
+		c.lookup(key)
+	}
+}
+
+// remove calls do, and then raises the floor of key to what was inserted before.
+func (c *contest) remove(key cache.Key, do func()) {
+	to := c.inserted(key)
+	do()
+	floor := c.floors[key]
+	for was := floor.Load(); was < to && !floor.CompareAndSwap(was, to); was = floor.Load() {
+	}
+}
+
+// inserted returns a version that all inserted ones of key are up to, and no later one.
+func (c *contest) inserted(key cache.Key) int64 {
+	for _, variant := range variants[:2] {
+		of := c.names[name{key, variant}]
+		of.mu.Lock()
+		defer of.mu.Unlock()
+	}
+	return c.version.Load()
+}
+
+func (c *contest) lookup(key cache.Key) {
+	removed := c.floors[key].Load()
+	newest := map[string]int64{}
+	for _, v := range variants[:2] {
+		newest[v] = c.names[name{key, v}].version.Load()
+	}
+	for _, r := range c.store.Lookup(key) {
+		f := Read(key, r)
+		switch n := int64(f.BodyVersion); {
+		case f.Unreadable != nil && c.s.Fails:
+		case f.Unreadable != nil || f.Wrong != "":
+			c.t.Errorf("%s: %s %v", key, f.Wrong, f.Unreadable)
+		case n <= removed:
+			c.t.Errorf("%s|%s: version %d is found, all up to %d were removed before", key, f.Variant, n, removed)
+		case n < newest[f.Variant]:
+			c.t.Errorf("%s|%s: version %d (head %d) is found, %d was stored before", key, f.Variant, n, f.Version, newest[f.Variant])
+		}
 	}
 }
