@@ -120,7 +120,7 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 	send := selection{status: resp.Status, whole: true}
 	if send.status == http.StatusOK && !x.asSent {
 		send = x.narrow(size)
-		if f := x.flight; x.leads && f.asAsked != nil && send.status != http.StatusNotModified && x.r.Header["If-Range"] == nil {
+		if f := x.flight; f != nil && x.leads && f.asAsked != nil && send.status != http.StatusNotModified && x.r.Header["If-Range"] == nil {
 			send = *f.asAsked // whatever the origin makes of a range, it has just made of this one
 		}
 	}

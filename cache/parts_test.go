@@ -262,7 +262,7 @@ func TestSlowReaderOfParts(t *testing.T) {
 		for _, c := range fast {
 			w.expect(c.wait(), c.outcome.Verdict, 200, text(1, 0, l.size))
 		}
-		if sent := l.sent.Load(); sent > l.size+1<<20 {
+		if sent := l.sent.Load(); sent > 2*l.size { // they may drift apart further than the store holds
 			t.Errorf("the origin sent %d bytes for an object of %d", sent, l.size)
 		}
 		if u := w.store.Usage(); u.Bytes > u.BytesMax {
