@@ -94,10 +94,3 @@ func defaultable(status int) bool {
 	}
 	return false
 }
-
-// forKey reduces a request to the upstream, whose response is to be stored or to freshen what is, to what counts under p: what
-// isn't in the key must not shape what is stored under it.
-func (p *KeyPolicy) forKey(req *http.Request) {
-	req.URL.RawQuery, req.URL.ForceQuery = p.query(req.URL.RawQuery), false
-	p.leaveCounted(req.Header)
-}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -118,4 +119,11 @@ func (p *KeyPolicy) counts(param string) bool {
 		}
 	}
 	return true
+}
+
+// forKey reduces a request to the upstream, whose response is to be stored or to freshen what is, to what counts under p: what
+// isn't in the key must not shape what is stored under it.
+func (p *KeyPolicy) forKey(req *http.Request) {
+	req.URL.RawQuery, req.URL.ForceQuery = p.query(req.URL.RawQuery), false
+	p.leaveCounted(req.Header)
 }
