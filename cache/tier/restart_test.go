@@ -42,10 +42,16 @@ type node struct {
 	cache  *cache.Cache
 	origin origin
 	stop   func()
+
+	upstream http.RoundTripper
 }
 
 func startNode(t *testing.T, dir string, now func() time.Time, o origin) *node {
-	w := open(t, options{dir: dir, now: now})
+	return startNodeWith(t, options{dir: dir, now: now}, o)
+}
+
+func startNodeWith(t *testing.T, opts options, o origin) *node {
+	w, now := open(t, opts), opts.now
 	c := cache.New(cache.Options{Name: "lisbon-1", Store: w.Store, Metrics: cache.NewMetrics(prometheus.NewRegistry()), Now: now})
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan struct{})
@@ -53,7 +59,7 @@ func startNode(t *testing.T, dir string, now func() time.Time, o origin) *node {
 		defer close(ran)
 		_ = c.Run(ctx)
 	}()
-	return &node{t: t, world: w, cache: c, origin: o, stop: func() {
+	return &node{t: t, world: w, cache: c, origin: o, upstream: o, stop: func() {
 		cancel()
 		<-ran
 		w.stop()
@@ -61,10 +67,13 @@ func startNode(t *testing.T, dir string, now func() time.Time, o origin) *node {
 }
 
 func (n *node) get(path string) (*httptest.ResponseRecorder, cache.Outcome) {
-	r := httptest.NewRequest(http.MethodGet, "http://shop.test"+path, nil)
+	return n.do(httptest.NewRequest(http.MethodGet, "http://shop.test"+path, nil))
+}
+
+func (n *node) do(r *http.Request) (*httptest.ResponseRecorder, cache.Outcome) {
 	rec := httptest.NewRecorder()
 	out := n.cache.Serve(rec, r, &cache.Policy{
-		Keys: &cache.KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: n.origin,
+		Keys: &cache.KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: n.upstream,
 	})
 	return rec, out
 }
