@@ -114,8 +114,16 @@ func TestVariant(t *testing.T) {
 	long := strings.Repeat("x", 1000)
 	seen := map[string][]string{}
 	for _, c := range [][]string{
-		{""}, {"A"}, {"A", "A", ""}, {"A", "A", "1"}, {"A, B", "A", "1"}, {"A, B", "B", "1"}, {"B", "B", "1"},
-		{"A", "A", long}, {"A", "A", long + "x"}, {"A, B", "A", long},
+		{""},
+		{"A"},
+		{"A", "A", ""},
+		{"A", "A", "1"},
+		{"A, B", "A", "1"},
+		{"A, B", "B", "1"},
+		{"B", "B", "1"},
+		{"A", "A", long},
+		{"A", "A", long + "x"},
+		{"A, B", "A", long},
 	} {
 		v := variant(c[0], c[1:]...)
 		if other := seen[v]; other != nil {

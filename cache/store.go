@@ -8,7 +8,7 @@ import (
 )
 
 // Store keeps responses. All of its methods may be called by many goroutines at once. What it returns is shared: nobody
-// changes it. store_test.go holds the contract that every store passes.
+// changes it. Chamber storetest has the contract as tests that every store passes.
 type Store interface {
 	// Lookup returns the responses under key, the newest first; nil if there are none. It keeps nothing of key, whose bytes may
 	// change afterwards.
