@@ -131,6 +131,8 @@ type badFS struct {
 	// fault may return an error for an operation: create, open, remove, read, write, sync, truncate.
 	fault func(op string) error
 	flip  *atomic.Bool // reads get their last bit flipped
+	// badFrom is the first byte in all files that can't be read, if not 0.
+	badFrom atomic.Int64
 }
 
 func (f *badFS) check(op string) error {
@@ -188,6 +190,9 @@ func (f *badFS) Lock(name string) (io.Closer, error) {
 func (f badFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.fs.check("read"); err != nil {
 		return 0, err
+	}
+	if bad := f.fs.badFrom.Load(); bad != 0 && off+int64(len(p)) > bad {
+		return 0, syscall.EIO
 	}
 	n, err := f.File.ReadAt(p, off)
 	if f.fs.flip != nil && f.fs.flip.Load() && n > 0 {

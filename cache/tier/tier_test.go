@@ -324,6 +324,32 @@ func TestSlowDisk(t *testing.T) {
 	}
 }
 
+// TestBadSector: what a disk fails to return in the middle is offered once more at most, and then fetched anew.
+func TestBadSector(t *testing.T) {
+	fs := &badFS{}
+	w := open(t, options{fs: fs})
+	storetest.Insert(t, w, "k", "", 1, 2<<20)
+	storetest.Insert(t, w, "l", "", 1, 300_000)
+	for _, key := range []cache.Key{"k", "l"} {
+		w.Lookup(key)
+		w.settle()
+	}
+	w.forget()
+	w.expect("l", 1)
+	fs.badFrom.Store(1 << 20)
+	found := w.Lookup("k")
+	if len(found) != 1 {
+		t.Fatalf("%d found", len(found))
+	}
+	if f := storetest.Read("k", found[0]); f.Unreadable == nil || len(f.Body) < 512<<10 {
+		t.Errorf("%d bytes were read, %v", len(f.Body), f.Unreadable)
+	}
+	w.expect("k")
+	w.settle()
+	fs.badFrom.Store(0)
+	w.expect("k")
+}
+
 // TestDamagedOnDisk: a body with a flipped bit is never sent as if it were right, and is fetched anew.
 func TestDamagedOnDisk(t *testing.T) {
 	var flip atomic.Bool
