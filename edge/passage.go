@@ -222,7 +222,7 @@ func (c *laneConn) flush(x *passage, parts [][]byte) (written int64, err error) 
 		var n int64
 		if len(x.vector) == 1 {
 			var m int
-			m, err = c.base.Conn.Write(x.vector[0])
+			m, err = c.base.direct.Write(x.vector[0])
 			n, x.vector[0] = int64(m), x.vector[0][m:]
 			if len(x.vector[0]) == 0 {
 				x.vector = nil

@@ -1,0 +1,113 @@
+//go:build linux
+
+package edge
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+// socket is a TCP connection of which the lane reads and writes without telling the scheduler.
+//
+// net.Conn tells it, before and after each call, that the thread may block. Where other processes want the processor too, a thread
+// is often off it in the middle of a call, and the runtime's monitor gives the thread's place to another one, which has to be woken
+// and put to sleep again for it: a tenth of a hit's cost. The calls here never block, because the descriptor doesn't, so nobody
+// has to know of them. What waits, waits in the runtime's poller as ever, under the connection's deadlines.
+type socket struct {
+	tcp               *net.TCPConn
+	raw               syscall.RawConn
+	in, out           transfer
+	canRead, canWrite func(fd uintptr) (done bool) // in.read and out.write, bound once
+}
+
+// transfer is the call under way in one direction. There is one at a time: net/http and crypto/tls see to that for reading; of
+// writing, only the lane's is here.
+type transfer struct {
+	p     []byte
+	n     int
+	errno syscall.Errno
+}
+
+// direct returns how the lane reads from and writes to c: what isn't TCP, as in tests, has only its own way.
+func direct(c net.Conn) io.ReadWriter {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return c
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return c // it is closed, and will say so
+	}
+	s := &socket{tcp: tcp, raw: raw}
+	s.canRead, s.canWrite = s.in.read, s.out.write
+	return s
+}
+
+// Read is net.Conn's.
+func (s *socket) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	s.in.p = p
+	err := s.raw.Read(s.canRead)
+	s.in.p = nil
+	if err != nil || s.in.errno != 0 {
+		return 0, s.failed("read", err, s.in.errno)
+	}
+	if s.in.n == 0 {
+		return 0, io.EOF
+	}
+	return s.in.n, nil
+}
+
+func (t *transfer) read(fd uintptr) (done bool) {
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(t.p))), uintptr(len(t.p)))
+		if errno == syscall.EINTR {
+			continue
+		}
+		t.n, t.errno = int(n), errno
+		return errno != syscall.EAGAIN
+	}
+}
+
+// Write is net.Conn's.
+func (s *socket) Write(p []byte) (int, error) {
+	s.out.p, s.out.n, s.out.errno = p, 0, 0
+	err := s.raw.Write(s.canWrite)
+	s.out.p = nil
+	if err != nil || s.out.errno != 0 {
+		return s.out.n, s.failed("write", err, s.out.errno)
+	}
+	return s.out.n, nil
+}
+
+func (t *transfer) write(fd uintptr) (done bool) {
+	for len(t.p) > 0 {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(t.p))), uintptr(len(t.p)))
+		if errno == syscall.EINTR {
+			continue
+		}
+		if t.errno = errno; errno != 0 {
+			return errno != syscall.EAGAIN
+		}
+		t.n, t.p = t.n+int(n), t.p[n:]
+	}
+	return true
+}
+
+// failed is the error of an operation as net.Conn has it: either the poller's, or the system's.
+func (s *socket) failed(op string, err error, errno syscall.Errno) error {
+	if err == nil {
+		err = os.NewSyscallError(op, errno)
+	}
+	var of *net.OpError
+	if errors.As(err, &of) {
+		err = of.Err // of the operation raw-read or raw-write
+	}
+	return &net.OpError{Op: op, Net: "tcp", Source: s.tcp.LocalAddr(), Addr: s.tcp.RemoteAddr(), Err: err}
+}
