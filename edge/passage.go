@@ -2,6 +2,7 @@ package edge
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -33,7 +34,7 @@ type passage struct {
 	policy cache.Policy
 	key    []byte
 	answer cache.Answer
-	sent   int64     // bytes of content
+	sent   int64     // bytes of content; below zero as long as some of the header section isn't
 	first  time.Time // when the first part was sent
 	ended  time.Time // when the latest write ended
 
@@ -44,6 +45,8 @@ type passage struct {
 	cork       []byte      // records of TLS that go out together
 	sealed     [1][]byte   // cork
 	vector     net.Buffers // parts or sealed, as the system call eats them up
+	body       bodyWriter
+	at         int64 // what of a file comes next
 	line       logs.Record
 }
 
@@ -85,7 +88,7 @@ func (x *passage) forget() {
 	}
 	x.head.forget()
 	x.routes, x.site, x.rule, x.policy, x.answer, x.vector, x.line = nil, nil, nil, cache.Policy{}, cache.Answer{}, nil, logs.Record{}
-	x.first = time.Time{}
+	x.first, x.body = time.Time{}, bodyWriter{}
 }
 
 // hit finds the answer as the steps receive, admit, route, forward and serve would. It says no where one of them would do anything
@@ -121,7 +124,7 @@ func (e *Edge) hit(c *laneConn, x *passage) bool {
 		return false
 	}
 	// serve
-	if e.upstream(found.Name) == nil {
+	if x.site.upstream == nil {
 		return false
 	}
 	to := target{method: h.method, scheme: c.scheme(), host: host, path: h.path, query: h.query}
@@ -155,39 +158,115 @@ func (c *laneConn) send(x *passage) error {
 	x.id[0] = len(out)
 	out = e.ids.appendNext(out)
 	x.id[1] = len(out)
-	out = append(out, "\r\n\r\n"...)
-	x.sent = -int64(len(out))
-	x.pieces = x.pieces[:0]
-	left := int64(len(out))
+	x.out = append(out, "\r\n\r\n"...)
+	x.sent, x.ended, x.pieces = -int64(len(x.out)), x.began, x.pieces[:0]
+	left := int64(len(x.out))
 	if x.head.method == http.MethodGet {
-		x.pieces = x.answer.AppendBody(x.pieces)
 		left += x.answer.Size
-	}
-	pieces := x.pieces
-	if left <= joinBytes || c.base.secure {
-		for len(pieces) > 0 && len(out) < joinBytes {
-			n := min(len(pieces[0]), joinBytes-len(out))
-			out = append(out, pieces[0][:n]...)
-			if pieces[0] = pieces[0][n:]; len(pieces[0]) == 0 {
-				pieces = pieces[1:]
-			}
-		}
 	}
 	if left > joinBytes {
 		x.first = e.now() // or it would be told from the end
 	}
-	x.out, x.ended = out, x.began
-	x.parts = append(append(x.parts[:0], out), pieces...)
-	n, err := c.write(x)
-	x.sent = max(0, x.sent+n)
+	var err error
+	switch {
+	case left == int64(len(x.out)):
+		err = c.sendPieces(x)
+	case x.answer.InMemory():
+		x.pieces = x.answer.AppendBody(x.pieces)
+		err = c.sendPieces(x)
+	default:
+		err = c.sendStored(x)
+	}
+	x.sent = max(0, x.sent)
 	if x.first.IsZero() {
 		x.first = x.ended
 	}
 	return err
 }
 
+// sendPieces writes the header section and x.pieces, and as much in one piece as is worth it.
+func (c *laneConn) sendPieces(x *passage) error {
+	pieces, left := x.pieces, len(x.out)
+	for _, piece := range pieces {
+		left += len(piece)
+	}
+	if left <= joinBytes || c.base.secure {
+		for len(pieces) > 0 && len(x.out) < joinBytes {
+			n := min(len(pieces[0]), joinBytes-len(x.out))
+			x.out = append(x.out, pieces[0][:n]...)
+			if pieces[0] = pieces[0][n:]; len(pieces[0]) == 0 {
+				pieces = pieces[1:]
+			}
+		}
+	}
+	x.parts = append(append(x.parts[:0], x.out), pieces...)
+	return c.write(x)
+}
+
+// fileSender is a connection that sends from a file without copying.
+type fileSender interface {
+	io.Writer
+	// hold writes p, but may keep it until more comes.
+	hold(p []byte) (int, error)
+	// sendFile sends what is in f from *at to end and moves *at.
+	sendFile(f *os.File, at *int64, end int64) error
+}
+
+// sendStored writes the header section and a body that isn't in memory.
+func (c *laneConn) sendStored(x *passage) error {
+	if to, ok := c.base.direct.(fileSender); ok && !c.base.secure {
+		if f, at, release, ok := x.answer.File(); ok {
+			defer release()
+			return c.sendFile(x, to, f, at)
+		}
+	}
+	x.body = bodyWriter{c, x}
+	_, err := x.answer.WriteBody(&x.body)
+	return err
+}
+
+// bodyWriter takes a body that isn't in memory. The header section goes out with the first piece.
+type bodyWriter struct {
+	c *laneConn
+	x *passage
+}
+
+func (w *bodyWriter) Write(p []byte) (int, error) {
+	x, sent := w.x, w.x.sent
+	if sent >= 0 {
+		x.parts = append(x.parts[:0], p)
+		err := w.c.write(x)
+		return int(x.sent - sent), err
+	}
+	x.pieces = append(x.pieces[:0], p)
+	err := w.c.sendPieces(x)
+	return int(max(0, x.sent)), err
+}
+
+// sendFile writes the header section, and lets the system send the body from f, where it begins at at.
+func (c *laneConn) sendFile(x *passage, to fileSender, f *os.File, at int64) error {
+	x.at = at
+	for written := 0; written < len(x.out); {
+		c.renew(x)
+		n, err := to.hold(x.out[written:])
+		written += n
+		if err := c.took(x, int64(n), err); err != nil {
+			return err
+		}
+	}
+	for end := at + x.answer.Size; x.at < end; {
+		c.renew(x)
+		at = x.at
+		err := to.sendFile(f, &x.at, end)
+		if err := c.took(x, x.at-at, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // write writes x.parts.
-func (c *laneConn) write(x *passage) (written int64, err error) {
+func (c *laneConn) write(x *passage) error {
 	if !c.base.secure {
 		return c.flush(x, x.parts)
 	}
@@ -196,30 +275,28 @@ func (c *laneConn) write(x *passage) (written int64, err error) {
 			n := min(len(part), writeChunkBytes)
 			// The records of a chunk go out in one piece, where crypto/tls would write each by itself.
 			c.base.corked, c.base.cork = true, x.cork[:0]
-			_, err = c.Conn.Write(part[:n])
+			_, err := c.Conn.Write(part[:n])
 			x.cork, c.base.corked, c.base.cork = c.base.cork, false, nil
+			sent := x.sent
 			if err == nil {
-				_, err = c.flush(x, append(x.sealed[:0], x.cork))
+				err = c.flush(x, append(x.sealed[:0], x.cork))
 			}
 			if err != nil {
-				return written, err
+				x.sent = sent
+				return err
 			}
-			written, part = written+int64(n), part[n:]
+			x.sent, part = sent+int64(n), part[n:]
 		}
 	}
-	return written, nil
+	return nil
 }
 
-// flush writes parts to the system, with as few calls as it can. It puts the deadline off as long as the client takes
-// writeChunkBytes within it: as in response, the limit is one of stalling.
-func (c *laneConn) flush(x *passage, parts [][]byte) (written int64, err error) {
-	stall := x.routes.snapshot.Limits.WriteTimeout
+// flush writes parts to the system, with as few calls as it can.
+func (c *laneConn) flush(x *passage, parts [][]byte) error {
 	for x.vector = parts; len(x.vector) > 0; {
-		if x.ended.Sub(c.renewed) >= renewal(stall) {
-			c.renewed = x.ended
-			_ = c.base.Conn.SetWriteDeadline(time.Now().Add(stall + renewal(stall)))
-		}
+		c.renew(x)
 		var n int64
+		var err error
 		if len(x.vector) == 1 {
 			var m int
 			m, err = c.base.direct.Write(x.vector[0])
@@ -230,15 +307,31 @@ func (c *laneConn) flush(x *passage, parts [][]byte) (written int64, err error) 
 		} else {
 			n, err = x.vector.WriteTo(c.base.Conn)
 		}
-		written, x.ended = written+n, c.lane.edge.now()
-		if err != nil {
-			if n < writeChunkBytes || !errors.Is(err, os.ErrDeadlineExceeded) {
-				return written, err
-			}
-			c.renewed = time.Time{} // it took its time, but it takes
+		if err := c.took(x, n, err); err != nil {
+			return err
 		}
 	}
-	return written, nil
+	return nil
+}
+
+// renew puts the write deadline off, unless it was put off a moment ago.
+func (c *laneConn) renew(x *passage) {
+	stall := x.routes.snapshot.Limits.WriteTimeout
+	if x.ended.Sub(c.renewed) >= renewal(stall) {
+		c.renewed = x.ended
+		_ = c.base.Conn.SetWriteDeadline(time.Now().Add(stall + renewal(stall)))
+	}
+}
+
+// took takes note of a write of n bytes that ended with err. It returns no error as long as the client takes writeChunkBytes within
+// the deadline: as in response, the limit is one of stalling.
+func (c *laneConn) took(x *passage, n int64, err error) error {
+	x.sent, x.ended = x.sent+n, c.lane.edge.now()
+	if err == nil || n < writeChunkBytes || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	c.renewed = time.Time{} // it took its time, but it takes
+	return nil
 }
 
 // recordHit does what the step record does. The answer was sent in full unless err says why not.

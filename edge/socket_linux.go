@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"unsafe"
 )
@@ -22,12 +23,17 @@ type socket struct {
 	raw               syscall.RawConn
 	in, out           transfer
 	canRead, canWrite func(fd uintptr) (done bool) // in.read and out.write, bound once
+	canSendFile       func(fd uintptr) (done bool)
 }
 
 // transfer is the call under way in one direction. There is one at a time: net/http and crypto/tls see to that for reading; of
 // writing, only the lane's is here.
 type transfer struct {
 	p     []byte
+	flags uintptr // of send
+	file  int     // to send from, at *at up to end
+	at    *int64
+	end   int64
 	n     int
 	errno syscall.Errno
 }
@@ -43,7 +49,7 @@ func direct(c net.Conn) io.ReadWriter {
 		return c // it is closed, and will say so
 	}
 	s := &socket{tcp: tcp, raw: raw}
-	s.canRead, s.canWrite = s.in.read, s.out.write
+	s.canRead, s.canWrite, s.canSendFile = s.in.read, s.out.write, s.out.sendFile
 	return s
 }
 
@@ -76,8 +82,13 @@ func (t *transfer) read(fd uintptr) (done bool) {
 }
 
 // Write is net.Conn's.
-func (s *socket) Write(p []byte) (int, error) {
-	s.out.p, s.out.n, s.out.errno = p, 0, 0
+func (s *socket) Write(p []byte) (int, error) { return s.send(p, 0) }
+
+// hold implements fileSender.
+func (s *socket) hold(p []byte) (int, error) { return s.send(p, syscall.MSG_MORE) }
+
+func (s *socket) send(p []byte, flags uintptr) (int, error) {
+	s.out.p, s.out.flags, s.out.n, s.out.errno = p, flags, 0, 0
 	err := s.raw.Write(s.canWrite)
 	s.out.p = nil
 	if err != nil || s.out.errno != 0 {
@@ -88,7 +99,14 @@ func (s *socket) Write(p []byte) (int, error) {
 
 func (t *transfer) write(fd uintptr) (done bool) {
 	for len(t.p) > 0 {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(t.p))), uintptr(len(t.p)))
+		var n uintptr
+		var errno syscall.Errno
+		p, size := unsafe.Pointer(unsafe.SliceData(t.p)), uintptr(len(t.p))
+		if t.flags == 0 {
+			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(p), size)
+		} else {
+			n, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(p), size, t.flags|syscall.MSG_NOSIGNAL, 0, 0)
+		}
 		if errno == syscall.EINTR {
 			continue
 		}
@@ -96,6 +114,42 @@ func (t *transfer) write(fd uintptr) (done bool) {
 			return errno != syscall.EAGAIN
 		}
 		t.n, t.p = t.n+int(n), t.p[n:]
+	}
+	return true
+}
+
+// sendFile implements fileSender. It does tell the scheduler: the file may have to be read from a disk.
+func (s *socket) sendFile(f *os.File, at *int64, end int64) error {
+	s.out.file, s.out.at, s.out.end, s.out.errno = int(f.Fd()), at, end, 0
+	err := s.raw.Write(s.canSendFile)
+	runtime.KeepAlive(f)
+	s.out.at = nil
+	switch {
+	case err != nil || s.out.errno != 0:
+		return s.failed("sendfile", err, s.out.errno)
+	case *at < end:
+		return errShortFile
+	}
+	return nil
+}
+
+// errShortFile is a body whose file has lost its end.
+var errShortFile = errors.New("the file of a stored body is too short")
+
+func (t *transfer) sendFile(fd uintptr) (done bool) {
+	for *t.at < t.end {
+		n, err := syscall.Sendfile(int(fd), t.file, t.at, int(min(t.end-*t.at, 1<<30)))
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			t.errno, _ = err.(syscall.Errno)
+			return err != syscall.EAGAIN
+		}
+		t.errno = 0
+		if n == 0 {
+			return true
+		}
 	}
 	return true
 }
