@@ -203,9 +203,11 @@ func (c *laneConn) sendPieces(x *passage) error {
 	return c.write(x)
 }
 
-// fileSender is a connection that sends from a file without copying.
-type fileSender interface {
+// system is a connection that knows more of the system's calls.
+type system interface {
 	io.Writer
+	// writev writes parts and takes off them what it has written.
+	writev(parts *net.Buffers) (int, error)
 	// hold writes p, but may keep it until more comes.
 	hold(p []byte) (int, error)
 	// sendFile sends what is in f from *at to end and moves *at.
@@ -214,7 +216,7 @@ type fileSender interface {
 
 // sendStored writes the header section and a body that isn't in memory.
 func (c *laneConn) sendStored(x *passage) error {
-	if to, ok := c.base.direct.(fileSender); ok && !c.base.secure {
+	if to, ok := c.base.direct.(system); ok && !c.base.secure {
 		if f, at, release, ok := x.answer.File(); ok {
 			defer release()
 			return c.sendFile(x, to, f, at)
@@ -244,7 +246,7 @@ func (w *bodyWriter) Write(p []byte) (int, error) {
 }
 
 // sendFile writes the header section, and lets the system send the body from f, where it begins at at.
-func (c *laneConn) sendFile(x *passage, to fileSender, f *os.File, at int64) error {
+func (c *laneConn) sendFile(x *passage, to system, f *os.File, at int64) error {
 	x.at = at
 	for written := 0; written < len(x.out); {
 		c.renew(x)
@@ -295,23 +297,24 @@ func (c *laneConn) write(x *passage) error {
 func (c *laneConn) flush(x *passage, parts [][]byte) error {
 	for x.vector = parts; len(x.vector) > 0; {
 		c.renew(x)
-		var n int64
-		var err error
-		if len(x.vector) == 1 {
-			var m int
-			m, err = c.base.direct.Write(x.vector[0])
-			n, x.vector[0] = int64(m), x.vector[0][m:]
-			if len(x.vector[0]) == 0 {
-				x.vector = nil
-			}
-		} else {
-			n, err = x.vector.WriteTo(c.base.Conn)
-		}
-		if err := c.took(x, n, err); err != nil {
+		n, err := c.writeSome(&x.vector)
+		if err := c.took(x, int64(n), err); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// writeSome writes parts, or one of them, and takes off them what it has written.
+func (c *laneConn) writeSome(parts *net.Buffers) (int, error) {
+	if to, ok := c.base.direct.(system); ok && len(*parts) > 1 {
+		return to.writev(parts)
+	}
+	n, err := c.base.direct.Write((*parts)[0])
+	if (*parts)[0] = (*parts)[0][n:]; len((*parts)[0]) == 0 {
+		*parts = (*parts)[1:]
+	}
+	return n, err
 }
 
 // renew puts the write deadline off, unless it was put off a moment ago.

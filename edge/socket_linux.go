@@ -23,6 +23,7 @@ type socket struct {
 	raw               syscall.RawConn
 	in, out           transfer
 	canRead, canWrite func(fd uintptr) (done bool) // in.read and out.write, bound once
+	canWritev         func(fd uintptr) (done bool)
 	canSendFile       func(fd uintptr) (done bool)
 }
 
@@ -30,6 +31,7 @@ type socket struct {
 // writing, only the lane's is here.
 type transfer struct {
 	p     []byte
+	parts net.Buffers
 	flags uintptr // of send
 	file  int     // to send from, at *at up to end
 	at    *int64
@@ -37,6 +39,8 @@ type transfer struct {
 	n     int
 	errno syscall.Errno
 }
+
+var _ system = (*socket)(nil)
 
 // direct returns how the lane reads from and writes to c: what isn't TCP, as in tests, has only its own way.
 func direct(c net.Conn) io.ReadWriter {
@@ -49,7 +53,7 @@ func direct(c net.Conn) io.ReadWriter {
 		return c // it is closed, and will say so
 	}
 	s := &socket{tcp: tcp, raw: raw}
-	s.canRead, s.canWrite, s.canSendFile = s.in.read, s.out.write, s.out.sendFile
+	s.canRead, s.canWrite, s.canWritev, s.canSendFile = s.in.read, s.out.write, s.out.writev, s.out.sendFile
 	return s
 }
 
@@ -84,7 +88,7 @@ func (t *transfer) read(fd uintptr) (done bool) {
 // Write is net.Conn's.
 func (s *socket) Write(p []byte) (int, error) { return s.send(p, 0) }
 
-// hold implements fileSender.
+// hold implements system.
 func (s *socket) hold(p []byte) (int, error) { return s.send(p, syscall.MSG_MORE) }
 
 func (s *socket) send(p []byte, flags uintptr) (int, error) {
@@ -118,7 +122,60 @@ func (t *transfer) write(fd uintptr) (done bool) {
 	return true
 }
 
-// sendFile implements fileSender. It does tell the scheduler: the file may have to be read from a disk.
+// writev implements system.
+func (s *socket) writev(parts *net.Buffers) (int, error) {
+	s.out.parts, s.out.n, s.out.errno = *parts, 0, 0
+	err := s.raw.Write(s.canWritev)
+	*parts, s.out.parts = s.out.parts, nil
+	if err != nil || s.out.errno != 0 {
+		return s.out.n, s.failed("writev", err, s.out.errno)
+	}
+	return s.out.n, nil
+}
+
+const (
+	vectorMax = 16
+	// vectorBytes bounds one call, in which the scheduler can't stop the thread.
+	vectorBytes = 256 << 10
+)
+
+func (t *transfer) writev(fd uintptr) (done bool) {
+	for len(t.parts) > 0 {
+		var vector [vectorMax]syscall.Iovec
+		count, left := 0, vectorBytes
+		for _, p := range t.parts[:min(len(t.parts), vectorMax)] {
+			if len(p) > 0 && left > 0 {
+				vector[count].Base = unsafe.SliceData(p)
+				vector[count].SetLen(min(len(p), left))
+				left -= min(len(p), left)
+				count++
+			}
+		}
+		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&vector)), uintptr(count))
+		if errno == syscall.EINTR {
+			continue
+		}
+		if t.errno = errno; errno != 0 {
+			return errno != syscall.EAGAIN
+		}
+		t.n += int(n)
+		t.consume(int(n))
+	}
+	return true
+}
+
+// consume takes the first n bytes off parts.
+func (t *transfer) consume(n int) {
+	for len(t.parts) > 0 && n >= len(t.parts[0]) {
+		n -= len(t.parts[0])
+		t.parts = t.parts[1:]
+	}
+	if n > 0 {
+		t.parts[0] = t.parts[0][n:]
+	}
+}
+
+// sendFile implements system. It does tell the scheduler: the file may have to be read from a disk.
 func (s *socket) sendFile(f *os.File, at *int64, end int64) error {
 	s.out.file, s.out.at, s.out.end, s.out.errno = int(f.Fd()), at, end, 0
 	err := s.raw.Write(s.canSendFile)
