@@ -47,9 +47,11 @@ func laneBench(tb testing.TB, laneless, secure bool, bodyBytes int) (c net.Conn,
 	})
 	e, err := New(Options{
 		Node: "lisbon-1", Snapshot: parse(tb, shopYAML), Cache: inner, Access: access, Log: quiet, Metrics: NewMetrics(registry),
-		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(tb)}},
+		TLS: &tls.Config{Certificates: []tls.Certificate{certificate(tb)}},
 		// A new one each time it is asked for, as of package origin: a hit must not ask.
-		Upstream: func(config.SiteName) http.RoundTripper { return roundTrip(func(r *http.Request) (*http.Response, error) { return upstream.RoundTrip(r) }) },
+		Upstream: func(config.SiteName) http.RoundTripper {
+			return roundTrip(func(r *http.Request) (*http.Response, error) { return upstream.RoundTrip(r) })
+		},
 	})
 	if err != nil {
 		tb.Fatal(err)
