@@ -115,7 +115,7 @@ var contentFields = [...]string{"Content-Type", "Content-Encoding", "Content-Lan
 // prepared returns r with its block, if r is of the kind that LookupHit returns: without trailers, and with nothing that net/http
 // would add to it or change.
 func (r *Response) prepared() *Response {
-	if !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
+	if r.parts != nil || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
 		r.Header["Trailer"] != nil || len(r.Header["Content-Type"]) == 0 || len(r.Header["Date"]) == 0 {
 		return r
 	}

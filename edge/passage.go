@@ -131,7 +131,8 @@ func (e *Edge) hit(c *laneConn, x *passage) bool {
 	x.policy = t.policy(&to)
 	x.key = cache.AppendKey(x.key[:0], &t.keys, to.scheme, string(host), h.path, h.query)
 	x.answer, ok = e.hits.LookupHit(cache.Key(view(x.key)), h, &x.policy, x.began)
-	return ok && !h.altered && !x.answer.Has(RequestIDField)
+	// HTTP/2 takes content from memory only.
+	return ok && !h.altered && !x.answer.Has(RequestIDField) && (x.answer.InMemory() || !c.moved())
 }
 
 // mayBeHealth says whether path may be config.HealthPath when it is decoded.
