@@ -30,8 +30,9 @@ var plan = map[string][]string{
 	"origin":      {"config", "fault", "trace"},
 	"cache/field": {},
 	// second floor: stations
-	"dns":  {"config", "fault", "mapper"},
-	"edge": {"cache", "config", "fault", "logs", "trace"},
+	"dns":         {"config", "fault", "mapper"},
+	"edge":        {"cache", "config", "edge/socket", "fault", "logs", "trace"},
+	"edge/socket": {},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/socket"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
 )
@@ -204,20 +204,9 @@ func (c *laneConn) sendPieces(x *passage) error {
 	return c.write(x)
 }
 
-// system is a connection that knows more of the system's calls.
-type system interface {
-	io.Writer
-	// writev writes parts and takes off them what it has written.
-	writev(parts *net.Buffers) (int, error)
-	// hold writes p, but may keep it until more comes.
-	hold(p []byte) (int, error)
-	// sendFile sends what is in f from *at to end and moves *at.
-	sendFile(f *os.File, at *int64, end int64) error
-}
-
 // sendStored writes the header section and a body that isn't in memory.
 func (c *laneConn) sendStored(x *passage) error {
-	if to, ok := c.base.direct.(system); ok && !c.base.secure {
+	if to, ok := c.base.direct.(socket.System); ok && !c.base.secure {
 		if f, at, release, ok := x.answer.File(); ok {
 			defer release()
 			return c.sendFile(x, to, f, at)
@@ -247,11 +236,11 @@ func (w *bodyWriter) Write(p []byte) (int, error) {
 }
 
 // sendFile writes the header section, and lets the system send the body from f, where it begins at at.
-func (c *laneConn) sendFile(x *passage, to system, f *os.File, at int64) error {
+func (c *laneConn) sendFile(x *passage, to socket.System, f *os.File, at int64) error {
 	x.at = at
 	for written := 0; written < len(x.out); {
 		c.renew(x)
-		n, err := to.hold(x.out[written:])
+		n, err := to.Hold(x.out[written:])
 		written += n
 		if err := c.took(x, int64(n), err); err != nil {
 			return err
@@ -260,7 +249,7 @@ func (c *laneConn) sendFile(x *passage, to system, f *os.File, at int64) error {
 	for end := at + x.answer.Size; x.at < end; {
 		c.renew(x)
 		at = x.at
-		err := to.sendFile(f, &x.at, end)
+		err := to.SendFile(f, &x.at, end)
 		if err := c.took(x, x.at-at, err); err != nil {
 			return err
 		}
@@ -308,8 +297,8 @@ func (c *laneConn) flush(x *passage, parts [][]byte) error {
 
 // writeSome writes parts, or one of them, and takes off them what it has written.
 func (c *laneConn) writeSome(parts *net.Buffers) (int, error) {
-	if to, ok := c.base.direct.(system); ok && len(*parts) > 1 {
-		return to.writev(parts)
+	if to, ok := c.base.direct.(socket.System); ok && len(*parts) > 1 {
+		return to.Writev(parts)
 	}
 	n, err := c.base.direct.Write((*parts)[0])
 	if (*parts)[0] = (*parts)[0][n:]; len((*parts)[0]) == 0 {

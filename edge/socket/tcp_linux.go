@@ -1,6 +1,6 @@
 //go:build linux
 
-package edge
+package socket
 
 import (
 	"errors"
@@ -12,14 +12,9 @@ import (
 	"unsafe"
 )
 
-// socket is a TCP connection of which the lane reads and writes without telling the scheduler.
-//
-// net.Conn tells it, before and after each call, that the thread may block. Where other processes want the processor too, a thread
-// is often off it in the middle of a call, and the runtime's monitor gives the thread's place to another one, which has to be woken
-// and put to sleep again for it: a tenth of a hit's cost. The calls here never block, because the descriptor doesn't, so nobody
-// has to know of them. What waits, waits in the runtime's poller as ever, under the connection's deadlines.
-type socket struct {
-	tcp               *net.TCPConn
+// tcp is a TCP connection as a System.
+type tcp struct {
+	conn              *net.TCPConn
 	raw               syscall.RawConn
 	in, out           transfer
 	canRead, canWrite func(fd uintptr) (done bool) // in.read and out.write, bound once
@@ -27,8 +22,7 @@ type socket struct {
 	canSendFile       func(fd uintptr) (done bool)
 }
 
-// transfer is the call under way in one direction. There is one at a time: net/http and crypto/tls see to that for reading; of
-// writing, only the lane's is here.
+// transfer is the call under way in one direction.
 type transfer struct {
 	p     []byte
 	parts net.Buffers
@@ -40,25 +34,25 @@ type transfer struct {
 	errno syscall.Errno
 }
 
-var _ system = (*socket)(nil)
+var _ System = (*tcp)(nil)
 
-// direct returns how the lane reads from and writes to c: what isn't TCP, as in tests, has only its own way.
-func direct(c net.Conn) io.ReadWriter {
-	tcp, ok := c.(*net.TCPConn)
+// Of returns c as a System, if it is TCP, and c itself if not.
+func Of(c net.Conn) io.ReadWriter {
+	conn, ok := c.(*net.TCPConn)
 	if !ok {
 		return c
 	}
-	raw, err := tcp.SyscallConn()
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return c // it is closed, and will say so
 	}
-	s := &socket{tcp: tcp, raw: raw}
+	s := &tcp{conn: conn, raw: raw}
 	s.canRead, s.canWrite, s.canWritev, s.canSendFile = s.in.read, s.out.write, s.out.writev, s.out.sendFile
 	return s
 }
 
 // Read is net.Conn's.
-func (s *socket) Read(p []byte) (int, error) {
+func (s *tcp) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -86,12 +80,12 @@ func (t *transfer) read(fd uintptr) (done bool) {
 }
 
 // Write is net.Conn's.
-func (s *socket) Write(p []byte) (int, error) { return s.send(p, 0) }
+func (s *tcp) Write(p []byte) (int, error) { return s.send(p, 0) }
 
-// hold implements system.
-func (s *socket) hold(p []byte) (int, error) { return s.send(p, syscall.MSG_MORE) }
+// Hold implements System.
+func (s *tcp) Hold(p []byte) (int, error) { return s.send(p, syscall.MSG_MORE) }
 
-func (s *socket) send(p []byte, flags uintptr) (int, error) {
+func (s *tcp) send(p []byte, flags uintptr) (int, error) {
 	s.out.p, s.out.flags, s.out.n, s.out.errno = p, flags, 0, 0
 	err := s.raw.Write(s.canWrite)
 	s.out.p = nil
@@ -122,8 +116,8 @@ func (t *transfer) write(fd uintptr) (done bool) {
 	return true
 }
 
-// writev implements system.
-func (s *socket) writev(parts *net.Buffers) (int, error) {
+// Writev implements System.
+func (s *tcp) Writev(parts *net.Buffers) (int, error) {
 	s.out.parts, s.out.n, s.out.errno = *parts, 0, 0
 	err := s.raw.Write(s.canWritev)
 	*parts, s.out.parts = s.out.parts, nil
@@ -175,8 +169,8 @@ func (t *transfer) consume(n int) {
 	}
 }
 
-// sendFile implements system. It does tell the scheduler: the file may have to be read from a disk.
-func (s *socket) sendFile(f *os.File, at *int64, end int64) error {
+// SendFile implements System. It does tell the scheduler: the file may have to be read from a disk.
+func (s *tcp) SendFile(f *os.File, at *int64, end int64) error {
 	s.out.file, s.out.at, s.out.end, s.out.errno = int(f.Fd()), at, end, 0
 	err := s.raw.Write(s.canSendFile)
 	runtime.KeepAlive(f)
@@ -185,13 +179,10 @@ func (s *socket) sendFile(f *os.File, at *int64, end int64) error {
 	case err != nil || s.out.errno != 0:
 		return s.failed("sendfile", err, s.out.errno)
 	case *at < end:
-		return errShortFile
+		return ErrShortFile
 	}
 	return nil
 }
-
-// errShortFile is a body whose file has lost its end.
-var errShortFile = errors.New("the file of a stored body is too short")
 
 func (t *transfer) sendFile(fd uintptr) (done bool) {
 	for *t.at < t.end {
@@ -212,7 +203,7 @@ func (t *transfer) sendFile(fd uintptr) (done bool) {
 }
 
 // failed is the error of an operation as net.Conn has it: either the poller's, or the system's.
-func (s *socket) failed(op string, err error, errno syscall.Errno) error {
+func (s *tcp) failed(op string, err error, errno syscall.Errno) error {
 	if err == nil {
 		err = os.NewSyscallError(op, errno)
 	}
@@ -220,5 +211,5 @@ func (s *socket) failed(op string, err error, errno syscall.Errno) error {
 	if errors.As(err, &of) {
 		err = of.Err // of the operation raw-read or raw-write
 	}
-	return &net.OpError{Op: op, Net: "tcp", Source: s.tcp.LocalAddr(), Addr: s.tcp.RemoteAddr(), Err: err}
+	return &net.OpError{Op: op, Net: "tcp", Source: s.conn.LocalAddr(), Addr: s.conn.RemoteAddr(), Err: err}
 }
