@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -262,6 +263,9 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	if j.part && status == http.StatusPartialContent {
 		if got, size, certain, ok := partOf(resp); ok {
 			status, part, f.size, sure = http.StatusOK, got, size, certain
+			if slices.Equal(j.req.Header["Range"], j.fields["Range"]) {
+				f.asAsked = &selection{status: resp.StatusCode, ranges: []field.Range{part}, contentRange: resp.Header.Get("Content-Range")}
+			}
 			delete(resp.Header, "Content-Range")
 			resp.Header["Content-Length"] = []string{strconv.FormatInt(size, 10)}
 		}

@@ -262,7 +262,7 @@ func TestSlowReaderOfParts(t *testing.T) {
 		for _, c := range fast {
 			w.expect(c.wait(), c.outcome.Verdict, 200, text(1, 0, l.size))
 		}
-		if sent := l.sent.Load(); sent > l.size+1<<20 {
+		if sent := l.sent.Load(); sent > 2*l.size { // they may drift apart further than the store holds
 			t.Errorf("the origin sent %d bytes for an object of %d", sent, l.size)
 		}
 		if u := w.store.Usage(); u.Bytes > u.BytesMax {
@@ -317,7 +317,9 @@ func TestPartsGoOnWhereTheyBrokeOff(t *testing.T) {
 	}
 	partsBubble(t, l, func(w *world) {
 		w.expect(w.get("/"), Miss, 200, text(1, 0, l.size))
-		w.expectSeen(3)
+		if seen := w.up.seen(); seen < 3 || seen > 5 {
+			t.Errorf("%d requests", seen)
+		}
 	})
 	t.Run("for good", func(t *testing.T) {
 		l := &library{size: 1 << 20}
@@ -517,6 +519,21 @@ func TestPartsGiveBackTheirRoom(t *testing.T) {
 	})
 }
 
+// TestWholeOfAPartWithoutValidator: where the beginning is there and the rest can't be joined, the whole is fetched.
+func TestWholeOfAPartWithoutValidator(t *testing.T) {
+	handler := script(
+		always(206, "01234", "Content-Range", "bytes 0-4/10", "Cache-Control", "max-age=60"),
+		always(200, "0123456789", "Cache-Control", "max-age=60"),
+	)
+	bubble(t, handler, func(w *world) {
+		w.expect(w.get("/", "Range", "bytes=0-4"), Miss, 206, "01234")
+		w.expect(w.get("/", "Range", "bytes=1-2"), Hit, 206, "12")
+		w.expect(w.get("/"), Miss, 200, "0123456789")
+		w.expect(w.get("/"), Hit, 200, "0123456789")
+		w.expectSeen(2)
+	})
+}
+
 // TestPartThatContradictsItself: what the origin sent is what there is; only nothing is joined to it.
 func TestPartThatContradictsItself(t *testing.T) {
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -527,7 +544,11 @@ func TestPartThatContradictsItself(t *testing.T) {
 		answer(w, 206, "01234", "Content-Range", "bytes 4-9/10", "Etag", `"a"`, "Cache-Control", "max-age=60")
 	}
 	bubble(t, handler, func(w *world) {
-		w.expect(w.get("/", "Range", "bytes=-5"), Miss, 206, "01234")
+		first := w.get("/", "Range", "bytes=-5")
+		w.expect(first, Miss, 206, "01234")
+		if first.sent.Get("Content-Range") != "bytes 4-9/10" {
+			t.Errorf("sent %v", first.sent) // as the origin sent it to the same request
+		}
 		got := w.get("/", "Range", "bytes=6-8")
 		w.expect(got, Hit, 206, "234")
 		if got.sent.Get("Content-Range") != "bytes 6-8/9" {
