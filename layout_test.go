@@ -20,6 +20,7 @@ const module = "github.com/wherry/wherry"
 var plan = map[string][]string{
 	// ground floor: words and tools
 	"config": {},
+	"disk":   {},
 	"fault":  {},
 	"logs":   {},
 	"trace":  {},
