@@ -195,12 +195,9 @@ func mix(x uint64) uint64 {
 }
 
 // SetHead has a newer head written for the body of b and never blocks. It has no effect if b is replaced or removed by then. False
-// means that it isn't taken, as with Put. b itself keeps its head.
-func (s *Store) SetHead(b *Blob, head []byte) bool { return s.SetHeadThen(b, head, nil) }
-
-// SetHeadThen is SetHead, and calls done, if not nil, once when the head is written or couldn't be, in the writer's goroutine. Until
-// then Get returns the old head.
-func (s *Store) SetHeadThen(b *Blob, head []byte, done func(error)) bool {
+// means that it isn't taken, as with Put. Otherwise done, if not nil, is called once, in the writer's goroutine, so it has to be quick; until
+// then Get returns the old head. b itself keeps its head.
+func (s *Store) SetHead(b *Blob, head []byte, done func(error)) bool {
 	r := record{key: len(b.Key), variant: len(b.Variant), head: len(head), body: int(b.Size())}
 	if len(head) > HeadBytesMax || fullLen(&r, 1) > s.opts.SegmentBytes || b.v.down() || !b.Live() {
 		return false

@@ -232,7 +232,7 @@ func (s *Store) setHead(st *stripe, b *disk.Blob, r *cache.Response) {
 		}
 		st.unhide(r.Key)
 	}
-	if !r.WorthKeeping(s.now()) || !s.disk.SetHeadThen(b, r.Append(nil), done) {
+	if !r.WorthKeeping(s.now()) || !s.disk.SetHead(b, r.Append(nil), done) {
 		s.removeLater(st, r.Key)
 		return
 	}

@@ -21,7 +21,8 @@ func TestDiskOutlivesTheProcess(t *testing.T) {
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		w.Header().Set("Cache-Control", "max-age=600")
-		_, _ = io.WriteString(w, "this is "+r.URL.Path)
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, contentOf(r.URL.Path))
 	}))
 	defer origin.Close()
 	snapshot := parse(t, fmt.Sprintf(`
@@ -32,20 +33,25 @@ sites: [{name: shop, hosts: [shop.test], origins: [{url: %q}]}]
 	get, purge, stop := serveOnce(t, snapshot)
 	for range 2 {
 		get("/kept")
+		get("/large")
 		get("/purged")
 	}
 	if n := purge("http://shop.test/purged"); n != 1 {
 		t.Errorf("%d purged", n)
 	}
 	stop()
-	if n := asked.Swap(0); n != 2 {
+	if n := asked.Swap(0); n != 3 {
 		t.Errorf("the origin was asked %d times", n)
 	}
 
 	get, _, stop = serveOnce(t, snapshot)
 	defer stop()
-	if status := get("/kept"); !strings.Contains(status, "; hit;") {
-		t.Errorf("after a restart: %s", status)
+	for range 3 {
+		for _, path := range []string{"/kept", "/large"} {
+			if status := get(path); !strings.Contains(status, "; hit;") {
+				t.Errorf("%s after a restart: %s", path, status)
+			}
+		}
 	}
 	if status := get("/purged"); !strings.Contains(status, "fwd=uri-miss") {
 		t.Errorf("purged before the restart: %s", status)
@@ -53,6 +59,14 @@ sites: [{name: shop, hosts: [shop.test], origins: [{url: %q}]}]
 	if n := asked.Load(); n != 1 {
 		t.Errorf("the origin was asked %d times after the restart", n)
 	}
+}
+
+// contentOf is what the origin has at path.
+func contentOf(path string) string {
+	if path == "/large" { // it is sent from the file
+		return strings.Repeat("large ", 200_000)
+	}
+	return "this is " + path
 }
 
 // serveOnce runs a network with one edge. get returns Cache-Status, purge how many responses were dropped.
@@ -72,7 +86,7 @@ func serveOnce(t *testing.T, snapshot *config.Snapshot) (get func(path string) s
 	done, ready := make(chan error, 1), make(chan struct{})
 	go func() { done <- n.Run(ctx, func() { close(ready) }) }()
 	<-ready
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{}}
 	get = func(path string) string {
 		t.Helper()
 		r, _ := http.NewRequest(http.MethodGet, "http://"+door.Addr().String()+path, nil)
@@ -82,8 +96,8 @@ func serveOnce(t *testing.T, snapshot *config.Snapshot) (get func(path string) s
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if body, err := io.ReadAll(resp.Body); string(body) != "this is "+path || err != nil {
-			t.Errorf("%s: %q, %v", path, body, err)
+		if body, err := io.ReadAll(resp.Body); string(body) != contentOf(path) || err != nil {
+			t.Errorf("%s: %d bytes, %v", path, len(body), err)
 		}
 		return resp.Header.Get("Cache-Status")
 	}
@@ -95,6 +109,7 @@ func serveOnce(t *testing.T, snapshot *config.Snapshot) (get func(path string) s
 		return n
 	}
 	return get, purge, func() {
+		client.CloseIdleConnections()
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
