@@ -27,6 +27,9 @@ func (x *exchange) deliver() step {
 			defer f.leave(x.leads)
 		}
 		e := &partsEntity{x: x, head: x.resp}
+		if f != nil {
+			e.own = f.streams()
+		}
 		defer e.close()
 		return x.deliverEntity(e, x.resp.parts.size)
 	case f == nil || f.complete:

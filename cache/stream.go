@@ -120,6 +120,13 @@ func (s *stream) limit() int64 {
 	return s.end
 }
 
+// reaches returns where s ends.
+func (s *stream) reaches() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
+}
+
 // begin says that the upstream's answer is right and begins at start; only says that it is all that the upstream can send.
 func (s *stream) begin(start, end int64, only bool) {
 	s.mu.Lock()
@@ -295,10 +302,10 @@ func (x *exchange) openStream(head *Response, off, end int64) (*stream, error) {
 		return nil, errHole
 	}
 	start, to := p.bounds(off)
-	if off > start && c.fragment(head, off-1) != nil {
+	if off > start && c.fragment(head, off-1, true) != nil {
 		start = off // a stream ended here, because nobody wanted more of it
 	}
-	for i := int64(1); to < min(end, p.size) && i < streamMax && c.fragment(head, to) == nil; i++ {
+	for i := int64(1); to < min(end, p.size) && i < streamMax && c.fragment(head, to, true) == nil; i++ {
 		_, to = p.bounds(to)
 	}
 	ctx, cancel := context.WithCancel(c.ctx)

@@ -55,11 +55,14 @@ func TestHugeObject(t *testing.T) {
 		return n
 	}
 	n := start()
-	for range 2 {
+	for _, once := range []bool{true, false, false} {
 		if rec, out := n.get("/film"); rec.Body.String() != f.content || out.Err != nil {
 			t.Fatalf("%d bytes, %v", rec.Body.Len(), out.Err)
 		}
 		n.world.settle()
+		if written := n.world.Usage().Disk.Responses; once && written > 0 || !once && written < size>>20/2 {
+			t.Errorf("%d parts are on disk; asked for once: %t", written, once)
+		}
 	}
 	for range 2 {
 		f.sent.Store(0)
