@@ -32,6 +32,7 @@ type report struct {
 	Revision    string            `json:"revision"`
 	Machine     string            `json:"machine"`
 	LoadBefore  string            `json:"load_average_before"`
+	FileSystem  string            `json:"file_system"` // of the servers' caches and logs
 	Seconds     float64           `json:"seconds_per_sample"`
 	Connections int               `json:"connections"`
 	Versions    map[string]string `json:"versions"`
@@ -42,7 +43,8 @@ type report struct {
 func newReport(ctx context.Context, o *options) *report {
 	return &report{
 		Began: time.Now().UTC(), Revision: output(ctx, "git", "describe", "--always", "--dirty"), Machine: machine(ctx),
-		LoadBefore: output(ctx, "cat", "/proc/loadavg"), Seconds: o.duration.Seconds(), Connections: o.connections, Versions: map[string]string{},
+		LoadBefore: output(ctx, "cat", "/proc/loadavg"), FileSystem: output(ctx, "stat", "-f", "-c", "%T", os.TempDir()),
+		Seconds: o.duration.Seconds(), Connections: o.connections, Versions: map[string]string{},
 	}
 }
 
@@ -107,7 +109,8 @@ func (r *report) find(cell, server string) *line {
 
 // write writes the tables.
 func (r *report) write(w io.Writer) {
-	fmt.Fprintf(w, "%s, %s; load average before: %s\n", r.Began.Format(time.DateTime), r.Machine, r.LoadBefore)
+	fmt.Fprintf(w, "%s, %s; load average before: %s; files on %s\n", r.Began.Format(time.DateTime), r.Machine, r.LoadBefore,
+		r.FileSystem)
 	fmt.Fprintf(w, "%d connections, HTTP/2 %d with %d streams each; medians of samples of %.0f s; revision %s\n\n", r.Connections,
 		h2Connections, h2Streams, r.Seconds, r.Revision)
 	r.writeLoad(w)
