@@ -30,7 +30,8 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 		return x.refuse(refusedConnections, fault.Edge, http.StatusServiceUnavailable,
 			"This node has as many connections as it can serve.")
 	}
-	if limit := x.routes.snapshot.Limits.HeaderSize; limit > 0 && headerBytes(r) > int(limit) {
+	size, fields := headerSize(r)
+	if limit := x.routes.snapshot.Limits.HeaderSize; limit > 0 && size > int(limit) || fields > fieldsMax {
 		return x.refuse(refusedHeaderSize, fault.Client, http.StatusRequestHeaderFieldsTooLarge,
 			"The header section of the request is larger than this node accepts.")
 	}
@@ -93,15 +94,16 @@ func (x *exchange) misdirected(notice string) (goOn bool) {
 	return x.refuse(refusedMisdirected, fault.Client, http.StatusMisdirectedRequest, notice)
 }
 
-// headerBytes is the size of the request line and the header section as HTTP/1.1 writes them.
-func headerBytes(r *http.Request) int {
+// headerSize returns the size of the request line and the header section as HTTP/1.1 writes them, and the number of fields.
+func headerSize(r *http.Request) (bytes, fields int) {
 	n := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host) + len("\r\n")
 	for name, values := range r.Header {
 		for _, v := range values {
 			n += len(name) + len(v) + len(": \r\n")
 		}
+		fields += len(values)
 	}
-	return n
+	return n, fields
 }
 
 // looped says whether the request has gone through this node before: by CDN-Loop (RFC 8586 §2) or by Via (RFC 9110 §7.6.3),

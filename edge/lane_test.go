@@ -289,7 +289,7 @@ func TestLaneMindsTheByteThatNetHTTPHolds(t *testing.T) {
 		{[]string{get("/slow"), "X" + inner, inner}, 0},
 		{[]string{get("/slow"), inner, inner}, 1}, // the first one is in two parts
 		{[]string{get("/slow"), inner + inner, inner}, 1},
-		{[]string{get("/slow") + inner, inner, inner}, 1},
+		{[]string{get("/slow") + inner, inner, inner}, 2},
 		{[]string{get("/slow"), "G", "ET /etag HTTP/1.1\r\nHost: shop.test\r\n\r\n", inner}, 1},
 		{[]string{get("/nostore"), get("/"), get("/nostore"), get("/")}, 2},
 	} {
