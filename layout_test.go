@@ -24,10 +24,11 @@ var plan = map[string][]string{
 	"logs":   {},
 	"trace":  {},
 	// first floor: trades
-	"cache":  {"fault", "trace"},
-	"certs":  {"config", "fault"},
-	"mapper": {"config"},
-	"origin": {"config", "fault", "trace"},
+	"cache":       {"cache/field", "fault", "trace"},
+	"certs":       {"config", "fault"},
+	"mapper":      {"config"},
+	"origin":      {"config", "fault", "trace"},
+	"cache/field": {},
 	// second floor: stations
 	"dns":  {"config", "fault", "mapper"},
 	"edge": {"cache", "config", "fault", "logs", "trace"},

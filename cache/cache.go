@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wherry/wherry/cache/field"
+
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
 )
@@ -108,6 +110,7 @@ type Cache struct {
 	stop context.CancelFunc
 
 	exchanges sync.Pool // of *exchange
+	streams   streams
 
 	mu      sync.Mutex           // protects what follows; lost with the process
 	flights map[flightID]*flight // those that others may join
@@ -123,6 +126,7 @@ func New(o Options) *Cache {
 		name: o.Name, store: o.Store, metrics: o.Metrics, now: o.Now,
 		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[flightID]time.Time{}},
 	}
+	c.streams.all = map[uint64][]*stream{}
 	c.member = tokenOrString(o.Name)
 	c.exchanges.New = func() any { return new(exchange) }
 	if c.now == nil {
@@ -152,13 +156,14 @@ type exchange struct {
 	p   *Policy
 	t   *trace.Trace
 	key Key
-	req Directives
+	req field.Directives
 	now time.Time // when it was decided what to send
 
 	stored   *Response // what the request selects, or nil
 	decision decision
 	alone    bool // this request's fetch is not shared
 	asSent   bool // and goes out with the client's conditions and range
+	whole    bool // this request's fetch is for all of the content, whatever range the client wants
 	rejoins  int  // how often a fetch that was waited for turned out not to be for us
 
 	flight *flight // the fetch that is joined or led
@@ -168,6 +173,7 @@ type exchange struct {
 	interim *interim
 	resp    *Response      // what to deliver: complete if flight is nil
 	direct  *http.Response // or this, straight from the upstream
+	sink    sink           // between a stored body and w
 
 	status status
 	out    Outcome
@@ -200,7 +206,7 @@ func (x *exchange) receive() step {
 		return x.passBecause("bypass", "precondition that only the origin can evaluate") // RFC 9111 §4.3.2
 	}
 	x.key = NewKey(x.p.Keys, x.p.Scheme, x.p.Host, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
-	x.req = requestDirectives(x.r.Header)
+	x.req = field.RequestDirectives(x.r.Header)
 	if x.t.On() {
 		x.status.key = x.key
 		x.t.Addf("cache", "receive", "key %q", x.key)

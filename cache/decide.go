@@ -3,6 +3,8 @@ package cache
 import (
 	"fmt"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // reuse is what may be done with the stored response that a request selects.
@@ -26,7 +28,7 @@ type decision struct {
 
 // decide says what a request with directives req may do with stored at the time now (RFC 9111 §4). varied tells that there are
 // stored responses, but for other request fields.
-func decide(stored *Response, varied bool, req *Directives, p *Policy, now time.Time) decision {
+func decide(stored *Response, varied bool, req *field.Directives, p *Policy, now time.Time) decision {
 	d := reusable(stored, varied, req, p, now)
 	if req.OnlyIfCached && (d.reuse == reuseValidate || d.reuse == reuseNone) {
 		d.reuse, d.why = reuseRefused, "only-if-cached, and "+d.why
@@ -34,7 +36,7 @@ func decide(stored *Response, varied bool, req *Directives, p *Policy, now time.
 	return d
 }
 
-func reusable(stored *Response, varied bool, req *Directives, p *Policy, now time.Time) decision {
+func reusable(stored *Response, varied bool, req *field.Directives, p *Policy, now time.Time) decision {
 	if stored == nil {
 		if varied {
 			return decision{reuseNone, "stored only for other request fields (Vary)", "vary-miss"}
@@ -47,15 +49,15 @@ func reusable(stored *Response, varied bool, req *Directives, p *Policy, now tim
 		return decision{reuseValidate, stored.directivesFrom + " no-cache", "stale"}
 	case req.NoCache: // §5.2.1.4
 		return decision{reuseValidate, "request no-cache", "request"}
-	case req.MaxAge != absent && age-req.MaxAge > max(0, req.MaxStale): // §5.2.1.1
+	case req.MaxAge != field.Absent && age-req.MaxAge > max(0, req.MaxStale): // §5.2.1.1
 		return decision{reuseValidate, fmt.Sprintf("age %s above the request's max-age %s", seconds(age), seconds(req.MaxAge)), "request"}
-	case req.MinFresh != absent && left < req.MinFresh: // §5.2.1.3
+	case req.MinFresh != field.Absent && left < req.MinFresh: // §5.2.1.3
 		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), "request"}
 	case left > 0: // §4.2
 		return decision{reuseFresh, stored.fresh.why, ""}
-	case req.MaxStale != absent && -left <= req.MaxStale && !stored.staleForbidden(): // §5.2.1.2
+	case req.MaxStale != field.Absent && -left <= req.MaxStale && !stored.staleForbidden(): // §5.2.1.2
 		return decision{reuseStale, "stale for " + seconds(-left) + ", within the request's max-stale", ""}
-	case req.MaxAge == absent && -left < stored.whileRevalidate(p): // RFC 5861 §3; §5.2.1.1: max-age alone wants nothing stale
+	case req.MaxAge == field.Absent && -left < stored.whileRevalidate(p): // RFC 5861 §3; §5.2.1.1: max-age alone wants nothing stale
 		return decision{reuseRefresh, "stale for " + seconds(-left) + ", within stale-while-revalidate", ""}
 	}
 	return decision{reuseValidate, "stale for " + seconds(-left) + " by " + stored.fresh.basis, "stale"}
@@ -63,7 +65,7 @@ func reusable(stored *Response, varied bool, req *Directives, p *Policy, now tim
 
 // staleForbidden says whether the origin forbids every use of the stale response (RFC 9111 §4.2.4, §5.2.2.10).
 func (r *Response) staleForbidden() bool {
-	return r.revalidates() || r.directives.SMaxAge != absent
+	return r.revalidates() || r.directives.SMaxAge != field.Absent
 }
 
 func (r *Response) revalidates() bool {
@@ -77,9 +79,9 @@ func (r *Response) whileRevalidate(p *Policy) time.Duration {
 	switch {
 	case r.revalidates():
 		return 0
-	case r.directives.StaleWhileRevalidate != absent:
+	case r.directives.StaleWhileRevalidate != field.Absent:
 		return r.directives.StaleWhileRevalidate
-	case r.directives.SMaxAge != absent:
+	case r.directives.SMaxAge != field.Absent:
 		return 0
 	}
 	return p.StaleWhileRevalidate
@@ -95,10 +97,10 @@ func (r *Response) onError(p *Policy, now time.Time) (ok bool, why string) {
 		return true, "still fresh" // only the request wanted it validated
 	}
 	allowed, from := p.StaleIfError, "the site's stale_if_error"
-	if r.directives.SMaxAge != absent {
+	if r.directives.SMaxAge != field.Absent {
 		allowed = 0
 	}
-	if r.directives.StaleIfError != absent {
+	if r.directives.StaleIfError != field.Absent {
 		allowed, from = r.directives.StaleIfError, "stale-if-error"
 	}
 	if stale >= allowed {

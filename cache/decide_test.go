@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // storedAt is a response with these fields that was received at received, to a request with the fields req.
@@ -127,7 +129,7 @@ func TestDecide(t *testing.T) {
 			if c.policy == nil {
 				c.policy = &Policy{}
 			}
-			req := ParseCacheControl([]string{c.req})
+			req := field.ParseCacheControl([]string{c.req})
 			got := decide(stored, false, &req, c.policy, received.Add(c.age))
 			if got.reuse != c.want || got.fwd != c.fwd || got.why == "" && got.reuse != reuseFresh {
 				t.Errorf("%v, request %q, age %s: %+v; want %s, %q", c.stored, c.req, c.age, got, c.want, c.fwd)
@@ -137,7 +139,7 @@ func TestDecide(t *testing.T) {
 }
 
 func TestDecideVaryMiss(t *testing.T) {
-	req := noDirectives()
+	req := field.NoDirectives()
 	if d := decide(nil, true, &req, &Policy{}, received); d.fwd != "vary-miss" || d.reuse != reuseNone { // RFC 9211 §2.2
 		t.Errorf("stored for other request fields: %+v", d)
 	}

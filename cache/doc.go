@@ -5,9 +5,9 @@
 // (request collapsing), or by asking the upstream, and says in its Outcome, in Cache-Status (RFC 9211) and in the request's
 // trace which it was and why.
 //
-// What decides is pure and takes the time as a value: directives.go and targeted.go (what the fields say), freshness.go
-// (lifetime and age), storable.go (may it be stored), decide.go (may it be reused), vary.go, conditional.go, ranges.go,
-// key.go. The shell around it is cache.go (the steps), fetch.go, validate.go, collapse.go, interim.go, deliver.go, and the stores
+// What decides is pure and takes the time as a value: chamber field (what the fields say), freshness.go
+// (lifetime and age), storable.go (may it be stored), decide.go (may it be reused), vary.go, conditional.go,
+// key.go. The shell around it is cache.go (the steps), fetch.go, pass.go, purge.go, validate.go, collapse.go, interim.go, deliver.go, and the stores
 // behind the Store contract.
 //
 // It promises: never a response to somebody for whom it may not be used; never a torn or mixed body as if it were complete; one

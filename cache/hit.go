@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // Answer is a fresh stored response that answers a request, in a form that can be written without net/http: what Serve would send.
@@ -27,7 +29,7 @@ func (c *Cache) LookupHit(key Key, fields Fields, p *Policy, now time.Time) (a A
 	if r == nil || r.block.fields == nil {
 		return Answer{}, false
 	}
-	nothing := noDirectives()
+	nothing := field.NoDirectives()
 	if decide(r, true, &nothing, p, now).reuse != reuseFresh {
 		return Answer{}, false
 	}
@@ -95,7 +97,7 @@ var contentFields = [...]string{"Content-Type", "Content-Encoding", "Content-Lan
 // nothing that net/http would add to it or change.
 func (r *Response) prepared() *Response {
 	body, ok := r.Body.(sharedBody)
-	if !ok || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
+	if !ok || r.parts != nil || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
 		r.Header["Trailer"] != nil || len(r.Header["Content-Type"]) == 0 || len(r.Header["Date"]) == 0 {
 		return r
 	}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // Response is one stored, or just received, response. All but its body is immutable: a 304 makes a new one with the same body.
@@ -15,18 +17,21 @@ type Response struct {
 	Body    Body // nil until all of it is stored
 
 	varies         varies
-	directives     Directives
+	directives     field.Directives
 	directivesFrom string // the field that they are from
 	fresh          freshness
 	block          block // what of Header goes out as it is; see prepared
+
+	parts *parts // how the content is stored if not in Body
+	start int64  // of a fragment: the offset in the whole content at which Body begins
 }
 
 // newResponse takes the header section of a response to a request with the fields req.
 func newResponse(key Key, req http.Header, status int, h http.Header, requested, received time.Time) *Response {
 	r := &Response{Key: key, Status: status, Header: h}
-	d, field, targeted := responseDirectives(h)
-	r.directives, r.directivesFrom = d, field
-	r.fresh = newFreshness(h, status, &d, field, targeted, requested, received)
+	d, from, targeted := field.ResponseDirectives(h)
+	r.directives, r.directivesFrom = d, from
+	r.fresh = newFreshness(h, status, &d, from, targeted, requested, received)
 	r.varies = newVaries(h["Vary"], req)
 	for name, lines := range h {
 		h[name] = slices.Clip(lines)
@@ -65,7 +70,7 @@ func (r *Response) freshened(update http.Header, requested, received time.Time) 
 		ensureDate(h, received)
 	}
 	n := newResponse(r.Key, nil, r.Status, h, requested, received)
-	n.Body, n.Trailer, n.varies = r.Body, r.Trailer, r.varies
+	n.Body, n.Trailer, n.varies, n.parts = r.Body, r.Trailer, r.varies, r.parts
 	return n
 }
 

@@ -3,6 +3,8 @@ package cache
 import (
 	"net/http"
 	"testing"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 func TestStorable(t *testing.T) {
@@ -85,7 +87,7 @@ func TestStorable(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			req := requestDirectives(c.req)
+			req := field.RequestDirectives(c.req)
 			resp := newResponse("k", c.req, c.status, c.fields, received, received)
 			got, why := storable(c.req, &req, resp)
 			if got != c.want {

@@ -3,6 +3,8 @@ package cache
 import (
 	"net/http"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // revalidated lays a 304 over the stored response (RFC 9111 §4.3.4). The 304 is about the stored response even if it carries
@@ -27,8 +29,8 @@ func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 
 // update puts fresh in the place of stored, of which it is a newer form. It doesn't if the request with fields req forbids to
 // store its response, and drops stored if the origin now does; then it returns why.
-func (c *Cache) update(stored, fresh *Response, req http.Header, d *Directives) (why string) {
-	nothing := noDirectives()
+func (c *Cache) update(stored, fresh *Response, req http.Header, d *field.Directives) (why string) {
+	nothing := field.NoDirectives()
 	if ok, why := storable(nil, &nothing, fresh); !ok {
 		c.store.Remove(stored.Key)
 		return why

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // varies is what Vary says of a response (RFC 9111 §4.1): the request fields that selected it, with the values that they had.
@@ -93,7 +95,7 @@ func appendNormalized(dst []byte, name string, lines []string) []byte {
 	for _, line := range lines {
 		for line != "" {
 			var member string
-			member, line = cutMember(line)
+			member, line = field.CutMember(line)
 			if member = strings.Trim(member, " \t"); member != "" {
 				members = append(members, member)
 			}

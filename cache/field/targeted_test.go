@@ -1,4 +1,4 @@
-package cache
+package field
 
 import (
 	"net/http"
@@ -18,7 +18,7 @@ func TestResponseDirectives(t *testing.T) {
 		from   string
 	}{
 		{"without a targeted field", fields("Cache-Control", "max-age=1"), maxAge(1), "Cache-Control"},
-		{"nothing", fields(), noDirectives(), "Cache-Control"},
+		{"nothing", fields(), NoDirectives(), "Cache-Control"},
 		{
 			"RFC 9213 §2.2: the targeted one counts alone", fields("Cache-Control", "no-store", "CDN-Cache-Control", "max-age=2"),
 			maxAge(2), "Cdn-Cache-Control",
@@ -93,11 +93,11 @@ func TestResponseDirectives(t *testing.T) {
 		},
 		{
 			"request directives mean nothing here",
-			fields("CDN-Cache-Control", "min-fresh=2, only-if-cached"), noDirectives(), "Cdn-Cache-Control",
+			fields("CDN-Cache-Control", "min-fresh=2, only-if-cached"), NoDirectives(), "Cdn-Cache-Control",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, from, targeted := responseDirectives(c.fields)
+			got, from, targeted := ResponseDirectives(c.fields)
 			if !reflect.DeepEqual(got, c.want) || from != c.from || targeted != (c.from != "Cache-Control") {
 				t.Errorf("%v:\n got %+v of %s, targeted %t\nwant %+v of %s", c.fields, got, from, targeted, c.want, c.from)
 			}

@@ -1,4 +1,4 @@
-package cache
+package field
 
 import (
 	"net/http"
@@ -11,8 +11,8 @@ import (
 // Expires.
 var targetList = [...]string{"Wherry-Cache-Control", "Cdn-Cache-Control"}
 
-// responseDirectives returns the directives that count for a response and the name of the field that they are from.
-func responseDirectives(h http.Header) (d Directives, field string, targeted bool) {
+// ResponseDirectives returns the directives that count for a response and the name of the field that they are from.
+func ResponseDirectives(h http.Header) (d Directives, field string, targeted bool) {
 	for _, field := range targetList {
 		if lines := h[field]; len(lines) > 0 {
 			if d, ok := parseTargeted(lines); ok {
@@ -30,7 +30,7 @@ func parseTargeted(lines []string) (d Directives, ok bool) {
 	if err != nil || len(dict.Names()) == 0 {
 		return d, false
 	}
-	d = noDirectives()
+	d = NoDirectives()
 	for _, name := range dict.Names() {
 		member, _ := dict.Get(name)
 		item, isItem := member.(httpsfv.Item)
@@ -54,7 +54,7 @@ func (d *Directives) setTyped(name string, value any) bool {
 		if !ok {
 			return false
 		}
-		*delta = min(max(time.Duration(0), time.Duration(min(seconds, 1<<31))*time.Second), maxDelta)
+		*delta = min(max(time.Duration(0), time.Duration(min(seconds, 1<<31))*time.Second), MaxDelta)
 		return true
 	}
 	if !knownDirective(name) {

@@ -1,4 +1,4 @@
-package cache
+package field
 
 import (
 	"math"
@@ -11,7 +11,7 @@ import (
 
 // with returns directives that are all absent but for what set does.
 func with(set func(d *Directives)) Directives {
-	d := noDirectives()
+	d := NoDirectives()
 	set(&d)
 	return d
 }
@@ -22,8 +22,8 @@ func TestParseCacheControl(t *testing.T) {
 		lines []string
 		want  Directives
 	}{
-		{"no field", nil, noDirectives()},
-		{"empty field", []string{"", " ", ",, ,"}, noDirectives()},
+		{"no field", nil, NoDirectives()},
+		{"empty field", []string{"", " ", ",, ,"}, NoDirectives()},
 		{"RFC 9111 §5.2: names in any case", []string{"No-STORE, Max-Age=5"}, with(func(d *Directives) {
 			d.NoStore, d.MaxAge = true, 5*time.Second
 		})},
@@ -45,15 +45,15 @@ func TestParseCacheControl(t *testing.T) {
 			d.MaxAge = 5 * time.Second
 		})},
 		{"RFC 9111 §4.2.1: an invalid lifetime is none", []string{"max-age=-5, s-maxage=1.5"}, with(func(d *Directives) {
-			d.MaxAge, d.SMaxAge, d.invalidMaxAge, d.invalidSMaxAge = 0, 0, true, true
+			d.MaxAge, d.SMaxAge, d.InvalidMaxAge, d.InvalidSMaxAge = 0, 0, true, true
 		})},
-		{"max-age without argument", []string{"max-age"}, with(func(d *Directives) { d.MaxAge, d.invalidMaxAge = 0, true })},
-		{"white space around =", []string{"max-age= 5"}, with(func(d *Directives) { d.MaxAge, d.invalidMaxAge = 0, true })},
+		{"max-age without argument", []string{"max-age"}, with(func(d *Directives) { d.MaxAge, d.InvalidMaxAge = 0, true })},
+		{"white space around =", []string{"max-age= 5"}, with(func(d *Directives) { d.MaxAge, d.InvalidMaxAge = 0, true })},
 		{"RFC 9111 §1.2.2: larger than 2^31", []string{"max-age=99999999999999999999999"}, with(func(d *Directives) {
 			d.MaxAge = (1 << 31) * time.Second
 		})},
 		{"RFC 9111 §1.2.2: larger, and then no digit", []string{"max-age=99999999999999999999999x"}, with(func(d *Directives) {
-			d.MaxAge, d.invalidMaxAge = 0, true
+			d.MaxAge, d.InvalidMaxAge = 0, true
 		})},
 		{"RFC 9111 §5.2.2.4: no-cache with fields", []string{`no-cache="set-cookie, X-user"`}, with(func(d *Directives) {
 			d.NoCacheFields = []string{"Set-Cookie", "X-User"}
@@ -70,7 +70,7 @@ func TestParseCacheControl(t *testing.T) {
 		{
 			"RFC 9111 §5.2.1.2: max-stale without argument",
 			[]string{"max-stale"},
-			with(func(d *Directives) { d.MaxStale = maxDelta }),
+			with(func(d *Directives) { d.MaxStale = MaxDelta }),
 		},
 		{
 			"RFC 9111 §5.2.1.2: max-stale with one",
@@ -110,17 +110,17 @@ func TestParseCacheControl(t *testing.T) {
 
 func TestParseDelta(t *testing.T) {
 	for s, want := range map[string]time.Duration{
-		"0": 0, "000": 0, "1": time.Second, "0060": time.Minute, "2147483648": maxDelta, "2147483649": maxDelta, "4294967296": maxDelta,
-		"9223372036854775808": maxDelta,
-		"":                    absent, "-1": absent, "+1": absent, "1.0": absent, "1s": absent, " 1": absent, "0x1": absent,
-		"١": absent,
+		"0": 0, "000": 0, "1": time.Second, "0060": time.Minute, "2147483648": MaxDelta, "2147483649": MaxDelta, "4294967296": MaxDelta,
+		"9223372036854775808": MaxDelta,
+		"":                    Absent, "-1": Absent, "+1": Absent, "1.0": Absent, "1s": Absent, " 1": Absent, "0x1": Absent,
+		"١": Absent,
 	} {
-		got, ok := parseDelta(s)
-		if ok != (want != absent) || ok && got != want {
+		got, ok := ParseDelta(s)
+		if ok != (want != Absent) || ok && got != want {
 			t.Errorf("parseDelta(%q) = %v, %t; want %v", s, got, ok, want)
 		}
 	}
-	if maxDelta > math.MaxInt64/4 {
+	if MaxDelta > math.MaxInt64/4 {
 		t.Error("sums of a few maxDelta overflow")
 	}
 }
@@ -138,7 +138,7 @@ func TestRequestDirectives(t *testing.T) {
 		{"RFC 9111 §5.2.1.4", fields("Cache-Control", "no-cache"), true},
 		{"another Pragma", fields("Pragma", "no-cached"), false},
 	} {
-		if got := requestDirectives(c.fields); got.NoCache != c.noCache {
+		if got := RequestDirectives(c.fields); got.NoCache != c.noCache {
 			t.Errorf("%s: no-cache %t, want %t", c.name, got.NoCache, c.noCache)
 		}
 	}

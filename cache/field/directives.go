@@ -1,4 +1,4 @@
-package cache
+package field
 
 import (
 	"net/http"
@@ -7,10 +7,10 @@ import (
 )
 
 // absent is the value of a directive with an argument that wasn't given.
-const absent time.Duration = -1
+const Absent time.Duration = -1
 
-// maxDelta is the largest delta-seconds that means something (RFC 9111 §1.2.2).
-const maxDelta = (1 << 31) * time.Second
+// MaxDelta is the largest delta-seconds that means something (RFC 9111 §1.2.2).
+const MaxDelta = (1 << 31) * time.Second
 
 // Directives are the cache directives of one message. Arguments in seconds are absent (-1) when not given.
 type Directives struct {
@@ -21,22 +21,22 @@ type Directives struct {
 	StaleWhileRevalidate, StaleIfError time.Duration // RFC 5861
 	MaxStale, MinFresh                 time.Duration
 	NoCacheFields, PrivateFields       []string // canonical names of no-cache="…" and private="…"
-	invalidMaxAge, invalidSMaxAge      bool
+	InvalidMaxAge, InvalidSMaxAge      bool
 }
 
-func noDirectives() Directives {
+func NoDirectives() Directives {
 	return Directives{
-		MaxAge: absent, SMaxAge: absent, StaleWhileRevalidate: absent, StaleIfError: absent,
-		MaxStale: absent, MinFresh: absent,
+		MaxAge: Absent, SMaxAge: Absent, StaleWhileRevalidate: Absent, StaleIfError: Absent,
+		MaxStale: Absent, MinFresh: Absent,
 	}
 }
 
 // ParseCacheControl reads the lines of a Cache-Control field (RFC 9111 §5.2). Names are case-insensitive, arguments may be
 // quoted, unknown directives are ignored, and of a directive that stands twice the first counts (§4.2.1).
 func ParseCacheControl(lines []string) Directives {
-	d := noDirectives()
+	d := NoDirectives()
 	for _, line := range lines {
-		cut := cutMember
+		cut := CutMember
 		if !terminated(line) {
 			cut = cutAtComma // what stands behind a stray quote may be a no-store
 		}
@@ -52,8 +52,8 @@ func ParseCacheControl(lines []string) Directives {
 	return d
 }
 
-// cutMember splits s at its first comma outside of a quoted string.
-func cutMember(s string) (member, rest string) {
+// CutMember splits s at its first comma outside of a quoted string.
+func CutMember(s string) (member, rest string) {
 	quoted := false
 	for i := 0; i < len(s); i++ {
 		switch {
@@ -133,9 +133,9 @@ func (d *Directives) set(name, arg string, hasArg bool) {
 	case "only-if-cached":
 		d.OnlyIfCached = true
 	case "max-age":
-		d.invalidMaxAge = setDelta(&d.MaxAge, arg) || d.invalidMaxAge
+		d.InvalidMaxAge = setDelta(&d.MaxAge, arg) || d.InvalidMaxAge
 	case "s-maxage":
-		d.invalidSMaxAge = setDelta(&d.SMaxAge, arg) || d.invalidSMaxAge
+		d.InvalidSMaxAge = setDelta(&d.SMaxAge, arg) || d.InvalidSMaxAge
 	case "stale-while-revalidate":
 		setDelta(&d.StaleWhileRevalidate, arg)
 	case "stale-if-error":
@@ -143,8 +143,8 @@ func (d *Directives) set(name, arg string, hasArg bool) {
 	case "min-fresh":
 		setDelta(&d.MinFresh, arg)
 	case "max-stale":
-		if !hasArg && d.MaxStale == absent {
-			d.MaxStale = maxDelta // RFC 9111 §5.2.1.2: without an argument, any staleness
+		if !hasArg && d.MaxStale == Absent {
+			d.MaxStale = MaxDelta // RFC 9111 §5.2.1.2: without an argument, any staleness
 			return
 		}
 		setDelta(&d.MaxStale, arg)
@@ -154,16 +154,16 @@ func (d *Directives) set(name, arg string, hasArg bool) {
 // setDelta sets *d from arg unless it is set. It reports an argument that is no delta-seconds, and then sets 0: what has
 // invalid freshness information is stale (RFC 9111 §4.2.1).
 func setDelta(d *time.Duration, arg string) (invalid bool) {
-	if *d != absent {
+	if *d != Absent {
 		return false
 	}
-	v, ok := parseDelta(arg)
+	v, ok := ParseDelta(arg)
 	*d = v
 	return !ok
 }
 
-// parseDelta reads delta-seconds (RFC 9111 §1.2.2): digits only, clamped to 2^31.
-func parseDelta(s string) (time.Duration, bool) {
+// ParseDelta reads delta-seconds (RFC 9111 §1.2.2): digits only, clamped to 2^31.
+func ParseDelta(s string) (time.Duration, bool) {
 	if s == "" {
 		return 0, false
 	}
@@ -186,7 +186,7 @@ func fieldNames(arg string) []string {
 	for name := range strings.SplitSeq(arg, ",") {
 		switch name = strings.Trim(name, " \t"); {
 		case name == "":
-		case !isToken(name):
+		case !IsToken(name):
 			return nil
 		default:
 			names = append(names, http.CanonicalHeaderKey(name))
@@ -195,8 +195,8 @@ func fieldNames(arg string) []string {
 	return names
 }
 
-// isToken says whether s is a token (RFC 9110 §5.6.2), as field names are.
-func isToken(s string) bool {
+// IsToken says whether s is a token (RFC 9110 §5.6.2), as field names are.
+func IsToken(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] <= ' ' || s[i] >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, s[i]) >= 0 {
 			return false
@@ -205,13 +205,13 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// requestDirectives returns the directives of a request. Pragma: no-cache counts where there is no Cache-Control
+// RequestDirectives returns the directives of a request. Pragma: no-cache counts where there is no Cache-Control
 // (RFC 9111 §5.4).
-func requestDirectives(h http.Header) Directives {
+func RequestDirectives(h http.Header) Directives {
 	if cc := h["Cache-Control"]; len(cc) > 0 {
 		return ParseCacheControl(cc)
 	}
-	d := noDirectives()
+	d := NoDirectives()
 	for _, line := range h["Pragma"] {
 		for member := range strings.SplitSeq(line, ",") {
 			d.NoCache = d.NoCache || strings.EqualFold(strings.Trim(member, " \t"), "no-cache")

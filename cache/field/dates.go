@@ -1,4 +1,4 @@
-package cache
+package field
 
 import (
 	"net/http"
@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// parseDate reads an HTTP-date in any of its three forms (RFC 9110 §5.6.7).
-func parseDate(s string, now time.Time) (time.Time, bool) {
+// ParseDate reads an HTTP-date in any of its three forms (RFC 9110 §5.6.7).
+func ParseDate(s string, now time.Time) (time.Time, bool) {
 	t, err := time.Parse(http.TimeFormat, s)
 	if err == nil {
 		return t.UTC(), true
@@ -30,11 +30,11 @@ func parseDate(s string, now time.Time) (time.Time, bool) {
 	return t.UTC(), true
 }
 
-// dateField returns the date in field name: ok is false if it is absent or not one date.
-func dateField(h http.Header, name string, now time.Time) (t time.Time, ok bool) {
+// Date returns the date in field name: ok is false if it is absent or not one date.
+func Date(h http.Header, name string, now time.Time) (t time.Time, ok bool) {
 	lines := h[name]
 	if len(lines) == 0 {
 		return time.Time{}, false
 	}
-	return parseDate(lines[0], now)
+	return ParseDate(lines[0], now)
 }

@@ -1,4 +1,4 @@
-package cache
+package field
 
 import (
 	"net/http"
@@ -42,7 +42,7 @@ func TestParseDate(t *testing.T) {
 		{"the year 9999", "Fri, 31 Dec 9999 23:59:59 GMT", time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, ok := parseDate(c.in, now)
+			got, ok := ParseDate(c.in, now)
 			if ok == (c.name != "the year one" && c.want.IsZero()) || ok && !got.Equal(c.want) {
 				t.Errorf("parseDate(%q) = %v, %t; want %v", c.in, got, ok, c.want)
 			}
@@ -55,14 +55,11 @@ func TestParseDate(t *testing.T) {
 
 func TestDateField(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	if _, ok := dateField(http.Header{}, "Date", now); ok {
+	if _, ok := Date(http.Header{}, "Date", now); ok {
 		t.Error("an absent field has a date")
 	}
 	h := fields("Date", "Sun, 09 Sep 2001 01:46:39 GMT", "Date", "nonsense")
-	if got, ok := dateField(h, "Date", now); !ok || !got.Equal(time.Unix(1e9-1, 0)) {
+	if got, ok := Date(h, "Date", now); !ok || !got.Equal(time.Unix(1e9-1, 0)) {
 		t.Errorf("got %v, %t; of two lines the first counts", got, ok)
-	}
-	if got := dateOr(fields("Date", "nonsense"), now); !got.Equal(now) {
-		t.Errorf("an invalid Date counts as %v, not as the time of arrival", got)
 	}
 }
