@@ -29,9 +29,10 @@ var plan = map[string][]string{
 	"mapper":      {"config"},
 	"origin":      {"config", "fault", "trace"},
 	"cache/field": {},
+	"edge/gate":   {},
 	// second floor: stations
 	"dns":  {"config", "fault", "mapper"},
-	"edge": {"cache", "config", "fault", "logs", "trace"},
+	"edge": {"cache", "config", "edge/gate", "fault", "logs", "trace"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof

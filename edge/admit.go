@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/gate"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -31,7 +32,7 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 			"This node has as many connections as it can serve.")
 	}
 	size, fields := headerSize(r)
-	if limit := x.routes.snapshot.Limits.HeaderSize; limit > 0 && size > int(limit) || fields > fieldsMax {
+	if limit := x.routes.snapshot.Limits.HeaderSize; limit > 0 && size > int(limit) || fields > gate.FieldsMax {
 		return x.refuse(refusedHeaderSize, fault.Client, http.StatusRequestHeaderFieldsTooLarge,
 			"The header section of the request is larger than this node accepts.")
 	}

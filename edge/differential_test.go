@@ -25,6 +25,7 @@ import (
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/gate"
 	"github.com/wherry/wherry/logs"
 )
 
@@ -339,15 +340,14 @@ func compare(t *testing.T, key *tls.Certificate, warm []string, pieces ...string
 	return answers
 }
 
-// gateActs says whether the gate, which stands with the lane, refuses or changes what a client sends. TestSmuggling and FuzzGate are
-// about that.
+// gateActs says whether the gate, which stands with the lane, refuses or changes what a client sends. TestSmuggling and gate.FuzzGate
+// are about that.
 func gateActs(input string) bool {
-	s := &script{pieces: []string{input}}
-	g := &gate{headMax: 4 << 10}
+	g, c := &gate.Gate{HeadMax: 4 << 10}, inputConn{strings.NewReader(input)}
 	passed := 0
 	for p := make([]byte, 4096); ; {
-		n, err := g.read(p, s)
-		if passed += n; g.refusal != nil || err != nil && err != io.EOF {
+		n, err := g.Read(p, c)
+		if passed += n; g.Refusal() != nil || err != nil && err != io.EOF {
 			return true
 		}
 		if err != nil {
@@ -355,6 +355,14 @@ func gateActs(input string) bool {
 		}
 	}
 }
+
+// inputConn is a gate.Conn that is idle whenever it is asked.
+type inputConn struct{ *strings.Reader }
+
+func (c inputConn) NextRequest(p []byte) (int, error) { return c.Read(p) }
+func (c inputConn) Rest(p []byte) (int, error)        { return c.Read(p) }
+func (inputConn) Hurry()                              {}
+func (inputConn) State() http.ConnState               { return http.StateIdle }
 
 // difference returns the lines of a that b doesn't have.
 func difference(a, b string) string {

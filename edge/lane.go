@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/gate"
 )
 
 // The lane answers plain hits on HTTP/1.1 connections without net/http. It has no goroutine and no buffer of its own: it lives in
@@ -54,7 +55,7 @@ func newLane(e *Edge) *lane {
 
 // take returns c as the first server sees it.
 func (l *lane) take(c *conn) net.Conn {
-	c.lane = &laneConn{Conn: c, base: c, lane: l, gate: gate{headMax: l.headMax}}
+	c.lane = &laneConn{Conn: c, base: c, lane: l, gate: gate.Gate{HeadMax: l.headMax}}
 	if c.secure {
 		c.lane.Conn = tls.Server(c, l.tls)
 		return secureLaneConn{c.lane}
@@ -83,7 +84,7 @@ type laneConn struct {
 	net.Conn // over which HTTP is spoken: base, or TLS above it
 	base     *conn
 	lane     *lane
-	gate     gate
+	gate     gate.Gate
 
 	// Owned by the goroutine that serves the connection. While net/http reads ahead in another one, the state is active and they
 	// aren't touched.
@@ -127,7 +128,7 @@ func (c *laneConn) unanswered(p []byte) (int, error) {
 	if c.ended {
 		return 0, io.EOF
 	}
-	state := c.state()
+	state := c.State()
 	switch {
 	case state != http.StateNew && state != http.StateIdle || !c.atBoundary(state, len(p)):
 		return c.Conn.Read(p)

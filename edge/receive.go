@@ -34,7 +34,7 @@ func (e *Edge) receive(x *exchange) (goOn bool) {
 	}
 	if why := x.conn.refusalOf(x.r); why != nil {
 		x.w.Header()["Connection"] = []string{"close"} // nobody knows where the next request would begin
-		return x.refuse(why.why, fault.Client, why.status, why.notice)
+		return x.refuse(reason(why.Why), fault.Client, why.Status, why.Notice)
 	}
 	if x.r.Body != nil && x.r.Body != http.NoBody {
 		x.receiveBody()

@@ -1,4 +1,4 @@
-package edge
+package gate
 
 import (
 	"bytes"
@@ -6,27 +6,13 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"time"
 )
 
-// The gate stands between the client's bytes and net/http. What net/http reads generously, or refuses without a word to the log,
-// could be read in another way by what stands before or behind the node, and then one side's content is the other side's next
-// request (RFC 9112 §11.2). So net/http gets only messages that can be read in one way:
-//
-//	client ─ lane ─ gate ─┬─ header section ─ whole, judged ─┬─ good ── net/http ─ steps
-//	                      │                                  └─ bad ─── a request of the gate's own ─ steps: refused, logged, counted
-//	                      └─ content ─ counted, to find where the next header section begins
-//
-// A request of the gate's own takes the place of one that is bad, or comes too slowly, or is too large. It carries the method and
-// the target if these at least are good; receive finds the refusal and ends it like any other one. Nothing of what the client sent
-// after it is read as a request.
-//
-// Re-check when the version of Go changes: that net/http reads header sections only while the connection is new or idle, and at
-// most one byte ahead while it is active (connReader.backgroundRead).
-type gate struct {
-	headMax int // bytes of a header section
+// Gate is the gate of one connection. The zero value, with HeadMax, is one on which nothing has come yet. It has no lock: net/http
+// calls Read from one goroutine at a time, and Refusal belongs to the handler of the request.
+type Gate struct {
+	HeadMax int // bytes of a header section
 
-	// Owned like laneConn's: by the goroutine that serves the connection, or the one that reads ahead for net/http meanwhile.
 	at      station
 	framing framing
 	held    []byte // of the client, not yet net/http's but for the first passed of it
@@ -34,7 +20,7 @@ type gate struct {
 	cleared int    // how many bytes of held may pass
 	err     error  // what comes after held
 
-	refusal *refusal // of the request that net/http got last
+	refusal *Refusal // of the request that net/http got last
 }
 
 // station is what of a message comes next.
@@ -47,32 +33,48 @@ const (
 	atShut                   // nothing: the connection ends
 )
 
-// refusal is how a request is answered that net/http doesn't get.
-type refusal struct {
-	why    reason
-	status int
-	notice string
+// Reason is why a request is refused.
+type Reason string
+
+// The reasons.
+const (
+	Malformed     Reason = "malformed"
+	HeaderSize    Reason = "header_size"
+	HeaderTimeout Reason = "header_timeout"
+	Host          Reason = "host"
+	Target        Reason = "target"
+)
+
+// Refusal is how a request is answered that net/http doesn't get.
+type Refusal struct {
+	Why    Reason
+	Status int
+	Notice string // for the client
 }
 
-// gated is the connection behind the gate.
-type gated interface {
-	// nextRequest reads where the next byte is the first of a request, and the gate holds none before it.
-	nextRequest(p []byte) (int, error)
-	// rest reads anywhere else.
-	rest(p []byte) (int, error)
-	// hurry bounds how long the rest of a header section may take.
-	hurry()
-	state() http.ConnState
+// Conn is the connection before the gate.
+type Conn interface {
+	// NextRequest reads where the next byte is the first of a request, and the gate holds none before it.
+	NextRequest(p []byte) (int, error)
+	// Rest reads anywhere else.
+	Rest(p []byte) (int, error)
+	// Hurry bounds how long the rest of a header section may take. What comes after that is os.ErrDeadlineExceeded.
+	Hurry()
+	// State is where net/http is.
+	State() http.ConnState
 }
 
-// read returns what net/http may have.
-func (g *gate) read(p []byte, c gated) (n int, err error) {
+// Refusal returns why the request that Read returned last is refused, or nil.
+func (g *Gate) Refusal() *Refusal { return g.refusal }
+
+// Read returns what net/http may have.
+func (g *Gate) Read(p []byte, c Conn) (n int, err error) {
 	switch {
 	case g.cleared > 0:
 		return g.pass(p), nil
 	case g.at == atShut || g.err != nil && len(g.held) == 0:
 		return 0, cmpErr(g.err, io.EOF)
-	case c.state() == http.StateHijacked:
+	case c.State() == http.StateHijacked:
 		g.at = atOpen
 	}
 	switch g.at {
@@ -80,13 +82,13 @@ func (g *gate) read(p []byte, c gated) (n int, err error) {
 		return g.readHead(p, c)
 	case atContent:
 		if len(g.held) == 0 {
-			n, err = c.rest(p)
+			n, err = c.Rest(p)
 			return g.follow(p[:n], 0, err)
 		}
 		g.cleared = g.advance(g.held)
 	default:
 		if len(g.held) == 0 {
-			return c.rest(p)
+			return c.Rest(p)
 		}
 		g.drop(g.passed)
 		g.cleared = len(g.held)
@@ -105,7 +107,7 @@ func cmpErr(err, otherwise error) error {
 }
 
 // pass hands out what is cleared.
-func (g *gate) pass(p []byte) int {
+func (g *Gate) pass(p []byte) int {
 	n := copy(p, g.held[:g.cleared])
 	g.cleared -= n
 	g.drop(n)
@@ -113,7 +115,7 @@ func (g *gate) pass(p []byte) int {
 }
 
 // drop forgets the first n bytes held. An idle connection holds no buffer.
-func (g *gate) drop(n int) {
+func (g *Gate) drop(n int) {
 	g.passed = max(0, g.passed-n)
 	if g.held = g.held[n:]; len(g.held) == 0 {
 		g.held = nil
@@ -121,7 +123,7 @@ func (g *gate) drop(n int) {
 }
 
 // follow passes what of p, from skip on, belongs to the message at hand, and keeps the rest for later.
-func (g *gate) follow(p []byte, skip int, err error) (int, error) {
+func (g *Gate) follow(p []byte, skip int, err error) (int, error) {
 	n := skip
 	if g.at == atContent {
 		n += g.advance(p[skip:])
@@ -150,7 +152,7 @@ func lasting(err error) error {
 }
 
 // advance follows the content in p and returns how much of p belongs to it.
-func (g *gate) advance(p []byte) (used int) {
+func (g *Gate) advance(p []byte) (used int) {
 	used, ended, err := g.framing.follow(p)
 	switch {
 	case err != nil:
@@ -162,13 +164,13 @@ func (g *gate) advance(p []byte) (used int) {
 }
 
 // readHead returns a header section that is whole and good, as far as p has room, or one of the gate's own.
-func (g *gate) readHead(p []byte, c gated) (int, error) {
-	if c.state() == http.StateActive {
+func (g *Gate) readHead(p []byte, c Conn) (int, error) {
+	if c.State() == http.StateActive {
 		return g.readAhead(p[:1], c)
 	}
 	for searched := 0; ; {
 		if len(g.held) == 0 {
-			n, err := c.nextRequest(p)
+			n, err := c.NextRequest(p)
 			if n == 0 {
 				return 0, err
 			}
@@ -192,13 +194,13 @@ func (g *gate) readHead(p []byte, c gated) (int, error) {
 		case len(g.held) == 0:
 			continue
 		case searched == 0:
-			c.hurry()
+			c.Hurry()
 		}
 		searched = len(g.held)
-		n, err := c.rest(p)
+		n, err := c.Rest(p)
 		g.held = append(g.held, p[:n]...)
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-			g.refusal = &refusal{refusedHeaderTimeout, http.StatusRequestTimeout, "The header section of the request took too long."}
+			g.refusal = &Refusal{HeaderTimeout, http.StatusRequestTimeout, "The header section of the request took too long."}
 			g.replace()
 			return g.pass(p), nil
 		}
@@ -207,7 +209,7 @@ func (g *gate) readHead(p []byte, c gated) (int, error) {
 }
 
 // settle says whether it is clear what becomes of what is held, the first searched bytes of which hold no end of a header section.
-func (g *gate) settle(searched int) bool {
+func (g *Gate) settle(searched int) bool {
 	end := headEnd(g.held, searched)
 	switch {
 	case len(g.held) == 0:
@@ -222,7 +224,7 @@ func (g *gate) settle(searched int) bool {
 	case g.held[0] != '\r' && class[g.held[0]]&inName == 0:
 		g.refusal = malformed("The request doesn't begin like one of HTTP/1.1.") // no use to wait for its end
 		g.replace()
-	case len(g.held) > g.headMax:
+	case len(g.held) > g.HeadMax:
 		g.refusal = tooLarge()
 		g.replace()
 	case g.err != nil: // the client has left in the middle, which net/http has to find out
@@ -233,9 +235,9 @@ func (g *gate) settle(searched int) bool {
 }
 
 // readAhead gives net/http one byte of the next request while it serves one. It wants to see whether the client leaves.
-func (g *gate) readAhead(p []byte, c gated) (int, error) {
+func (g *Gate) readAhead(p []byte, c Conn) (int, error) {
 	if len(g.held) == 0 {
-		n, err := c.rest(p)
+		n, err := c.Rest(p)
 		g.held, g.passed = append(g.held, p[:n]...), n
 		return n, err
 	}
@@ -244,8 +246,8 @@ func (g *gate) readAhead(p []byte, c gated) (int, error) {
 }
 
 // judge says why the request with the header section head is refused, or which content follows it.
-func (g *gate) judge(head []byte) *refusal {
-	if len(head) > g.headMax {
+func (g *Gate) judge(head []byte) *Refusal {
+	if len(head) > g.HeadMax {
 		return tooLarge()
 	}
 	var s section
@@ -261,7 +263,7 @@ func (g *gate) judge(head []byte) *refusal {
 
 // replace puts a request of the gate's own in the place of all that is held. Its content, which never comes, makes net/http close
 // the connection in two steps (RFC 9112 §9.6), so that what the client still sends doesn't make it lose the answer.
-func (g *gate) replace() {
+func (g *Gate) replace() {
 	method, target := "GET", "*"
 	if m, t, ok := g.asked(); ok {
 		method, target = m, t
@@ -280,7 +282,7 @@ func (g *gate) replace() {
 const askedMax = 1 << 10
 
 // asked returns the method and the target of a request that is bad if they are good, for the log.
-func (g *gate) asked() (method, target string, ok bool) {
+func (g *Gate) asked() (method, target string, ok bool) {
 	line, _, _ := bytes.Cut(g.held, []byte("\n"))
 	line, _ = bytes.CutSuffix(line, []byte("\r"))
 	var s section
@@ -307,42 +309,4 @@ func headEnd(p []byte, searched int) int {
 			return i + 2
 		}
 	}
-}
-
-// nextRequest implements gated.
-func (c *laneConn) nextRequest(p []byte) (int, error) { return c.unanswered(p) }
-
-// rest implements gated.
-func (c *laneConn) rest(p []byte) (int, error) {
-	if c.ended {
-		return 0, io.EOF
-	}
-	return c.Conn.Read(p)
-}
-
-// hurry implements gated. On a new connection the time runs from its beginning.
-func (c *laneConn) hurry() {
-	if c.lane.header > 0 && c.state() == http.StateIdle {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(c.lane.header)) // a connection without deadlines is one of a test
-	}
-}
-
-func (c *laneConn) state() http.ConnState { return http.ConnState(c.base.state.Load()) }
-
-// Read returns what net/http may have: what the lane doesn't answer, past the gate.
-func (c *laneConn) Read(p []byte) (int, error) {
-	n, err := c.gate.read(p, c)
-	if state := c.state(); n > 0 && (state == http.StateNew || state == http.StateIdle) {
-		c.given = true
-		c.begun.Store(true)
-	}
-	return n, err
-}
-
-// refusalOf returns why the gate refuses the request at hand, or nil.
-func (c *conn) refusalOf(r *http.Request) *refusal {
-	if c == nil || c.lane == nil || c.lane.moved() || r.ProtoMajor != 1 {
-		return nil
-	}
-	return c.lane.gate.refusal
 }

@@ -1,4 +1,4 @@
-package edge
+package gate
 
 import (
 	"bufio"
@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// script is a gated whose client sends pieces and leaves.
+// script is a Conn whose client sends pieces and leaves.
 type script struct {
 	pieces  []string
 	now     http.ConnState
@@ -19,11 +19,11 @@ type script struct {
 	hurried int
 }
 
-func (s *script) nextRequest(p []byte) (int, error) { return s.rest(p) }
-func (s *script) hurry()                            { s.hurried++ }
-func (s *script) state() http.ConnState             { return s.now }
+func (s *script) NextRequest(p []byte) (int, error) { return s.Rest(p) }
+func (s *script) Hurry()                            { s.hurried++ }
+func (s *script) State() http.ConnState             { return s.now }
 
-func (s *script) rest(p []byte) (int, error) {
+func (s *script) Rest(p []byte) (int, error) {
 	for len(s.pieces) > 0 && s.pieces[0] == "" {
 		s.pieces = s.pieces[1:]
 	}
@@ -40,23 +40,23 @@ func (s *script) rest(p []byte) (int, error) {
 
 // reader is net/http's side of a gate.
 type reader struct {
-	*gate
+	*Gate
 	*script
 }
 
-func (r reader) Read(p []byte) (int, error) { return r.gate.read(p, r.script) }
+func (r reader) Read(p []byte) (int, error) { return r.Gate.Read(p, r.script) }
 
 // served is what net/http makes of what a gate lets through.
 type served struct {
 	requests []string // method, target, content
-	refusal  *refusal
+	refusal  *Refusal
 	err      error
 }
 
 // serveGate reads requests as net/http does, one at a time, and checks that the gate ends each message where net/http does.
 func serveGate(t testing.TB, s *script, headMax int) (got served) {
 	t.Helper()
-	g := &gate{headMax: headMax}
+	g := &Gate{HeadMax: headMax}
 	b := bufio.NewReaderSize(reader{g, s}, 256)
 	for {
 		s.now = http.StateIdle
@@ -118,7 +118,7 @@ func TestGateRefusesWhatIsBehindAGoodRequest(t *testing.T) {
 	bad := "GET /x HTTP/1.1\r\nHost: shop.test\r\nX: a\r\n b\r\n\r\n"
 	for _, pieces := range [][]string{{good + bad + good}, {good, bad, good}, strings.Split(good+bad+good, "")} {
 		got := serveGate(t, &script{pieces: pieces}, 4096)
-		if len(got.requests) != 1 || got.refusal == nil || got.refusal.status != 400 {
+		if len(got.requests) != 1 || got.refusal == nil || got.refusal.Status != 400 {
 			t.Errorf("%q: %q, refused %+v", pieces, got.requests, got.refusal)
 		}
 	}
@@ -126,7 +126,7 @@ func TestGateRefusesWhatIsBehindAGoodRequest(t *testing.T) {
 
 func TestGateBoundsHeaderSections(t *testing.T) {
 	head := "GET /x HTTP/1.1\r\nHost: shop.test\r\n"
-	many := strings.Repeat("a:\r\n", fieldsMax-1)
+	many := strings.Repeat("a:\r\n", FieldsMax-1)
 	for name, c := range map[string]struct {
 		input  string
 		silent bool
@@ -148,7 +148,7 @@ func TestGateBoundsHeaderSections(t *testing.T) {
 			got := serveGate(t, s, 4096)
 			status := 0
 			if got.refusal != nil {
-				status = got.refusal.status
+				status = got.refusal.Status
 			}
 			if status != c.status {
 				t.Errorf("refused %+v, %v; want %d", got.refusal, got.err, c.status)
@@ -172,7 +172,7 @@ func TestGateMindsTheByteThatNetHTTPReadsAhead(t *testing.T) {
 		{"\x00 / HTTP/1.1\r\n\r\n", "", 0}, // net/http refuses it
 	} {
 		s := &script{pieces: []string{c.input}, now: http.StateActive}
-		g := &gate{headMax: 4096}
+		g := &Gate{HeadMax: 4096}
 		r := reader{g, s}
 		var ahead [1]byte
 		if n, err := r.Read(ahead[:]); n != 1 || err != nil || ahead[0] != c.input[0] {
@@ -182,7 +182,7 @@ func TestGateMindsTheByteThatNetHTTPReadsAhead(t *testing.T) {
 		got, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(string(ahead[:])), r)))
 		status := 0
 		if g.refusal != nil {
-			status = g.refusal.status
+			status = g.refusal.Status
 		}
 		switch {
 		case c.input[0] == 0:
@@ -197,7 +197,7 @@ func TestGateMindsTheByteThatNetHTTPReadsAhead(t *testing.T) {
 
 func TestGateOpensForAnotherProtocol(t *testing.T) {
 	s := &script{pieces: []string{"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nearly", "\x00\x01later\n\n"}}
-	g := &gate{headMax: 4096}
+	g := &Gate{HeadMax: 4096}
 	b := bufio.NewReader(reader{g, s})
 	if _, err := http.ReadRequest(b); err != nil {
 		t.Fatal(err)
@@ -228,14 +228,16 @@ func TestMalformedChunks(t *testing.T) {
 
 // Wherever net/http sees the end of a message, the gate sees it too.
 func FuzzGate(f *testing.F) {
-	for _, test := range laneTests() {
-		f.Add(test.raw, uint16(7))
-	}
-	for _, raw := range smuggled() {
-		f.Add(raw, uint16(30))
-	}
-	for _, test := range smugglingTests() {
-		f.Add(test.raw, uint16(60))
+	for _, raw := range []string{
+		"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\nGET /b HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+		"\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\r\nGET /b HTTP/1.0\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a=\"\r\n\"\r\nabc\r\n0\r\nX: y\r\n\r\nGET /b HTTP/1.1\r\nHost:\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n2d\r\nGET /b HTTP/1.1\r\n",
+		"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01",
+		"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a@b\r\nExpect: x\r\n\r\n", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+	} {
+		f.Add(raw, uint16(60))
 	}
 	f.Fuzz(func(t *testing.T, raw string, cut uint16) {
 		if len(raw) > 64<<10 {
@@ -247,7 +249,7 @@ func FuzzGate(f *testing.F) {
 		if fmt.Sprint(whole.requests) != fmt.Sprint(parts.requests) || (whole.refusal == nil) != (parts.refusal == nil) {
 			t.Errorf("%q, cut at %d: %q %v %v, else %q %v %v", raw, at, parts.requests, parts.refusal, parts.err, whole.requests, whole.refusal, whole.err)
 		}
-		if whole.refusal != nil && (whole.refusal.status < 400 || whole.refusal.why == "") {
+		if whole.refusal != nil && (whole.refusal.Status < 400 || whole.refusal.Why == "") {
 			t.Errorf("%q: refused with %+v", raw, whole.refusal)
 		}
 	})
@@ -255,11 +257,11 @@ func FuzzGate(f *testing.F) {
 
 func TestGateHoldsNothingBetweenRequests(t *testing.T) {
 	s := &script{pieces: []string{"GET / HTTP/1.1\r\nHost: a", "\r\n\r\n"}}
-	g := &gate{headMax: 4096}
+	g := &Gate{HeadMax: 4096}
 	if _, err := http.ReadRequest(bufio.NewReader(reader{g, s})); err != nil || g.held != nil {
 		t.Errorf("%v, holds %d bytes", err, cap(g.held))
 	}
-	if _, err := g.read(make([]byte, 10), s); !errors.Is(err, io.EOF) {
+	if _, err := g.Read(make([]byte, 10), s); !errors.Is(err, io.EOF) {
 		t.Errorf("%v at the end", err)
 	}
 }

@@ -1,22 +1,23 @@
-package edge
+package gate
 
 import (
 	"bytes"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
-// fieldsMax is how many fields a request may have: each costs far more memory than the bytes that the client spends on it.
-const fieldsMax = 256
+// FieldsMax is how many fields a request may have: each costs far more memory than the bytes that the client spends on it.
+const FieldsMax = 256
 
-func malformed(notice string) *refusal {
-	return &refusal{refusedMalformed, http.StatusBadRequest, notice}
+func malformed(notice string) *Refusal {
+	return &Refusal{Malformed, http.StatusBadRequest, notice}
 }
 
-func tooLarge() *refusal {
-	return &refusal{
-		refusedHeaderSize, http.StatusRequestHeaderFieldsTooLarge, "The header section of the request is larger than this node accepts.",
+func tooLarge() *Refusal {
+	return &Refusal{
+		HeaderSize, http.StatusRequestHeaderFieldsTooLarge, "The header section of the request is larger than this node accepts.",
 	}
 }
 
@@ -27,12 +28,12 @@ type section struct {
 	framing        framing
 
 	hosts, lengths, codings int
-	unable                  *refusal // what is well-formed, but beyond this node
+	unable                  *Refusal // what is well-formed, but beyond this node
 }
 
 // parse reads a whole header section. It is stricter than a recipient has to be: lines end in CRLF, none goes on in the next one,
 // no name is followed by a space, nothing says twice how long the content is (RFC 9112 §2.2, §5.1, §5.2, §6.3).
-func (s *section) parse(p []byte) *refusal {
+func (s *section) parse(p []byte) *Refusal {
 	for bytes.HasPrefix(p, []byte("\r\n")) { // §2.2: net/http has got a part of it already
 		p = p[2:]
 	}
@@ -50,7 +51,7 @@ func (s *section) parse(p []byte) *refusal {
 		switch {
 		case len(line) == 0:
 			return s.check()
-		case fields == fieldsMax:
+		case fields == FieldsMax:
 			return tooLarge()
 		}
 		if why := s.parseField(line); why != nil {
@@ -59,7 +60,7 @@ func (s *section) parse(p []byte) *refusal {
 	}
 }
 
-func badLine() *refusal {
+func badLine() *Refusal {
 	return malformed("A line of the request's header section does not end as HTTP/1.1 requires.")
 }
 
@@ -80,7 +81,7 @@ func cutLine(p []byte) (line, rest []byte, ok bool) {
 }
 
 // parseRequestLine reads method SP request-target SP HTTP-version (RFC 9112 §3).
-func (s *section) parseRequestLine(line []byte) *refusal {
+func (s *section) parseRequestLine(line []byte) *Refusal {
 	bad := malformed("The request line is not one of HTTP/1.1.")
 	method, rest, _ := bytes.Cut(line, []byte(" "))
 	target, version, ok := bytes.Cut(rest, []byte(" "))
@@ -97,14 +98,14 @@ func (s *section) parseRequestLine(line []byte) *refusal {
 	case len(version) != len(name)+1 || string(version[:5]) != "HTTP/" || version[6] != '.' || !isDigit(version[5]) || !isDigit(version[7]):
 		return bad
 	case version[5] != '1':
-		return &refusal{refusedMalformed, http.StatusHTTPVersionNotSupported, "This connection speaks HTTP/1.1."}
+		return &Refusal{Malformed, http.StatusHTTPVersionNotSupported, "This connection speaks HTTP/1.1."}
 	}
 	s.method, s.target, s.minor = string(method), string(target), version[7]-'0'
 	if s.method == http.MethodConnect {
 		return nil // admit refuses it
 	}
 	if _, err := url.ParseRequestURI(s.target); err != nil {
-		return &refusal{refusedTarget, http.StatusBadRequest, "The target of the request is not one that this node can serve."}
+		return &Refusal{Target, http.StatusBadRequest, "The target of the request is not one that this node can serve."}
 	}
 	return nil
 }
@@ -121,44 +122,44 @@ func isToken(p []byte) bool {
 }
 
 // parseField reads field-name ":" OWS field-value OWS (RFC 9112 §5).
-func (s *section) parseField(line []byte) *refusal {
+func (s *section) parseField(line []byte) *Refusal {
 	name, value, ok := bytes.Cut(line, []byte(":"))
 	if !ok || !isToken(name) { // also §5.1: no space before the colon; §5.2: no line that goes on
 		return malformed("A line of the request's header section is not a field.")
 	}
 	value = bytes.Trim(value, " \t")
-	switch n := view(name); {
-	case folds(n, "host"):
+	switch n := string(name); {
+	case strings.EqualFold(n, "host"):
 		s.hosts++
 		if !validHost(value) {
-			return &refusal{refusedHost, http.StatusBadRequest, "The request names no valid host."}
+			return &Refusal{Host, http.StatusBadRequest, "The request names no valid host."}
 		}
-	case folds(n, "content-length"):
+	case strings.EqualFold(n, "content-length"):
 		s.lengths++
 		length, err := parseLength(value)
 		if err != nil {
 			return malformed("The length of the request's content is not a number.")
 		}
 		s.framing.remain = length
-	case folds(n, "transfer-encoding"):
+	case strings.EqualFold(n, "transfer-encoding"):
 		s.codings++
-		if !folds(view(value), "chunked") { // RFC 9112 §6.1
-			s.unable = &refusal{refusedMalformed, http.StatusNotImplemented, "This node knows only one transfer coding, chunked."}
+		if !strings.EqualFold(string(value), "chunked") { // RFC 9112 §6.1
+			s.unable = &Refusal{Malformed, http.StatusNotImplemented, "This node knows only one transfer coding, chunked."}
 		}
 		s.framing.chunked = true
-	case folds(n, "expect"):
-		if !folds(view(value), "100-continue") { // RFC 9110 §10.1.1
-			s.unable = &refusal{refusedMalformed, http.StatusExpectationFailed, "This node can't do what the request expects of it."}
+	case strings.EqualFold(n, "expect"):
+		if !strings.EqualFold(string(value), "100-continue") { // RFC 9110 §10.1.1
+			s.unable = &Refusal{Malformed, http.StatusExpectationFailed, "This node can't do what the request expects of it."}
 		}
 	}
 	return nil
 }
 
 // check judges the fields together.
-func (s *section) check() *refusal {
+func (s *section) check() *Refusal {
 	switch {
 	case s.hosts > 1 || s.hosts == 0 && s.minor > 0 && s.method != http.MethodConnect: // RFC 9112 §3.2
-		return &refusal{refusedHost, http.StatusBadRequest, "The request names no host, or several."}
+		return &Refusal{Host, http.StatusBadRequest, "The request names no host, or several."}
 	case s.lengths > 1 || s.codings > 1 || s.lengths > 0 && s.codings > 0: // §6.3, and §6.1: a server may refuse both together
 		return malformed("The request says in two ways how long its content is.")
 	case s.codings > 0 && s.minor == 0: // §6.1: HTTP/1.0 has no transfer codings
@@ -180,9 +181,36 @@ func parseLength(value []byte) (int64, error) {
 // validHost says whether value may be a host with a port, whichever site that may be (RFC 3986 §3.2.2).
 func validHost(value []byte) bool {
 	for _, b := range value {
-		if class[b]&inPath == 0 && b != '[' && b != ']' || b == '/' || b == '@' {
+		if class[b]&inHost == 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// What a byte may be part of.
+const (
+	inName = 1 << iota // token (RFC 9110 §5.6.2)
+	inHost             // uri-host [ ":" port ] (§7.2), of any kind
+	isHex
+)
+
+// class tells for each byte.
+var class = classes()
+
+func classes() (t [256]uint8) {
+	for c := range t {
+		b := byte(c)
+		letter, digit := 'a' <= b|0x20 && b|0x20 <= 'z', '0' <= b && b <= '9'
+		if letter || digit || b != 0 && strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0 {
+			t[c] |= inName
+		}
+		if letter || digit || b != 0 && strings.IndexByte("-._~%!$&'()*+,;=:[]", b) >= 0 {
+			t[c] |= inHost
+		}
+		if digit || 'a' <= b|0x20 && b|0x20 <= 'f' {
+			t[c] |= isHex
+		}
+	}
+	return t
 }
