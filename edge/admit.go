@@ -19,6 +19,8 @@ const (
 	loopEntriesMax = 16
 )
 
+const badTarget = "The target of the request is not one that this node can serve."
+
 // admit refuses what goes beyond the limits or isn't well-formed, before anything is spent on it.
 func (e *Edge) admit(x *exchange) (goOn bool) {
 	r := x.r
@@ -45,6 +47,9 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 	if !ok {
 		return x.refuse(refusedHost, fault.Client, http.StatusBadRequest, "The request names no valid host.")
 	}
+	if r.ProtoMajor >= 2 && !x.admitFields(host) {
+		return false
+	}
 	x.target.method, x.target.host = r.Method, host
 	if !x.admitTarget() {
 		return false
@@ -58,6 +63,21 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 		return x.answer(http.StatusNoContent, "options", "")
 	}
 	x.note("admitted")
+	return true
+}
+
+// admitFields checks the fields that HTTP/2 has beside what says the same in another way, and net/http keeps.
+func (x *exchange) admitFields(host config.Host) (goOn bool) {
+	h := x.r.Header
+	for _, named := range h["Host"] {
+		if other, ok := parseHost(named); !ok || other != host { // RFC 9113 §8.3.1
+			return x.refuse(refusedHost, fault.Client, http.StatusBadRequest, "The request names two hosts.")
+		}
+	}
+	delete(h, "Host")
+	if len(h["Content-Length"]) > 1 { // RFC 9110 §8.6
+		return x.refuse(refusedMalformed, fault.Client, http.StatusBadRequest, "The request says in two ways how long its content is.")
+	}
 	return true
 }
 
@@ -82,13 +102,25 @@ func (x *exchange) admitTarget() (goOn bool) {
 		return x.misdirected("The scheme of the request is not that of its connection.")
 	}
 	x.target.path, x.target.query = pathOf(r.URL), r.URL.RawQuery
+	if r.ProtoMajor >= 2 && !validPath(r.RequestURI) {
+		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest, badTarget)
+	}
 	asterisk := r.RequestURI == "*" && r.Method == http.MethodOptions // RFC 9112 §3.2.4
 	if x.target.path[0] != '/' && !asterisk || r.URL.User != nil || strings.IndexByte(r.RequestURI, '#') >= 0 {
 		// User information is an error in a received URI (RFC 9110 §4.2.4), a fragment is no part of a target (§7.1).
-		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest,
-			"The target of the request is not one that this node can serve.")
+		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest, badTarget)
 	}
 	return true
+}
+
+// validPath says whether a :path is what a request line could have for a path with a query, or an asterisk (RFC 9113 §8.3.1).
+func validPath(path string) bool {
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return strings.HasPrefix(path, "/") || path == "*"
 }
 
 func (x *exchange) misdirected(notice string) (goOn bool) {

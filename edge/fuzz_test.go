@@ -54,7 +54,7 @@ func FuzzForwardedFields(f *testing.F) {
 			}
 		}
 		cache.EndHop(r.Header)
-		removeForwardingFields(r.Header)
+		removeForgeries(r.Header, http.MethodGet)
 		if r.Header["X-Forwarded-For"] != nil || r.Header["Connection"] != nil || r.Header["Upgrade"] != nil {
 			t.Errorf("left over: %v", r.Header)
 		}
