@@ -106,7 +106,8 @@ func (x *exchange) admitTarget() (goOn bool) {
 		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest, badTarget)
 	}
 	asterisk := r.RequestURI == "*" && r.Method == http.MethodOptions // RFC 9112 §3.2.4
-	if x.target.path[0] != '/' && !asterisk || r.URL.User != nil || strings.IndexByte(r.RequestURI, '#') >= 0 {
+	if x.target.path[0] != '/' && !asterisk || r.URL.User != nil || strings.IndexByte(r.RequestURI, '#') >= 0 ||
+		strings.Contains(x.target.path, "%00") { // where a path ends for origins that are written in C
 		// User information is an error in a received URI (RFC 9110 §4.2.4), a fragment is no part of a target (§7.1).
 		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest, badTarget)
 	}

@@ -182,8 +182,7 @@ func (g *Gate) readHead(p []byte, c Conn) (int, error) {
 			g.held = append(g.held, p[:n]...)
 			g.err = lasting(err)
 		}
-		for g.passed == 0 && bytes.HasPrefix(g.held, []byte("\r\n")) { // RFC 9112 §2.2: ignored before a request
-			g.drop(2)
+		if g.skipEmptyLines() {
 			searched = 0
 		}
 		switch {
@@ -236,13 +235,28 @@ func (g *Gate) settle(searched int) bool {
 
 // readAhead gives net/http one byte of the next request while it serves one. It wants to see whether the client leaves.
 func (g *Gate) readAhead(p []byte, c Conn) (int, error) {
-	if len(g.held) == 0 {
+	for {
+		g.skipEmptyLines()
+		if len(g.held) > 1 || len(g.held) == 1 && g.held[0] != '\r' {
+			g.passed = copy(p, g.held)
+			return g.passed, nil
+		}
 		n, err := c.Rest(p)
-		g.held, g.passed = append(g.held, p[:n]...), n
-		return n, err
+		if n == 0 {
+			return 0, err
+		}
+		g.held = append(g.held, p[:n]...)
+		g.err = lasting(err)
 	}
-	g.passed = copy(p, g.held)
-	return g.passed, nil
+}
+
+// skipEmptyLines drops those that come before a request (RFC 9112 §2.2).
+func (g *Gate) skipEmptyLines() (some bool) {
+	for g.passed == 0 && bytes.HasPrefix(g.held, []byte("\r\n")) {
+		g.drop(2)
+		some = true
+	}
+	return some
 }
 
 // judge says why the request with the header section head is refused, or which content follows it.
