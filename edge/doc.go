@@ -12,8 +12,11 @@
 // that it doesn't know to be plain it returns to net/http with its bytes. Nobody can tell which way a request went, but by the
 // clock: the tests compare the two ways on the same bytes.
 //
-//	client ─ conn ─┬─ lane ─ net/http (HTTP/1.1) ─┬─ receive …
-//	               └──────── net/http (HTTP/2) ───┘
+//	client ─ conn ─┬─ lane ─ gate ─ net/http (HTTP/1.1) ─┬─ receive …
+//	               └─────────────── net/http (HTTP/2) ───┘
+//
+// Behind the lane stands the gate (edge/gate): net/http gets only HTTP/1 requests that can be read in one way. What is bad, too large
+// or too slow goes through the steps as a refusal.
 //
 // It promises:
 //   - Every request that has a readable header section gets a response with Cache-Status (RFC 9211), Date and
@@ -30,10 +33,8 @@
 // are not passed on, because further requests inside them would go past the steps.
 //
 // It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does
-// not trust a proxy in front of it: client addresses are those of the connections. Two things net/http answers by itself, before
-// any step, without Cache-Status and a log record: a header section that it can't parse (400, 501, 505) and one beyond twice
-// limits.header_size (431). Over HTTP/1 they are counted (reason malformed or header_timeout) when their connection closes. Of a
-// request with both Content-Length and Transfer-Encoding it drops Content-Length, as RFC 9112 §6.3 demands of intermediaries.
+// not trust a proxy in front of it: client addresses are those of the connections. HTTP/2 streams that net/http finds malformed get
+// 400 or are reset before any step, without a log record and a count.
 //
 // Serve starts all goroutines and returns when they are gone; while a connection is upgraded, ServeHTTP has two more, which end
 // before it returns.
