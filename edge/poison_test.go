@@ -129,12 +129,23 @@ func TestCacheDeception(t *testing.T) {
 		},
 	})
 	for _, test := range []struct{ path, says string }{
-		{"/account.php/x.css", ""}, {"/account.php;x.css", ""}, {"/account.php%3bx.css", ""}, {"/account.php%2fx.css", ""}, {"/account.php?x.css", ""},
-		{"/account.php/a.css", "private"}, {"/account.php/b.css", "no-store"}, {"/account.php/c.css", "no-cache"},
+		{"/account.php/x.css", ""},
+		{"/account.php;x.css", ""},
+		{"/account.php%3bx.css", ""},
+		{"/account.php%2fx.css", ""},
+		{"/account.php?x.css", ""},
+		{"/account.php/a.css", "private"},
+		{"/account.php/b.css", "no-store"},
+		{"/account.php/c.css", "no-cache"},
 		// The site's rule holds for every spelling of its paths, even if the origin makes the mistake of letting the page be shared.
-		{"/account/x.css", "max-age=600"}, {"/account%2fx.css", "max-age=600"}, {"//account/x.css", "max-age=600"},
-		{"/static/../account/x.css", "max-age=600"}, {"/static/..%2faccount/x", "max-age=600"}, {"/static/%2e%2e/account/x", "max-age=600"},
-		{"/./%61ccount/x.css", "max-age=600"}, {"/account/.", "max-age=600"},
+		{"/account/x.css", "max-age=600"},
+		{"/account%2fx.css", "max-age=600"},
+		{"//account/x.css", "max-age=600"},
+		{"/static/../account/x.css", "max-age=600"},
+		{"/static/..%2faccount/x", "max-age=600"},
+		{"/static/%2e%2e/account/x", "max-age=600"},
+		{"/./%61ccount/x.css", "max-age=600"},
+		{"/account/.", "max-age=600"},
 	} {
 		for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 			mu.Lock()
@@ -157,11 +168,28 @@ func TestPathTricks(t *testing.T) {
 		return resp, nil
 	}})
 	for _, test := range []struct{ target, atOrigin, status string }{
-		{"/a/b", "", "200"}, {"//a/b", "", "200"}, {"/a//b", "", "200"}, {"/a%2fb", "", "200"}, {"/a%2Fb", "", "200"}, {"/a%252fb", "", "200"},
-		{"/../a", "", "200"}, {"/a/../b", "", "200"}, {"/%2e%2e/a", "", "200"}, {"/a;b", "", "200"}, {"/%61/b", "", "200"}, {"/A/b", "", "200"},
-		{"/%ff%c0%af", "", "200"}, {"/%0d%0aX:%20y", "", "200"}, {"/?a=%0d%0ab", "", "200"}, {"/?a=%00", "", "200"},
-		{"/\xff", "/%FF", "200"}, {`/\a`, "/%5Ca", "200"}, // what no URI has is encoded (RFC 3986 §2.1)
-		{"/a%00b", "", "400"}, {"/%zz", "", "400"}, {"/a%", "", "400"}, {"/a#b", "", "400"},
+		{"/a/b", "", "200"},
+		{"//a/b", "", "200"},
+		{"/a//b", "", "200"},
+		{"/a%2fb", "", "200"},
+		{"/a%2Fb", "", "200"},
+		{"/a%252fb", "", "200"},
+		{"/../a", "", "200"},
+		{"/a/../b", "", "200"},
+		{"/%2e%2e/a", "", "200"},
+		{"/a;b", "", "200"},
+		{"/%61/b", "", "200"},
+		{"/A/b", "", "200"},
+		{"/%ff%c0%af", "", "200"},
+		{"/%0d%0aX:%20y", "", "200"},
+		{"/?a=%0d%0ab", "", "200"},
+		{"/?a=%00", "", "200"},
+		{"/\xff", "/%FF", "200"},
+		{`/\a`, "/%5Ca", "200"}, // what no URI has is encoded (RFC 3986 §2.1)
+		{"/a%00b", "", "400"},
+		{"/%zz", "", "400"},
+		{"/a%", "", "400"},
+		{"/a#b", "", "400"},
 	} {
 		want := test.atOrigin
 		if want == "" {
