@@ -1,14 +1,19 @@
 package edge
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // A header section has limits.header_timeout (10s in lanesYAML) from its first byte, however steadily it trickles, on a new connection
@@ -111,4 +116,62 @@ func TestFloodBehindARefusal(t *testing.T) {
 			t.Errorf("%v counted", got)
 		}
 	})
+}
+
+// An HTTP/2 connection whose header section doesn't end, or whose frame doesn't, is closed: by limits.idle_timeout (60s in lanesYAML) or
+// when pings go unanswered.
+func TestHTTP2HeaderThatDoesNotEnd(t *testing.T) {
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for _, f := range pseudo("GET", "http", "/slow") {
+		if err := encoder.WriteField(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, send := range map[string]func(*http2.Framer, io.Writer) error{
+		"preface": func(_ *http2.Framer, w io.Writer) error {
+			_, err := io.WriteString(w, "PRI * HTTP/2.0\r\n\r\n")
+			return err
+		},
+		"settings": func(_ *http2.Framer, w io.Writer) error {
+			_, err := io.WriteString(w, http2.ClientPreface+"\x00\x00\x06\x04\x00\x00")
+			return err
+		},
+		"header section": func(f *http2.Framer, w io.Writer) error {
+			if _, err := io.WriteString(w, http2.ClientPreface); err != nil {
+				return err
+			}
+			if err := f.WriteSettings(); err != nil {
+				return err
+			}
+			return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := startBubble(t, false, nil)
+				c := n.door.dial()
+				began := time.Now()
+				var reading sync.WaitGroup
+				reading.Go(func() { _, _ = io.Copy(io.Discard, c) }) // until it is closed
+				f := http2.NewFramer(c, nil)
+				f.AllowIllegalWrites = true
+				if err := send(f, c); err != nil {
+					t.Fatal(err)
+				}
+				for name == "header section" && time.Since(began) < 10*time.Minute {
+					if f.WriteContinuation(1, false, nil) != nil {
+						break
+					}
+					time.Sleep(5 * time.Second)
+				}
+				reading.Wait()
+				if took := time.Since(began); took > 2*time.Minute {
+					t.Errorf("open for %v", took)
+				}
+				c.Close()
+				n.stop()
+			})
+		})
+	}
 }
