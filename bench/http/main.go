@@ -86,7 +86,7 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	r := newReport(ctx, o)
-	if held < o.idle {
+	if held < o.idle && slices.ContainsFunc(chosen, func(c cell) bool { return c.Kind == idle }) {
 		r.note("a process may have so few files here that the idle cell holds %d connections, not %d", held, o.idle)
 	}
 	servers, err := startServers(ctx, o, base, r)
