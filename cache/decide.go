@@ -81,7 +81,7 @@ func (r *Response) whileRevalidate(p *Policy) time.Duration {
 		return 0
 	case r.directives.StaleWhileRevalidate != field.Absent:
 		return r.directives.StaleWhileRevalidate
-	case r.directives.SMaxAge != field.Absent:
+	case r.directives.SMaxAge != field.Absent, r.fresh.negative:
 		return 0
 	}
 	return p.StaleWhileRevalidate
@@ -93,11 +93,11 @@ func (r *Response) onError(p *Policy, now time.Time) (ok bool, why string) {
 		return false, "must-revalidate or its like forbids stale"
 	}
 	stale := -r.fresh.left(now)
-	if stale <= 0 {
+	if stale < 0 {
 		return true, "still fresh" // only the request wanted it validated
 	}
 	allowed, from := p.StaleIfError, "the site's stale_if_error"
-	if r.directives.SMaxAge != field.Absent {
+	if r.directives.SMaxAge != field.Absent || r.fresh.negative {
 		allowed = 0
 	}
 	if r.directives.StaleIfError != field.Absent {
@@ -111,11 +111,11 @@ func (r *Response) onError(p *Policy, now time.Time) (ok bool, why string) {
 
 // selectStored returns the response that a request with fields req selects: of the matching ones the one with the latest Date
 // (RFC 9111 §4). The newest stored stands first, which decides between equals.
-func selectStored(stored []*Response, req Fields) *Response {
+func selectStored(stored []*Response, p *KeyPolicy, req Fields) *Response {
 	var best *Response
 	var bestDate time.Time
 	for _, r := range stored {
-		if !r.varies.matches(req) {
+		if !p.selects(&r.varies, req) {
 			continue
 		}
 		if best == nil {

@@ -20,7 +20,8 @@ type Response struct {
 	directives     field.Directives
 	directivesFrom string // the field that they are from
 	fresh          freshness
-	block          block // what of Header goes out as it is; see prepared
+	refused        string // why the site forbids to store it; empty if it doesn't
+	block          block  // what of Header goes out as it is; see prepared
 
 	parts *parts // how the content is stored if not in Body
 	start int64  // of a fragment: the offset in the whole content at which Body begins

@@ -12,6 +12,7 @@ import (
 func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 	AddVia(resp.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 	fresh := j.stored.freshened(resp.Header, requested, received)
+	j.p.adjust(fresh, nil)
 	j.f.resp, j.f.complete, j.f.revalidated = fresh, true, true
 	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.fresh.left(received)), fresh.fresh.basis)
 	j.f.mu.Lock()
@@ -55,7 +56,9 @@ func (x *exchange) freshenByHead(resp *http.Response, requested, received time.T
 			return
 		}
 	}
-	if why := x.c.update(x.stored, x.stored.freshened(h, requested, received), x.r.Header, &x.req); why != "" {
+	fresh := x.stored.freshened(h, requested, received)
+	x.p.adjust(fresh, nil)
+	if why := x.c.update(x.stored, fresh, x.r.Header, &x.req); why != "" {
 		x.t.Add("cache", "head", "not updated: "+why)
 		return
 	}
