@@ -33,9 +33,10 @@ var plan = map[string][]string{
 	"cache/storetest": {"cache"},
 	"cache/tier":      {"cache", "cache/storetest", "disk"}, // storetest in tests only
 	"config/explain":  {"config"},
+	"edge/gate":       {},
 	// second floor: stations
 	"dns":         {"config", "fault", "mapper"},
-	"edge":        {"cache", "config", "edge/socket", "fault", "logs", "trace"},
+	"edge":        {"cache", "config", "edge/gate", "edge/socket", "fault", "logs", "trace"},
 	"edge/socket": {},
 	// third floor
 	"portal": {"config", "fault", "trace"},
