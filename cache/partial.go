@@ -213,10 +213,7 @@ func (e *partsEntity) copySome(w *sink, off, end int64) (n int64, err error) {
 		}
 	}
 	if r := e.x.c.fragment(e.head, off, e.s != nil || off < e.own); r != nil {
-		if n, err = w.writeBody(r.Body, off-r.start, min(end, r.start+r.Body.Len())-off); err != nil && w.err == nil {
-			e.x.c.store.Remove(r.Key) // it can't be read, and the upstream has it
-		}
-		return n, err
+		return w.writeBody(r.Body, off-r.start, min(end, r.start+r.Body.Len())-off)
 	}
 	return 0, e.reach(off, end)
 }

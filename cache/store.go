@@ -35,7 +35,8 @@ type Body interface {
 	// Append adds a copy of p at the end, or of its first n bytes with ErrTooLarge or ErrFull. Then what is there can still be
 	// read, but the body can't be stored.
 	Append(p []byte) (n int, err error)
-	// WriteRange writes the n bytes from offset off to w; they must have been appended.
+	// WriteRange writes the n bytes from offset off to w; they must have been appended. After an error that isn't w's the store doesn't
+	// return the response any more, so that who looks it up again finds it missing.
 	WriteRange(w io.Writer, off, n int64) (int64, error)
 	// Len returns how many bytes have been appended.
 	Len() int64

@@ -135,7 +135,7 @@ func (s *Store) written(w *write, b *disk.Blob, err error) {
 		delete(st.writes, w.key)
 	}
 	if err != nil {
-		if w.hides && !errors.Is(err, disk.ErrRemoved) {
+		if w.hides && !s.goneToo(err) {
 			s.removeLater(st, w.key)
 		}
 	} else {
@@ -156,6 +156,12 @@ func (s *Store) written(w *write, b *disk.Blob, err error) {
 	if w.hides {
 		st.unhide(w.key)
 	}
+}
+
+// goneToo says whether a write that ended with err was removed, and with it what it was to replace. While a purge by function is under
+// way that may still be there.
+func (s *Store) goneToo(err error) bool {
+	return errors.Is(err, disk.ErrRemoved) && s.purging.Load() == 0
 }
 
 // link tells the response in memory that it is on disk as b, and gives the memory of a large body free.
@@ -227,7 +233,7 @@ func (s *Store) setHead(st *stripe, b *disk.Blob, r *cache.Response) {
 	done := func(err error) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
-		if err != nil && !errors.Is(err, disk.ErrRemoved) {
+		if err != nil && !s.goneToo(err) {
 			s.removeLater(st, r.Key)
 		}
 		st.unhide(r.Key)

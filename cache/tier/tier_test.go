@@ -2,6 +2,7 @@ package tier
 
 import (
 	"io"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -159,6 +160,44 @@ func TestNewerKeepsOlderAway(t *testing.T) {
 	w.forget()
 	w.expect("k")
 	close(held) // and it can't be written at all
+	w.settle()
+	w.expect("k")
+}
+
+// TestPurgeKeepsOlderAway: a purge by function takes the newer one out of the queue of the disk before it gets to the older one there.
+func TestPurgeKeepsOlderAway(t *testing.T) {
+	held := make(chan struct{})
+	var hold atomic.Bool
+	w := open(t, options{fs: &badFS{fault: func(op string) error {
+		if op == "write" && hold.Load() {
+			<-held
+		}
+		return nil
+	}}})
+	storetest.Insert(t, w, "k", "", 1, 1000)
+	w.Lookup("k")
+	w.onDiskNow(1)
+	hold.Store(true)
+	storetest.Insert(t, w, "k", "", 2, 1000)
+	calls, looked := 0, false
+	n := w.RemoveFunc(func(k cache.Key) bool {
+		if calls++; calls < 4 || looked { // asked for the queue here, memory, the disk's queue, and what is on disk
+			return true
+		}
+		looked = true
+		close(held)
+		st := w.stripe(k)
+		for writing := true; writing; runtime.Gosched() {
+			st.mu.Lock()
+			writing = len(st.writes) > 0
+			st.mu.Unlock()
+		}
+		w.expect("k")
+		return true
+	})
+	if !looked || n != 1 {
+		t.Errorf("%d removed, looked: %t", n, looked)
+	}
 	w.settle()
 	w.expect("k")
 }
