@@ -264,7 +264,7 @@ func (x *exchange) staleInstead(err error) step {
 		return x.fail(err)
 	}
 	x.now = x.c.now()
-	ok, why := x.stored.onError(x.p, x.now)
+	ok, why := x.stored.onError(&x.req, x.p, x.now)
 	x.t.Addf("cache", "stale", "%t: %s", ok, why)
 	if !ok {
 		x.out.Detail += "; not sent though the origin failed: " + why

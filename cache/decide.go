@@ -49,7 +49,7 @@ func reusable(stored *Response, varied bool, req *field.Directives, p *Policy, n
 		return decision{reuseValidate, stored.directivesFrom + " no-cache", "stale"}
 	case req.NoCache: // §5.2.1.4
 		return decision{reuseValidate, "request no-cache", "request"}
-	case req.MaxAge != field.Absent && age-req.MaxAge > max(0, req.MaxStale): // §5.2.1.1
+	case req.MaxAge != field.Absent && age-req.MaxAge > max(0, req.MaxStale) && !stored.unchanging(now): // §5.2.1.1
 		return decision{reuseValidate, fmt.Sprintf("age %s above the request's max-age %s", seconds(age), seconds(req.MaxAge)), "request"}
 	case req.MinFresh != field.Absent && left < req.MinFresh: // §5.2.1.3
 		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), "request"}
@@ -61,6 +61,12 @@ func reusable(stored *Response, varied bool, req *field.Directives, p *Policy, n
 		return decision{reuseRefresh, "stale for " + seconds(-left) + ", within stale-while-revalidate", ""}
 	}
 	return decision{reuseValidate, "stale for " + seconds(-left) + " by " + stored.fresh.basis, "stale"}
+}
+
+// unchanging says whether the origin promises that the response doesn't change while it is fresh, which it is. Then a reload, which
+// browsers send with max-age=0, needs no validation; a forced one comes with no-cache (RFC 8246 §2).
+func (r *Response) unchanging(now time.Time) bool {
+	return r.directives.Immutable && r.fresh.left(now) > 0
 }
 
 // staleForbidden says whether the origin forbids every use of the stale response (RFC 9111 §4.2.4, §5.2.2.10).
@@ -87,8 +93,9 @@ func (r *Response) whileRevalidate(p *Policy) time.Duration {
 	return p.StaleWhileRevalidate
 }
 
-// onError says whether the stale response may be sent at now because the upstream failed, and why (RFC 5861 §4).
-func (r *Response) onError(p *Policy, now time.Time) (ok bool, why string) {
+// onError says whether the stale response may be sent at now, to a request with directives req, because the upstream failed, and
+// why (RFC 5861 §4).
+func (r *Response) onError(req *field.Directives, p *Policy, now time.Time) (ok bool, why string) {
 	if r.revalidates() {
 		return false, "must-revalidate or its like forbids stale"
 	}
@@ -102,6 +109,9 @@ func (r *Response) onError(p *Policy, now time.Time) (ok bool, why string) {
 	}
 	if r.directives.StaleIfError != field.Absent {
 		allowed, from = r.directives.StaleIfError, "stale-if-error"
+	}
+	if req.StaleIfError > allowed && !r.staleForbidden() {
+		allowed, from = req.StaleIfError, "the request's stale-if-error"
 	}
 	if stale >= allowed {
 		return false, fmt.Sprintf("stale for %s, %s allows %s", seconds(stale), from, seconds(allowed))

@@ -66,6 +66,19 @@ func TestDecide(t *testing.T) {
 			"RFC 9111 §5.2.1.1: max-age alone wants nothing stale",
 			cc("max-age=60, stale-while-revalidate=60"), nil, "max-age=90", 70 * time.Second, reuseValidate, "stale",
 		},
+		{"RFC 8246 §2: a reload of what is immutable", cc("max-age=60, immutable"), nil, "max-age=0", 59 * time.Second, reuseFresh, ""},
+		{
+			"RFC 8246 §2: a forced reload of what is immutable",
+			cc("max-age=60, immutable"), nil, "no-cache", 0, reuseValidate, "request",
+		},
+		{
+			"RFC 8246 §2: immutable, and stale",
+			cc("max-age=60, immutable"), nil, "max-age=0", 60 * time.Second, reuseValidate, "request",
+		},
+		{
+			"RFC 8246 §2: immutable doesn't help against min-fresh",
+			cc("max-age=60, immutable"), nil, "max-age=0, min-fresh=30", 50 * time.Second, reuseValidate, "request",
+		},
 		{"RFC 9111 §5.2.1.3: min-fresh, enough", cc("max-age=60"), nil, "min-fresh=10", 50 * time.Second, reuseFresh, ""},
 		{
 			"RFC 9111 §5.2.1.3: min-fresh, not enough",
@@ -153,21 +166,29 @@ func TestOnError(t *testing.T) {
 		policy *Policy
 		age    time.Duration
 		want   bool
+		req    string
 	}{
-		{"nothing allows it", "max-age=60", &Policy{}, 61 * time.Second, false},
-		{"still fresh", "max-age=60", &Policy{}, 59 * time.Second, true},
-		{"RFC 5861 §4: within", "max-age=60, stale-if-error=10", &Policy{}, 69 * time.Second, true},
-		{"RFC 5861 §4: at the end", "max-age=60, stale-if-error=10", &Policy{}, 70 * time.Second, false},
-		{"the site's", "max-age=60", site, 79 * time.Second, true},
-		{"the origin's before the site's", "max-age=60, stale-if-error=10", site, 70 * time.Second, false},
-		{"RFC 9111 §5.2.2.10: the site's against s-maxage", "s-maxage=60", site, 61 * time.Second, false},
-		{"the origin's own beside s-maxage", "s-maxage=60, stale-if-error=10", site, 61 * time.Second, true},
-		{"RFC 9111 §5.2.2.2: must-revalidate", "max-age=60, stale-if-error=10, must-revalidate", site, 61 * time.Second, false},
-		{"RFC 9111 §5.2.2.8: proxy-revalidate", "max-age=60, stale-if-error=10, proxy-revalidate", site, 61 * time.Second, false},
-		{"RFC 9111 §5.2.2.4: no-cache, though fresh", "max-age=60, no-cache, stale-if-error=10", site, 0, false},
+		{"nothing allows it", "max-age=60", &Policy{}, 61 * time.Second, false, ""},
+		{"RFC 5861 §4: the request's", "max-age=60", &Policy{}, 69 * time.Second, true, "stale-if-error=10"},
+		{"RFC 5861 §4: the request's, at the end", "max-age=60", &Policy{}, 70 * time.Second, false, "stale-if-error=10"},
+		{"RFC 5861 §4: the longer one", "max-age=60, stale-if-error=5", site, 69 * time.Second, true, "stale-if-error=10"},
+		{"RFC 5861 §4: the request's can't shorten", "max-age=60, stale-if-error=10", site, 69 * time.Second, true, "stale-if-error=0"},
+		{"RFC 9111 §5.2.2.10: the request's against s-maxage", "s-maxage=60", site, 61 * time.Second, false, "stale-if-error=10"},
+		{"RFC 9111 §5.2.2.2: the request's", "max-age=60, must-revalidate", site, 61 * time.Second, false, "stale-if-error=10"},
+		{"still fresh", "max-age=60", &Policy{}, 59 * time.Second, true, ""},
+		{"RFC 5861 §4: within", "max-age=60, stale-if-error=10", &Policy{}, 69 * time.Second, true, ""},
+		{"RFC 5861 §4: at the end", "max-age=60, stale-if-error=10", &Policy{}, 70 * time.Second, false, ""},
+		{"the site's", "max-age=60", site, 79 * time.Second, true, ""},
+		{"the origin's before the site's", "max-age=60, stale-if-error=10", site, 70 * time.Second, false, ""},
+		{"RFC 9111 §5.2.2.10: the site's against s-maxage", "s-maxage=60", site, 61 * time.Second, false, ""},
+		{"the origin's own beside s-maxage", "s-maxage=60, stale-if-error=10", site, 61 * time.Second, true, ""},
+		{"RFC 9111 §5.2.2.2: must-revalidate", "max-age=60, stale-if-error=10, must-revalidate", site, 61 * time.Second, false, ""},
+		{"RFC 9111 §5.2.2.8: proxy-revalidate", "max-age=60, stale-if-error=10, proxy-revalidate", site, 61 * time.Second, false, ""},
+		{"RFC 9111 §5.2.2.4: no-cache, though fresh", "max-age=60, no-cache, stale-if-error=10", site, 0, false, ""},
 	} {
 		r := storedAt(nil, fields("Cache-Control", c.cc))
-		if got, why := r.onError(c.policy, received.Add(c.age)); got != c.want || why == "" {
+		req := field.ParseCacheControl([]string{c.req})
+		if got, why := r.onError(&req, c.policy, received.Add(c.age)); got != c.want || why == "" {
 			t.Errorf("%s: %t (%s), want %t", c.name, got, why, c.want)
 		}
 	}

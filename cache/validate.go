@@ -71,6 +71,6 @@ func (j *fill) staleAllowed(now time.Time) bool {
 	if j.stored == nil {
 		return false
 	}
-	ok, _ := j.stored.onError(&j.p, now)
+	ok, _ := j.stored.onError(&j.reqDirectives, &j.p, now)
 	return ok
 }
