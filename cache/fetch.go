@@ -203,7 +203,7 @@ func (j *fill) run() {
 	switch {
 	case resp.StatusCode == http.StatusNotModified && j.stored == nil && !j.asSent:
 		resp.Body.Close()
-		j.settle(fault.New(fault.Origin, "fetch", http.StatusBadGateway, errors.New("304 to a request without conditions")), "failed")
+		j.settle(errUnasked304(), "failed")
 	case resp.StatusCode == http.StatusNotModified && j.stored != nil && !j.asSent:
 		resp.Body.Close()
 		j.revalidated(resp, requested, received)
