@@ -30,6 +30,7 @@ func (x *exchange) pass() step {
 	if x.r.Method == http.MethodHead && x.stored != nil && resp.StatusCode == http.StatusOK {
 		x.freshenByHead(resp, requested, received)
 	}
+	x.keepPosted(resp, requested, received)
 	x.direct = resp
 	return stepDeliver
 }

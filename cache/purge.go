@@ -39,7 +39,7 @@ func (c *Cache) doom(match func(Key) bool) {
 // invalidate drops what an unsafe request may have changed (RFC 9111 §4.4): the target itself, and the URIs in Location and
 // Content-Location if they are of the same origin.
 func (x *exchange) invalidate(h http.Header) {
-	target := &url.URL{Scheme: x.p.Scheme, Host: x.r.Host, Path: x.r.URL.Path, RawPath: x.r.URL.RawPath, RawQuery: x.r.URL.RawQuery}
+	target := x.target()
 	uris := []*url.URL{target}
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		if ref, err := target.Parse(h.Get(name)); err == nil && h.Get(name) != "" && sameOrigin(ref, target) {
@@ -55,6 +55,12 @@ func (x *exchange) invalidate(h http.Header) {
 			x.t.Add("cache", "invalidate", fmt.Sprintf("%s: %d responses", u, n))
 		}
 	}
+}
+
+// target is the URI that the request is for (RFC 9110 §7.1).
+func (x *exchange) target() *url.URL {
+	u := x.r.URL
+	return &url.URL{Scheme: x.p.Scheme, Host: x.r.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
 }
 
 func (x *exchange) storedKeys(path, query string) []Key {
