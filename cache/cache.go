@@ -105,6 +105,7 @@ type Cache struct {
 	store   Store
 	metrics *Metrics
 	now     func() time.Time
+	groups  *invalidations // of the groups of RFC 9875
 
 	ctx  context.Context // of the fetches; ends when Run returns
 	stop context.CancelFunc
@@ -130,6 +131,7 @@ func New(o Options) *Cache {
 	if c.now == nil {
 		c.now = time.Now
 	}
+	c.groups = newInvalidations(c.now())
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
 }
@@ -220,7 +222,7 @@ func (x *exchange) lookup() step {
 	x.now = x.c.now()
 	stored := x.c.store.Lookup(x.key)
 	x.stored = selectStored(stored, headerFields(x.r.Header))
-	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, x.now)
+	x.decision = decide(x.stored, len(stored) > 0, x.c.invalidated(x.stored), &x.req, x.p, x.now)
 	x.out.Detail = x.decision.why
 	if x.t.On() {
 		why := x.decision.why
@@ -264,7 +266,10 @@ func (x *exchange) staleInstead(err error) step {
 		return x.fail(err)
 	}
 	x.now = x.c.now()
-	ok, why := x.stored.onError(&x.req, x.p, x.now)
+	ok, why := false, x.c.invalidated(x.stored)
+	if why == "" {
+		ok, why = x.stored.onError(&x.req, x.p, x.now)
+	}
 	x.t.Addf("cache", "stale", "%t: %s", ok, why)
 	if !ok {
 		x.out.Detail += "; not sent though the origin failed: " + why

@@ -27,9 +27,12 @@ type decision struct {
 }
 
 // decide says what a request with directives req may do with stored at the time now (RFC 9111 §4). varied tells that there are
-// stored responses, but for other request fields.
-func decide(stored *Response, varied bool, req *field.Directives, p *Policy, now time.Time) decision {
+// stored responses, but for other request fields; invalid, if not empty, why stored needs validation whatever its age.
+func decide(stored *Response, varied bool, invalid string, req *field.Directives, p *Policy, now time.Time) decision {
 	d := reusable(stored, varied, req, p, now)
+	if invalid != "" && stored != nil && d.reuse != reuseValidate {
+		d = decision{reuseValidate, invalid, "stale"} // RFC 9111 §4.4
+	}
 	if req.OnlyIfCached && (d.reuse == reuseValidate || d.reuse == reuseNone) {
 		d.reuse, d.why = reuseRefused, "only-if-cached, and "+d.why
 	}

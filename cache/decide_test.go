@@ -143,7 +143,7 @@ func TestDecide(t *testing.T) {
 				c.policy = &Policy{}
 			}
 			req := field.ParseCacheControl([]string{c.req})
-			got := decide(stored, false, &req, c.policy, received.Add(c.age))
+			got := decide(stored, false, "", &req, c.policy, received.Add(c.age))
 			if got.reuse != c.want || got.fwd != c.fwd || got.why == "" && got.reuse != reuseFresh {
 				t.Errorf("%v, request %q, age %s: %+v; want %s, %q", c.stored, c.req, c.age, got, c.want, c.fwd)
 			}
@@ -153,7 +153,7 @@ func TestDecide(t *testing.T) {
 
 func TestDecideVaryMiss(t *testing.T) {
 	req := field.NoDirectives()
-	if d := decide(nil, true, &req, &Policy{}, received); d.fwd != "vary-miss" || d.reuse != reuseNone { // RFC 9211 §2.2
+	if d := decide(nil, true, "", &req, &Policy{}, received); d.fwd != "vary-miss" || d.reuse != reuseNone { // RFC 9211 §2.2
 		t.Errorf("stored for other request fields: %+v", d)
 	}
 }

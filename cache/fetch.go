@@ -85,7 +85,7 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 // mayShare says whether the response of f, which has landed, may be used for this request at now. It is as with a stored one
 // (RFC 9111 §4), but an answer that the origin gave after this request came needs no validation, however young it shall be.
 func (x *exchange) mayShare(f *flight, now time.Time) bool {
-	if f.resp == nil || !f.shared {
+	if f.resp == nil || !f.shared || x.c.invalidated(f.resp) != "" {
 		return false
 	}
 	req := x.req

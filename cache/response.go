@@ -20,12 +20,14 @@ type Response struct {
 	directives     field.Directives
 	directivesFrom string // the field that they are from
 	fresh          freshness
-	block          block // what of Header goes out as it is; see prepared
+	groups         []string  // of Cache-Groups (RFC 9875)
+	asked          time.Time // when the request for it went out: it may tell of what was before anything later
+	block          block     // what of Header goes out as it is; see prepared
 }
 
 // newResponse takes the header section of a response to a request with the fields req.
 func newResponse(key Key, req http.Header, status int, h http.Header, requested, received time.Time) *Response {
-	r := &Response{Key: key, Status: status, Header: h}
+	r := &Response{Key: key, Status: status, Header: h, groups: field.Strings(h["Cache-Groups"]), asked: requested}
 	d, from, targeted := field.ResponseDirectives(h)
 	r.directives, r.directivesFrom = d, from
 	r.fresh = newFreshness(h, status, &d, from, targeted, requested, received)

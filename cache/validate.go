@@ -142,7 +142,7 @@ func staleBetter(status int) bool {
 }
 
 func (j *fill) staleAllowed(now time.Time) bool {
-	if j.stored == nil {
+	if j.stored == nil || j.c.invalidated(j.stored) != "" {
 		return false
 	}
 	ok, _ := j.stored.onError(&j.reqDirectives, &j.p, now)
