@@ -100,7 +100,7 @@ func (x *exchange) mayShare(f *flight, now time.Time) bool {
 func (x *exchange) lead(id flightID) {
 	ctx, cancel := context.WithCancel(x.c.ctx)
 	ctx = trace.With(ctx, x.t)
-	x.interim = &interim{w: x.w, open: true}
+	x.interim = newInterim(x.w, x.r)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: x.interim.forward})
 	f := newFlight(id, cancel)
 	f.waiting = 1
@@ -254,7 +254,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 		AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 		f.resp, f.body = r, j.c.store.NewBody(f.size)
 		r.Trailer = announced(resp.Trailer)
-		f.shared = r.shareable()
+		f.shared = j.place(r) && r.shareable()
 		f.why = fmt.Sprintf("fresh for %s by %s", seconds(r.fresh.left(received)), r.fresh.basis)
 		j.t.Add("cache", "store", f.why)
 		j.settle(nil, "storable")

@@ -74,8 +74,11 @@ func (i *invalidations) since(g group, asked time.Time) bool {
 // invalidated returns why r may not be used without validation though it may be fresh, or the empty string: a group of it has been
 // invalidated since it was asked for (RFC 9875 §2.2.1).
 func (c *Cache) invalidated(r *Response) (why string) {
-	if r == nil || len(r.groups) == 0 {
+	if r == nil {
 		return ""
+	}
+	if byRule(r.Key) && c.purged.since(group{origin: baseOf(r.Key)}, r.asked) {
+		return "its path was purged"
 	}
 	for _, name := range r.groups {
 		if c.groups.since(group{originOf(r.Key), name}, r.asked) {

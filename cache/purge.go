@@ -8,9 +8,18 @@ import (
 )
 
 // Purge drops all responses under key and returns how many there were. A fetch under way for it is not stored.
+//
+// A response with No-Vary-Search stands under a key of its own, which key doesn't tell if the rule has changed since. So those of
+// the path are validated before they are used again, whatever their queries.
 func (c *Cache) Purge(key Key) int {
-	c.doom(func(k Key) bool { return k == key })
-	return c.store.Remove(key)
+	base := baseOf(key)
+	c.purged.add(group{origin: base}, c.now())
+	c.doom(func(k Key) bool { return k == key || byRule(k) && baseOf(k) == base })
+	n := c.store.Remove(key)
+	if other := c.byLastRule(key); other != key {
+		n += c.store.Remove(other)
+	}
+	return n
 }
 
 // PurgeFunc is Purge for all keys that match.

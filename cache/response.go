@@ -82,7 +82,8 @@ func (r *Response) shareable() bool {
 // keptOnUpdate says whether a stored field stays as it is on an update because it describes the stored bytes (RFC 9111 §3.2).
 func keptOnUpdate(name string) bool {
 	switch name {
-	case "Content-Encoding", "Content-Length", "Content-Md5", "Content-Range", "Etag", "Vary", "Trailer":
+	case "Content-Encoding", "Content-Length", "Content-Md5", "Content-Range", "Etag", "Vary", "Trailer",
+		"No-Vary-Search": // which has made the key
 		return true
 	}
 	return false
