@@ -47,15 +47,19 @@ func reusable(stored *Response, varied bool, req *field.Directives, p *Policy, n
 		return decision{reuseNone, "nothing stored", "uri-miss"}
 	}
 	age, left := stored.fresh.age(now), stored.fresh.left(now)
+	unwanted := "request" // RFC 9211 §2.2: fresh, but not for this request
+	if left <= 0 {
+		unwanted = "stale"
+	}
 	switch {
 	case stored.directives.NoCache: // §5.2.2.4
 		return decision{reuseValidate, stored.directivesFrom + " no-cache", "stale"}
 	case req.NoCache: // §5.2.1.4
-		return decision{reuseValidate, "request no-cache", "request"}
+		return decision{reuseValidate, "request no-cache", unwanted}
 	case req.MaxAge != field.Absent && age-req.MaxAge > max(0, req.MaxStale) && !stored.unchanging(now): // §5.2.1.1
-		return decision{reuseValidate, fmt.Sprintf("age %s above the request's max-age %s", seconds(age), seconds(req.MaxAge)), "request"}
+		return decision{reuseValidate, fmt.Sprintf("age %s above the request's max-age %s", seconds(age), seconds(req.MaxAge)), unwanted}
 	case req.MinFresh != field.Absent && left < req.MinFresh: // §5.2.1.3
-		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), "request"}
+		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), unwanted}
 	case left > 0: // §4.2
 		return decision{reuseFresh, stored.fresh.why, ""}
 	case req.MaxStale != field.Absent && -left <= req.MaxStale && !stored.staleForbidden(): // §5.2.1.2
@@ -123,7 +127,8 @@ func (r *Response) onError(req *field.Directives, p *Policy, now time.Time) (ok 
 }
 
 // selectStored returns the response that a request with fields req selects: of the matching ones the one with the latest Date
-// (RFC 9111 §4). The newest stored stands first, which decides between equals.
+// (RFC 9111 §4), but one without Vary only where there is none with it, because origins forget Vary on what they send to those who
+// express no preference (§4.1). The newest stored stands first, which decides between equals.
 func selectStored(stored []*Response, req Fields) *Response {
 	var best *Response
 	var bestDate time.Time
@@ -131,15 +136,12 @@ func selectStored(stored []*Response, req Fields) *Response {
 		if !r.varies.matches(req) {
 			continue
 		}
-		if best == nil {
-			best = r
-			if len(stored) == 1 {
-				return r
-			}
-			bestDate = dateOr(r.Header, r.fresh.at)
-			continue
+		if len(stored) == 1 {
+			return r
 		}
-		if date := dateOr(r.Header, r.fresh.at); date.After(bestDate) {
+		date, varies := dateOr(r.Header, r.fresh.at), len(r.varies.names) > 0
+		if best == nil || varies && len(best.varies.names) == 0 ||
+			date.After(bestDate) && varies == (len(best.varies.names) > 0) {
 			best, bestDate = r, date
 		}
 	}

@@ -73,7 +73,7 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			"RFC 8246 §2: immutable, and stale",
-			cc("max-age=60, immutable"), nil, "max-age=0", 60 * time.Second, reuseValidate, "request",
+			cc("max-age=60, immutable"), nil, "max-age=0", 60 * time.Second, reuseValidate, "stale",
 		},
 		{
 			"RFC 8246 §2: immutable doesn't help against min-fresh",
@@ -132,7 +132,7 @@ func TestDecide(t *testing.T) {
 			cc("max-age=60, must-revalidate"), site, "", 61 * time.Second, reuseValidate, "stale",
 		},
 		{"RFC 9111 §5.2.2.10: the site's, against s-maxage", cc("s-maxage=60"), site, "", 61 * time.Second, reuseValidate, "stale"},
-		{"the site's, request no-cache", cc("max-age=60"), site, "no-cache", 61 * time.Second, reuseValidate, "request"},
+		{"RFC 9211 §2.2: stale goes before request", cc("max-age=60"), site, "no-cache", 61 * time.Second, reuseValidate, "stale"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stored *Response
@@ -200,7 +200,7 @@ func TestSelectStored(t *testing.T) {
 		return storedAt(req, fields("Vary", "Accept-Encoding", "Date", at(date)))
 	}
 	older, newer, other := vary(gzip, 0), vary(gzip, time.Second), vary(br, 2*time.Second)
-	plain := storedAt(nil, fields("Date", at(time.Minute)))
+	plain, olderPlain := storedAt(nil, fields("Date", at(time.Minute))), storedAt(nil, fields("Date", at(0)))
 	for _, c := range []struct {
 		name   string
 		stored []*Response
@@ -212,7 +212,10 @@ func TestSelectStored(t *testing.T) {
 		{"RFC 9111 §4.1: none matches", []*Response{older, newer}, br, nil},
 		{"RFC 9111 §4: the latest Date", []*Response{older, newer, other}, gzip, newer},
 		{"RFC 9111 §4: the latest Date, wherever it stands", []*Response{newer, older}, gzip, newer},
-		{"RFC 9111 §4: without Vary it matches, too", []*Response{newer, plain}, gzip, plain},
+		{"RFC 9111 §4.1: one without Vary matches", []*Response{other, plain}, gzip, plain},
+		{"RFC 9111 §4.1: one with Vary is preferred", []*Response{plain, older, olderPlain}, gzip, older},
+		{"RFC 9111 §4.1: wherever it stands", []*Response{older, plain}, gzip, older},
+		{"RFC 9111 §4: of those without, the latest Date", []*Response{olderPlain, plain, other}, gzip, plain},
 		{"equal Dates: the newest stored", []*Response{older, vary(gzip, 0)}, gzip, older},
 	} {
 		if got := selectStored(c.stored, headerFields(c.req)); got != c.want {
