@@ -113,6 +113,7 @@ type Cache struct {
 	stop context.CancelFunc
 
 	exchanges sync.Pool // of *exchange
+	streams   streams
 
 	mu      sync.Mutex           // protects what follows; lost with the process
 	flights map[flightID]*flight // those that others may join
@@ -128,6 +129,7 @@ func New(o Options) *Cache {
 		name: o.Name, store: o.Store, metrics: o.Metrics, now: o.Now,
 		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[flightID]time.Time{}},
 	}
+	c.streams.all = map[uint64][]*stream{}
 	c.member = tokenOrString(o.Name)
 	c.exchanges.New = func() any { return new(exchange) }
 	if c.now == nil {
@@ -165,6 +167,7 @@ type exchange struct {
 	decision decision
 	alone    bool // this request's fetch is not shared
 	asSent   bool // and goes out with the client's conditions and range
+	whole    bool // this request's fetch is for all of the content, whatever range the client wants
 	rejoins  int  // how often a fetch that was waited for turned out not to be for us
 
 	flight *flight // the fetch that is joined or led
@@ -174,6 +177,7 @@ type exchange struct {
 	interim *interim
 	resp    *Response      // what to deliver: complete if flight is nil
 	direct  *http.Response // or this, straight from the upstream
+	sink    sink           // between a stored body and w
 
 	status status
 	out    Outcome

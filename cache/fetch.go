@@ -8,11 +8,11 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
-
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
 )
@@ -132,18 +132,21 @@ func (x *exchange) refresh() {
 func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 	job := fill{
 		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent,
-		req: x.upstreamRequest(ctx), answered: answered, t: x.t,
+		req: x.fillRequest(ctx), answered: answered, t: x.t,
 	}
 	job.fields = maps.Clone(x.r.Header)
-	job.req.Body, job.req.ContentLength = nil, 0
-	job.req.URL.RawQuery = x.p.Keys.query(job.req.URL.RawQuery) // what isn't in the key must not shape what is stored under it
-	job.req.Method = http.MethodGet                             // a HEAD may have found that the stored response wants a refresh; it has no content to store
-	if !x.asSent {
+	switch {
+	case x.asSent:
 		for _, name := range conditionalFields {
-			delete(job.req.Header, name)
+			if lines := x.r.Header[name]; lines != nil {
+				job.req.Header[name] = lines
+			}
 		}
-		if x.stored != nil {
-			condition(job.req.Header, x.stored)
+	case x.stored != nil:
+		condition(job.req.Header, x.stored)
+	case !x.whole:
+		if want := x.partWanted(); want != "" {
+			job.req.Header["Range"], job.part = []string{want}, true
 		}
 	}
 	x.c.running[f] = struct{}{}
@@ -151,6 +154,18 @@ func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 		x.c.flights[f.id] = f
 	}
 	x.c.fills.Go(job.run)
+}
+
+// fillRequest is the client's request as it goes forward to fill the store: a GET for the whole, without conditions.
+func (x *exchange) fillRequest(ctx context.Context) *http.Request {
+	req := x.upstreamRequest(ctx)
+	req.Body, req.ContentLength = nil, 0
+	req.URL.RawQuery = x.p.Keys.query(req.URL.RawQuery) // what isn't in the key must not shape what is stored under it
+	req.Method = http.MethodGet                         // a HEAD may have found that the stored response wants a refresh; it has no content to store
+	for _, name := range conditionalFields {
+		delete(req.Header, name)
+	}
+	return req
 }
 
 // upstreamRequest is the client's request as it goes forward.
@@ -180,6 +195,7 @@ type fill struct {
 	fields        http.Header // of the client's request, for Vary
 	reqDirectives field.Directives
 	asSent        bool
+	part          bool   // a part is asked for, that the client wants
 	answered      func() // called once no interim response can come any more
 	t             *trace.Trace
 }
@@ -238,28 +254,46 @@ func (j *fill) end() {
 	}
 }
 
-// receive takes a whole response: into the store if it may be, else it hands it to the leader alone.
+// receive takes a response: into the store if it may be, else it hands it to the leader alone.
 func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	f := j.f
-	r := newResponse(f.id.key, j.fields, resp.StatusCode, resp.Header, requested, received)
+	status, part := resp.StatusCode, field.Range{Length: resp.ContentLength}
 	f.size = resp.ContentLength
+	if j.part && status == http.StatusPartialContent {
+		if got, size, ok := partOf(resp); ok {
+			status, part, f.size = http.StatusOK, got, size
+			delete(resp.Header, "Content-Range")
+			resp.Header["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+		}
+	}
+	r := newResponse(f.id.key, j.fields, status, resp.Header, requested, received)
 	ok, why := storable(j.fields, &j.reqDirectives, r)
-	if ok && j.asSent && answersCondition(resp.StatusCode) {
+	if ok && j.asSent && answersCondition(status) {
 		ok, why = false, "answer to the request's own conditions or range"
 	}
-	if ok && f.size > j.c.store.Usage().ResponseBytes {
-		ok, why = false, fmt.Sprintf("%d bytes, more than a stored response may have", f.size)
+	inParts := f.size > j.c.store.Usage().ResponseBytes || part.Length != f.size
+	if ok && inParts {
+		r.parts, why = j.partsFor(r, part)
+		ok = r.parts != nil
 	}
 	if ok {
 		AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
-		f.resp, f.body = r, j.c.store.NewBody(f.size)
-		r.Trailer = announced(resp.Trailer)
-		f.shared = j.place(r) && r.shareable()
+		f.resp, f.shared = r, j.place(r) && r.shareable()
 		f.why = fmt.Sprintf("fresh for %s by %s", seconds(r.fresh.left(received)), r.fresh.basis)
 		j.t.Add("cache", "store", f.why)
+		if inParts {
+			j.pumpParts(resp, part)
+			return
+		}
+		f.body = j.c.store.NewBody(f.size)
+		r.Trailer = announced(resp.Trailer)
 		j.settle(nil, "storable")
 		j.pump(resp)
 		return
+	}
+	if status != resp.StatusCode {
+		// It goes to nobody: the client asked for another part, and gets it by a request of its own.
+		resp.Header["Content-Range"] = []string{part.ContentRange(f.size)}
 	}
 	j.t.Add("cache", "store", "no: "+why)
 	if j.stored != nil && !j.reqDirectives.NoStore && resp.StatusCode < 500 {
@@ -281,7 +315,7 @@ func (j *fill) settle(err error, what string) {
 	c.mu.Lock()
 	// What only this request's fields have brought about says nothing about the next one; and an origin that fails needs the herd
 	// held back more than ever.
-	if err == nil && f.fetchStatus < 500 && !j.reqDirectives.NoStore && !(j.asSent && answersCondition(f.fetchStatus)) {
+	if err == nil && f.fetchStatus < 500 && !j.reqDirectives.NoStore && !((j.asSent || j.part) && answersCondition(f.fetchStatus)) {
 		c.solo.set(flightID{key: f.id.key, authorized: f.id.authorized}, !f.shared, c.now())
 	}
 	if c.flights[f.id] == f && (f.resp == nil || f.complete) {
@@ -419,8 +453,8 @@ func (x *exchange) awaitedOwn() step {
 	default:
 		x.out.Verdict, x.out.Detail = Miss, x.decision.why+"; not stored: "+f.why
 		x.direct = f.takeDirect()
-		if x.r.Header["Range"] != nil && !x.asSent && x.direct.StatusCode == http.StatusOK {
-			// The whole was asked for to be stored, which it can't be: ask for what the client wants.
+		if x.r.Header["Range"] != nil && !x.asSent && (x.direct.StatusCode == http.StatusOK || x.direct.StatusCode == http.StatusPartialContent) {
+			// The whole or a larger part was asked for to be stored, which it can't be: ask for what the client wants.
 			x.direct.Body.Close()
 			x.direct = nil
 			f.leave(true)

@@ -97,7 +97,7 @@ var contentFields = [...]string{"Content-Type", "Content-Encoding", "Content-Lan
 // nothing that net/http would add to it or change.
 func (r *Response) prepared() *Response {
 	body, ok := r.Body.(sharedBody)
-	if !ok || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
+	if !ok || r.parts != nil || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
 		r.Header["Trailer"] != nil || len(r.Header["Content-Type"]) == 0 || len(r.Header["Date"]) == 0 {
 		return r
 	}

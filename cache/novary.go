@@ -112,7 +112,7 @@ func byRule(key Key) bool { return strings.Contains(string(key), searchMark) }
 
 // baseOf returns the part of a key before the query.
 func baseOf(key Key) string {
-	base, _, _ := strings.Cut(string(key), searchMark)
+	base, _, _ := strings.Cut(string(key.request()), searchMark)
 	base, _, _ = strings.Cut(base, "?")
 	return base
 }

@@ -22,10 +22,10 @@ func (c *Cache) Purge(key Key) int {
 	return n
 }
 
-// PurgeFunc is Purge for all keys that match.
+// PurgeFunc is Purge for all keys that match. Of a response that is stored in parts each part counts.
 func (c *Cache) PurgeFunc(match func(Key) bool) int {
 	c.doom(match)
-	return c.store.RemoveFunc(match)
+	return c.store.RemoveFunc(func(k Key) bool { return match(k.request()) })
 }
 
 // doom keeps the fetches whose key matches from being stored, and from being joined.

@@ -23,6 +23,9 @@ type Response struct {
 	groups         []string  // of Cache-Groups (RFC 9875)
 	asked          time.Time // when the request for it went out: it may tell of what was before anything later
 	block          block     // what of Header goes out as it is; see prepared
+
+	parts *parts // how the content is stored if not in Body
+	start int64  // of a fragment: the offset in the whole content at which Body begins
 }
 
 // newResponse takes the header section of a response to a request with the fields req.
@@ -69,7 +72,7 @@ func (r *Response) freshened(update http.Header, requested, received time.Time) 
 		ensureDate(h, received)
 	}
 	n := newResponse(r.Key, nil, r.Status, h, requested, received)
-	n.Body, n.Trailer, n.varies = r.Body, r.Trailer, r.varies
+	n.Body, n.Trailer, n.varies, n.parts = r.Body, r.Trailer, r.varies, r.parts
 	return n
 }
 

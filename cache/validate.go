@@ -130,7 +130,11 @@ func differs(head http.Header, stored *Response) string {
 			return name
 		}
 	}
-	if lines := head["Content-Length"]; lines != nil && !saysLength(lines, stored.Body.Len()) {
+	size := stored.Body.Len()
+	if stored.parts != nil {
+		size = stored.parts.size
+	}
+	if lines := head["Content-Length"]; lines != nil && !saysLength(lines, size) {
 		return "Content-Length"
 	}
 	return ""

@@ -320,3 +320,21 @@ func TestHeadOfPrivateRequest(t *testing.T) {
 		}
 	})
 }
+
+// TestHeadUpdatesParts compares with the length of all of a response that is stored in parts (RFC 9111 §4.3.5).
+func TestHeadUpdatesParts(t *testing.T) {
+	content := numbered(20_000)
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		lifetime := "max-age=10"
+		if r.Method == http.MethodHead {
+			lifetime = "max-age=60"
+		}
+		answer(w, 200, content, "Cache-Control", lifetime, "Etag", `"a"`)
+	}
+	bubbleWithStore(t, 1<<20, 8<<10, handler, func(w *world) {
+		w.expect(w.get("/"), Miss, 200, content)
+		time.Sleep(11 * time.Second)
+		w.do(http.MethodHead, "/")
+		w.expect(w.get("/"), Hit, 200, content)
+	})
+}

@@ -133,7 +133,7 @@ func FuzzTargeted(f *testing.F) {
 func FuzzRange(f *testing.F) {
 	for _, value := range []string{
 		"bytes=0-0", "bytes=-5", "bytes=5-", "bytes=5-2", "bytes=0-1,3-4", "rows=1-2", "bytes=99999999999999999999-",
-		"bytes=-0", "BYTES = 1-2", "bytes=--1",
+		"bytes=-0", "BYTES = 1-2", "bytes=--1", "bytes=0-5,3-9,,1-1,-2",
 	} {
 		f.Add(value, int64(10))
 		f.Add(value, int64(0))
@@ -143,20 +143,40 @@ func FuzzRange(f *testing.F) {
 		if size < 0 {
 			return
 		}
-		r, kind := ParseRange(http.Header{"Range": {value}}, size)
-		switch kind {
-		case RangeOne:
-			if r.Start < 0 || r.Length <= 0 || r.Start+r.Length > size || r.Start+r.Length < 0 {
+		ranges, kind := Ranges(ParseRange(http.Header{"Range": {value}}), size)
+		if (kind == RangeParts) != (len(ranges) > 0) || len(ranges) > RangesMax {
+			t.Fatalf("%q of %d: kind %d with %+v", value, size, kind, ranges)
+		}
+		total := int64(0)
+		for i, r := range ranges {
+			if r.Start < 0 || r.Length <= 0 || r.End() > size || r.End() < 0 {
 				t.Fatalf("%q of %d: %+v", value, size, r)
 			}
-			exact := strings.TrimSuffix(strings.Replace(r.ContentRange(size), "bytes ", "bytes=", 1), "/"+strconv.FormatInt(size, 10))
-			if again, kind := ParseRange(http.Header{"Range": {exact}}, size); kind != RangeOne || again != r {
-				t.Errorf("%q of %d: %+v, and as %q %+v", value, size, r, exact, again)
+			for _, other := range ranges[:i] {
+				if r.Start < other.End() && other.Start < r.End() {
+					t.Fatalf("%q of %d: %+v and %+v overlap", value, size, r, other)
+				}
 			}
-		case RangeWhole, RangeUnsatisfiable:
-			if r != (Range{}) {
-				t.Errorf("%q of %d: kind %d with %+v", value, size, kind, r)
+			total += r.Length
+			got, whole, ok := ParseContentRange(http.Header{"Content-Range": {r.ContentRange(size)}})
+			if !ok || got != r || whole != size {
+				t.Errorf("%+v of %d is %q, which is read as %+v of %d", r, size, r.ContentRange(size), got, whole)
 			}
+		}
+		if total > size {
+			t.Errorf("%q of %d asks for %d bytes", value, size, total)
+		}
+	})
+}
+
+func FuzzContentRange(f *testing.F) {
+	for _, value := range []string{"bytes 0-1/2", "bytes 0-1/*", "bytes */2", "bytes 1-0/2", "rows 0-1/2", "bytes 0-99999999999999999999/*", ""} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		r, size, ok := ParseContentRange(http.Header{"Content-Range": {value}})
+		if ok && (r.Start < 0 || r.Length <= 0 || r.End() <= 0 || size >= 0 && r.End() > size) {
+			t.Errorf("%q: %+v of %d", value, r, size)
 		}
 	})
 }
