@@ -413,3 +413,17 @@ func TestMostRecentWithVary(t *testing.T) {
 		w.expect(w.get("/"), Hit, 200, "plain")
 	})
 }
+
+// TestVaryNoMore: an origin that doesn't vary any more is believed as soon as what varied is stale.
+func TestVaryNoMore(t *testing.T) {
+	handler := script(
+		always(200, "old", "Cache-Control", "max-age=10", "Vary", "A", "Etag", `"a"`),
+		always(200, "new", "Cache-Control", "max-age=60", "Etag", `"b"`),
+	)
+	bubble(t, handler, func(w *world) {
+		w.get("/", "A", "1")
+		time.Sleep(11 * time.Second)
+		w.expect(w.get("/", "A", "1"), Miss, 200, "new")
+		w.expect(w.get("/", "A", "1"), Hit, 200, "new")
+	})
+}

@@ -127,11 +127,10 @@ func (r *Response) onError(req *field.Directives, p *Policy, now time.Time) (ok 
 }
 
 // selectStored returns the response that a request with fields req selects: of the matching ones the one with the latest Date
-// (RFC 9111 §4), but one without Vary only where there is none with it, because origins forget Vary on what they send to those who
-// express no preference (§4.1). The newest stored stands first, which decides between equals.
+// (RFC 9111 §4), but rather one with Vary, because origins forget Vary on what they send to those who express no preference (§4.1).
+// The newest stored stands first, which decides between equals.
 func selectStored(stored []*Response, req Fields) *Response {
 	var best *Response
-	var bestDate time.Time
 	for _, r := range stored {
 		if !r.varies.matches(req) {
 			continue
@@ -139,13 +138,28 @@ func selectStored(stored []*Response, req Fields) *Response {
 		if len(stored) == 1 {
 			return r
 		}
-		date, varies := dateOr(r.Header, r.fresh.at), len(r.varies.names) > 0
-		if best == nil || varies && len(best.varies.names) == 0 ||
-			date.After(bestDate) && varies == (len(best.varies.names) > 0) {
-			best, bestDate = r, date
+		if best == nil || r.preferredTo(best) {
+			best = r
 		}
 	}
 	return best
+}
+
+// preferredTo says whether r goes before other where a request selects both.
+func (r *Response) preferredTo(other *Response) bool {
+	switch {
+	case r.outlasts(other):
+		return true
+	case other.outlasts(r):
+		return false
+	}
+	return dateOr(r.Header, r.fresh.at).After(dateOr(other.Header, other.fresh.at))
+}
+
+// outlasts says whether r has Vary, other hasn't, and r could still be used when other came: else the origin has just said that it
+// varies no more.
+func (r *Response) outlasts(other *Response) bool {
+	return len(r.varies.names) > 0 && len(other.varies.names) == 0 && !r.directives.NoCache && r.fresh.left(other.fresh.at) > 0
 }
 
 // seconds renders a duration for people.

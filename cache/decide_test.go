@@ -197,7 +197,7 @@ func TestOnError(t *testing.T) {
 func TestSelectStored(t *testing.T) {
 	gzip, br := fields("Accept-Encoding", "gzip"), fields("Accept-Encoding", "br")
 	vary := func(req http.Header, date time.Duration) *Response {
-		return storedAt(req, fields("Vary", "Accept-Encoding", "Date", at(date)))
+		return storedAt(req, fields("Vary", "Accept-Encoding", "Date", at(date), "Cache-Control", "max-age=60"))
 	}
 	older, newer, other := vary(gzip, 0), vary(gzip, time.Second), vary(br, 2*time.Second)
 	plain, olderPlain := storedAt(nil, fields("Date", at(time.Minute))), storedAt(nil, fields("Date", at(0)))

@@ -100,7 +100,7 @@ func (x *exchange) mayShare(f *flight, now time.Time) bool {
 func (x *exchange) lead(id flightID) {
 	ctx, cancel := context.WithCancel(x.c.ctx)
 	ctx = trace.With(ctx, x.t)
-	x.interim = newInterim(x.w, x.r)
+	x.interim = &interim{w: x.w, open: true}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: x.interim.forward})
 	f := newFlight(id, cancel)
 	f.waiting = 1

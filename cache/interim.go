@@ -8,16 +8,10 @@ import (
 )
 
 // interim forwards 1xx responses to the client until the final one is there or the client has left.
-//
-// HTTP/1.0 has none, and its clients must not get any (RFC 9110 §15.2).
 type interim struct {
 	mu   sync.Mutex // protects what follows, and w while open
 	w    http.ResponseWriter
 	open bool
-}
-
-func newInterim(w http.ResponseWriter, r *http.Request) *interim {
-	return &interim{w: w, open: r.ProtoAtLeast(1, 1)}
 }
 
 func (i *interim) forward(code int, h textproto.MIMEHeader) error {

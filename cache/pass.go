@@ -8,7 +8,7 @@ import (
 // pass forwards the request as it is, in this goroutine.
 func (x *exchange) pass() step {
 	x.t.Add("cache", "pass", x.out.Detail)
-	interim := newInterim(x.w, x.r)
+	interim := &interim{w: x.w, open: true}
 	ctx := httptrace.WithClientTrace(x.r.Context(), &httptrace.ClientTrace{Got1xxResponse: interim.forward})
 	requested := x.c.now()
 	resp, err := x.p.Upstream.RoundTrip(x.upstreamRequest(ctx))
