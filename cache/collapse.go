@@ -45,7 +45,8 @@ type flight struct {
 	why         string // why resp isn't stored or shared, for the trace
 	fetchStatus int
 	fetchTime   time.Duration
-	size        int64 // of the body, -1 if the upstream didn't say
+	size        int64      // of the body, -1 if the upstream didn't say
+	asAsked     *selection // the part that the upstream sent, if the leader's own Range was asked for
 
 	mu         sync.Mutex // protects what follows
 	changed    *sync.Cond // on mu: bytes came, a reader moved on, or it is over

@@ -120,6 +120,9 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 	send := selection{status: resp.Status, whole: true}
 	if send.status == http.StatusOK && !x.asSent {
 		send = x.narrow(size)
+		if f := x.flight; f != nil && x.leads && f.asAsked != nil && send.status != http.StatusNotModified && x.r.Header["If-Range"] == nil {
+			send = *f.asAsked // whatever the origin makes of a range, it has just made of this one
+		}
 	}
 	content := x.r.Method != http.MethodHead && hasContent(send.status) && (send.whole || len(send.ranges) > 0)
 	if content {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -257,11 +258,14 @@ func (j *fill) end() {
 // receive takes a response: into the store if it may be, else it hands it to the leader alone.
 func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	f := j.f
-	status, part := resp.StatusCode, field.Range{Length: resp.ContentLength}
+	status, part, sure := resp.StatusCode, field.Range{Length: resp.ContentLength}, true
 	f.size = resp.ContentLength
 	if j.part && status == http.StatusPartialContent {
-		if got, size, ok := partOf(resp); ok {
-			status, part, f.size = http.StatusOK, got, size
+		if got, size, certain, ok := partOf(resp); ok {
+			status, part, f.size, sure = http.StatusOK, got, size, certain
+			if slices.Equal(j.req.Header["Range"], j.fields["Range"]) {
+				f.asAsked = &selection{status: resp.StatusCode, ranges: []field.Range{part}, contentRange: resp.Header.Get("Content-Range")}
+			}
 			delete(resp.Header, "Content-Range")
 			resp.Header["Content-Length"] = []string{strconv.FormatInt(size, 10)}
 		}
@@ -273,7 +277,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	}
 	inParts := f.size > j.c.store.Usage().ResponseBytes || part.Length != f.size
 	if ok && inParts {
-		r.parts, why = j.partsFor(r, part)
+		r.parts, why = j.partsFor(r, sure)
 		ok = r.parts != nil
 	}
 	if ok {

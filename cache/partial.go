@@ -39,17 +39,25 @@ func (x *exchange) partWanted() string {
 	return "bytes=" + strconv.FormatInt(from, 10) + "-" + strconv.FormatInt(last, 10)
 }
 
-// partOf returns which part of how many bytes a 206 has; ok is false for several parts, and where it contradicts itself.
-func partOf(resp *http.Response) (part field.Range, size int64, ok bool) {
+// partOf returns which part of how many bytes a 206 has; ok is false for several parts, and where that can't be told. sure is false
+// where the message contradicts itself: a part that shall reach to the end, and is of another length by the framing. The framing counts,
+// because it says where the content did end; but nothing is joined to such a part.
+func partOf(resp *http.Response) (part field.Range, size int64, sure, ok bool) {
 	part, size, ok = field.ParseContentRange(resp.Header)
-	if !ok || size < 0 {
-		return part, size, false
+	n := resp.ContentLength
+	switch {
+	case !ok || size < 0:
+		return part, size, false, false
+	case n < 0 || n == part.Length:
+		return part, size, true, true
+	case n == 0 || part.Start == 0 || part.End() != size:
+		return part, size, false, false
 	}
-	return part, size, resp.ContentLength < 0 || resp.ContentLength == part.Length
+	return field.Range{Start: part.Start, Length: n}, part.Start + n, false, true
 }
 
-// partsFor returns the parts to store r in, of which part has come, or why it can't be stored in any.
-func (j *fill) partsFor(r *Response, part field.Range) (p *parts, why string) {
+// partsFor returns the parts to store r in, or why it can't be stored in any. sure is what partOf says.
+func (j *fill) partsFor(r *Response, sure bool) (p *parts, why string) {
 	size := j.f.size
 	if size < 0 {
 		return nil, "a part of something that has no length"
@@ -57,6 +65,7 @@ func (j *fill) partsFor(r *Response, part field.Range) (p *parts, why string) {
 	if p = j.c.newParts(r, size); p == nil {
 		return nil, "more bytes than a stored response may have: " + strconv.FormatInt(size, 10)
 	}
+	p.joinable = p.joinable && sure
 	if !p.joinable && size > j.c.store.Usage().ResponseBytes {
 		// What is missing, or evicted, could never be fetched by itself.
 		return nil, strconv.FormatInt(size, 10) + " bytes, more than a stored response may have, and no strong validator to store it in parts by"
@@ -103,17 +112,20 @@ func (e *partsEntity) prepare(off, end int64) error {
 	if off >= end || e.x.c.fragment(e.head, off) != nil {
 		return nil
 	}
-	if err := e.reach(off, end); err != nil {
+	if err := e.reach(off, end); err != nil || e.s == nil {
 		return err
 	}
 	return e.s.await(e.x.r.Context())
 }
 
-// reach finds or opens a stream that brings the byte at off.
+// reach finds or opens a stream that brings the byte at off, unless it is there by now.
 func (e *partsEntity) reach(off, end int64) error {
 	e.close()
 	if e.s = e.x.c.streams.attach(e.head.parts, off); e.s != nil {
 		return nil
+	}
+	if e.x.c.fragment(e.head, off) != nil {
+		return nil // a stream has just ended with it
 	}
 	s, err := e.x.openStream(e.head, off, end)
 	if err != nil {

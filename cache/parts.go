@@ -94,15 +94,21 @@ func (c *Cache) fragment(head *Response, off int64) *Response {
 func (c *Cache) insertFragment(head *Response, start int64, body Body, now time.Time) {
 	key := head.parts.key(head.Key, head.parts.index(start))
 	if stored := c.store.Lookup(key); len(stored) > 0 {
-		old := stored[0]
+		from, there := stored[0].start, stored[0].Body
+		to, end := from+there.Len(), start+body.Len()
+		var joined Body
 		switch {
-		case old.start <= start && start+body.Len() <= old.start+old.Body.Len():
-			body.Discard()
+		case from <= start && end <= to:
+			body.Discard() // all of it is there
 			return
-		case old.start+old.Body.Len() >= start && old.start < start:
-			start, body = c.join(old.Body, old.start, body, start)
-		case start+body.Len() >= old.start && start < old.start:
-			start, body = c.join(body, start, old.Body, old.start)
+		case from < start && start <= to:
+			joined = c.join(there, body, to-start)
+		case start < from && from <= end:
+			joined, from = c.join(body, there, end-from), start
+		}
+		if joined != nil {
+			body.Discard()
+			start, body = from, joined
 		}
 	}
 	// It lives as long as its head says.
@@ -112,24 +118,19 @@ func (c *Cache) insertFragment(head *Response, start int64, body Body, now time.
 	})
 }
 
-// join returns a body with the content of a, which begins at aStart, and what of b, which begins at bStart, isn't in it. Where that
-// fails it returns the longer one. b begins within a or right behind it.
-func (c *Cache) join(a Body, aStart int64, b Body, bStart int64) (int64, Body) {
-	overlap := aStart + a.Len() - bStart
+// join returns a body with the content of a, and what of b comes behind the first overlap bytes; nil where that fails.
+func (c *Cache) join(a, b Body, overlap int64) Body {
 	joined := c.store.NewBody(a.Len() + b.Len() - overlap)
 	w := bodyWriter{joined}
 	_, err := a.WriteRange(w, 0, a.Len())
 	if err == nil {
 		_, err = b.WriteRange(w, overlap, b.Len()-overlap)
 	}
-	if err == nil {
-		return aStart, joined
+	if err != nil {
+		joined.Discard()
+		return nil
 	}
-	joined.Discard()
-	if a.Len() > b.Len() {
-		return aStart, a
-	}
-	return bStart, b
+	return joined
 }
 
 // bodyWriter appends to a Body.

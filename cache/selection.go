@@ -13,12 +13,13 @@ import (
 
 // selection is what of a response goes out: its status, and all of its content, parts of it, or none.
 type selection struct {
-	status   int
-	whole    bool
-	ranged   bool // the request had a Range
-	ranges   []field.Range
-	heads    []string // of several ranges: what stands before each part (RFC 9110 §14.6)
-	boundary string
+	status       int
+	whole        bool
+	ranged       bool // the request had a Range
+	ranges       []field.Range
+	contentRange string   // of one range; empty: as the range says
+	heads        []string // of several ranges: what stands before each part (RFC 9110 §14.6)
+	boundary     string
 }
 
 // newSelection returns the 206 for ranges of a body of size bytes. Several parts go out in ascending order, which is the order in
@@ -69,7 +70,7 @@ func (s *selection) describe(h http.Header, size int64) {
 			length = size
 		}
 	case s.heads == nil:
-		h["Content-Range"] = []string{s.ranges[0].ContentRange(size)}
+		h["Content-Range"] = []string{cmp.Or(s.contentRange, s.ranges[0].ContentRange(size))}
 		length = s.ranges[0].Length
 	default:
 		h["Content-Type"] = []string{"multipart/byteranges; boundary=" + s.boundary}

@@ -15,8 +15,11 @@ import (
 	"github.com/wherry/wherry/fault"
 )
 
-// fullPause is how long a stream waits for room in the store before it tries again.
-const fullPause = 20 * time.Millisecond
+const (
+	// fullPause is how long a stream waits for room in the store before it tries again, fullTries how often.
+	fullPause = 20 * time.Millisecond
+	fullTries = 250
+)
 
 var (
 	errChanged = errors.New("the content has changed at the origin since its other parts were stored")
@@ -142,8 +145,8 @@ func (s *stream) pump(ctx context.Context, r io.Reader) error {
 	defer buffers.Put(buf)
 	for s.awaitReaders() {
 		n, err := r.Read(*buf)
-		if n > 0 && !s.add(ctx, (*buf)[:n]) {
-			break
+		if full := s.add(ctx, (*buf)[:n]); full != nil {
+			return full
 		}
 		if err == io.EOF {
 			return s.complete()
@@ -175,11 +178,11 @@ func (s *stream) awaitReaders() bool {
 	return s.users > 0
 }
 
-// add appends bytes that have arrived; what lies behind the end is dropped. It returns false if nobody reads any more.
-func (s *stream) add(ctx context.Context, p []byte) bool {
+// add appends bytes that have arrived; what lies behind the end is dropped. It waits for room in the store, for a while.
+func (s *stream) add(ctx context.Context, p []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(p) > 0 && s.start+s.held < s.end {
+	for tries := 0; len(p) > 0 && s.start+s.held < s.end; {
 		_, to := s.head.parts.bounds(s.start)
 		if s.body == nil {
 			s.body = s.c.store.NewBody(to - s.start)
@@ -192,17 +195,20 @@ func (s *stream) add(ctx context.Context, p []byte) bool {
 		case err != nil && s.held == 0:
 			s.body.Discard()
 			s.body = nil
+			if tries++; tries > fullTries {
+				return fault.New(fault.Edge, "store a part", http.StatusServiceUnavailable, err)
+			}
 			s.mu.Unlock()
 			pause(ctx, fullPause) // others fill the store; what they have finished can be evicted
 			s.mu.Lock()
 			if s.users == 0 {
-				return false
+				return errNobodyReads
 			}
 		case err != nil || s.start+s.held == to:
 			s.keep()
 		}
 	}
-	return true
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
