@@ -44,8 +44,6 @@ func (x *exchange) deliver() step {
 
 // entity is a body to deliver: stored, stored in parts, or arriving.
 type entity interface {
-	// prepare makes sure that the content from off to end can be had, or says why not. Only then is the header section sent.
-	prepare(off, end int64) error
 	// copyTo writes n bytes from off, or all (-1), to w. Several calls are for ascending parts.
 	copyTo(w io.Writer, off, n int64) (int64, error)
 	trailer() http.Header
@@ -67,8 +65,6 @@ func (s *sink) Write(p []byte) (int, error) {
 
 // storedEntity is the content of an exchange's resp, which is stored in one piece.
 type storedEntity exchange
-
-func (e *storedEntity) prepare(int64, int64) error { return nil }
 
 func (e *storedEntity) copyTo(w io.Writer, off, n int64) (int64, error) {
 	if n < 0 {
@@ -93,8 +89,6 @@ type flightEntity struct {
 	f *flight
 	r *flightReader
 }
-
-func (e *flightEntity) prepare(int64, int64) error { return nil }
 
 func (e *flightEntity) copyTo(w io.Writer, off, n int64) (int64, error) {
 	end := int64(-1)
@@ -125,9 +119,8 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 		}
 	}
 	content := x.r.Method != http.MethodHead && hasContent(send.status) && (send.whole || len(send.ranges) > 0)
-	if content {
-		first := send.first(size)
-		if err := body.prepare(first.Start, first.End()); err != nil {
+	if parts, ok := body.(*partsEntity); ok && content {
+		if err := parts.prepare(send.of(size)); err != nil {
 			return x.unprepared(err)
 		}
 	}

@@ -107,8 +107,13 @@ type partsEntity struct {
 	s    *stream // that it is a user of, or nil
 }
 
-// prepare makes sure that the byte at off can be had, if one before end is to be sent.
-func (e *partsEntity) prepare(off, end int64) error {
+// prepare makes sure that ranges can be had, or says why not; only then is the header section sent. The first byte is there, or a stream
+// has begun to bring it; what can't be fetched has to be there whole.
+func (e *partsEntity) prepare(ranges []field.Range) error {
+	if !e.head.parts.joinable && !e.covers(ranges) {
+		return errHole
+	}
+	off, end := ranges[0].Start, ranges[0].End()
 	if off >= end || e.x.c.fragment(e.head, off) != nil {
 		return nil
 	}
@@ -116,6 +121,25 @@ func (e *partsEntity) prepare(off, end int64) error {
 		return err
 	}
 	return e.s.await(e.x.r.Context())
+}
+
+// covers says whether all of ranges is stored, or under way.
+func (e *partsEntity) covers(ranges []field.Range) bool {
+	for _, r := range ranges {
+		for off := r.Start; off < r.End(); {
+			if there := e.x.c.fragment(e.head, off); there != nil {
+				off = there.start + there.Body.Len()
+				continue
+			}
+			s := e.x.c.streams.attach(e.head.parts, off)
+			if s == nil {
+				return false
+			}
+			off = s.limit()
+			s.release()
+		}
+	}
+	return true
 }
 
 // reach finds or opens a stream that brings the byte at off, unless it is there by now.

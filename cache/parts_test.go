@@ -519,6 +519,21 @@ func TestPartsGiveBackTheirRoom(t *testing.T) {
 	})
 }
 
+// TestWholeOfAPartWithoutValidator: where the beginning is there and the rest can't be joined, the whole is fetched.
+func TestWholeOfAPartWithoutValidator(t *testing.T) {
+	handler := script(
+		always(206, "01234", "Content-Range", "bytes 0-4/10", "Cache-Control", "max-age=60"),
+		always(200, "0123456789", "Cache-Control", "max-age=60"),
+	)
+	bubble(t, handler, func(w *world) {
+		w.expect(w.get("/", "Range", "bytes=0-4"), Miss, 206, "01234")
+		w.expect(w.get("/", "Range", "bytes=1-2"), Hit, 206, "12")
+		w.expect(w.get("/"), Miss, 200, "0123456789")
+		w.expect(w.get("/"), Hit, 200, "0123456789")
+		w.expectSeen(2)
+	})
+}
+
 // TestPartThatContradictsItself: what the origin sent is what there is; only nothing is joined to it.
 func TestPartThatContradictsItself(t *testing.T) {
 	handler := func(w http.ResponseWriter, r *http.Request) {

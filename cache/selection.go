@@ -43,12 +43,12 @@ func newSelection(ranges []field.Range, size int64, contentType string) selectio
 
 func (s *selection) tail() string { return "\r\n--" + s.boundary + "--\r\n" }
 
-// first returns the part that goes out first.
-func (s *selection) first(size int64) field.Range {
+// of returns the parts that go out of size bytes.
+func (s *selection) of(size int64) []field.Range {
 	if s.whole {
-		return field.Range{Start: 0, Length: max(size, 0)}
+		return []field.Range{{Start: 0, Length: max(size, 0)}}
 	}
-	return s.ranges[0]
+	return s.ranges
 }
 
 // describe adapts the fields of the response to what goes out of its size bytes.

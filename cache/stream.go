@@ -113,6 +113,13 @@ func (s *stream) release() {
 	}
 }
 
+// limit returns where s ends.
+func (s *stream) limit() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
+}
+
 // begin says that the upstream's answer is right and begins at start; only says that it is all that the upstream can send.
 func (s *stream) begin(start, end int64, only bool) {
 	s.mu.Lock()
