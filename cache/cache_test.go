@@ -427,3 +427,22 @@ func TestVaryNoMore(t *testing.T) {
 		w.expect(w.get("/", "A", "1"), Hit, 200, "new")
 	})
 }
+
+// TestFieldsAreStoredAsTheyCame: all of them (RFC 9111 §3.1), also those that mean nothing to a cache on the way.
+func TestFieldsAreStoredAsTheyCame(t *testing.T) {
+	sent := []string{
+		"Warning", `110 - "Response is Stale"`, // RFC 9111 §5.5: obsolete
+		"Clear-Site-Data", `"cache"`, // for user agents
+		"Content-Disposition", "attachment", "X-Unknown", "1", "Pragma", "no-cache", // RFC 9111 §5.4: of requests
+	}
+	bubble(t, counted(append(sent, "Cache-Control", "max-age=60")...), func(w *world) {
+		w.get("/")
+		hit := w.get("/")
+		w.expect(hit, Hit, 200, "1")
+		for i := 0; i < len(sent); i += 2 {
+			if got := strings.Join(hit.sent[sent[i]], "|"); got != sent[i+1] {
+				t.Errorf("%s: %q, want %q", sent[i], got, sent[i+1])
+			}
+		}
+	})
+}
