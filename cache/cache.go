@@ -56,6 +56,7 @@ type Policy struct {
 	Stored func(path, query string) []Key
 	// Bypass, when not empty, is why nothing is looked up or stored for this request; it is forwarded.
 	Bypass               string
+	Defaults             *Defaults     // what the site says of responses; nil: nothing
 	StaleIfError         time.Duration // where the origin doesn't say stale-if-error
 	StaleWhileRevalidate time.Duration // where the origin doesn't say stale-while-revalidate
 }
@@ -227,7 +228,7 @@ func (x *exchange) passBecause(fwd, why string) step {
 func (x *exchange) lookup() step {
 	x.now = x.c.now()
 	stored := x.find()
-	x.stored = selectStored(stored, headerFields(x.r.Header))
+	x.stored = selectStored(stored, x.p.Keys, headerFields(x.r.Header))
 	x.decision = decide(x.stored, len(stored) > 0, x.c.invalidated(x.stored), &x.req, x.p, x.now)
 	x.out.Detail = x.decision.why
 	if x.t.On() {

@@ -94,7 +94,7 @@ func (r *Response) whileRevalidate(p *Policy) time.Duration {
 		return 0
 	case r.directives.StaleWhileRevalidate != field.Absent:
 		return r.directives.StaleWhileRevalidate
-	case r.directives.SMaxAge != field.Absent:
+	case r.directives.SMaxAge != field.Absent, r.fresh.negative:
 		return 0
 	}
 	return p.StaleWhileRevalidate
@@ -107,11 +107,11 @@ func (r *Response) onError(req *field.Directives, p *Policy, now time.Time) (ok 
 		return false, "must-revalidate or its like forbids stale"
 	}
 	stale := -r.fresh.left(now)
-	if stale <= 0 {
+	if stale < 0 {
 		return true, "still fresh" // only the request wanted it validated
 	}
 	allowed, from := p.StaleIfError, "the site's stale_if_error"
-	if r.directives.SMaxAge != field.Absent {
+	if r.directives.SMaxAge != field.Absent || r.fresh.negative {
 		allowed = 0
 	}
 	if r.directives.StaleIfError != field.Absent {
@@ -129,10 +129,10 @@ func (r *Response) onError(req *field.Directives, p *Policy, now time.Time) (ok 
 // selectStored returns the response that a request with fields req selects: of the matching ones the one with the latest Date
 // (RFC 9111 §4), but rather one with Vary, because origins forget Vary on what they send to those who express no preference (§4.1).
 // The newest stored stands first, which decides between equals.
-func selectStored(stored []*Response, req Fields) *Response {
+func selectStored(stored []*Response, p *KeyPolicy, req Fields) *Response {
 	var best *Response
 	for _, r := range stored {
-		if !r.varies.matches(req) {
+		if !p.selects(&r.varies, req) {
 			continue
 		}
 		if len(stored) == 1 {
@@ -159,7 +159,7 @@ func (r *Response) preferredTo(other *Response) bool {
 // outlasts says whether r has Vary, other hasn't, and r could still be used when other came: else the origin has just said that it
 // varies no more.
 func (r *Response) outlasts(other *Response) bool {
-	return len(r.varies.names) > 0 && len(other.varies.names) == 0 && !r.directives.NoCache && r.fresh.left(other.fresh.at) > 0
+	return len(r.Header["Vary"]) > 0 && len(other.Header["Vary"]) == 0 && !r.directives.NoCache && r.fresh.left(other.fresh.at) > 0
 }
 
 // seconds renders a duration for people.

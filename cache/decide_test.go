@@ -218,7 +218,7 @@ func TestSelectStored(t *testing.T) {
 		{"RFC 9111 §4: of those without, the latest Date", []*Response{olderPlain, plain, other}, gzip, plain},
 		{"equal Dates: the newest stored", []*Response{older, vary(gzip, 0)}, gzip, older},
 	} {
-		if got := selectStored(c.stored, headerFields(c.req)); got != c.want {
+		if got := selectStored(c.stored, new(KeyPolicy), headerFields(c.req)); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
 	}

@@ -35,6 +35,7 @@ func (x *exchange) fetch() step {
 		x.t.Add("cache", "fetch", "alone: the last response for this key couldn't be shared")
 	}
 	stored := c.store.Lookup(x.key)
+	id.secondary = x.p.Keys.secondary(x.r.Header)
 	if len(stored) > 0 {
 		id.secondary = stored[0].varies.secondary(x.r.Header)
 	}
@@ -43,7 +44,7 @@ func (x *exchange) fetch() step {
 			x.t.Add("cache", "fetch", "wait for a fetch that runs")
 			return stepAwait
 		}
-		if again := selectStored(stored, headerFields(x.r.Header)); again != x.stored && again != nil && x.rejoins < rejoinsMax {
+		if again := selectStored(stored, x.p.Keys, headerFields(x.r.Header)); again != x.stored && again != nil && x.rejoins < rejoinsMax {
 			x.rejoins++ // it landed since we looked
 			return stepLookup
 		}
@@ -62,7 +63,7 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 		}
 		f.mu.Lock()
 		landed := f.landed
-		if landed && f.resp != nil && !f.resp.varies.matches(headerFields(x.r.Header)) {
+		if landed && f.resp != nil && !x.p.Keys.selects(&f.resp.varies, headerFields(x.r.Header)) {
 			f.mu.Unlock()
 			secondary := f.resp.varies.secondary(x.r.Header)
 			if secondary == id.secondary {
@@ -161,8 +162,8 @@ func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 func (x *exchange) fillRequest(ctx context.Context) *http.Request {
 	req := x.upstreamRequest(ctx)
 	req.Body, req.ContentLength = nil, 0
-	req.URL.RawQuery = x.p.Keys.query(req.URL.RawQuery) // what isn't in the key must not shape what is stored under it
-	req.Method = http.MethodGet                         // a HEAD may have found that the stored response wants a refresh; it has no content to store
+	x.p.Keys.forKey(req)
+	req.Method = http.MethodGet // a HEAD may have found that the stored response wants a refresh; it has no content to store
 	for _, name := range conditionalFields {
 		delete(req.Header, name)
 	}
@@ -271,6 +272,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 		}
 	}
 	r := newResponse(f.id.key, j.fields, status, resp.Header, requested, received)
+	j.p.adjust(r, j.fields)
 	ok, why := storable(j.fields, &j.reqDirectives, r)
 	if ok && j.asSent && answersCondition(status) {
 		ok, why = false, "answer to the request's own conditions or range"
@@ -419,7 +421,7 @@ func (x *exchange) await() step {
 	case f.resp == nil || !f.shared:
 		x.t.Add("cache", "await", "not for us: the response can't be shared")
 		x.alone = true
-	case !f.resp.varies.matches(headerFields(x.r.Header)):
+	case !x.p.Keys.selects(&f.resp.varies, headerFields(x.r.Header)):
 		x.t.Add("cache", "await", "not for us: it varies")
 		x.rejoins++
 		x.alone = x.rejoins >= rejoinsMax

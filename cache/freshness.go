@@ -21,6 +21,8 @@ type freshness struct {
 	basis      string        // what the lifetime is from, for people: "max-age", "heuristic", …
 	why        string        // the reason of all hits, made once
 	explicit   bool          // the origin gave it
+	assigned   bool          // the site gave it, because the origin didn't
+	negative   bool          // assigned to an error: nothing lets it be used when it is stale
 	initialAge time.Duration // corrected_initial_age
 	at         time.Time     // response_time
 }

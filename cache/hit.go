@@ -25,7 +25,7 @@ type Answer struct {
 // of fields it asks for what the conditions and Vary want to know. It doesn't allocate and keeps nothing of its arguments.
 func (c *Cache) LookupHit(key Key, fields Fields, p *Policy, now time.Time) (a Answer, ok bool) {
 	stored := c.store.Lookup(key)
-	r := selectStored(stored, fields)
+	r := selectStored(stored, p.Keys, fields)
 	if r == nil || r.block.fields == nil || c.invalidated(r) != "" {
 		return Answer{}, false
 	}

@@ -11,7 +11,11 @@ func (x *exchange) pass() step {
 	interim := &interim{w: x.w, open: true}
 	ctx := httptrace.WithClientTrace(x.r.Context(), &httptrace.ClientTrace{Got1xxResponse: interim.forward})
 	requested := x.c.now()
-	resp, err := x.p.Upstream.RoundTrip(x.upstreamRequest(ctx))
+	req := x.upstreamRequest(ctx)
+	if x.stored != nil {
+		x.p.Keys.forKey(req) // the response to HEAD may freshen it
+	}
+	resp, err := x.p.Upstream.RoundTrip(req)
 	received := x.c.now()
 	interim.close()
 	x.out.FetchTime = received.Sub(requested)

@@ -15,8 +15,12 @@ func (x *exchange) keepPosted(resp *http.Response, requested, received time.Time
 	if x.r.Method != http.MethodPost || resp.StatusCode != http.StatusOK || x.p.Bypass != "" || !x.namesTarget(resp.Header) {
 		return
 	}
+	if keys := x.p.Keys; keys.DropQuery || !keys.wholeQuery() || keys.Cookies != nil || resp.Header["Set-Cookie"] != nil {
+		return // the request went out with more than a GET would, and that may have shaped the response
+	}
 	key := x.storedKeys(x.r.URL.EscapedPath(), x.r.URL.RawQuery)[0]
 	r := newResponse(key, x.r.Header, resp.StatusCode, resp.Header.Clone(), requested, received)
+	x.p.adjust(r, x.r.Header)
 	directives := field.RequestDirectives(x.r.Header)
 	ok, why := storable(x.r.Header, &directives, r)
 	if ok && !r.fresh.explicit {

@@ -63,11 +63,31 @@ func TestPostIsStored(t *testing.T) {
 	}
 }
 
-func TestPostIsNotStoredUnderBypass(t *testing.T) {
-	bubble(t, counted("Cache-Control", "max-age=60", "Content-Location", "/"), func(w *world) {
-		w.policy.Bypass = "rule"
-		w.do(http.MethodPost, "/")
+// TestPostIsNotStoredUnder has policies under which a POST goes out with more than a GET would, which may have shaped the response.
+func TestPostIsNotStoredUnder(t *testing.T) {
+	for name, change := range map[string]func(p *Policy){
+		"bypass":           func(p *Policy) { p.Bypass = "rule" },
+		"query dropped":    func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", DropQuery: true} },
+		"query only":       func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", OnlyQuery: []string{"a"}} },
+		"some cookies":     func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", Cookies: []string{}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, counted("Cache-Control", "max-age=60", "Content-Location", "/"), func(w *world) {
+				change(&w.policy)
+				w.do(http.MethodPost, "/")
+				w.expectEmpty()
+			})
+		})
+	}
+	bubble(t, counted("Cache-Control", "max-age=60", "Content-Location", "/", "Set-Cookie", "a=b"), func(w *world) {
+		w.do(http.MethodPost, "/") // a GET's rule may have another policy for cookies
 		w.expectEmpty()
+	})
+	bubble(t, counted("Cache-Control", "max-age=60", "Content-Location", "/"), func(w *world) {
+		w.policy.Keys = &KeyPolicy{Site: "shop", Headers: []string{"X-Country"}}
+		w.do(http.MethodPost, "/", "X-Country", "pt")
+		w.expect(w.get("/", "X-Country", "pt"), Hit, 200, "1")
+		w.expect(w.get("/", "X-Country", "jp"), Miss, 200, "2")
 	})
 }
 

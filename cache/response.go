@@ -20,6 +20,7 @@ type Response struct {
 	directives     field.Directives
 	directivesFrom string // the field that they are from
 	fresh          freshness
+	refused        string    // why the site forbids to store it; empty if it doesn't
 	groups         []string  // of Cache-Groups (RFC 9875)
 	asked          time.Time // when the request for it went out: it may tell of what was before anything later
 	block          block     // what of Header goes out as it is; see prepared

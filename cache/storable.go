@@ -24,12 +24,14 @@ func storable(req http.Header, reqDirectives *field.Directives, resp *Response) 
 		return false, resp.directivesFrom + " private"
 	case req["Authorization"] != nil && !d.Public && !d.MustRevalidate && d.SMaxAge == field.Absent: // §3.5
 		return false, "answer to a request with Authorization, without public, must-revalidate or s-maxage"
+	case resp.refused != "":
+		return false, resp.refused
 	case resp.varies.star:
 		return false, "Vary: *" // §4.1: could never be reused
-	case resp.Header["Set-Cookie"] != nil && !resp.fresh.explicit && !d.Public:
+	case resp.Header["Set-Cookie"] != nil && !resp.fresh.explicit && !resp.fresh.assigned && !d.Public:
 		// Nothing forbids it, but nobody asked to share somebody's cookie by a guess.
 		return false, "Set-Cookie without explicit freshness"
-	case !resp.fresh.explicit && !d.Public && !heuristicallyCacheable(resp.Status):
+	case !resp.fresh.explicit && !resp.fresh.assigned && !d.Public && !heuristicallyCacheable(resp.Status):
 		return false, "status without explicit freshness"
 	case resp.fresh.left(resp.fresh.at) <= 0 && !resp.hasValidator() && !resp.staleUseful():
 		return false, "never fresh (" + resp.fresh.basis + ") and no validator"

@@ -20,6 +20,7 @@ func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 	}
 	AddVia(resp.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 	fresh := j.stored.freshened(resp.Header, requested, received)
+	j.p.adjust(fresh, nil)
 	j.f.resp, j.f.complete, j.f.revalidated = fresh, true, true
 	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.fresh.left(received)), fresh.fresh.basis)
 	j.f.mu.Lock()
@@ -56,8 +57,10 @@ func (j *fill) updateTwins(update http.Header, requested, received time.Time) {
 		return
 	}
 	for _, r := range j.c.store.Lookup(j.f.id.key) {
-		if r != j.stored && r != j.f.resp && r.Header.Get("Etag") == etag && r.varies.matches(headerFields(j.fields)) {
-			j.c.update(r, r.freshened(update, requested, received), j.fields, &j.reqDirectives)
+		if r != j.stored && r != j.f.resp && r.Header.Get("Etag") == etag && j.p.Keys.selects(&r.varies, headerFields(j.fields)) {
+			fresh := r.freshened(update, requested, received)
+			j.p.adjust(fresh, nil)
+			j.c.update(r, fresh, j.fields, &j.reqDirectives)
 		}
 	}
 }
@@ -115,7 +118,9 @@ func (x *exchange) freshenByHead(resp *http.Response, requested, received time.T
 		x.t.Addf("cache", "head", "%s changed: dropped %d responses", name, n)
 		return
 	}
-	if why := x.c.update(x.stored, x.stored.freshened(h, requested, received), x.r.Header, &x.req); why != "" {
+	fresh := x.stored.freshened(h, requested, received)
+	x.p.adjust(fresh, nil)
+	if why := x.c.update(x.stored, fresh, x.r.Header, &x.req); why != "" {
 		x.t.Add("cache", "head", "not updated: "+why)
 		return
 	}

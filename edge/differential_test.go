@@ -37,7 +37,11 @@ sites:
 - name: shop
   hosts: [shop.test, "*.shop.test"]
   origins: [{url: "http://127.0.0.1:9000"}]
+  aliases: [{host: shop.test, names: [other.shop.test, "*.other.shop.test"]}]
   rules:
+  - name: keyed
+    match: {paths: ["/keyed"]}
+    cache: {key: {query: sort, query_drop: [utm_*], headers: [X-Colour], cookies: [lang]}, default_ttl: 5m, max_ttl: 300s, set_cookie: strip}
   - {name: static, match: {paths: ["/static/*"]}, cache: {key: {host: false, query: drop}}}
   - {name: sorted, match: {paths: ["/sorted"]}, cache: {key: {query: sort}}}
   - {name: only, match: {paths: ["/only"]}, cache: {key: {query: keep, query_only: [q]}}}
@@ -69,6 +73,11 @@ func lanesOrigin(r *http.Request) (*http.Response, error) {
 		resp.Header = h
 	case strings.HasPrefix(path, "/varies/"):
 		h.Set("Vary", strings.TrimPrefix(path, "/varies/"))
+	case path == "/keyed":
+		h.Set("Vary", "Cookie, Accept-Encoding")
+		h.Set("Set-Cookie", "a=b")
+		resp = respond(200, strings.Join(append(r.Header["Cookie"], r.URL.RawQuery, r.Header.Get("X-Colour")), "|"))
+		resp.Header = h
 	case path == "/slow":
 		time.Sleep(5 * time.Second)
 		h.Set("Cache-Control", "no-store")

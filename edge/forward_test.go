@@ -12,7 +12,11 @@ import (
 func TestFieldsForTheOrigin(t *testing.T) {
 	const yaml = `sites:
 - {name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9000"}]}
-- {name: shared, hosts: ["*.shared.test"], origins: [{url: "http://127.0.0.1:9000"}], fetch: {host: origin}, cache: {key: {host: false}}}`
+- {name: shared, hosts: ["*.shared.test"], origins: [{url: "http://127.0.0.1:9000"}], fetch: {host: origin}, cache: {key: {host: false}}}
+- name: blog
+  hosts: [blog.test, "*.blog.test"]
+  origins: [{url: "http://127.0.0.1:9000"}]
+  aliases: [{host: blog.test, names: [www.blog.test]}]`
 	for _, test := range []struct {
 		name, host, fields string
 		want               map[string]string // "" means absent
@@ -40,6 +44,8 @@ func TestFieldsForTheOrigin(t *testing.T) {
 		{"shared copy", "a.shared.test", "X-Forwarded-Host: a.shared.test\r\nX-Host: evil\r\nX-Original-Host: evil\r\n", map[string]string{
 			"X-Forwarded-Host": "", "X-Host": "", "X-Original-Host": "", "X-Forwarded-For": "127.0.0.1",
 		}},
+		{"an alias", "WWW.blog.test:8080", "X-Forwarded-Host: www.blog.test\r\n", map[string]string{"X-Forwarded-Host": "blog.test"}},
+		{"no alias", "a.blog.test:8080", "", map[string]string{"X-Forwarded-Host": "a.blog.test:8080"}},
 		{"h2c upgrade", "shop.test", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", map[string]string{
 			"Upgrade": "", "Http2-Settings": "", "Connection": "",
 		}},
@@ -67,8 +73,15 @@ func TestFieldsForTheOrigin(t *testing.T) {
 		if id := resp.Header.Get(RequestIDField); r.Header.Get(RequestIDField) != id || id == "mine" {
 			t.Errorf("%s: request id %q at the origin, %q at the client", test.name, r.Header.Get(RequestIDField), id)
 		}
-		if r.URL.String() != "http://"+test.host+"/a%2Fb?c" {
-			t.Errorf("%s: URL is %s", test.name, r.URL)
+		host := test.host
+		if test.name == "an alias" {
+			host = "blog.test"
+		}
+		if r.URL.String() != "http://"+host+"/a%2Fb?c" || r.Host != host {
+			t.Errorf("%s: URL is %s, Host %s", test.name, r.URL, r.Host)
+		}
+		if log := n.records(); len(log) != 1 || log[0]["host"] != test.host {
+			t.Errorf("%s: the log says %v", test.name, log)
 		}
 	}
 }

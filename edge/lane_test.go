@@ -39,6 +39,9 @@ func warm(raw string) []string {
 	if strings.Contains(raw, "/short ") {
 		all = append(all, slices.Repeat([]string{get("/")}, 6)...) // each takes a second, until it is stale
 	}
+	if strings.Contains(raw, "/keyed?") {
+		all = append(all, get("/keyed?b=1&utm_x=1&a=2", "X-Colour: red", "Cookie: id=1; lang=en"))
+	}
 	if strings.Contains(raw, "/vary ") {
 		all = append(all, get("/vary", "Accept-Encoding: gzip, br", "X-Colour: red"))
 	}
@@ -64,7 +67,16 @@ func laneTests() []laneTest {
 		{"GET / HTTP/1.1\r\nhOsT: \tSHOP.test.:8080 \r\n\r\n", true},
 		{"GET / HTTP/1.1\r\nHost: a.b.shop.test\r\n\r\n", false}, // not stored for this host
 		{"GET /static/a.css?y=2 HTTP/1.1\r\nHost: www.shop.test\r\n\r\n", true},
+		{"GET / HTTP/1.1\r\nHost: other.shop.test:8080\r\n\r\n", true},
+		{"GET /etag HTTP/1.1\r\nHost: A.Other.shop.test\r\nCookie: a=b\r\n\r\n", true},
 		{get("/sorted?b=2&a=1"), true},
+		{get("/keyed?a=2&b=1&utm_y=z", "X-Colour: red", "Cookie: lang=en; id=7"), true},
+		{get("/keyed?a=2&b=1", "Cookie: x=y", "X-Colour: red", "cookie: lang=en"), true},
+		{get("/keyed?a=2&b=1", "Cookie: lang=de", "X-Colour: red"), false},
+		{get("/keyed?a=2&b=1", "Cookie: lang=en", "X-Colour: blue"), false},
+		{get("/keyed?a=2&b=1", "X-Colour: red"), false},
+		{get("/keyed?a=2&b=2", "X-Colour: red", "Cookie: lang=en"), false},
+		{get("/keyed?a=2&b=1", "X-Colour: red", "Cookie: lang=en", "Accept-Encoding: br"), false},
 		{get("/only?r=3&q=1"), true},
 		{get("/a%20b"), true},
 		{get("/a?"), true},

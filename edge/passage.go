@@ -115,6 +115,7 @@ func (e *Edge) hit(c *laneConn, x *passage) bool {
 			return false
 		}
 	}
+	host = s.StandsFor(found, host)
 	x.site, x.rule = x.routes.sites[found], found.Rule(h.method, h.path)
 	t := x.site.treatments[x.rule]
 	if x.rule != nil && x.rule.Refuse != 0 || t.bypass != "" {

@@ -1,26 +1,33 @@
-package config
+package explain
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/wherry/wherry/config"
 )
 
-// Explanation says what a Snapshot makes of one request.
+// Explanation says what a snapshot makes of one request.
 type Explanation struct {
 	Method string
 	Scheme string
-	Host   Host
+	Host   config.Host
 	Path   string // as in the request line
 	Query  string // likewise, without the question mark
 
-	Site     *Site // nil if no site claims the host: then nothing below is set
-	Pattern  HostPattern
-	Rules    []RuleVerdict // all rules of the site, in order
-	Rule     *Rule         // the one that applies, or nil
-	Caching  Caching
-	Settings []Setting
-	Origins  []OriginRank // in the order in which they are asked
+	Site      *config.Site // nil if no site claims the host: then nothing below is set
+	Pattern   config.HostPattern
+	StandsFor config.Host   // the host that Host is another name of, or Host itself
+	Rules     []RuleVerdict // all rules of the site, in order
+	Rule      *config.Rule  // the one that applies, or nil
+	Caching   config.Caching
+	Settings  []Setting
+	Origins   []OriginRank // in the order in which they are asked
 }
 
 // RuleVerdict says whether a rule applies, and why.
@@ -44,24 +51,24 @@ type OriginRank struct {
 	Share  float64 // of the requests, among the healthy origins of its class: 0 to 1
 }
 
-// Explain says which site, rule, settings and origins a request meets. Its error tells what is wrong with the URL.
-func (s *Snapshot) Explain(method, rawURL string) (Explanation, error) {
+// Request says which site, rule, settings and origins a request meets. Its error tells what is wrong with the URL.
+func Request(s *config.Snapshot, method, rawURL string) (Explanation, error) {
 	u, err := url.Parse(rawURL)
 	switch {
 	case err != nil:
-		return Explanation{}, fmt.Errorf("explain %s: not a URL: write one such as https://shop.test/path", quoted(rawURL))
+		return Explanation{}, fmt.Errorf("explain %s: not a URL: write one such as https://shop.test/path", strconv.Quote(rawURL))
 	case u.Scheme == "", u.Host == "" && u.Opaque != "": // shop.test:80/path has the form of a scheme and what it alone understands
-		return Explanation{}, fmt.Errorf("explain %s: no scheme: write one such as https://shop.test/path", quoted(rawURL))
+		return Explanation{}, fmt.Errorf("explain %s: no scheme: write one such as https://shop.test/path", strconv.Quote(rawURL))
 	case u.Scheme != "http" && u.Scheme != "https":
 		return Explanation{}, fmt.Errorf("explain %s: the scheme has to be http or https: write one such as https://shop.test/path",
-			quoted(rawURL))
+			strconv.Quote(rawURL))
 	case u.Hostname() == "":
-		return Explanation{}, fmt.Errorf("explain %s: no host: write one such as https://shop.test/path", quoted(rawURL))
+		return Explanation{}, fmt.Errorf("explain %s: no host: write one such as https://shop.test/path", strconv.Quote(rawURL))
 	}
-	if _, m := methodForm().parse(method); m != nil {
-		return Explanation{}, fmt.Errorf("explain: method %s: %s", m.what, m.instead)
+	if !regexp.MustCompile(`^[A-Z][A-Z-]*$`).MatchString(method) {
+		return Explanation{}, fmt.Errorf("explain: %q is not a method: write %s", method, cmp.Or(regexp.MustCompile(`[^A-Z-]+`).ReplaceAllString(strings.ToUpper(method), ""), "GET"))
 	}
-	e := Explanation{Method: method, Scheme: u.Scheme, Host: CanonicalHost(u.Host), Path: u.EscapedPath(), Query: u.RawQuery}
+	e := Explanation{Method: method, Scheme: u.Scheme, Host: config.CanonicalHost(u.Host), Path: u.EscapedPath(), Query: u.RawQuery}
 	if e.Path == "" {
 		e.Path = "/" // RFC 9110 §4.2.3
 	}
@@ -69,11 +76,12 @@ func (s *Snapshot) Explain(method, rawURL string) (Explanation, error) {
 	if e.Site == nil {
 		return e, nil
 	}
+	e.StandsFor = s.StandsFor(e.Site, e.Host)
 	e.Rule = e.Site.Rule(method, e.Path)
 	e.Rules = e.verdicts()
 	e.Caching = e.Site.Caching(e.Rule)
 	e.Settings = e.settings()
-	e.Origins = e.Site.ranks()
+	e.Origins = ranks(e.Site)
 	return e, nil
 }
 
@@ -86,25 +94,25 @@ func (e *Explanation) verdicts() []RuleVerdict {
 			verdicts[i] = RuleVerdict{rule.Name, false, "not looked at: a rule before it applies"}
 			continue
 		}
-		applies, why := rule.Match.why(e.Method, e.Path)
+		applies, why := why(&rule.Match, e.Method, config.NormalPath(e.Path))
 		verdicts[i] = RuleVerdict{rule.Name, applies, why}
 		reached = !applies
 	}
 	return verdicts
 }
 
-// why is matches with the reason.
-func (m *Match) why(method, path string) (bool, string) {
+// why says whether a condition holds for a method and a path in its normal form, and why.
+func why(m *config.Match, method, path string) (bool, string) {
 	reasons := make([]string, 0, 2)
 	if len(m.Paths) > 0 {
-		pattern, ok := m.pathOf(path)
+		pattern, ok := patternOf(m, path)
 		if !ok {
 			return false, fmt.Sprintf("the path %s is not one of %s", path, list(m.Paths))
 		}
 		reasons = append(reasons, "the path matches "+string(pattern))
 	}
 	if len(m.Methods) > 0 {
-		if !m.matches(method, path) {
+		if !slices.Contains(m.Methods, method) {
 			return false, fmt.Sprintf("the method %s is not one of %s", method, list(m.Methods))
 		}
 		reasons = append(reasons, "the method is "+method)
@@ -115,7 +123,7 @@ func (m *Match) why(method, path string) (bool, string) {
 	return true, strings.Join(reasons, " and ")
 }
 
-func (m *Match) pathOf(path string) (PathPattern, bool) {
+func patternOf(m *config.Match, path string) (config.PathPattern, bool) {
 	for _, p := range m.Paths {
 		if p.Matches(path) {
 			return p, true
@@ -132,40 +140,8 @@ func list[T ~string](words []T) string {
 	return strings.Join(all, ", ")
 }
 
-// settings lists the caching settings, with where each comes from, as Caching.lay puts them over each other.
-func (e *Explanation) settings() []Setting {
-	c := &e.Caching
-	only := "every parameter"
-	if c.QueryOnly != nil {
-		only = "[" + strings.Join(c.QueryOnly, ", ") + "]"
-	}
-	all := []struct {
-		name, value string
-		given       func(*Cache) bool
-	}{
-		{"cache.enabled", fmt.Sprint(c.Enabled), func(c *Cache) bool { return c.Enabled != nil }},
-		{"cache.key.host", fmt.Sprint(c.KeyHost), func(c *Cache) bool { return c.Key.Host != nil }},
-		{"cache.key.query", string(c.Query), func(c *Cache) bool { return c.Key.Query != "" }},
-		{"cache.key.query_only", only, func(c *Cache) bool { return c.Key.QueryOnly != nil }},
-		{"cache.stale_if_error", c.StaleIfError.String(), func(c *Cache) bool { return c.StaleIfError != nil }},
-		{"cache.stale_while_revalidate", c.StaleWhileRevalidate.String(), func(c *Cache) bool { return c.StaleWhileRevalidate != nil }},
-	}
-	settings := make([]Setting, len(all))
-	for i, s := range all {
-		from := "default"
-		if s.given(&e.Site.Cache) {
-			from = "site"
-		}
-		if e.Rule != nil && s.given(&e.Rule.Cache) {
-			from = "rule " + e.Rule.Name
-		}
-		settings[i] = Setting{s.name, s.value, from}
-	}
-	return settings
-}
-
 // ranks lists the origins, those that are asked first in front.
-func (s *Site) ranks() []OriginRank {
+func ranks(s *config.Site) []OriginRank {
 	sums := map[bool]int{}
 	for i := range s.Origins {
 		sums[s.Origins[i].Backup] += s.Origins[i].Weight

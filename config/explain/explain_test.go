@@ -1,15 +1,27 @@
-package config
+package explain
 
 import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/wherry/wherry/config"
 )
+
+func parsed(t *testing.T, text string) *config.Snapshot {
+	t.Helper()
+	s, problems := config.Parse("wherry.yaml", []byte(text))
+	if s == nil {
+		t.Fatal(problems)
+	}
+	return s
+}
 
 const explained = `
 sites:
 - name: shop
   hosts: [shop.test, "*.shop.test"]
+  aliases: [{host: shop.test, names: [www.shop.test]}]
   origins:
   - {url: "http://c.internal", backup: true}
   - {url: "http://a.internal", weight: 3}
@@ -18,6 +30,14 @@ sites:
   rules:
   - {name: writes, match: {methods: [POST, PUT]}, cache: {enabled: false}}
   - {name: assets, match: {paths: [/static/*, "*.jpg"], methods: [GET, HEAD]}, cache: {key: {query: drop}}}
+  - name: set
+    match: {paths: [/set/*]}
+    cache:
+      key: {query_drop: [utm_*], headers: [x-country, accept-language], cookies: []}
+      default_ttl: 5m
+      max_ttl: 1h
+      negative: [{status: [404, 410], ttl: 10s}, {status: [5xx], ttl: 1s}]
+      set_cookie: strip
   - {name: rest, match: {}, cache: {stale_if_error: 5m}}
   - {name: never, match: {paths: [/never]}}
 `
@@ -41,8 +61,19 @@ func TestExplain(t *testing.T) {
 			"assets false: the path / is not one of /static/*, *.jpg",
 			"rest true: it has no conditions, so it matches every request",
 			"cache.key.query sort from site", "cache.stale_if_error 5m0s from rule rest",
-			"cache.key.query_only every parameter from default",
+			"cache.key.query_only every parameter from default", "cache.key.query_drop no parameter from default",
+			"cache.key.headers those in Vary from default", "cache.key.cookies all where Vary says so from default",
+			"cache.default_ttl by Last-Modified from default", "cache.max_ttl no limit from default", "cache.negative none from default",
+			"cache.set_cookie store from default",
 		}},
+		{"GET", "http://shop.test/set/./x", []string{
+			"set true: the path matches /set/*",
+			"cache.key.query_only every parameter from rule set", "cache.key.query_drop [utm_*] from rule set",
+			"cache.key.headers [X-Country, Accept-Language] from rule set", "cache.key.cookies [] from rule set",
+			"cache.default_ttl 5m0s from rule set", "cache.max_ttl 1h0m0s from rule set",
+			"cache.negative 404, 410 for 10s; 5xx for 1s from rule set", "cache.set_cookie strip from rule set",
+		}},
+		{"GET", "http://www.shop.test/", []string{"site shop by *.shop.test, stands for shop.test"}},
 		{"DELETE", "http://shop.test/a.jpg", []string{
 			"assets false: the method DELETE is not one of GET, HEAD", "rest true",
 		}},
@@ -50,7 +81,7 @@ func TestExplain(t *testing.T) {
 		{"GET", "http://other.test/", []string{"no site"}},
 	}
 	for _, test := range tests {
-		e, err := s.Explain(test.method, test.url)
+		e, err := Request(s, test.method, test.url)
 		if err != nil {
 			t.Errorf("%s %s: %v", test.method, test.url, err)
 			continue
@@ -68,7 +99,7 @@ func render(e Explanation) string {
 	if e.Site == nil {
 		return "no site"
 	}
-	text := fmt.Sprintf("site %s by %s\npath %s query %s\n", e.Site.Name, e.Pattern, e.Path, e.Query)
+	text := fmt.Sprintf("site %s by %s, stands for %s\npath %s query %s\n", e.Site.Name, e.Pattern, e.StandsFor, e.Path, e.Query)
 	for _, r := range e.Rules {
 		text += fmt.Sprintf("%s %t: %s\n", r.Name, r.Applies, r.Why)
 	}
@@ -92,7 +123,7 @@ func TestExplainRefusesWhatIsNoURL(t *testing.T) {
 		{"GET", "http://[/", "not a URL"},
 		{"get", "http://shop.test/", "write GET"},
 	} {
-		if _, err := s.Explain(test.method, test.url); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := Request(s, test.method, test.url); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s %s: %v, want %q", test.method, test.url, err, test.want)
 		}
 	}
