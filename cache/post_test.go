@@ -66,10 +66,10 @@ func TestPostIsStored(t *testing.T) {
 // TestPostIsNotStoredUnder has policies under which a POST goes out with more than a GET would, which may have shaped the response.
 func TestPostIsNotStoredUnder(t *testing.T) {
 	for name, change := range map[string]func(p *Policy){
-		"bypass":           func(p *Policy) { p.Bypass = "rule" },
-		"query dropped":    func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", DropQuery: true} },
-		"query only":       func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", OnlyQuery: []string{"a"}} },
-		"some cookies":     func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", Cookies: []string{}} },
+		"bypass":        func(p *Policy) { p.Bypass = "rule" },
+		"query dropped": func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", DropQuery: true} },
+		"query only":    func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", OnlyQuery: []string{"a"}} },
+		"some cookies":  func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", Cookies: []string{}} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, counted("Cache-Control", "max-age=60", "Content-Location", "/"), func(w *world) {
