@@ -20,6 +20,7 @@ const module = "github.com/wherry/wherry"
 var plan = map[string][]string{
 	// ground floor: words and tools
 	"config": {},
+	"disk":   {},
 	"fault":  {},
 	"logs":   {},
 	"trace":  {},
@@ -31,8 +32,9 @@ var plan = map[string][]string{
 	"cache/field":    {},
 	"config/explain": {"config"},
 	// second floor: stations
-	"dns":  {"config", "fault", "mapper"},
-	"edge": {"cache", "config", "fault", "logs", "trace"},
+	"dns":         {"config", "fault", "mapper"},
+	"edge":        {"cache", "config", "edge/socket", "fault", "logs", "trace"},
+	"edge/socket": {},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof

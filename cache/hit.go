@@ -2,7 +2,9 @@ package cache
 
 import (
 	"bytes"
+	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -65,6 +67,23 @@ func (a *Answer) AppendCacheStatus(dst []byte) []byte {
 // Detail is what Serve's Outcome has in Detail.
 func (a *Answer) Detail() string { return a.stored.fresh.why }
 
+// InMemory says whether AppendBody has the content. If not, File may have it, and WriteBody does.
+func (a *Answer) InMemory() bool {
+	_, ok := a.stored.Body.(sharedBody)
+	return ok
+}
+
+// File returns the file that the content stands in, where FileBody has one.
+func (a *Answer) File() (f *os.File, off int64, release func(), ok bool) {
+	if b, isFile := a.stored.Body.(FileBody); isFile {
+		return b.File()
+	}
+	return nil, 0, nil, false
+}
+
+// WriteBody writes the content to w, as Body.WriteRange does.
+func (a *Answer) WriteBody(w io.Writer) (int64, error) { return a.stored.Body.WriteRange(w, 0, a.Size) }
+
 // AppendBody appends the memory that the content stands in, which never changes.
 func (a *Answer) AppendBody(dst [][]byte) [][]byte {
 	if a.Size == 0 {
@@ -93,16 +112,15 @@ type block struct {
 // contentFields lists the fields that dropContentFields drops.
 var contentFields = [...]string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Accept-Ranges"}
 
-// prepared returns r with its block, if r is of the kind that LookupHit returns: its body in memory, without trailers, and with
-// nothing that net/http would add to it or change.
+// prepared returns r with its block, if r is of the kind that LookupHit returns: without trailers, and with nothing that net/http
+// would add to it or change.
 func (r *Response) prepared() *Response {
-	body, ok := r.Body.(sharedBody)
-	if !ok || r.parts != nil || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
+	if r.parts != nil || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
 		r.Header["Trailer"] != nil || len(r.Header["Content-Type"]) == 0 || len(r.Header["Date"]) == 0 {
 		return r
 	}
 	p := *r
-	p.block = newBlock(r.Header, body.Len())
+	p.block = newBlock(r.Header, r.Body.Len())
 	return &p
 }
 

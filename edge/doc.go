@@ -12,6 +12,9 @@
 // that it doesn't know to be plain it returns to net/http with its bytes. Nobody can tell which way a request went, but by the
 // clock: the tests compare the two ways on the same bytes.
 //
+// What stands in memory goes out in one call; what stands in a file the system sends from there, but for TLS. The calls themselves are
+// those of edge/socket.
+//
 //	client ─ conn ─┬─ lane ─ net/http (HTTP/1.1) ─┬─ receive …
 //	               └──────── net/http (HTTP/2) ───┘
 //
