@@ -31,9 +31,10 @@ var plan = map[string][]string{
 	"origin":         {"config", "fault", "trace"},
 	"cache/field":    {},
 	"config/explain": {"config"},
+	"edge/gate":      {},
 	// second floor: stations
 	"dns":         {"config", "fault", "mapper"},
-	"edge":        {"cache", "config", "edge/socket", "fault", "logs", "trace"},
+	"edge":        {"cache", "config", "edge/gate", "edge/socket", "fault", "logs", "trace"},
 	"edge/socket": {},
 	// third floor
 	"portal": {"config", "fault", "trace"},

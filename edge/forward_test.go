@@ -35,6 +35,24 @@ func TestFieldsForTheOrigin(t *testing.T) {
 			},
 		},
 		{
+			"forged with underscores", "shop.test",
+			"X_Forwarded_For: 6.6.6.6\r\nx-forwarded_host: evil\r\nTransfer_Encoding: chunked\r\nContent_Length: 9\r\nWherry_Request_Id: mine\r\n" +
+				"X_HTTP_Method_Override: DELETE\r\nMy_Field: 1\r\n",
+			map[string]string{
+				"X-Forwarded-For": "127.0.0.1", "X_forwarded_for": "", "X-Forwarded_host": "", "Transfer_encoding": "", "Content_length": "",
+				"Wherry_request_id": "", "X_http_method_override": "", "My_field": "1",
+			},
+		},
+		{
+			"another host, path or method", "shop.test",
+			"X-Host: evil\r\nX-Original-Host: evil\r\nX-HTTP-Host-Override: evil\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\n" +
+				"X-HTTP-Method-Override: DELETE\r\nX-HTTP-Method: DELETE\r\nX-Method-Override: DELETE\r\nFront-End-Https: on\r\n",
+			map[string]string{
+				"X-Host": "", "X-Original-Host": "", "X-Http-Host-Override": "", "X-Original-Url": "", "X-Rewrite-Url": "",
+				"X-Http-Method-Override": "", "X-Http-Method": "", "X-Method-Override": "", "Front-End-Https": "",
+			},
+		},
+		{
 			"Connection names fields", "shop.test",
 			"Connection: close, X-Foo, X-Forwarded-For, CDN-Loop\r\nX-Foo: 1\r\nX-Bar: 2\r\nCDN-Loop: other\r\n",
 			map[string]string{

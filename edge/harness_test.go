@@ -196,6 +196,17 @@ func (n *node) refusals(why reason) int { return int(testutil.ToFloat64(n.metric
 // dial opens a cleartext connection that the test's end closes.
 func (n *node) dial() *wire { return newWire(n.t, n.http) }
 
+// dialAs is dial, with TLS for shop.test over HTTP/1.1 or without.
+func (n *node) dialAs(secure bool) *wire {
+	if !secure {
+		return n.dial()
+	}
+	w := newWire(n.t, n.https)
+	w.Conn = tls.Client(w.Conn, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.test"})
+	w.r.Reset(w.Conn)
+	return w
+}
+
 // ask sends a raw request on a connection of its own and returns the response with its body read.
 func (n *node) ask(raw string) (*http.Response, string) {
 	n.t.Helper()

@@ -295,18 +295,18 @@ func TestLaneKnowsWhereRequestsBegin(t *testing.T) {
 func TestLaneMindsTheByteThatNetHTTPHolds(t *testing.T) {
 	inner := get("/etag")
 	for _, test := range []struct {
-		pieces  []string
-		answers int64
+		pieces      []string
+		least, most int64 // answers by the lane
 	}{
-		{[]string{get("/slow"), "X" + inner, inner}, 0},
-		{[]string{get("/slow"), inner, inner}, 1}, // the first one is in two parts
-		{[]string{get("/slow"), inner + inner, inner}, 1},
-		{[]string{get("/slow") + inner, inner, inner}, 1},
-		{[]string{get("/slow"), "G", "ET /etag HTTP/1.1\r\nHost: shop.test\r\n\r\n", inner}, 1},
-		{[]string{get("/nostore"), get("/"), get("/nostore"), get("/")}, 2},
+		{[]string{get("/slow"), "X" + inner, inner}, 0, 0},
+		{[]string{get("/slow"), inner, inner}, 1, 1}, // the first one is in two parts
+		{[]string{get("/slow"), inner + inner, inner}, 1, 1},
+		{[]string{get("/slow") + inner, inner, inner}, 1, 2}, // it depends on who is first at the second one's first byte
+		{[]string{get("/slow"), "G", "ET /etag HTTP/1.1\r\nHost: shop.test\r\n\r\n", inner}, 1, 1},
+		{[]string{get("/nostore"), get("/"), get("/nostore"), get("/")}, 2, 2},
 	} {
-		if answers := compare(t, nil, warm(""), test.pieces...); answers != test.answers {
-			t.Errorf("%q: %d answers by the lane, want %d", test.pieces, answers, test.answers)
+		if answers := compare(t, nil, warm(""), test.pieces...); answers < test.least || answers > test.most {
+			t.Errorf("%q: %d answers by the lane, want %d to %d", test.pieces, answers, test.least, test.most)
 		}
 	}
 }

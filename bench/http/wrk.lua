@@ -1,5 +1,5 @@
 -- The requests that wrk sends: "hit SIZE OBJECTS" asks for a few URLs in turn, "miss NAME" for a new one each time. Afterwards it
--- prints one line of JSON that load.go reads.
+-- prints one line of JSON that wrk.go reads.
 
 local threads = 0
 
