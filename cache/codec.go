@@ -20,6 +20,7 @@ import (
 //	          can be joined
 //	status    number
 //	received  number: when the response was there, in nanoseconds since 1970 on the wall clock
+//	asked     number: when the request for it went out, likewise
 //	age       number: corrected_initial_age (RFC 9111 §4.2.3) in nanoseconds
 //	lifetime  number: freshness_lifetime in nanoseconds
 //	basis     string: what the lifetime is from
@@ -29,8 +30,7 @@ import (
 //	header    number of fields, and for each: name, number of lines, and the lines, as strings; names in order
 //	trailer   likewise
 //
-// A number is an unsigned varint (encoding/binary), a string its number of bytes and the bytes. When the response was asked for isn't
-// kept: it has gone into age. The lifetime is kept because what the site's configuration made of it can't be worked out again; the
+// A number is an unsigned varint (encoding/binary), a string its number of bytes and the bytes. The lifetime is kept because what the site's configuration made of it can't be worked out again; the
 // directives are read from the header again. Who changes what is here, or how values are normalized for Vary, takes another version:
 // then what is on disk isn't used any more.
 const (
@@ -64,6 +64,7 @@ func (r *Response) Append(dst []byte) []byte {
 	dst = append(dst, headVersion, flags)
 	dst = binary.AppendUvarint(dst, uint64(r.Status))
 	dst = binary.AppendUvarint(dst, uint64(max(0, r.fresh.at.UnixNano())))
+	dst = binary.AppendUvarint(dst, uint64(max(0, r.asked.UnixNano())))
 	dst = binary.AppendUvarint(dst, uint64(r.fresh.initialAge))
 	dst = binary.AppendUvarint(dst, uint64(r.fresh.lifetime))
 	dst = appendString(dst, r.fresh.basis)
@@ -115,8 +116,10 @@ func ParseResponse(key Key, p []byte, now time.Time) (*Response, error) {
 	}
 	in := headReader{rest: string(p[2:])} // one copy, of which all strings are parts
 	r := &Response{Key: key, Status: int(in.number(999))}
+	received := time.Unix(0, int64(in.number(1<<63-1)))
+	r.asked = time.Unix(0, int64(in.number(1<<63-1)))
 	r.fresh = freshness{
-		at:         time.Unix(0, int64(in.number(1<<63-1))),
+		at:         received,
 		initialAge: time.Duration(in.number(uint64(field.MaxDelta))),
 		lifetime:   time.Duration(in.number(lifetimeMax)),
 		basis:      in.string(),
@@ -140,12 +143,16 @@ func ParseResponse(key Key, p []byte, now time.Time) (*Response, error) {
 	if in.bad || in.rest != "" || r.Status < 200 {
 		return nil, errHead
 	}
+	if r.asked.After(now) {
+		r.asked = time.Time{} // nobody knows what was invalidated since
+	}
 	if r.fresh.at.Sub(now) > clockSlack {
 		r.fresh.at, r.fresh.initialAge = now, field.MaxDelta // stale as can be: nobody uses it without asking
 		r.fresh.lifetime, r.fresh.basis = 0, "a clock that was set back"
 	}
 	r.fresh.why = "fresh by " + r.fresh.basis
 	r.directives, r.directivesFrom, _ = field.ResponseDirectives(r.Header)
+	r.groups = field.Strings(r.Header["Cache-Groups"])
 	return r, nil
 }
 

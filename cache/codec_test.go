@@ -14,7 +14,7 @@ import (
 // stored is a response that has something of everything.
 func stored() *Response {
 	h := fields("Cache-Control", `max-age=60, no-cache="X-Secret", stale-if-error=10`, "Date", at(-time.Second), "Etag", `"1"`,
-		"Content-Type", "text/plain", "Link", "</a>", "Link", "</b>", "Vary", "Accept-Language, X-None", "Age", "7", "Empty", "")
+		"Content-Type", "text/plain", "Cache-Groups", `"a", "b"`, "Link", "</a>", "Link", "</b>", "Vary", "Accept-Language, X-None", "Age", "7", "Empty", "")
 	req := fields("Accept-Language", "de , en")
 	r := newResponse("shop http://shop.test/", req, 200, h, received.Add(-2*time.Second), received).forStore()
 	r.Trailer = fields("X-Sum", "1", "X-Sum", "2")
@@ -53,7 +53,10 @@ func TestHeadSurvives(t *testing.T) {
 		if !got.fresh.at.Equal(r.fresh.at) {
 			t.Errorf("%s: received %s, want %s", name, got.fresh.at, r.fresh.at)
 		}
-		got.fresh.at = r.fresh.at
+		if !got.asked.Equal(r.asked) {
+			t.Errorf("%s: asked for at %s, want %s", name, got.asked, r.asked)
+		}
+		got.fresh.at, got.asked = r.fresh.at, r.asked
 		if !reflect.DeepEqual(got, r) {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, got, r)
 		}
@@ -100,8 +103,11 @@ func TestHeadAndTheClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if r.asked.After(now) {
+			t.Errorf("after %s: asked for at %s, when nothing can have been invalidated yet", c.passed, r.asked)
+		}
 		nothing := field.NoDirectives()
-		if age, d := r.fresh.age(now), decide(r, true, &nothing, &Policy{}, now); age != c.age || d.reuse != c.reuse {
+		if age, d := r.fresh.age(now), decide(r, true, "", &nothing, &Policy{}, now); age != c.age || d.reuse != c.reuse {
 			t.Errorf("after %s: age %s, %s (%s)", c.passed, age, d.reuse, d.why)
 		}
 	}
@@ -164,10 +170,10 @@ func TestWorthKeeping(t *testing.T) {
 func FuzzParseResponse(f *testing.F) {
 	f.Add(stored().Append(nil))
 	f.Add(newResponse("k", nil, 404, http.Header{}, received, received).Append(nil))
-	f.Add([]byte{headVersion, 0, 200, 1, 1, 0, 0, 0, 0, 0, 0, 0})
-	f.Add([]byte{headVersion, headParts, 200, 1, 1, 0, 0, 0, 0, 1, 1, 0x80, 0x80, 1, 0, 0, 0})
-	f.Add([]byte{headVersion, 0, 200, 1, 1, 0, 0, 0, 0, 0, 1, 1, 'A', 1, 1, '\n', 0})
-	f.Add(append([]byte{headVersion, 3, 200, 1, 0, 0, 0, 0, 0, 0}, bytes.Repeat([]byte{0xff}, 20)...))
+	f.Add([]byte{headVersion, 0, 200, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte{headVersion, headParts, 200, 1, 1, 1, 0, 0, 0, 0, 1, 1, 0x80, 0x80, 1, 0, 0, 0})
+	f.Add([]byte{headVersion, 0, 200, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 'A', 1, 1, '\n', 0})
+	f.Add(append([]byte{headVersion, 3, 200, 1, 1, 0, 0, 0, 0, 0, 0}, bytes.Repeat([]byte{0xff}, 20)...))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		r, err := ParseResponse("k", p, received)
 		if err != nil {
@@ -189,7 +195,10 @@ func FuzzParseResponse(f *testing.F) {
 		if !again.fresh.at.Equal(r.fresh.at) {
 			t.Errorf("received %s, then %s", r.fresh.at, again.fresh.at)
 		}
-		again.fresh.at = r.fresh.at
+		if !again.asked.Equal(r.asked) && !r.asked.IsZero() {
+			t.Errorf("asked for at %s, then %s", r.asked, again.asked)
+		}
+		again.fresh.at, again.asked = r.fresh.at, r.asked
 		if !reflect.DeepEqual(again, r) {
 			t.Errorf("\n got %+v\nwant %+v", again, r)
 		}

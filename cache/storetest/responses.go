@@ -25,6 +25,7 @@ func Head(variant string, n int) []byte {
 	p := []byte{1, 1}
 	p = number(p, http.StatusOK)
 	p = number(p, uint64(Began.Add(time.Duration(n)*time.Millisecond).UnixNano()))
+	p = number(p, uint64(Began.UnixNano()))
 	p = number(number(p, 0), uint64(time.Hour))
 	p = number(text(p, "max-age"), 0)
 	fields := [][2]string{{"Cache-Control", "max-age=3600"}, {"Date", Began.UTC().Format(http.TimeFormat)}, {"Version", strconv.Itoa(n)}}
