@@ -21,16 +21,17 @@ var plan = map[string][]string{
 	// ground floor: words and tools
 	"config": {},
 	"fault":  {},
+	"h2":     {},
 	"logs":   {},
 	"trace":  {},
 	// first floor: trades
-	"cache":  {"fault", "trace"},
+	"cache":  {"fault", "h2", "trace"},
 	"certs":  {"config", "fault"},
 	"mapper": {"config"},
 	"origin": {"config", "fault", "trace"},
 	// second floor: stations
 	"dns":  {"config", "fault", "mapper"},
-	"edge": {"cache", "config", "fault", "logs", "trace"},
+	"edge": {"cache", "config", "fault", "h2", "logs", "trace"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof

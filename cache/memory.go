@@ -251,7 +251,7 @@ func (m *Memory) release(r *Response) {
 
 // headerBytes is what a response costs without its body.
 func headerBytes(r *Response) int64 {
-	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer) + int64(len(r.block.fields))
+	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer) + 2*int64(len(r.block.fields)) // and as much for HTTP/2
 	for i := range r.varies.names {
 		n += int64(len(r.varies.names[i]) + len(r.varies.values[i]) + len(r.varies.sent[i]))
 	}

@@ -40,6 +40,8 @@ type conn struct {
 	lane  *laneConn // the connection's first server sees it through this; nil when there is no lane
 	ahead []byte    // what Read returns first: read already by the lane
 
+	seal *seal // of an HTTP/2 connection over TLS; set before that is served
+
 	// While the lane writes through TLS, what is written stays in cork.
 	corked bool
 	cork   []byte
@@ -69,6 +71,9 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.corked {
 		c.cork = append(c.cork, p...)
 		return len(p), nil
+	}
+	if c.seal != nil {
+		return c.seal.write(p, c.Conn)
 	}
 	return c.Conn.Write(p)
 }

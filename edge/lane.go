@@ -99,6 +99,14 @@ var _ io.ReaderFrom = (*laneConn)(nil)
 
 func (c *laneConn) under() *conn { return c.base }
 
+// protocol returns what the log calls the protocol.
+func (c *laneConn) protocol() string {
+	if c.moved() {
+		return "HTTP/2.0"
+	}
+	return "HTTP/1.1"
+}
+
 func (c *laneConn) moved() bool { return c.where.Load() == moved }
 
 func (c *laneConn) answering() bool {
