@@ -35,7 +35,7 @@ const (
 	streamWindow = 256 << 10 // what a client may send ahead of a handler
 	connWindow   = 1 << 20   // and of all handlers of a connection
 	// resetsKept is how many streams that we have reset are remembered, because the client may not know it yet.
-	resetsKept = 64
+	resetsKept = 256
 )
 
 // Where a connection is on its way to its end.
@@ -78,9 +78,9 @@ type conn struct {
 	mu sync.Mutex // protects what follows
 
 	streams   map[uint32]*stream
-	running   int    // handlers
-	last      uint32 // the highest stream that the client has opened
-	resets    [resetsKept]uint32
+	running   int      // handlers
+	last      uint32   // the highest stream that the client has opened
+	resets    []uint32 // of the streams that we reset, the latest; next to be replaced is resetNext
 	resetNext int
 	idleSince time.Time
 	closing   int // staying …
@@ -102,6 +102,7 @@ type conn struct {
 	line           line
 	writing        bool // a goroutine writes
 	broken         error
+	progress       time.Time // when DATA was sent
 	renewed        time.Time // when the write deadline was put off
 	shrinkTable    bool      // the next header block has to begin with a size update (RFC 7541 §4.2)
 	wrote          sync.Cond // out has been taken
@@ -280,7 +281,7 @@ func (c *conn) tick() (goOn bool) {
 		return false
 	}
 	for _, s := range c.streams {
-		if stall := c.server.limits.Stall; stall > 0 && s.leftAlone() && now.Sub(s.progress) >= stall {
+		if stall := c.server.limits.Stall; stall > 0 && s.stalled(now, stall) {
 			c.reset(s.id, codeCancel, os.ErrDeadlineExceeded)
 		}
 	}

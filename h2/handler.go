@@ -121,6 +121,7 @@ func (c *conn) run(s *stream, w *responseWriter, r *http.Request) {
 		s.handling = false
 		c.giveBack(int64(len(s.body) - s.read)) // nobody reads it any more
 		s.body, s.read = nil, 0
+		s.cond.Broadcast()
 		switch {
 		case s.err != nil:
 		case !returned:
@@ -169,6 +170,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		case s.err != nil:
 			return 0, s.err
 		case s.remoteEnd:
+			s.fillTrailer()
 			return 0, io.EOF
 		}
 		if len(p) == 0 {
@@ -176,6 +178,18 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		}
 		s.cond.Wait()
 	}
+}
+
+// fillTrailer shows the trailers to the handler, which has read the content to its end. Those that weren't announced are dropped, as
+// net/http does.
+func (s *stream) fillTrailer() {
+	for _, f := range s.arrived {
+		name := http.CanonicalHeaderKey(f.Name)
+		if values, ok := s.trailer[name]; ok {
+			s.trailer[name] = append(values, f.Value)
+		}
+	}
+	s.arrived = nil
 }
 
 // askOn tells a client that waits for it to send the content.

@@ -95,6 +95,9 @@ func (c *conn) takeContent(s *stream, f *frame, size int64) *failure {
 		return &failure{s.id, codeProtocol, "more content than Content-Length says"} // §8.1.1
 	}
 	if s.handling && !s.closed {
+		if s.read > 0 && len(s.body)+len(f.payload) > cap(s.body) {
+			s.body, s.read = s.body[:copy(s.body, s.body[s.read:])], 0 // or it would grow with all that was ever read
+		}
 		s.body = append(s.body, f.payload...)
 		size -= int64(len(f.payload)) // the padding is read already
 	}
@@ -188,7 +191,10 @@ func (c *conn) takeBlock(f *frame) *failure {
 	case x.ignored:
 		return c.useless()
 	case x.trailers:
-		return c.takeTrailers(c.streams[stream])
+		if s := c.streams[stream]; s != nil {
+			return c.takeTrailers(s)
+		}
+		return c.useless() // reset while they came
 	case x.selfish:
 		return &failure{stream, codeProtocol, "a stream that depends on itself"}
 	case !x.finish():
@@ -208,11 +214,8 @@ func (c *conn) takeTrailers(s *stream) *failure {
 	case x.tooLarge:
 		return &failure{s.id, codeEnhanceCalm, "trailers that are too large"}
 	}
-	for _, f := range x.Fields {
-		name := http.CanonicalHeaderKey(f.Name)
-		if _, ok := s.trailer[name]; ok { // those that weren't announced are dropped, as net/http does
-			s.trailer[name] = append(s.trailer[name], f.Value)
-		}
+	if s.trailer != nil {
+		s.arrived = append([]Field(nil), x.Fields...)
 	}
 	return c.endContent(s)
 }

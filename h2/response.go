@@ -108,30 +108,31 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	if w.length >= 0 && w.written > w.length {
 		return 0, http.ErrContentLength
 	}
-	if w.head || len(p) == 0 {
-		return len(p), nil
-	}
 	if w.buf == nil {
 		w.buf = w.c.server.bufs.Get().(*[]byte)
 	}
-	kept := 0
-	if n := cap(*w.buf) - len(*w.buf); len(*w.buf) > 0 || len(p) <= n {
-		kept = min(n, len(p))
-		*w.buf = append(*w.buf, p[:kept]...)
-		if kept == len(p) {
-			return kept, nil
-		}
+	if room := cap(*w.buf) - len(*w.buf); len(p) <= room {
+		*w.buf = append(*w.buf, p...)
+		return len(p), nil
+	}
+	if w.head { // what doesn't fit says nothing about its length
+		return len(p), w.flush()
+	}
+	n := 0
+	if len(*w.buf) > 0 {
+		n = cap(*w.buf) - len(*w.buf)
+		*w.buf = append(*w.buf, p[:n]...)
 		if err := w.flush(); err != nil {
 			return 0, err
 		}
 	}
-	rest := p[kept:]
+	rest := p[n:]
 	if len(rest) <= cap(*w.buf) {
 		*w.buf = append(*w.buf, rest...)
 		return len(p), nil
 	}
 	if err := w.send(w.open(rest, false), rest, false); err != nil {
-		return kept, err
+		return n, err
 	}
 	return len(p), nil
 }
@@ -159,7 +160,15 @@ func (w *responseWriter) flush() error {
 		kept = *w.buf
 		defer func() { *w.buf = (*w.buf)[:0] }()
 	}
-	return w.send(w.open(kept, false), kept, false)
+	return w.send(w.open(kept, false), w.content(kept), false)
+}
+
+// content returns what of the content is sent.
+func (w *responseWriter) content(p []byte) []byte {
+	if w.head {
+		return nil
+	}
+	return p
 }
 
 // open returns the header block if it hasn't been sent, with what the content first sent tells. all says that there is no more.
@@ -168,7 +177,7 @@ func (w *responseWriter) open(content []byte, all bool) []byte {
 		return nil
 	}
 	w.begun = true
-	if all && w.length < 0 && len(w.trailer) == 0 && !bodyless(w.status) && (len(content) > 0 || !w.head) {
+	if all && w.length < 0 && !bodyless(w.status) && (len(content) > 0 || !w.head) {
 		w.length = int64(len(content))
 		w.block = AppendField(w.block, "content-length", strconv.Itoa(len(content)))
 	}
@@ -234,15 +243,12 @@ func (w *responseWriter) finish() {
 	w.c.mu.Lock()
 	w.s.last = trailers
 	w.c.mu.Unlock()
-	if trailers != nil {
-		w.trailer = append(w.trailer, "") // there are some, whether announced or not
-	}
 	block := w.open(kept, true)
 	if w.length > w.written && !w.head && !bodyless(w.status) {
 		w.cutShort()
 		return
 	}
-	err := w.send(block, kept, true)
+	err := w.send(block, w.content(kept), true)
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
 	if w.buf != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -65,8 +66,14 @@ func (c *conn) newStream(id uint32) *stream {
 	return s
 }
 
-// leftAlone says whether nobody but the connection watches what is to be sent.
-func (s *stream) leftAlone() bool { return s.hit != nil || !s.handling }
+// stalled says whether the client has taken nothing of what there is for it for so long, and nobody but the connection watches that.
+// A stream that waits for its turn is as good as the connection.
+func (s *stream) stalled(now time.Time, limit time.Duration) bool {
+	if s.hit == nil && s.handling || now.Sub(s.progress) < limit {
+		return false
+	}
+	return !s.inLine || now.Sub(s.c.progress) >= limit
+}
 
 // drop forgets the stream; err says why, to those who still use it.
 func (c *conn) drop(s *stream, err error) {
@@ -118,22 +125,19 @@ func (s *stream) release() {
 // reset ends a stream, known or not, with RST_STREAM (§5.4.2).
 func (c *conn) reset(id uint32, why code, err error) {
 	c.out = appendReset(c.room(), id, why)
-	c.resets[c.resetNext] = id
-	c.resetNext = (c.resetNext + 1) % resetsKept
+	if len(c.resets) < resetsKept {
+		c.resets = append(c.resets, id)
+	} else {
+		c.resets[c.resetNext] = id
+		c.resetNext = (c.resetNext + 1) % resetsKept
+	}
 	if s := c.streams[id]; s != nil {
 		c.drop(s, err)
 	}
 }
 
 // wasReset says whether frames on a stream that has gone may be of the time when the client didn't know that.
-func (c *conn) wasReset(id uint32) bool {
-	for _, r := range c.resets {
-		if r == id {
-			return true
-		}
-	}
-	return false
-}
+func (c *conn) wasReset(id uint32) bool { return slices.Contains(c.resets, id) }
 
 // finish is called when the response has been sent to its end.
 func (c *conn) finish(s *stream) {

@@ -212,7 +212,7 @@ func (c *conn) write(p []byte, now time.Time) error {
 func (c *conn) assemble(now time.Time) {
 	for c.line.first != nil && c.window > 0 && len(c.room()) < batchBytes {
 		s := c.line.pop()
-		s.progress = now
+		s.progress, c.progress = now, now
 		if s.hit != nil {
 			c.sendHit(s)
 		} else {
