@@ -182,7 +182,7 @@ func (c *conn) fill() bool {
 		}
 		switch {
 		case n > 0:
-			c.read = c.server.now()
+			c.read, c.pinged = c.server.now(), time.Time{}
 			return c.ticking || c.tick()
 		case err == nil:
 		case !errors.Is(err, os.ErrDeadlineExceeded) || !c.tick():
@@ -291,7 +291,7 @@ func (c *conn) tick() (goOn bool) {
 	if c.departed() {
 		return false
 	}
-	if c.buf != nil && c.from == c.to && len(c.streams) == 0 && now.Sub(c.read) >= restAfter {
+	if c.buf != nil && c.from == c.to && c.section.stream == 0 && len(c.streams) == 0 && now.Sub(c.read) >= restAfter {
 		c.server.ins.Put(c.buf)
 		c.buf = nil
 	}
@@ -318,7 +318,7 @@ func (c *conn) checkSilence(now time.Time) bool {
 			return false
 		}
 	case l.Ping > 0 && quiet >= l.Ping:
-		if c.pinged.Before(c.read) || c.pinged.IsZero() {
+		if c.pinged.IsZero() {
 			c.pinged = now
 			c.out = appendPing(c.room(), 0, pingAlive[:])
 		}

@@ -150,11 +150,20 @@ func (w *wire) read() {
 			w.keep(&dataFrame{kept.FrameHeader, data})
 			continue
 		case *http2.HeadersFrame:
-			fields, err := w.dec.DecodeFull(bytes.Clone(f.HeaderBlockFragment()))
+			block, kept := bytes.Clone(f.HeaderBlockFragment()), f.FrameHeader
+			for ended := f.HeadersEnded(); !ended; {
+				more, err := w.framer.ReadFrame()
+				if err != nil {
+					return
+				}
+				c := more.(*http2.ContinuationFrame)
+				block, ended = append(block, c.HeaderBlockFragment()...), c.HeadersEnded()
+			}
+			fields, err := w.dec.DecodeFull(block)
 			if err != nil {
 				w.t.Errorf("header block: %v", err)
 			}
-			w.keep(&headersFrame{f.FrameHeader, fields})
+			w.keep(&headersFrame{kept, fields})
 			continue
 		}
 		w.keep(f)
@@ -238,6 +247,14 @@ type answer struct {
 	reset    string // the error code; empty: there was no RST_STREAM
 	interim  []string
 	trailers []hpack.HeaderField
+}
+
+// text is the content, also of nothing.
+func (a *answer) text() string {
+	if a == nil {
+		return ""
+	}
+	return a.body
 }
 
 // answers sorts frames by their streams; ends is the error code of a GOAWAY that isn't NO_ERROR.

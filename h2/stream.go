@@ -25,25 +25,26 @@ type stream struct {
 	inLine  bool
 	sent    int64 // bytes of content
 	hit     Hit
-	left    int64       // of the hit's content
-	queued  []byte      // a handler's, which waits until it has been copied, or has gone
-	buf     *[]byte     // which queued is a part of when the handler has gone
-	ending  bool        // the stream ends with queued
-	begun   bool        // the final response's header section is out
-	trailer http.Header // of the request, as announced
-	last    []byte      // the header block of the response's trailers
-	writing deadline    // passes: the stream is reset
-	cancel  func()      // of the request's context; nil without a handler
+	left    int64    // of the hit's content
+	queued  []byte   // a handler's, which waits until it has been copied, or has gone
+	buf     *[]byte  // which queued is a part of when the handler has gone
+	ending  bool     // the stream ends with queued
+	begun   bool     // the final response's header section is out
+	last    []byte   // the header block of the response's trailers
+	writing deadline // passes: the stream is reset
+	cancel  func()   // of the request's context; nil without a handler
 
 	// What is received.
 	handling  bool  // the handler runs
 	remoteEnd bool  // the request is complete
 	length    int64 // its Content-Length, -1 if unknown
 	received  int64
-	body      []byte // not read yet; the array is used again when it is empty
-	read      int    // how much of body has been read
-	heldBytes int64  // of the window, not given back
-	credit    int64  // read, to be given back
+	trailer   http.Header // as announced: the handler's, until it has read the content to its end
+	arrived   []Field     // the trailers
+	body      []byte      // not read yet; the array is used again when it is empty
+	read      int         // how much of body has been read
+	heldBytes int64       // of the window, not given back
+	credit    int64       // read, to be given back
 	reading   deadline
 	closed    bool // by the handler: it reads no more
 }
