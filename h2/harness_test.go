@@ -148,7 +148,6 @@ func (w *wire) read() {
 			kept := *f
 			data := bytes.Clone(f.Data())
 			w.keep(&dataFrame{kept.FrameHeader, data})
-			continue
 		case *http2.HeadersFrame:
 			block, kept := bytes.Clone(f.HeaderBlockFragment()), f.FrameHeader
 			for ended := f.HeadersEnded(); !ended; {
@@ -164,9 +163,13 @@ func (w *wire) read() {
 				w.t.Errorf("header block: %v", err)
 			}
 			w.keep(&headersFrame{kept, fields})
-			continue
+		case *http2.PingFrame:
+			w.keep(&http2.PingFrame{FrameHeader: f.FrameHeader, Data: f.Data})
+		case *http2.GoAwayFrame:
+			w.keep(&http2.GoAwayFrame{FrameHeader: f.FrameHeader, LastStreamID: f.LastStreamID, ErrCode: f.ErrCode})
+		case *http2.RSTStreamFrame:
+			w.keep(&http2.RSTStreamFrame{FrameHeader: f.FrameHeader, ErrCode: f.ErrCode})
 		}
-		w.keep(f)
 	}
 }
 
