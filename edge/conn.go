@@ -73,7 +73,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if c.seal != nil {
-		return c.seal.write(p, c.Conn)
+		return c.seal.Write(p)
 	}
 	return c.Conn.Write(p)
 }

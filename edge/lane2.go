@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/wherry/wherry/h2"
@@ -65,10 +67,18 @@ func (s *secondServer) serve(nc net.Conn) {
 	p := h2.Peer{
 		Conn: nc, Context: withConn(s.ctx, c), State: func(state http.ConnState) { s.edge.track(c, state) },
 	}
-	if t, ok := nc.(*tls.Conn); ok {
+	switch t, secure := nc.(*tls.Conn); {
+	case secure:
 		state := t.ConnectionState()
-		c.seal = &seal{corks: &s.corks}
-		p.Conn, p.TLS = sealed{t, c}, &state
+		c.seal = &seal{base: c, corks: &s.corks}
+		p.Conn, p.TLS = sealed{t, c.seal}, &state
+		if c.seal.some.init(c.Conn) {
+			p.Conn = eagerSealed{sealed{t, c.seal}}
+		}
+	default:
+		if quick := (&eager{conn: c}); quick.init(c.Conn) {
+			p.Conn = quick
+		}
 	}
 	if s.edge.hits != nil && !c.over {
 		p.Hit = func(r *h2.Request) h2.Hit { return s.hit(c.lane, r) }
@@ -76,48 +86,175 @@ func (s *secondServer) serve(nc net.Conn) {
 	s.ServeConn(p)
 }
 
-// seal keeps the records of TLS that belong together, so that they go out in one piece. crypto/tls writes each by itself.
-type seal struct {
-	corks *sync.Pool
-
-	mu   sync.Mutex // protects what follows, and the order of what is written
-	cork *[]byte    // nil: it isn't in
+// eager is a cleartext connection that can write without waiting.
+type eager struct {
+	*conn
+	some
+	rest []byte
 }
 
-// write is what crypto/tls writes to; to is where it leads when there is no cork.
-func (s *seal) write(p []byte, to net.Conn) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cork == nil {
-		return to.Write(p)
+var _ h2.Eager = (*eager)(nil)
+
+// WriteSome implements h2.Eager.
+func (c *eager) WriteSome(p []byte) (rest bool, err error) {
+	n, err := c.try(p)
+	c.rest = p[n:]
+	return len(c.rest) > 0, err
+}
+
+// Flush implements h2.Eager.
+func (c *eager) Flush() error {
+	_, err := c.Write(c.rest)
+	c.rest = nil
+	return err
+}
+
+// some writes to a socket what can be written without waiting.
+type some struct {
+	raw syscall.RawConn
+	do  func(fd uintptr) bool // write
+	p   []byte
+	n   int
+	err error
+}
+
+// init returns false if nc isn't a socket.
+func (s *some) init(nc net.Conn) bool {
+	socket, ok := nc.(syscall.Conn)
+	if !ok {
+		return false
 	}
-	*s.cork = append(*s.cork, p...)
-	return len(p), nil
+	var err error
+	s.raw, err = socket.SyscallConn()
+	s.do = s.write
+	return err == nil
 }
 
-// sealed is a TLS connection whose records of one Write go out in one piece.
+func (s *some) write(fd uintptr) bool {
+	for {
+		s.n, s.err = syscall.Write(int(fd), s.p)
+		if s.err != syscall.EINTR {
+			return true
+		}
+	}
+}
+
+func (s *some) try(p []byte) (int, error) {
+	s.p = p
+	err := s.raw.Write(s.do)
+	s.p = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case s.err == syscall.EAGAIN:
+		return 0, nil
+	case s.err != nil:
+		return 0, os.NewSyscallError("write", s.err)
+	}
+	return s.n, nil
+}
+
+// sealed is a TLS connection whose records of one write go out in one piece; crypto/tls writes each by itself.
 type sealed struct {
 	*tls.Conn
-	base *conn
+	seal *seal
 }
 
-func (c sealed) Write(p []byte) (n int, err error) {
-	s := c.base.seal
-	cork := s.corks.Get().(*[]byte)
+// seal is below crypto/tls.
+type seal struct {
+	base  *conn
+	corks *sync.Pool
+	some  some
+
+	mu   sync.Mutex // protects what follows, and the order of what is written
+	cork *[]byte    // what takes the records; nil: they go out at once
+	left *[]byte    // what a cork held that the system hasn't taken all of
+	from int        // where in left the rest begins
+}
+
+// Write is what crypto/tls writes to.
+func (s *seal) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.cork != nil:
+		*s.cork = append(*s.cork, p...)
+		return len(p), nil
+	case s.left != nil: // an alert, or a new key
+		*s.left = append(*s.left, p...)
+		return len(p), nil
+	}
+	return s.base.Conn.Write(p)
+}
+
+// pack returns p in records.
+func (c sealed) pack(p []byte) (cork *[]byte, err error) {
+	s := c.seal
+	cork = s.corks.Get().(*[]byte)
 	s.mu.Lock()
 	s.cork = cork
 	s.mu.Unlock()
-	n, err = c.Conn.Write(p)
+	_, err = c.Conn.Write(p)
+	return cork, err
+}
+
+// Write implements net.Conn.
+func (c sealed) Write(p []byte) (int, error) {
+	cork, err := c.pack(p)
+	s := c.seal
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cork = nil
-	if _, failed := c.base.Conn.Write(*cork); err == nil {
+	if _, failed := s.base.Conn.Write(*cork); err == nil {
 		err = failed
 	}
-	if *cork = (*cork)[:0]; cap(*cork) <= 2*keepBytes {
+	s.putBack(cork)
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (s *seal) putBack(cork *[]byte) {
+	if cap(*cork) <= 2*keepBytes {
+		*cork = (*cork)[:0]
 		s.corks.Put(cork)
 	}
-	return n, err
+}
+
+// eagerSealed is a sealed that can write without waiting.
+type eagerSealed struct{ sealed }
+
+var _ h2.Eager = eagerSealed{}
+
+// WriteSome implements h2.Eager.
+func (c eagerSealed) WriteSome(p []byte) (rest bool, err error) {
+	cork, err := c.pack(p)
+	s := c.seal
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cork = nil
+	n, failed := s.some.try(*cork)
+	if err == nil {
+		err = failed
+	}
+	if err == nil && n < len(*cork) {
+		s.left, s.from = cork, n
+		return true, nil
+	}
+	s.putBack(cork)
+	return false, err
+}
+
+// Flush implements h2.Eager.
+func (c eagerSealed) Flush() error {
+	s := c.seal
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.base.Conn.Write((*s.left)[s.from:])
+	s.putBack(s.left)
+	s.left = nil
+	return err
 }
 
 // streamHit is a plain hit on a stream.

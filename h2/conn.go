@@ -56,6 +56,7 @@ type conn struct {
 	server   *Server
 	peer     Peer
 	nc       net.Conn
+	eager    Eager // nc, if it is one
 	ctx      context.Context
 	cancel   context.CancelFunc
 	remote   string
@@ -64,7 +65,7 @@ type conn struct {
 	// The reader's.
 	buf      *[]byte // nil at rest
 	from, to int     // what of it has yet to be handled
-	rest     [restBytes]byte
+	little   [restBytes]byte
 	prefaced bool
 	settled  bool      // the client's first SETTINGS was there
 	read     time.Time // when something came
@@ -96,19 +97,19 @@ type conn struct {
 	creditBytes   int64 // read by handlers, to be given back
 	dataSent      int   // DATA frames since the guard was told
 
-	// What is to be sent: out first, then a DATA frame of each stream in line.
-	out, spare     []byte
-	done, spareFor []finished
-	line           line
-	writing        bool // a goroutine writes
-	broken         error
-	progress       time.Time // when DATA was sent
-	renewed        time.Time // when the write deadline was put off
-	shrinkTable    bool      // the next header block has to begin with a size update (RFC 7541 §4.2)
-	wrote          sync.Cond // out has been taken
+	// What is to be sent: next first, then a DATA frame of each stream in line.
+	next, spare batch
+	rest        batch // the one that the system hasn't taken all of
+	line        line
+	writing     bool // a goroutine writes
+	broken      error
+	progress    time.Time // when DATA was sent
+	renewed     time.Time // when the write deadline was put off
+	shrinkTable bool      // the next header block has to begin with a size update (RFC 7541 §4.2)
+	wrote       sync.Cond // a batch has been taken
 }
 
-// finished is a hit whose last byte is in out.
+// finished is a hit whose last byte is in a batch.
 type finished struct {
 	hit  Hit
 	sent int64
@@ -120,6 +121,7 @@ func newConn(s *Server, p Peer) *conn {
 		window: defaultWindow, initialWindow: defaultWindow,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithValue(p.Context, http.LocalAddrContextKey, p.Conn.LocalAddr()))
+	c.eager, _ = p.Conn.(Eager)
 	c.wrote.L = &c.mu
 	c.decoder = hpack.NewDecoder(defaultTableSize, c.section.take)
 	c.decoder.SetMaxStringLength(s.limits.HeaderBytes)
@@ -144,8 +146,8 @@ func (c *conn) serve() {
 		}
 	}()
 	c.mu.Lock()
-	c.out = appendSettings(c.room(), c.settings()...)
-	c.out = appendWindowUpdate(c.out, 0, connWindow-defaultWindow)
+	c.next.out = appendSettings(c.room(), c.settings()...)
+	c.next.out = appendWindowUpdate(c.next.out, 0, connWindow-defaultWindow)
 	c.mu.Unlock()
 	for goOn := c.tick(); goOn && c.fill(); {
 		goOn = c.handleAll()
@@ -168,9 +170,9 @@ func (c *conn) fill() bool {
 		var n int
 		var err error
 		if c.buf == nil {
-			if n, err = c.nc.Read(c.rest[:]); n > 0 {
+			if n, err = c.nc.Read(c.little[:]); n > 0 {
 				c.buf, c.from = c.server.ins.Get().(*[]byte), 0
-				c.to = copy(*c.buf, c.rest[:n])
+				c.to = copy(*c.buf, c.little[:n])
 			}
 		} else {
 			if c.from > 0 {
@@ -219,10 +221,8 @@ func (c *conn) handleAll() (goOn bool) {
 		if !c.handle(&f) {
 			return false
 		}
-		for len(c.out) >= batchBytes && c.broken == nil {
-			if c.flush(); c.writing && len(c.out) >= batchBytes {
-				c.wrote.Wait() // who makes us write more than it reads has to wait
-			}
+		if len(c.next.out) >= batchBytes {
+			c.flush()
 		}
 	}
 	if c.from == c.to {
@@ -265,7 +265,7 @@ func (c *conn) fail(why code, text string) (goOn bool) {
 	if !c.failed {
 		c.failed = true
 		c.server.log.Printf("HTTP/2 connection from %s ends: %s", c.remote, text)
-		c.out = appendGoAway(c.room(), c.last, why)
+		c.next.out = appendGoAway(c.room(), c.last, why)
 	}
 	return false
 }
@@ -320,7 +320,7 @@ func (c *conn) checkSilence(now time.Time) bool {
 	case l.Ping > 0 && quiet >= l.Ping:
 		if c.pinged.IsZero() {
 			c.pinged = now
-			c.out = appendPing(c.room(), 0, pingAlive[:])
+			c.next.out = appendPing(c.room(), 0, pingAlive[:])
 		}
 		return now.Sub(c.pinged) < pongWithin
 	}
@@ -382,8 +382,8 @@ func (c *conn) beginDrain() {
 		return
 	}
 	c.closing, c.noticed = announced, c.server.now()
-	c.out = appendGoAway(c.room(), lastStreamMax, codeNone) // §6.8
-	c.out = appendPing(c.out, 0, pingDrain[:])
+	c.next.out = appendGoAway(c.room(), lastStreamMax, codeNone) // §6.8
+	c.next.out = appendPing(c.next.out, 0, pingDrain[:])
 	c.wake()
 }
 
@@ -391,7 +391,7 @@ func (c *conn) beginDrain() {
 func (c *conn) leave() {
 	if c.closing != leaving {
 		c.closing = leaving
-		c.out = appendGoAway(c.room(), c.last, codeNone)
+		c.next.out = appendGoAway(c.room(), c.last, codeNone)
 	}
 }
 

@@ -56,7 +56,7 @@ type Hit interface {
 
 // Peer is a connection and what the server is to know of it.
 type Peer struct {
-	// Conn is closed by the server.
+	// Conn is closed by the server. If it is Eager, most is written without another goroutine.
 	Conn net.Conn
 	// Context is the parent of the requests' contexts.
 	Context context.Context
@@ -67,6 +67,16 @@ type Peer struct {
 	Hit func(r *Request) Hit
 	// State is told that the connection is active, idle or closed, as http.Server.ConnState. It may be nil, and must not wait.
 	State func(http.ConnState)
+}
+
+// Eager is a connection that can write without waiting.
+type Eager interface {
+	net.Conn
+	// WriteSome takes all of p and writes what can be written at once. If it says that there is a rest, p may not change and nothing
+	// else may be written until Flush has returned.
+	WriteSome(p []byte) (rest bool, err error)
+	// Flush writes the rest.
+	Flush() error
 }
 
 // Server serves connections. It is safe for use by many goroutines.

@@ -196,7 +196,7 @@ func (s *stream) fillTrailer() {
 func (c *conn) askOn(s *stream) {
 	if s.err == nil && !s.begun {
 		begin := c.openHeaders()
-		c.out = closeHeaders(AppendStatus(c.out, http.StatusContinue), begin, s.id, 0)
+		c.next.out = closeHeaders(AppendStatus(c.next.out, http.StatusContinue), begin, s.id, 0)
 		c.flush()
 	}
 }

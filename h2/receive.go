@@ -220,6 +220,11 @@ func (c *conn) takeTrailers(s *stream) *failure {
 	return c.endContent(s)
 }
 
+// open counts the streams whose end the client can't have seen.
+func (c *conn) open() int {
+	return len(c.streams) + len(c.next.done) + len(c.rest.done)
+}
+
 // takeRequest answers a request, or has it answered.
 func (c *conn) takeRequest(stream uint32) {
 	x := &c.section
@@ -228,8 +233,11 @@ func (c *conn) takeRequest(stream uint32) {
 	case x.tooLarge:
 		c.refuse(stream, x.endStream, http.StatusRequestHeaderFieldsTooLarge)
 		return
-	case len(c.streams) >= c.server.limits.Streams || c.running >= 2*c.server.limits.Streams:
+	case c.open() >= c.server.limits.Streams || c.running >= 2*c.server.limits.Streams:
 		c.reset(stream, codeRefused, errClosed) // §5.1.2
+		if !c.guard.spend(costFrame) {
+			c.fail(codeEnhanceCalm, "too many requests at once")
+		}
 		return
 	}
 	if c.peer.Hit != nil && x.endStream {
@@ -244,8 +252,8 @@ func (c *conn) takeRequest(stream uint32) {
 // refuse answers a request that nobody gets to see.
 func (c *conn) refuse(stream uint32, ended bool, status int) {
 	begin := c.openHeaders()
-	c.out = AppendField(AppendStatus(c.out, status), "content-length", "0")
-	c.out = closeHeaders(c.out, begin, stream, flagEndStream)
+	c.next.out = AppendField(AppendStatus(c.next.out, status), "content-length", "0")
+	c.next.out = closeHeaders(c.next.out, begin, stream, flagEndStream)
 	if !ended {
 		c.reset(stream, codeNone, errClosed) // §8.1
 	}
@@ -301,7 +309,7 @@ func (c *conn) takeSettings(f *frame) *failure {
 			return err
 		}
 	}
-	c.out = appendFrameHeader(c.room(), 0, frameSettings, flagAck, 0) // §6.5.3
+	c.next.out = appendFrameHeader(c.room(), 0, frameSettings, flagAck, 0) // §6.5.3
 	if !c.settled {
 		c.settled, c.idleSince = true, c.read
 		c.tell(http.StateActive)
@@ -346,7 +354,7 @@ func (c *conn) takePing(f *frame) *failure {
 	case len(f.payload) != 8:
 		return &failure{0, codeFrameSize, "PING of a wrong size"}
 	case !f.has(flagAck):
-		c.out = appendPing(c.room(), flagAck, f.payload)
+		c.next.out = appendPing(c.room(), flagAck, f.payload)
 	case c.closing == announced && [8]byte(f.payload) == pingDrain:
 		c.leave()
 		c.over = c.departed()

@@ -196,7 +196,7 @@ func (w *responseWriter) send(block, content []byte, last bool) error {
 	s, c := w.s, w.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.out) >= batchBytes && c.writing && s.err == nil {
+	for len(c.next.out) >= batchBytes && c.writing && s.err == nil {
 		c.wrote.Wait()
 	}
 	if s.err != nil {
@@ -209,9 +209,9 @@ func (w *responseWriter) send(block, content []byte, last bool) error {
 		if empty && s.last == nil {
 			flags = flagEndStream
 		}
-		c.out = closeHeaders(append(c.out, block...), begin, s.id, flags)
+		c.next.out = closeHeaders(append(c.next.out, block...), begin, s.id, flags)
 	} else if empty && s.last == nil {
-		c.out = appendFrameHeader(c.room(), 0, frameData, flagEndStream, s.id)
+		c.next.out = appendFrameHeader(c.room(), 0, frameData, flagEndStream, s.id)
 	}
 	s.queued, s.ending = content, last
 	if last {

@@ -125,7 +125,7 @@ func (s *stream) release() {
 
 // reset ends a stream, known or not, with RST_STREAM (§5.4.2).
 func (c *conn) reset(id uint32, why code, err error) {
-	c.out = appendReset(c.room(), id, why)
+	c.next.out = appendReset(c.room(), id, why)
 	if len(c.resets) < resetsKept {
 		c.resets = append(c.resets, id)
 	} else {
@@ -152,7 +152,7 @@ func (c *conn) finish(s *stream) {
 // giveBack opens the connection's window by n bytes that nobody holds any more. Updates are saved up.
 func (c *conn) giveBack(n int64) {
 	if c.creditBytes += n; c.creditBytes >= connWindow/4 {
-		c.out = appendWindowUpdate(c.room(), 0, uint32(c.creditBytes))
+		c.next.out = appendWindowUpdate(c.room(), 0, uint32(c.creditBytes))
 		c.heldBytes -= c.creditBytes
 		c.creditBytes = 0
 	}
@@ -161,7 +161,7 @@ func (c *conn) giveBack(n int64) {
 // giveBack opens the stream's window.
 func (s *stream) giveBack(n int64) {
 	if s.credit += n; s.credit >= streamWindow/4 && !s.remoteEnd {
-		s.c.out = appendWindowUpdate(s.c.room(), s.id, uint32(s.credit))
+		s.c.next.out = appendWindowUpdate(s.c.room(), s.id, uint32(s.credit))
 		s.heldBytes -= s.credit
 		s.credit = 0
 	}

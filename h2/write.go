@@ -10,24 +10,26 @@ const (
 	batchSlack = 2 * (frameHeaderBytes + frameSizeMax)
 	// keepBytes is how large a buffer may be that is used again.
 	keepBytes = 4 * batchBytes
+	// eagerBatches is how many batches are written before it is left to a goroutine to go on.
+	eagerBatches = 4
 )
 
 // room returns out, to be appended to.
 func (c *conn) room() []byte {
-	if c.out == nil {
-		c.out = *c.server.outs.Get().(*[]byte)
+	if c.next.out == nil {
+		c.next.out = *c.server.outs.Get().(*[]byte)
 	}
-	return c.out
+	return c.next.out
 }
 
 // openHeaders makes room for the header of a HEADERS frame, for closeHeaders.
 func (c *conn) openHeaders() (begin int) {
 	begin = len(c.room())
 	var header [frameHeaderBytes]byte
-	c.out = append(c.out, header[:]...)
+	c.next.out = append(c.next.out, header[:]...)
 	if c.shrinkTable {
 		c.shrinkTable = false
-		c.out = append(c.out, 0x20) // RFC 7541 §6.3: to 0, which is all that we use
+		c.next.out = append(c.next.out, 0x20) // RFC 7541 §6.3: to 0, which is all that we use
 	}
 	return begin
 }
@@ -39,29 +41,29 @@ func (c *conn) answer(id uint32, h Hit) {
 	if size == 0 {
 		flags = flagEndStream
 	}
-	c.out = closeHeaders(h.AppendHeader(c.out), begin, id, flags)
+	c.next.out = closeHeaders(h.AppendHeader(c.next.out), begin, id, flags)
 	if size == 0 {
-		c.done = append(c.done, finished{h, 0})
+		c.next.done = append(c.next.done, finished{h, 0})
 		return
 	}
-	if size > dataBytes || size > c.window || size > c.initialWindow {
+	if size > dataBytes || size > c.window || size > c.initialWindow || len(c.next.out) > batchBytes {
 		s := c.newStream(id)
 		s.hit, s.left, s.remoteEnd = h, size, true
 		c.enqueue(s)
 		return
 	}
-	begin = len(c.out)
-	out, err := h.AppendContent(appendFrameHeader(c.out, int(size), frameData, flagEndStream, id), int(size))
+	begin = len(c.next.out)
+	out, err := h.AppendContent(appendFrameHeader(c.next.out, int(size), frameData, flagEndStream, id), int(size))
 	if err != nil {
-		c.out = c.out[:begin]
+		c.next.out = c.next.out[:begin]
 		c.reset(id, codeInternal, err)
 		h.Done(0, c.server.now(), err)
 		return
 	}
-	c.out = out
+	c.next.out = out
 	c.window -= size
 	c.dataSent++
-	c.done = append(c.done, finished{h, size})
+	c.next.done = append(c.next.done, finished{h, size})
 }
 
 // enqueue puts a stream in line if it has something to send that its window has room for.
@@ -116,17 +118,23 @@ func (l *line) remove(s *stream) {
 
 // sendable says whether there is something to write.
 func (c *conn) sendable() bool {
-	return c.broken == nil && (len(c.out) > 0 || c.line.first != nil && c.window > 0)
+	return c.broken == nil && (len(c.next.out) > 0 || c.line.first != nil && c.window > 0)
 }
 
-// flush sees that what there is to send is written: by who writes already, or by the caller, up to one batch, and a goroutine.
+// flush sees that what there is to send is written, without waiting: a client may wait for us to read before it reads itself. What the
+// system doesn't take at once, and what is more than a few batches, is left to a goroutine. It lets mu go meanwhile.
 func (c *conn) flush() {
 	if c.writing || c.ended || !c.sendable() {
 		return
 	}
 	c.writing = true
-	c.writeBatch()
-	if c.sendable() {
+	for range eagerBatches {
+		if c.eager == nil || c.rest.out != nil || !c.sendable() {
+			break
+		}
+		c.writeBatch(false)
+	}
+	if c.rest.out != nil || c.sendable() {
 		c.handlers.Go(c.pump)
 		return
 	}
@@ -137,8 +145,11 @@ func (c *conn) flush() {
 func (c *conn) pump() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.rest.out != nil {
+		c.writeRest()
+	}
 	for c.sendable() {
-		c.writeBatch()
+		c.writeBatch(true)
 	}
 	c.stopWriting()
 }
@@ -146,7 +157,7 @@ func (c *conn) pump() {
 func (c *conn) stopWriting() {
 	c.writing = false
 	c.wrote.Broadcast()
-	for _, b := range [...]*[]byte{&c.out, &c.spare} {
+	for _, b := range [...]*[]byte{&c.next.out, &c.spare.out} {
 		if len(*b) > 0 {
 			continue
 		}
@@ -158,31 +169,73 @@ func (c *conn) stopWriting() {
 	}
 }
 
-// writeBatch writes out and one batch of DATA. It lets mu go meanwhile.
-func (c *conn) writeBatch() {
+// batch is what is written at once.
+type batch struct {
+	out  []byte
+	done []finished // whose last byte is in out
+}
+
+// writeBatch writes what is to be sent, up to a batch of DATA. It lets mu go meanwhile. If it may not wait it may leave c.rest.
+func (c *conn) writeBatch(wait bool) {
 	now := c.server.now()
 	c.assemble(now)
-	out, done := c.out, c.done
-	c.out, c.done = c.spare, c.spareFor
-	c.spare, c.spareFor = nil, nil
+	b := c.next
+	c.next, c.spare = c.spare, batch{}
+	c.putOff(now)
 	c.mu.Unlock()
-	err := c.write(out, now)
-	if len(done) > 0 {
+	var rest bool
+	var err error
+	if wait {
+		_, err = c.nc.Write(b.out)
+	} else {
+		rest, err = c.eager.WriteSome(b.out)
+	}
+	if rest && err == nil {
+		c.mu.Lock()
+		c.rest = b
+		return
+	}
+	c.written(b, err)
+}
+
+// writeRest writes what a batch that wasn't to wait has left.
+func (c *conn) writeRest() {
+	b := c.rest
+	c.putOff(c.server.now())
+	c.mu.Unlock()
+	err := c.eager.Flush()
+	c.mu.Lock()
+	c.rest = batch{}
+	c.mu.Unlock()
+	c.written(b, err)
+}
+
+// written takes note that a batch is written, or that nothing can be written any more. It is called without mu, and returns with it.
+func (c *conn) written(b batch, err error) {
+	if len(b.done) > 0 {
 		at := c.server.now()
-		for i := range done {
-			if d := &done[i]; err != nil {
+		for i := range b.done {
+			if d := &b.done[i]; err != nil {
 				d.hit.Done(0, at, err)
 			} else {
 				d.hit.Done(d.sent, at, nil)
 			}
 		}
-		clear(done)
+		clear(b.done)
 	}
 	c.mu.Lock()
-	c.spare, c.spareFor = out[:0], done[:0]
+	c.spare = batch{b.out[:0], b.done[:0]}
 	c.wrote.Broadcast()
 	if err != nil {
 		c.brokenBy(err)
+	}
+}
+
+// putOff puts the write deadline off, unless it was put off a moment ago.
+func (c *conn) putOff(now time.Time) {
+	if stall := c.server.limits.Stall; stall > 0 && now.Sub(c.renewed) >= stall/8 {
+		c.renewed = now
+		_ = c.nc.SetWriteDeadline(time.Now().Add(stall + stall/8))
 	}
 }
 
@@ -192,20 +245,11 @@ func (c *conn) brokenBy(err error) {
 	for _, s := range c.streams {
 		c.drop(s, err)
 	}
-	for _, d := range c.done {
+	for _, d := range c.next.done {
 		d.hit.Done(0, c.server.now(), err)
 	}
-	c.done, c.out = nil, nil
+	c.next = batch{}
 	c.wake()
-}
-
-func (c *conn) write(p []byte, now time.Time) error {
-	if stall := c.server.limits.Stall; stall > 0 && now.Sub(c.renewed) >= stall/8 {
-		c.renewed = now
-		_ = c.nc.SetWriteDeadline(time.Now().Add(stall + stall/8))
-	}
-	_, err := c.nc.Write(p)
-	return err
 }
 
 // assemble adds DATA frames of the streams in line to out, one of each in turn, until that is a batch.
@@ -230,17 +274,17 @@ func (c *conn) sendHit(s *stream) {
 	if n == s.left {
 		flags = flagEndStream
 	}
-	begin := len(c.out)
-	out, err := s.hit.AppendContent(appendFrameHeader(c.out, int(n), frameData, flags, s.id), int(n))
+	begin := len(c.next.out)
+	out, err := s.hit.AppendContent(appendFrameHeader(c.next.out, int(n), frameData, flags, s.id), int(n))
 	if err != nil {
-		c.out = c.out[:begin]
+		c.next.out = c.next.out[:begin]
 		c.reset(s.id, codeInternal, err)
 		return
 	}
-	c.out = out
+	c.next.out = out
 	c.spend(s, n)
 	if s.left -= n; s.left == 0 {
-		c.done = append(c.done, finished{s.hit, s.sent})
+		c.next.done = append(c.next.done, finished{s.hit, s.sent})
 		s.hit = nil
 		c.finish(s)
 	}
@@ -260,7 +304,7 @@ func (c *conn) sendQueued(s *stream) {
 	if end && s.last == nil {
 		flags = flagEndStream
 	}
-	c.out = append(appendFrameHeader(c.out, int(n), frameData, flags, s.id), s.queued[:n]...)
+	c.next.out = append(appendFrameHeader(c.next.out, int(n), frameData, flags, s.id), s.queued[:n]...)
 	c.spend(s, n)
 	s.queued = s.queued[n:]
 	switch {
@@ -276,7 +320,7 @@ func (c *conn) sendQueued(s *stream) {
 func (c *conn) sendEnd(s *stream) {
 	if s.last != nil {
 		begin := c.openHeaders()
-		c.out = closeHeaders(append(c.out, s.last...), begin, s.id, flagEndStream)
+		c.next.out = closeHeaders(append(c.next.out, s.last...), begin, s.id, flagEndStream)
 	}
 	c.finish(s)
 }
