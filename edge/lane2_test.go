@@ -47,10 +47,10 @@ func (n *bubbleNode) play2(t testing.TB, key *tls.Certificate, asks ...ask2) str
 		method, target, _ := strings.Cut(ask.request, " ")
 		at := strings.IndexByte(target, '/')
 		r := &http.Request{Method: method, Host: "shop.test", Header: http.Header{"User-Agent": {"a test"}}}
-		r.URL = &url.URL{Scheme: scheme, Host: "shop.test", Opaque: "//shop.test" + target[max(at, 0):]}
 		if at > 0 {
 			r.Host = target[:at]
 		}
+		r.URL = &url.URL{Scheme: scheme, Host: "shop.test", Opaque: "//" + r.Host + target[max(at, 0):]}
 		if ask.content != "" {
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(ask.content)), int64(len(ask.content))
 		}
@@ -64,6 +64,11 @@ func (n *bubbleNode) play2(t testing.TB, key *tls.Certificate, asks ...ask2) str
 		} else {
 			body, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
+			for _, values := range resp.Header {
+				for i := range values {
+					values[i] = strings.TrimSpace(values[i]) // net/http sends white space around values, against RFC 9113 §8.2.1
+				}
+			}
 			fmt.Fprintf(&out, "%s: %s %d %v %v %q %t\n", ask.request, resp.Proto, resp.StatusCode, resp.Header, resp.Trailer, body, err != nil)
 		}
 		time.Sleep(time.Second) // so that ages differ
@@ -118,8 +123,7 @@ func lane2Tests() []struct {
 		add(true, "HEAD "+path)
 	}
 	for _, path := range []string{
-		"/nostore", "/nocache", "/notype", "/204", "/299", "/behind", "/trailer", "/secret", "/live", "/varies/*", "/varies/Host", "/varies/Te",
-		"/varies/X-Forwarded-For", "/varies/Connection", "/a%zz", "/a%", "/<>", "/.well-known/wherry/health", "/%2ewell-known/wherry/health",
+		"/nostore", "/nocache", "/notype", "/204", "/299", "/trailer", "/secret", "/live", "/varies/*", "/varies/X-Forwarded-For", "/<>", "/.well-known/wherry/health", "/%2ewell-known/wherry/health",
 	} {
 		add(false, "GET "+path)
 	}
@@ -147,8 +151,13 @@ func lane2Tests() []struct {
 	} {
 		add(false, "GET /etag", f)
 	}
-	add(false, "GET /varies/Cookie", "Cookie: a=b; c=d")
-	add(false, "GET /varies/Te", "Te: trailers")
+	// For these the cache has an answer that the lane doesn't give.
+	for _, name := range []string{"Host", "Te", "Connection"} {
+		add(true, "GET /varies/"+name)
+	}
+	add(true, "GET /varies/Te", "Te: trailers")
+	add(true, "GET /varies/Cookie", "Cookie: a=b; c=d")
+	add(true, "GET /behind")
 	all = append(all, test{ask2{request: "GET /etag", content: "hello"}, false}, test{ask2{request: "POST /etag", content: "hello"}, false})
 	return all
 }
@@ -179,13 +188,17 @@ func FuzzLane2(f *testing.F) {
 		if len(request)+len(one)+len(other) > 16<<10 || !strings.Contains(request, " ") {
 			return
 		}
+		_, target, _ := strings.Cut(request, " ")
+		if _, err := url.ParseRequestURI(target[max(0, strings.IndexByte(target, '/')):]); err != nil {
+			return // reset, which makes net/http's client try again for ever
+		}
 		ask := ask2{request: request}
 		for _, f := range [...]string{one, other} {
 			switch name, _, ok := strings.Cut(f, ": "); strings.ToLower(name) {
 			case "host", "connection", "content-length", "transfer-encoding", "user-agent": // the client's own
 			default:
 				if ok {
-					ask.fields = append(ask.fields, f)
+					ask.fields = append(ask.fields, strings.TrimSpace(f)) // white space around values: RFC 9113 §8.2.1, which net/http lets pass
 				}
 			}
 		}

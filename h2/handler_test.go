@@ -74,6 +74,11 @@ func handlerTests() []handlerTest {
 			w.Header().Set("X-Sum", "1")
 			w.Header().Set(http.TrailerPrefix+"X-Late", "2")
 		}},
+		{name: "trailers that are announced and have a prefix", handler: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Trailer", "X-Sum, X-Other")
+			w.WriteHeader(200)
+			w.Header().Set(http.TrailerPrefix+"X-Sum", "2")
+		}},
 		{name: "trailers without content", handler: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set(http.TrailerPrefix+"X-Late", "2")
 		}},

@@ -272,7 +272,11 @@ func (w *responseWriter) cutShort() {
 func (w *responseWriter) trailers() []byte {
 	var block []byte
 	for _, name := range w.trailer {
-		block = AppendLines(block, name, w.header[name])
+		values, ok := w.header[http.TrailerPrefix+name]
+		if !ok {
+			values = w.header[name]
+		}
+		block = AppendLines(block, name, values)
 	}
 	for name, values := range w.header {
 		if rest, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && !slices.Contains(w.trailer, rest) {
