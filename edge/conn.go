@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/h2"
 )
 
 // spareConnections is how many cleartext connections beyond limits.connections are taken for as long as it takes to tell them
@@ -40,7 +41,7 @@ type conn struct {
 	lane  *laneConn // the connection's first server sees it through this; nil when there is no lane
 	ahead []byte    // what Read returns first: read already by the lane
 
-	seal *seal // of an HTTP/2 connection over TLS; set before that is served
+	seal *h2.Seal // of an HTTP/2 connection over TLS; set before that is served
 
 	// While the lane writes through TLS, what is written stays in cork.
 	corked bool

@@ -5,11 +5,9 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/wherry/wherry/h2"
@@ -19,11 +17,10 @@ import (
 // connection's goroutine, as the lane does for HTTP/1.1; the rest goes to ServeHTTP.
 type secondServer struct {
 	*h2.Server
-	edge  *Edge
-	ctx   context.Context // of the requests
-	door  *handover
-	hits  sync.Pool // of *streamHit
-	corks sync.Pool // of *[]byte
+	edge *Edge
+	ctx  context.Context // of the requests
+	door *handover
+	hits sync.Pool // of *streamHit
 }
 
 func newSecondServer(ctx context.Context, e *Edge, door *handover) *secondServer {
@@ -37,7 +34,6 @@ func newSecondServer(ctx context.Context, e *Edge, door *handover) *secondServer
 		},
 	})
 	s.hits.New = func() any { return &streamHit{server: s} }
-	s.corks.New = func() any { return new([]byte) }
 	return s
 }
 
@@ -67,194 +63,17 @@ func (s *secondServer) serve(nc net.Conn) {
 	p := h2.Peer{
 		Conn: nc, Context: withConn(s.ctx, c), State: func(state http.ConnState) { s.edge.track(c, state) },
 	}
-	switch t, secure := nc.(*tls.Conn); {
-	case secure:
+	if t, ok := nc.(*tls.Conn); ok {
 		state := t.ConnectionState()
-		c.seal = &seal{base: c, corks: &s.corks}
-		p.Conn, p.TLS = sealed{t, c.seal}, &state
-		if c.seal.some.init(c.Conn) {
-			p.Conn = eagerSealed{sealed{t, c.seal}}
-		}
-	default:
-		if quick := (&eager{conn: c}); quick.init(c.Conn) {
-			p.Conn = quick
-		}
+		c.seal = s.Seal(c.Conn)
+		p.Conn, p.TLS = c.seal.Over(t), &state
+	} else {
+		p.Conn = h2.Eagerly(c, c.Conn)
 	}
 	if s.edge.hits != nil && !c.over {
 		p.Hit = func(r *h2.Request) h2.Hit { return s.hit(c.lane, r) }
 	}
 	s.ServeConn(p)
-}
-
-// eager is a cleartext connection that can write without waiting.
-type eager struct {
-	*conn
-	some
-	rest []byte
-}
-
-var _ h2.Eager = (*eager)(nil)
-
-// WriteSome implements h2.Eager.
-func (c *eager) WriteSome(p []byte) (rest bool, err error) {
-	n, err := c.try(p)
-	c.rest = p[n:]
-	return len(c.rest) > 0, err
-}
-
-// Flush implements h2.Eager.
-func (c *eager) Flush() error {
-	_, err := c.Write(c.rest)
-	c.rest = nil
-	return err
-}
-
-// some writes to a socket what can be written without waiting.
-type some struct {
-	raw syscall.RawConn
-	do  func(fd uintptr) bool // write
-	p   []byte
-	n   int
-	err error
-}
-
-// init returns false if nc isn't a socket.
-func (s *some) init(nc net.Conn) bool {
-	socket, ok := nc.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	var err error
-	s.raw, err = socket.SyscallConn()
-	s.do = s.write
-	return err == nil
-}
-
-func (s *some) write(fd uintptr) bool {
-	for {
-		s.n, s.err = syscall.Write(int(fd), s.p)
-		if s.err != syscall.EINTR {
-			return true
-		}
-	}
-}
-
-func (s *some) try(p []byte) (int, error) {
-	s.p = p
-	err := s.raw.Write(s.do)
-	s.p = nil
-	switch {
-	case err != nil:
-		return 0, err
-	case s.err == syscall.EAGAIN:
-		return 0, nil
-	case s.err != nil:
-		return 0, os.NewSyscallError("write", s.err)
-	}
-	return s.n, nil
-}
-
-// sealed is a TLS connection whose records of one write go out in one piece; crypto/tls writes each by itself.
-type sealed struct {
-	*tls.Conn
-	seal *seal
-}
-
-// seal is below crypto/tls.
-type seal struct {
-	base  *conn
-	corks *sync.Pool
-	some  some
-
-	mu   sync.Mutex // protects what follows, and the order of what is written
-	cork *[]byte    // what takes the records; nil: they go out at once
-	left *[]byte    // what a cork held that the system hasn't taken all of
-	from int        // where in left the rest begins
-}
-
-// Write is what crypto/tls writes to.
-func (s *seal) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.cork != nil:
-		*s.cork = append(*s.cork, p...)
-		return len(p), nil
-	case s.left != nil: // an alert, or a new key
-		*s.left = append(*s.left, p...)
-		return len(p), nil
-	}
-	return s.base.Conn.Write(p)
-}
-
-// pack returns p in records.
-func (c sealed) pack(p []byte) (cork *[]byte, err error) {
-	s := c.seal
-	cork = s.corks.Get().(*[]byte)
-	s.mu.Lock()
-	s.cork = cork
-	s.mu.Unlock()
-	_, err = c.Conn.Write(p)
-	return cork, err
-}
-
-// Write implements net.Conn.
-func (c sealed) Write(p []byte) (int, error) {
-	cork, err := c.pack(p)
-	s := c.seal
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cork = nil
-	if _, failed := s.base.Conn.Write(*cork); err == nil {
-		err = failed
-	}
-	s.putBack(cork)
-	if err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-func (s *seal) putBack(cork *[]byte) {
-	if cap(*cork) <= 2*keepBytes {
-		*cork = (*cork)[:0]
-		s.corks.Put(cork)
-	}
-}
-
-// eagerSealed is a sealed that can write without waiting.
-type eagerSealed struct{ sealed }
-
-var _ h2.Eager = eagerSealed{}
-
-// WriteSome implements h2.Eager.
-func (c eagerSealed) WriteSome(p []byte) (rest bool, err error) {
-	cork, err := c.pack(p)
-	s := c.seal
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cork = nil
-	n, failed := s.some.try(*cork)
-	if err == nil {
-		err = failed
-	}
-	if err == nil && n < len(*cork) {
-		s.left, s.from = cork, n
-		return true, nil
-	}
-	s.putBack(cork)
-	return false, err
-}
-
-// Flush implements h2.Eager.
-func (c eagerSealed) Flush() error {
-	s := c.seal
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, err := s.base.Conn.Write((*s.left)[s.from:])
-	s.putBack(s.left)
-	s.left = nil
-	return err
 }
 
 // streamHit is a plain hit on a stream.

@@ -64,6 +64,9 @@ func (n *bubbleNode) play2(t testing.TB, key *tls.Certificate, asks ...ask2) str
 		} else {
 			body, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
+			if len(resp.Trailer) > 0 {
+				delete(resp.Header, "Content-Length") // there only if the cache happens to have all before it flushes
+			}
 			for _, values := range resp.Header {
 				for i := range values {
 					values[i] = strings.TrimSpace(values[i]) // net/http sends white space around values, against RFC 9113 §8.2.1
@@ -129,7 +132,7 @@ func lane2Tests() []struct {
 	}
 	add(true, "GET WWW.shop.test./etag")
 	add(true, "GET shop.test:8080/etag")
-	for _, host := range []string{"bank.test", "unknown.test", "a..b"} {
+	for _, host := range []string{"unknown.test", "a..b"} {
 		add(false, "GET "+host+"/etag")
 	}
 	for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "ODD"} {

@@ -86,9 +86,10 @@ type Server struct {
 	log     *log.Logger
 	now     func() time.Time
 
-	ins  sync.Pool // of *[]byte with readBytes
-	outs sync.Pool // of *[]byte with room for a batch
-	bufs sync.Pool // of *[]byte with bufferBytes
+	ins   sync.Pool // of *[]byte with readBytes
+	outs  sync.Pool // of *[]byte with room for a batch
+	bufs  sync.Pool // of *[]byte with bufferBytes
+	corks sync.Pool // of *[]byte
 
 	mu       sync.Mutex // protects what follows
 	conns    map[*conn]struct{}
@@ -108,6 +109,7 @@ func New(o Options) *Server {
 	}
 	s.ins.New = func() any { b := make([]byte, readBytes); return &b }
 	s.outs.New = func() any { b := make([]byte, 0, batchBytes+batchSlack); return &b }
+	s.corks.New = func() any { return new([]byte) }
 	s.bufs.New = func() any { b := make([]byte, 0, bufferBytes); return &b }
 	return s
 }
