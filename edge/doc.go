@@ -9,11 +9,12 @@
 //
 // A plain hit on an HTTP/1.1 connection doesn't go through net/http: the lane (lane.go) reads it where net/http asks the connection
 // for the next request, takes the same decisions in passage.go and writes the stored response at once, without allocating. All
-// that it doesn't know to be plain it returns to net/http with its bytes. Nobody can tell which way a request went, but by the
-// clock: the tests compare the two ways on the same bytes.
+// that it doesn't know to be plain it returns to net/http with its bytes. HTTP/2 is spoken by package h2, which asks lane2.go for
+// each plain request. Nobody can tell which way a request went, but by the clock: the tests compare the ways, and net/http's
+// HTTP/2, on the same requests.
 //
-//	client ─ conn ─┬─ lane ─ net/http (HTTP/1.1) ─┬─ receive …
-//	               └──────── net/http (HTTP/2) ───┘
+//	client ─ conn ─┬─ lane ── net/http ─┬─ receive …
+//	               └─ h2 ─── lane2 ─────┘
 //
 // It promises:
 //   - Every request that has a readable header section gets a response with Cache-Status (RFC 9211), Date and
@@ -30,9 +31,9 @@
 // are not passed on, because further requests inside them would go past the steps.
 //
 // It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does
-// not trust a proxy in front of it: client addresses are those of the connections. Two things net/http answers by itself, before
-// any step, without Cache-Status and a log record: a header section that it can't parse (400, 501, 505) and one beyond twice
-// limits.header_size (431). Over HTTP/1 they are counted (reason malformed or header_timeout) when their connection closes. Of a
+// not trust a proxy in front of it: client addresses are those of the connections. Two things net/http and h2 answer by themselves,
+// before any step, without Cache-Status and a log record: a header section that can't be parsed (400, 501, 505; over HTTP/2 the
+// stream is reset) and one beyond twice limits.header_size (431). Over HTTP/1 they are counted (reason malformed or header_timeout) when their connection closes. Of a
 // request with both Content-Length and Transfer-Encoding it drops Content-Length, as RFC 9112 §6.3 demands of intermediaries.
 //
 // Serve starts all goroutines and returns when they are gone; while a connection is upgraded, ServeHTTP has two more, which end

@@ -20,7 +20,7 @@ import (
 //
 //	client ─ conn ─┬────────────┬─ laneConn ─ http.Server (HTTP/1.1)
 //	               └─ tls.Conn ─┤
-//	                            └─ others ─── http.Server (HTTP/2)
+//	                            └─ others ─── secondServer (HTTP/2)
 //
 // That is right only where the bytes that come next are the beginning of a request, and net/http holds none before them. See
 // atBoundary, and when the version of Go changes: the order in which net/http.(*conn).serve sets the state, sets the read

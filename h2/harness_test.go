@@ -333,7 +333,7 @@ func onLoopback(t *testing.T, ours bool, handler http.Handler) (*http.Client, st
 				if err != nil {
 					return
 				}
-				serving.Go(func() { s.ServeConn(Peer{Conn: nc, Context: context.Background()}) })
+				serving.Go(func() { s.ServeConn(Peer{Conn: Eagerly(nc, nc), Context: context.Background()}) })
 			}
 		})
 		stop = func() { l.Close(); s.Close() }

@@ -17,7 +17,8 @@ const (
 // room returns out, to be appended to.
 func (c *conn) room() []byte {
 	if c.next.out == nil {
-		c.next.out = *c.server.outs.Get().(*[]byte)
+		c.next.from = c.server.outs.Get().(*[]byte)
+		c.next.out = *c.next.from
 	}
 	return c.next.out
 }
@@ -157,21 +158,22 @@ func (c *conn) pump() {
 func (c *conn) stopWriting() {
 	c.writing = false
 	c.wrote.Broadcast()
-	for _, b := range [...]*[]byte{&c.next.out, &c.spare.out} {
-		if len(*b) > 0 {
+	for _, b := range [...]*batch{&c.next, &c.spare} {
+		if len(b.out) > 0 || b.from == nil {
 			continue
 		}
-		if kept := *b; cap(kept) > 0 && cap(kept) <= keepBytes {
-			kept = kept[:0]
-			c.server.outs.Put(&kept)
+		if cap(b.out) <= keepBytes {
+			*b.from = b.out
+			c.server.outs.Put(b.from)
 		}
-		*b = nil
+		b.out, b.from = nil, nil
 	}
 }
 
 // batch is what is written at once.
 type batch struct {
 	out  []byte
+	from *[]byte    // the pool's, which out goes back to
 	done []finished // whose last byte is in out
 }
 
@@ -224,7 +226,7 @@ func (c *conn) written(b batch, err error) {
 		clear(b.done)
 	}
 	c.mu.Lock()
-	c.spare = batch{b.out[:0], b.done[:0]}
+	c.spare = batch{b.out[:0], b.from, b.done[:0]}
 	c.wrote.Broadcast()
 	if err != nil {
 		c.brokenBy(err)
