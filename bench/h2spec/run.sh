@@ -23,7 +23,7 @@ trap stop EXIT
 "$wherry" dev --edges 1 --http 127.0.0.1:0 --https 127.0.0.1:0 --portal 127.0.0.1:0 --dns off --access-log off >"$dir/out" 2>&1 &
 pid=$!
 for _ in $(seq 100); do
-	port=$(sed -nE 's#^https://[^ /]*:([0-9]+)/.*#\1#p' "$dir/out" | head -1)
+	port=$(sed -nE 's#.*https://[^ /]*:([0-9]+)/.*#\1#p' "$dir/out" | head -1)
 	[ -n "$port" ] && break
 	sleep 0.1
 done
