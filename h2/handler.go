@@ -123,7 +123,7 @@ func (c *conn) run(s *stream, w *responseWriter, r *http.Request) {
 		s.body, s.read = nil, 0
 		s.cond.Broadcast()
 		switch {
-		case s.err != nil:
+		case s.err != nil || s.answered:
 		case !returned:
 			c.reset(s.id, codeInternal, errReturned)
 		case s.ending && len(s.queued) == 0:

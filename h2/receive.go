@@ -117,6 +117,9 @@ func (c *conn) endContent(s *stream) *failure {
 	}
 	s.remoteEnd = true
 	s.cond.Broadcast()
+	if s.answered {
+		c.drop(s, errReturned)
+	}
 	return nil
 }
 

@@ -20,19 +20,20 @@ type stream struct {
 	progress time.Time // when the client took something, or there was something new to take
 
 	// What is to be sent.
-	window  int64
-	next    *stream // in line
-	inLine  bool
-	sent    int64 // bytes of content
-	hit     Hit
-	left    int64    // of the hit's content
-	queued  []byte   // a handler's, which waits until it has been copied, or has gone
-	buf     *[]byte  // which queued is a part of when the handler has gone
-	ending  bool     // the stream ends with queued
-	begun   bool     // the final response's header section is out
-	last    []byte   // the header block of the response's trailers
-	writing deadline // passes: the stream is reset
-	cancel  func()   // of the request's context; nil without a handler
+	window   int64
+	next     *stream // in line
+	inLine   bool
+	sent     int64 // bytes of content
+	hit      Hit
+	left     int64    // of the hit's content
+	queued   []byte   // a handler's, which waits until it has been copied, or has gone
+	buf      *[]byte  // which queued is a part of when the handler has gone
+	ending   bool     // the stream ends with queued
+	answered bool     // to its end, before the request was complete
+	begun    bool     // the final response's header section is out
+	last     []byte   // the header block of the response's trailers
+	writing  deadline // passes: the stream is reset
+	cancel   func()   // of the request's context; nil without a handler
 
 	// What is received.
 	handling  bool  // the handler runs
@@ -142,11 +143,13 @@ func (c *conn) wasReset(id uint32) bool { return slices.Contains(c.resets, id) }
 
 // finish is called when the response has been sent to its end.
 func (c *conn) finish(s *stream) {
-	if !s.remoteEnd {
-		c.reset(s.id, codeNone, errReturned) // §8.1: nobody reads the rest of the request
+	if s.remoteEnd {
+		c.drop(s, errReturned)
 		return
 	}
-	c.drop(s, errReturned)
+	s.answered = true // tick resets it
+	s.release()
+	s.writing.stop()
 }
 
 // giveBack opens the connection's window by n bytes that nobody holds any more. Updates are saved up.
