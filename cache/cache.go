@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wherry/wherry/cache/field"
+
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
 )
@@ -54,6 +56,7 @@ type Policy struct {
 	Stored func(path, query string) []Key
 	// Bypass, when not empty, is why nothing is looked up or stored for this request; it is forwarded.
 	Bypass               string
+	Defaults             *Defaults     // what the site says of responses; nil: nothing
 	StaleIfError         time.Duration // where the origin doesn't say stale-if-error
 	StaleWhileRevalidate time.Duration // where the origin doesn't say stale-while-revalidate
 }
@@ -98,16 +101,20 @@ type Options struct {
 
 // Cache answers requests from a Store or from upstreams. Run must run as long as it serves.
 type Cache struct {
-	name    string
-	member  string // name as Cache-Status has it
-	store   Store
-	metrics *Metrics
-	now     func() time.Time
+	name     string
+	member   string // name as Cache-Status has it
+	store    Store
+	metrics  *Metrics
+	now      func() time.Time
+	groups   *invalidations // of the groups of RFC 9875
+	purged   *invalidations // of keys without their queries, for what No-Vary-Search has put under other queries
+	searches *searches
 
 	ctx  context.Context // of the fetches; ends when Run returns
 	stop context.CancelFunc
 
 	exchanges sync.Pool // of *exchange
+	streams   streams
 
 	mu      sync.Mutex           // protects what follows; lost with the process
 	flights map[flightID]*flight // those that others may join
@@ -123,11 +130,13 @@ func New(o Options) *Cache {
 		name: o.Name, store: o.Store, metrics: o.Metrics, now: o.Now,
 		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[flightID]time.Time{}},
 	}
+	c.streams.all = map[uint64][]*stream{}
 	c.member = tokenOrString(o.Name)
 	c.exchanges.New = func() any { return new(exchange) }
 	if c.now == nil {
 		c.now = time.Now
 	}
+	c.groups, c.purged, c.searches = newInvalidations(c.now()), newInvalidations(c.now()), newSearches()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
 }
@@ -152,13 +161,14 @@ type exchange struct {
 	p   *Policy
 	t   *trace.Trace
 	key Key
-	req Directives
+	req field.Directives
 	now time.Time // when it was decided what to send
 
 	stored   *Response // what the request selects, or nil
 	decision decision
 	alone    bool // this request's fetch is not shared
 	asSent   bool // and goes out with the client's conditions and range
+	whole    bool // this request's fetch is for all of the content, whatever range the client wants
 	rejoins  int  // how often a fetch that was waited for turned out not to be for us
 
 	flight *flight // the fetch that is joined or led
@@ -168,6 +178,7 @@ type exchange struct {
 	interim *interim
 	resp    *Response      // what to deliver: complete if flight is nil
 	direct  *http.Response // or this, straight from the upstream
+	sink    sink           // between a stored body and w
 
 	status status
 	out    Outcome
@@ -199,8 +210,8 @@ func (x *exchange) receive() step {
 	case x.r.Header["If-Match"] != nil || x.r.Header["If-Unmodified-Since"] != nil:
 		return x.passBecause("bypass", "precondition that only the origin can evaluate") // RFC 9111 §4.3.2
 	}
-	x.key = NewKey(x.p.Keys, x.p.Scheme, x.p.Host, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
-	x.req = requestDirectives(x.r.Header)
+	x.key = x.c.key(x.p, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
+	x.req = field.RequestDirectives(x.r.Header)
 	if x.t.On() {
 		x.status.key = x.key
 		x.t.Addf("cache", "receive", "key %q", x.key)
@@ -216,9 +227,9 @@ func (x *exchange) passBecause(fwd, why string) step {
 
 func (x *exchange) lookup() step {
 	x.now = x.c.now()
-	stored := x.c.store.Lookup(x.key)
-	x.stored = selectStored(stored, headerFields(x.r.Header))
-	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, x.now)
+	stored := x.find()
+	x.stored = selectStored(stored, x.p.Keys, headerFields(x.r.Header))
+	x.decision = decide(x.stored, len(stored) > 0, x.c.invalidated(x.stored), &x.req, x.p, x.now)
 	x.out.Detail = x.decision.why
 	if x.t.On() {
 		why := x.decision.why
@@ -262,7 +273,10 @@ func (x *exchange) staleInstead(err error) step {
 		return x.fail(err)
 	}
 	x.now = x.c.now()
-	ok, why := x.stored.onError(x.p, x.now)
+	ok, why := false, x.c.invalidated(x.stored)
+	if why == "" {
+		ok, why = x.stored.onError(&x.req, x.p, x.now)
+	}
 	x.t.Addf("cache", "stale", "%t: %s", ok, why)
 	if !ok {
 		x.out.Detail += "; not sent though the origin failed: " + why

@@ -45,11 +45,13 @@ type flight struct {
 	why         string // why resp isn't stored or shared, for the trace
 	fetchStatus int
 	fetchTime   time.Duration
-	size        int64 // of the body, -1 if the upstream didn't say
+	size        int64      // of the body, -1 if the upstream didn't say
+	asAsked     *selection // the part that the upstream sent, if the leader's own Range was asked for
 
 	mu         sync.Mutex // protects what follows
 	changed    *sync.Cond // on mu: bytes came, a reader moved on, or it is over
 	direct     *http.Response
+	stream     *stream // that fills the parts of resp; the flight is a user of it as long as somebody waits
 	leaderGone bool
 	waiting    int   // exchanges that wait for the header section or read the body
 	background bool  // goes on without anybody waiting
@@ -107,6 +109,9 @@ func (f *flight) leave(leads bool) {
 			f.direct.Body.Close()
 			f.direct = nil
 		}
+	}
+	if f.waiting == 0 && f.stream != nil {
+		f.stream.release()
 	}
 	if f.waiting == 0 && !f.background && (!f.landed || f.spilled) {
 		f.abandoned = true

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // notModified says whether a request's preconditions are answered with 304 from a response with fields h (RFC 9110 §13.2.2,
@@ -16,11 +18,11 @@ func notModified(req Fields, h http.Header, received time.Time) bool {
 	if len(lines) != 1 {
 		return false
 	}
-	since, ok := parseDate(lines[0], received)
+	since, ok := field.ParseDate(lines[0], received)
 	if !ok {
 		return false // RFC 9110 §13.1.3: ignored
 	}
-	modified, ok := dateField(h, "Last-Modified", received)
+	modified, ok := field.Date(h, "Last-Modified", received)
 	if !ok {
 		modified = dateOr(h, received) // RFC 9111 §4.3.2
 	}
@@ -32,7 +34,7 @@ func etagListed(lines []string, etag string) bool {
 	for _, line := range lines {
 		for line != "" {
 			var member string
-			member, line = cutMember(line)
+			member, line = field.CutMember(line)
 			member = strings.Trim(member, " \t")
 			if member == "*" || etag != "" && opaque(member) == opaque(etag) {
 				return true
@@ -47,6 +49,11 @@ func opaque(etag string) string {
 	return strings.TrimPrefix(etag, "W/")
 }
 
+// isStrong says whether an entity-tag is there and strong (RFC 9110 §8.8.1).
+func isStrong(etag string) bool {
+	return etag != "" && !strings.HasPrefix(etag, "W/")
+}
+
 // rangeStillValid evaluates If-Range (RFC 9110 §13.1.5): by a strong entity-tag, or by exactly the date of a Last-Modified that
 // is strong (§8.8.2.2).
 func rangeStillValid(req, h http.Header, received time.Time) bool {
@@ -58,8 +65,8 @@ func rangeStillValid(req, h http.Header, received time.Time) bool {
 	if strings.HasPrefix(condition, `"`) || strings.HasPrefix(condition, "W/") {
 		return !strings.HasPrefix(condition, "W/") && condition == h.Get("Etag")
 	}
-	since, ok := parseDate(condition, received)
-	modified, ok2 := dateField(h, "Last-Modified", received)
+	since, ok := field.ParseDate(condition, received)
+	modified, ok2 := field.Date(h, "Last-Modified", received)
 	// A date is strong only if the origin's clock had moved on for a second since the change.
 	return ok && ok2 && modified.Equal(since) && dateOr(h, received).Sub(modified) >= time.Second
 }

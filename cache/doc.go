@@ -5,15 +5,17 @@
 // (request collapsing), or by asking the upstream, and says in its Outcome, in Cache-Status (RFC 9211) and in the request's
 // trace which it was and why.
 //
-// What decides is pure and takes the time as a value: directives.go and targeted.go (what the fields say), freshness.go
-// (lifetime and age), storable.go (may it be stored), decide.go (may it be reused), vary.go, conditional.go, ranges.go,
-// key.go. The shell around it is cache.go (the steps), fetch.go, validate.go, collapse.go, interim.go, deliver.go, and the stores
-// behind the Store contract.
+// What decides is pure and takes the time as a value: chamber field (what the fields say), freshness.go (lifetime and age), storable.go
+// (may it be stored), decide.go (may it be reused), groups.go and novary.go (what was invalidated as a group, and where a
+// request looks), vary.go, conditional.go, selection.go (what of it goes out), key.go. The shell around
+// it is cache.go (the steps), fetch.go, pass.go, purge.go, validate.go, collapse.go, interim.go, deliver.go, and the stores behind the Store
+// contract.
 //
 // It promises: never a response to somebody for whom it may not be used; never a torn or mixed body as if it were complete; one
 // fetch for any number of simultaneous requests that may share it; memory within the store's limit.
 //
-// It doesn't: store incomplete (206) responses, answer several ranges in one response, or keep anything over a restart.
+// What is larger than the store takes in one piece, and what comes as a part, is stored as a head and fragments: parts.go, partial.go,
+// stream.go. Memory is independent of how large a response is.
 //
 // Serve starts a goroutine for each fetch that others may share; Run ends them and returns when all are gone. What is lost if
 // the process dies: everything stored.

@@ -8,9 +8,12 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/wherry/wherry/cache/field"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
 )
@@ -32,6 +35,7 @@ func (x *exchange) fetch() step {
 		x.t.Add("cache", "fetch", "alone: the last response for this key couldn't be shared")
 	}
 	stored := c.store.Lookup(x.key)
+	id.secondary = x.p.Keys.secondary(x.r.Header)
 	if len(stored) > 0 {
 		id.secondary = stored[0].varies.secondary(x.r.Header)
 	}
@@ -40,7 +44,7 @@ func (x *exchange) fetch() step {
 			x.t.Add("cache", "fetch", "wait for a fetch that runs")
 			return stepAwait
 		}
-		if again := selectStored(stored, headerFields(x.r.Header)); again != x.stored && again != nil && x.rejoins < rejoinsMax {
+		if again := selectStored(stored, x.p.Keys, headerFields(x.r.Header)); again != x.stored && again != nil && x.rejoins < rejoinsMax {
 			x.rejoins++ // it landed since we looked
 			return stepLookup
 		}
@@ -59,7 +63,7 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 		}
 		f.mu.Lock()
 		landed := f.landed
-		if landed && f.resp != nil && !f.resp.varies.matches(headerFields(x.r.Header)) {
+		if landed && f.resp != nil && !x.p.Keys.selects(&f.resp.varies, headerFields(x.r.Header)) {
 			f.mu.Unlock()
 			secondary := f.resp.varies.secondary(x.r.Header)
 			if secondary == id.secondary {
@@ -83,7 +87,7 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 // mayShare says whether the response of f, which has landed, may be used for this request at now. It is as with a stored one
 // (RFC 9111 §4), but an answer that the origin gave after this request came needs no validation, however young it shall be.
 func (x *exchange) mayShare(f *flight, now time.Time) bool {
-	if f.resp == nil || !f.shared {
+	if f.resp == nil || !f.shared || x.c.invalidated(f.resp) != "" {
 		return false
 	}
 	req := x.req
@@ -130,18 +134,21 @@ func (x *exchange) refresh() {
 func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 	job := fill{
 		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent,
-		req: x.upstreamRequest(ctx), answered: answered, t: x.t,
+		req: x.fillRequest(ctx), answered: answered, t: x.t,
 	}
 	job.fields = maps.Clone(x.r.Header)
-	job.req.Body, job.req.ContentLength = nil, 0
-	job.req.URL.RawQuery = x.p.Keys.query(job.req.URL.RawQuery) // what isn't in the key must not shape what is stored under it
-	job.req.Method = http.MethodGet                             // a HEAD may have found that the stored response wants a refresh; it has no content to store
-	if !x.asSent {
+	switch {
+	case x.asSent:
 		for _, name := range conditionalFields {
-			delete(job.req.Header, name)
+			if lines := x.r.Header[name]; lines != nil {
+				job.req.Header[name] = lines
+			}
 		}
-		if x.stored != nil {
-			condition(job.req.Header, x.stored)
+	case x.stored != nil:
+		condition(job.req.Header, x.stored)
+	case !x.whole:
+		if want := x.partWanted(); want != "" {
+			job.req.Header["Range"], job.part = []string{want}, true
 		}
 	}
 	x.c.running[f] = struct{}{}
@@ -149,6 +156,18 @@ func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 		x.c.flights[f.id] = f
 	}
 	x.c.fills.Go(job.run)
+}
+
+// fillRequest is the client's request as it goes forward to fill the store: a GET for the whole, without conditions.
+func (x *exchange) fillRequest(ctx context.Context) *http.Request {
+	req := x.upstreamRequest(ctx)
+	req.Body, req.ContentLength = nil, 0
+	x.p.Keys.forKey(req)
+	req.Method = http.MethodGet // a HEAD may have found that the stored response wants a refresh; it has no content to store
+	for _, name := range conditionalFields {
+		delete(req.Header, name)
+	}
+	return req
 }
 
 // upstreamRequest is the client's request as it goes forward.
@@ -176,8 +195,9 @@ type fill struct {
 	stored        *Response // what is validated, or nil
 	req           *http.Request
 	fields        http.Header // of the client's request, for Vary
-	reqDirectives Directives
+	reqDirectives field.Directives
 	asSent        bool
+	part          bool   // a part is asked for, that the client wants
 	answered      func() // called once no interim response can come any more
 	t             *trace.Trace
 }
@@ -201,7 +221,7 @@ func (j *fill) run() {
 	switch {
 	case resp.StatusCode == http.StatusNotModified && j.stored == nil && !j.asSent:
 		resp.Body.Close()
-		j.settle(fault.New(fault.Origin, "fetch", http.StatusBadGateway, errors.New("304 to a request without conditions")), "failed")
+		j.settle(errUnasked304(), "failed")
 	case resp.StatusCode == http.StatusNotModified && j.stored != nil && !j.asSent:
 		resp.Body.Close()
 		j.revalidated(resp, requested, received)
@@ -236,28 +256,50 @@ func (j *fill) end() {
 	}
 }
 
-// receive takes a whole response: into the store if it may be, else it hands it to the leader alone.
+// receive takes a response: into the store if it may be, else it hands it to the leader alone.
 func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	f := j.f
-	r := newResponse(f.id.key, j.fields, resp.StatusCode, resp.Header, requested, received)
+	status, part, sure := resp.StatusCode, field.Range{Length: resp.ContentLength}, true
 	f.size = resp.ContentLength
+	if j.part && status == http.StatusPartialContent {
+		if got, size, certain, ok := partOf(resp); ok {
+			status, part, f.size, sure = http.StatusOK, got, size, certain
+			if slices.Equal(j.req.Header["Range"], j.fields["Range"]) {
+				f.asAsked = &selection{status: resp.StatusCode, ranges: []field.Range{part}, contentRange: resp.Header.Get("Content-Range")}
+			}
+			delete(resp.Header, "Content-Range")
+			resp.Header["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+		}
+	}
+	r := newResponse(f.id.key, j.fields, status, resp.Header, requested, received)
+	j.p.adjust(r, j.fields)
 	ok, why := storable(j.fields, &j.reqDirectives, r)
-	if ok && j.asSent && answersCondition(resp.StatusCode) {
+	if ok && j.asSent && answersCondition(status) {
 		ok, why = false, "answer to the request's own conditions or range"
 	}
-	if ok && f.size > j.c.store.Usage().ResponseBytes {
-		ok, why = false, fmt.Sprintf("%d bytes, more than a stored response may have", f.size)
+	inParts := f.size > j.c.store.Usage().ResponseBytes || part.Length != f.size
+	if ok && inParts {
+		r.parts, why = j.partsFor(r, sure)
+		ok = r.parts != nil
 	}
 	if ok {
 		AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
-		f.resp, f.body = r, j.c.store.NewBody(f.size)
-		r.Trailer = announced(resp.Trailer)
-		f.shared = r.shareable()
+		f.resp, f.shared = r, j.place(r) && r.shareable()
 		f.why = fmt.Sprintf("fresh for %s by %s", seconds(r.fresh.left(received)), r.fresh.basis)
 		j.t.Add("cache", "store", f.why)
+		if inParts {
+			j.pumpParts(resp, part)
+			return
+		}
+		f.body = j.c.store.NewBody(f.size)
+		r.Trailer = announced(resp.Trailer)
 		j.settle(nil, "storable")
 		j.pump(resp)
 		return
+	}
+	if status != resp.StatusCode {
+		// It goes to nobody: the client asked for another part, and gets it by a request of its own.
+		resp.Header["Content-Range"] = []string{part.ContentRange(f.size)}
 	}
 	j.t.Add("cache", "store", "no: "+why)
 	if j.stored != nil && !j.reqDirectives.NoStore && resp.StatusCode < 500 {
@@ -279,7 +321,7 @@ func (j *fill) settle(err error, what string) {
 	c.mu.Lock()
 	// What only this request's fields have brought about says nothing about the next one; and an origin that fails needs the herd
 	// held back more than ever.
-	if err == nil && f.fetchStatus < 500 && !j.reqDirectives.NoStore && !(j.asSent && answersCondition(f.fetchStatus)) {
+	if err == nil && f.fetchStatus < 500 && !j.reqDirectives.NoStore && !((j.asSent || j.part) && answersCondition(f.fetchStatus)) {
 		c.solo.set(flightID{key: f.id.key, authorized: f.id.authorized}, !f.shared, c.now())
 	}
 	if c.flights[f.id] == f && (f.resp == nil || f.complete) {
@@ -379,7 +421,7 @@ func (x *exchange) await() step {
 	case f.resp == nil || !f.shared:
 		x.t.Add("cache", "await", "not for us: the response can't be shared")
 		x.alone = true
-	case !f.resp.varies.matches(headerFields(x.r.Header)):
+	case !x.p.Keys.selects(&f.resp.varies, headerFields(x.r.Header)):
 		x.t.Add("cache", "await", "not for us: it varies")
 		x.rejoins++
 		x.alone = x.rejoins >= rejoinsMax
@@ -417,8 +459,8 @@ func (x *exchange) awaitedOwn() step {
 	default:
 		x.out.Verdict, x.out.Detail = Miss, x.decision.why+"; not stored: "+f.why
 		x.direct = f.takeDirect()
-		if x.r.Header["Range"] != nil && !x.asSent && x.direct.StatusCode == http.StatusOK {
-			// The whole was asked for to be stored, which it can't be: ask for what the client wants.
+		if x.r.Header["Range"] != nil && !x.asSent && (x.direct.StatusCode == http.StatusOK || x.direct.StatusCode == http.StatusPartialContent) {
+			// The whole or a larger part was asked for to be stored, which it can't be: ask for what the client wants.
 			x.direct.Body.Close()
 			x.direct = nil
 			f.leave(true)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // heuristicShare and heuristicMax make the heuristic lifetime: a tenth of the time since the last change, as RFC 9111 §4.2.2
@@ -19,37 +21,39 @@ type freshness struct {
 	basis      string        // what the lifetime is from, for people: "max-age", "heuristic", …
 	why        string        // the reason of all hits, made once
 	explicit   bool          // the origin gave it
+	assigned   bool          // the site gave it, because the origin didn't
+	negative   bool          // assigned to an error: nothing lets it be used when it is stale
 	initialAge time.Duration // corrected_initial_age
 	at         time.Time     // response_time
 }
 
 // newFreshness works out the freshness of a response that was asked for at requested and was there at received.
-func newFreshness(h http.Header, status int, d *Directives, field string, targeted bool, requested, received time.Time) freshness {
+func newFreshness(h http.Header, status int, d *field.Directives, from string, targeted bool, requested, received time.Time) freshness {
 	f := freshness{initialAge: initialAge(h, requested, received), at: received}
 	prefix := ""
 	if targeted {
-		prefix = field + " "
+		prefix = from + " "
 	}
 	// RFC 9111 §4.2.1, in this order: s-maxage (we are shared), max-age, Expires, then heuristics.
 	switch {
-	case d.SMaxAge != absent:
+	case d.SMaxAge != field.Absent:
 		f.lifetime, f.basis, f.explicit = d.SMaxAge, prefix+"s-maxage", true
-		if d.invalidSMaxAge {
+		if d.InvalidSMaxAge {
 			f.basis = "invalid s-maxage"
 		}
-	case d.MaxAge != absent:
+	case d.MaxAge != field.Absent:
 		f.lifetime, f.basis, f.explicit = d.MaxAge, prefix+"max-age", true
-		if d.invalidMaxAge {
+		if d.InvalidMaxAge {
 			f.basis = "invalid max-age"
 		}
 	case !targeted && len(h["Expires"]) > 0: // RFC 9213 §2.2: a targeted field switches Expires off
 		f.basis, f.explicit = "Expires", true
-		expires, ok := dateField(h, "Expires", received)
+		expires, ok := field.Date(h, "Expires", received)
 		if !ok {
 			f.basis = "invalid Expires" // RFC 9111 §5.3: in the past
 			break
 		}
-		f.lifetime = min(max(0, expires.Sub(dateOr(h, received))), maxDelta)
+		f.lifetime = min(max(0, expires.Sub(dateOr(h, received))), field.MaxDelta)
 	default:
 		f.lifetime = heuristicLifetime(h, status, d, received)
 		f.basis = "heuristic"
@@ -62,11 +66,11 @@ func newFreshness(h http.Header, status int, d *Directives, field string, target
 }
 
 // heuristicLifetime is RFC 9111 §4.2.2; 0 where no heuristic applies.
-func heuristicLifetime(h http.Header, status int, d *Directives, received time.Time) time.Duration {
+func heuristicLifetime(h http.Header, status int, d *field.Directives, received time.Time) time.Duration {
 	if !heuristicallyCacheable(status) && !d.Public {
 		return 0
 	}
-	modified, ok := dateField(h, "Last-Modified", received)
+	modified, ok := field.Date(h, "Last-Modified", received)
 	if !ok {
 		return 0
 	}
@@ -83,7 +87,7 @@ func heuristicallyCacheable(status int) bool {
 }
 
 func dateOr(h http.Header, received time.Time) time.Time {
-	if date, ok := dateField(h, "Date", received); ok {
+	if date, ok := field.Date(h, "Date", received); ok {
 		return date
 	}
 	return received
@@ -97,7 +101,7 @@ func initialAge(h http.Header, requested, received time.Time) time.Duration {
 	if apparent < time.Second {
 		apparent = 0
 	}
-	return min(max(apparent, corrected), maxDelta) // no sum of durations overflows
+	return min(max(apparent, corrected), field.MaxDelta) // no sum of durations overflows
 }
 
 // ageField reads Age: of a list the first member, and nothing if that isn't delta-seconds (RFC 9111 §5.1).
@@ -107,13 +111,13 @@ func ageField(h http.Header) time.Duration {
 		return 0
 	}
 	first, _, _ := strings.Cut(lines[0], ",")
-	age, _ := parseDelta(strings.Trim(first, " \t"))
+	age, _ := field.ParseDelta(strings.Trim(first, " \t"))
 	return age
 }
 
 // age is current_age (RFC 9111 §4.2.3).
 func (f *freshness) age(now time.Time) time.Duration {
-	return f.initialAge + min(max(0, now.Sub(f.at)), maxDelta)
+	return f.initialAge + min(max(0, now.Sub(f.at)), field.MaxDelta)
 }
 
 // left is how long the response stays fresh; negative is how long it has been stale.

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // received is when the responses of the tables were received; they were asked for delay before.
@@ -13,8 +15,8 @@ var received = time.Date(2026, time.May, 9, 12, 0, 0, 0, time.UTC)
 func at(d time.Duration) string { return received.Add(d).Format(http.TimeFormat) }
 
 func freshnessOf(h http.Header, status int, delay time.Duration) freshness {
-	d, field, targeted := responseDirectives(h)
-	return newFreshness(h, status, &d, field, targeted, received.Add(-delay), received)
+	d, from, targeted := field.ResponseDirectives(h)
+	return newFreshness(h, status, &d, from, targeted, received.Add(-delay), received)
 }
 
 func TestLifetime(t *testing.T) {
@@ -71,15 +73,15 @@ func TestLifetime(t *testing.T) {
 		},
 		{
 			"RFC 9111 §1.2.2: max-age beyond 2^31",
-			200, fields("Cache-Control", "max-age=99999999999999999999"), maxDelta, "max-age", true,
+			200, fields("Cache-Control", "max-age=99999999999999999999"), field.MaxDelta, "max-age", true,
 		},
 		{
 			"Expires in the year 9999",
-			200, fields("Date", at(0), "Expires", "Fri, 31 Dec 9999 23:59:59 GMT"), maxDelta, "Expires", true,
+			200, fields("Date", at(0), "Expires", "Fri, 31 Dec 9999 23:59:59 GMT"), field.MaxDelta, "Expires", true,
 		},
 		{
 			"Date in the year 1 and Expires in 9999",
-			200, fields("Date", "Mon, 01 Jan 0001 00:00:00 GMT", "Expires", "Fri, 31 Dec 9999 23:59:59 GMT"), maxDelta, "Expires", true,
+			200, fields("Date", "Mon, 01 Jan 0001 00:00:00 GMT", "Expires", "Fri, 31 Dec 9999 23:59:59 GMT"), field.MaxDelta, "Expires", true,
 		},
 		{
 			"RFC 9213 §2.2: a targeted field switches Expires off",
@@ -155,11 +157,11 @@ func TestAge(t *testing.T) {
 		{"RFC 9111 §5.1: the first is invalid", fields("Date", at(0), "Age", "x, 60"), 0, 0, 0},
 		{"RFC 9111 §5.1: a negative one is ignored", fields("Date", at(0), "Age", "-30"), 0, 0, 0},
 		{"RFC 9111 §5.1: a fraction is ignored", fields("Date", at(0), "Age", "30.5"), 0, 0, 0},
-		{"RFC 9111 §1.2.2: beyond 2^31", fields("Date", at(0), "Age", "99999999999999999999"), 0, 0, maxDelta},
-		{"a Date of the year 1", fields("Date", "Mon, 01 Jan 0001 00:00:00 GMT"), 0, 0, maxDelta},
+		{"RFC 9111 §1.2.2: beyond 2^31", fields("Date", at(0), "Age", "99999999999999999999"), 0, 0, field.MaxDelta},
+		{"a Date of the year 1", fields("Date", "Mon, 01 Jan 0001 00:00:00 GMT"), 0, 0, field.MaxDelta},
 		{
 			"a Date of the year 1, an hour later",
-			fields("Date", "Mon, 01 Jan 0001 00:00:00 GMT"), 0, time.Hour, maxDelta + time.Hour,
+			fields("Date", "Mon, 01 Jan 0001 00:00:00 GMT"), 0, time.Hour, field.MaxDelta + time.Hour,
 		},
 		{"our clock went back", fields("Date", at(0), "Age", "30"), 0, -time.Hour, 30 * time.Second},
 		{"our clock went back while we asked", fields("Date", at(0), "Age", "30"), -time.Hour, 0, 30 * time.Second},
@@ -176,7 +178,7 @@ func TestAge(t *testing.T) {
 // TestAgeOfFractions is about Date's whole seconds: what arrives in the middle of one has no age for that.
 func TestAgeOfFractions(t *testing.T) {
 	arrival := received.Add(700 * time.Millisecond)
-	d := with(func(d *Directives) { d.MaxAge = time.Second })
+	d := with(func(d *field.Directives) { d.MaxAge = time.Second })
 	f := newFreshness(fields("Date", at(0)), 200, &d, "Cache-Control", false, arrival, arrival)
 	if got := f.age(arrival); got != 0 {
 		t.Errorf("age %v, want none", got)
@@ -197,5 +199,12 @@ func TestNeverFreshByOverflow(t *testing.T) {
 				t.Errorf("%v after %v: %v left", h, d, left)
 			}
 		}
+	}
+}
+
+func TestInvalidDateIsTheTimeOfArrival(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	if got := dateOr(fields("Date", "nonsense"), now); !got.Equal(now) {
+		t.Errorf("an invalid Date counts as %v, not as the time of arrival", got)
 	}
 }

@@ -2,14 +2,24 @@ package cache
 
 import (
 	"bytes"
+<<<<<<< HEAD
 	"maps"
 	"net/http"
 	"slices"
+=======
+	"io"
+	"net/http"
+	"os"
+>>>>>>> main
 	"strconv"
 	"sync"
 	"time"
 
+<<<<<<< HEAD
 	"github.com/wherry/wherry/h2"
+=======
+	"github.com/wherry/wherry/cache/field"
+>>>>>>> main
 )
 
 // Answer is a fresh stored response that answers a request, in a form that can be written without net/http: what Serve would send.
@@ -28,12 +38,12 @@ type Answer struct {
 // of fields it asks for what the conditions and Vary want to know. It doesn't allocate and keeps nothing of its arguments.
 func (c *Cache) LookupHit(key Key, fields Fields, p *Policy, now time.Time) (a Answer, ok bool) {
 	stored := c.store.Lookup(key)
-	r := selectStored(stored, fields)
-	if r == nil || r.block.fields == nil {
+	r := selectStored(stored, p.Keys, fields)
+	if r == nil || r.block.fields == nil || c.invalidated(r) != "" {
 		return Answer{}, false
 	}
-	nothing := noDirectives()
-	if decide(r, true, &nothing, p, now).reuse != reuseFresh {
+	nothing := field.NoDirectives()
+	if decide(r, true, "", &nothing, p, now).reuse != reuseFresh {
 		return Answer{}, false
 	}
 	a = Answer{Status: r.Status, Size: r.block.size, cache: c, stored: r, age: r.fresh.age(now), left: r.fresh.left(now)}
@@ -79,6 +89,23 @@ func (a *Answer) AppendCacheStatus(dst []byte) []byte {
 
 // Detail is what Serve's Outcome has in Detail.
 func (a *Answer) Detail() string { return a.stored.fresh.why }
+
+// InMemory says whether AppendBody has the content. If not, File may have it, and WriteBody does.
+func (a *Answer) InMemory() bool {
+	_, ok := a.stored.Body.(sharedBody)
+	return ok
+}
+
+// File returns the file that the content stands in, where FileBody has one.
+func (a *Answer) File() (f *os.File, off int64, release func(), ok bool) {
+	if b, isFile := a.stored.Body.(FileBody); isFile {
+		return b.File()
+	}
+	return nil, 0, nil, false
+}
+
+// WriteBody writes the content to w, as Body.WriteRange does.
+func (a *Answer) WriteBody(w io.Writer) (int64, error) { return a.stored.Body.WriteRange(w, 0, a.Size) }
 
 // AppendBody appends the memory that the content stands in, which never changes.
 func (a *Answer) AppendBody(dst [][]byte) [][]byte {
@@ -135,16 +162,15 @@ func (p *packed) get(r *Response) (fields []byte, content int) {
 // contentFields lists the fields that dropContentFields drops.
 var contentFields = [...]string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Accept-Ranges"}
 
-// prepared returns r with its block, if r is of the kind that LookupHit returns: its body in memory, without trailers, and with
-// nothing that net/http would add to it or change.
+// prepared returns r with its block, if r is of the kind that LookupHit returns: without trailers, and with nothing that net/http
+// would add to it or change.
 func (r *Response) prepared() *Response {
-	body, ok := r.Body.(sharedBody)
-	if !ok || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
+	if r.parts != nil || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
 		r.Header["Trailer"] != nil || len(r.Header["Content-Type"]) == 0 || len(r.Header["Date"]) == 0 {
 		return r
 	}
 	p := *r
-	p.block = newBlock(r.Header, body.Len())
+	p.block = newBlock(r.Header, r.Body.Len())
 	return &p
 }
 

@@ -3,62 +3,96 @@ package cache
 import (
 	"fmt"
 	"hash/maphash"
-	"io"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 )
 
-// Memory is the Store in this process's memory: sharded, and bounded in bytes.
+// Memory is the Store in this process's memory, bounded in bytes.
 //
-// Each shard evicts by SIEVE: a queue in order of insertion and a hand that goes from the oldest to the newest; it drops what
-// hasn't been looked up since it last came by. A look-up only sets a flag, so that hits share a read lock.
+// A look-up takes no lock and writes nothing but, the first times, that it was there. Everything else takes one mutex for a moment: it
+// belongs to a request that has been to the origin. So there is one queue for all, and what is dropped is the best choice
+// in the whole store (see memoryQueues).
 //
 // The bytes of a response are charged from the first appended byte, stored or not yet, until it leaves the store. A reader
 // that is still sending a response which was dropped meanwhile holds its memory beyond the limit; connections bound that.
 type Memory struct {
-	seed   maphash.Seed
-	shards [memoryShards]memoryShard
-
+	seed      maphash.Seed
+	tables    [memoryTables]memoryTable // read by anyone, changed under mu
 	bytesMax  int64
 	objectMax int64
+	events    MemoryEvents
+
+	_ [128]byte // what follows changes all the time: look-ups don't share its cache lines
+
 	bytes     atomic.Int64 // charged in all
 	filling   atomic.Int64 // of them, for bodies that aren't stored yet
 	responses atomic.Int64
 	evictions atomic.Int64
-	hand      atomic.Uint64 // from which shard on the fullest is looked for next
+
+	mu     sync.Mutex // protects what follows, and writing to tables; lost with the process
+	queues memoryQueues
 }
 
 var _ Store = (*Memory)(nil)
 
 const (
-	memoryShards   = 64
-	shardsCompared = 8
-	bodyGrainMin   = 4 << 10
-	bodyGrainMax   = 1 << 20
-	// variantsMax bounds the responses under one key: Vary on an unbounded field must not fill a shard with one URL.
-	variantsMax = 64
-	// entryOverhead is what a response costs beside its header's and body's bytes: maps, slices, pointers; measured.
-	entryOverhead = 1024
+	// memoryTables bounds how many entries move at once when a table gets new slots.
+	memoryTables = 64
+	// variantsMax bounds the responses under one key: Vary on an unbounded field must not fill the store with one URL.
+	variantsMax = 256
 )
-
-type memoryShard struct {
-	size atomic.Int64 // how many entries; changes under mu
-
-	mu      sync.RWMutex // protects what follows; lost with the process
-	entries map[Key]*memoryEntry
-	newest  *memoryEntry
-	oldest  *memoryEntry
-	hand    *memoryEntry // nil means the oldest
-}
 
 // memoryEntry is all responses under one key; they are evicted together.
 type memoryEntry struct {
-	key          Key
-	responses    []*Response // newest first; replaced, never changed
+	key      Key
+	hash     uint64
+	variants atomic.Pointer[memoryVariants] // changes under Memory.mu
+	hits     atomic.Uint32                  // look-ups that count for eviction: hitsMax at most
+	asked    atomic.Bool                    // unasked is empty
+
+	// Memory.mu protects what follows.
+	unasked      []*Response // inserted since the last look-up, if somebody wants to know
+	bytes        int64       // of all variants, as far as the store charges them
 	newer, older *memoryEntry
-	visited      atomic.Bool
+	queue        *memoryQueue // nil if it isn't in one
+	class        int          // its list there
+	stamp        uint64       // when it was put there
+}
+
+// memoryVariants is what is stored under a key at a moment; it never changes.
+type memoryVariants struct {
+	all   []*Response   // newest first
+	marks []memoryMark  // beside all
+	one   [1]*Response  // room for all, if it is one
+	mark  [1]memoryMark // and for its mark
+}
+
+// memoryMark is what the store knows of a response without looking at it.
+type memoryMark struct {
+	cost      int64  // what it is charged, with its body
+	secondary uint64 // a hash of the request fields that it is for
+}
+
+// newVariants has room for n responses.
+func newVariants(n int) *memoryVariants {
+	v := &memoryVariants{}
+	if v.all, v.marks = v.one[:0], v.mark[:0]; n > 1 {
+		v.all, v.marks = make([]*Response, 0, n), make([]memoryMark, 0, n)
+	}
+	return v
+}
+
+func (v *memoryVariants) add(r *Response, mark memoryMark) {
+	v.all, v.marks = append(v.all, r), append(v.marks, mark)
+}
+
+func (v *memoryVariants) bytes() (n int64) {
+	for i := range v.marks {
+		n += v.marks[i].cost
+	}
+	return n
 }
 
 // NewMemory returns a store of at most bytesMax bytes, with bodies of at most objectMax bytes each.
@@ -68,68 +102,98 @@ func NewMemory(bytesMax, objectMax int64) (*Memory, error) {
 			bytesMax, objectMax)
 	}
 	m := &Memory{seed: maphash.MakeSeed(), bytesMax: bytesMax, objectMax: objectMax}
-	for i := range m.shards {
-		m.shards[i].entries = map[Key]*memoryEntry{}
-	}
+	m.queues.smallMax = bytesMax / smallPart
 	return m, nil
 }
 
-func (m *Memory) shard(key Key) *memoryShard {
-	return &m.shards[maphash.String(m.seed, string(key))%memoryShards]
+func (m *Memory) hash(key Key) uint64 { return maphash.String(m.seed, string(key)) }
+
+// table returns the table for hash. It goes by the high bits, the slots in it by the low ones.
+func (m *Memory) table(hash uint64) *memoryTable { return &m.tables[hash>>32%memoryTables] }
+
+// secondary returns a hash of the request fields that r is for.
+func (m *Memory) secondary(r *Response) uint64 {
+	var h maphash.Hash
+	h.SetSeed(m.seed)
+	for i, name := range r.varies.names {
+		maphash.WriteComparable(&h, name)
+		maphash.WriteComparable(&h, r.varies.values[i])
+	}
+	return h.Sum64()
+}
+
+func (m *Memory) find(key Key) *memoryEntry {
+	hash := m.hash(key)
+	return m.table(hash).find(hash, key)
 }
 
 // Lookup implements Store.
 func (m *Memory) Lookup(key Key) []*Response {
-	s := m.shard(key)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	e := s.entries[key]
+	e := m.find(key)
 	if e == nil {
 		return nil
 	}
-	if !e.visited.Load() {
-		e.visited.Store(true)
+	if hits := e.hits.Load(); hits < hitsMax {
+		e.hits.CompareAndSwap(hits, hits+1) // if it fails, somebody else counted
 	}
-	return e.responses
+	found := e.variants.Load().all
+	if m.events.Second != nil && !e.asked.Load() {
+		m.second(e)
+	}
+	return found
 }
-
-// fillingMax is how much bodies may have that aren't stored yet: what comes without a length may turn out too large, and should
-// not have emptied the store by then.
-func (m *Memory) fillingMax() int64 { return max(m.objectMax, m.bytesMax/2) }
 
 // Insert implements Store.
 func (m *Memory) Insert(r *Response) {
+	header := headerBytes(r)
+	cost := header
 	if b, ok := r.Body.(*memoryBody); ok {
-		b.filled()
+		cost += b.filled()
 	}
 	m.responses.Add(1)
-	m.charge(headerBytes(r))
-	s := m.shard(r.Key)
-	s.mu.Lock()
-	e := s.entries[r.Key]
-	if e == nil {
-		e = &memoryEntry{key: r.Key}
-		s.entries[r.Key] = e
-		s.push(e)
+	m.charge(header)
+	for _, old := range m.insert(r, memoryMark{cost, m.secondary(r)}) {
+		m.release(old)
 	}
-	kept := make([]*Response, 1, len(e.responses)+1)
-	kept[0] = r
-	for _, old := range e.responses {
-		same := slices.Equal(old.varies.names, r.varies.names) && slices.Equal(old.varies.values, r.varies.values)
+	m.makeRoom()
+}
+
+// insert puts r in its place and returns what has to go for it, which may be r itself.
+func (m *Memory) insert(r *Response, mark memoryMark) (gone []*Response) {
+	hash := m.hash(r.Key)
+	t := m.table(hash)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := t.find(hash, r.Key)
+	if e == nil {
+		v := newVariants(1)
+		v.add(r, mark)
+		e = &memoryEntry{key: r.Key, hash: hash, bytes: mark.cost}
+		e.variants.Store(v)
+		m.unasked(e, r, v.all)
+		t.put(e)
+		m.queues.add(e)
+		return nil
+	}
+	before := e.variants.Load()
+	v := newVariants(min(len(before.all)+1, variantsMax))
+	v.add(r, mark)
+	for i, old := range before.all {
+		same := before.marks[i].secondary == mark.secondary &&
+			slices.Equal(old.varies.names, r.varies.names) && slices.Equal(old.varies.values, r.varies.values)
 		if same && old.fresh.at.After(r.fresh.at) {
-			s.mu.Unlock()
-			m.release(r)
-			return
+			return []*Response{r}
 		}
-		if same || len(kept) == variantsMax {
-			m.release(old)
+		if same || len(v.all) == variantsMax {
+			gone = append(gone, old)
 			continue
 		}
-		kept = append(kept, old)
+		v.add(old, before.marks[i])
 	}
-	e.responses = kept
-	s.mu.Unlock()
-	m.makeRoom()
+	m.queues.resize(e, v.bytes())
+	e.variants.Store(v)
+	m.unasked(e, r, v.all)
+	return gone
 }
 
 // Replace implements Store.
@@ -140,44 +204,74 @@ func (m *Memory) Replace(old, r *Response) {
 }
 
 func (m *Memory) replace(old, r *Response) bool {
-	s := m.shard(r.Key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.entries[r.Key]
+	grown := headerBytes(r) - headerBytes(old)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.find(old.Key)
 	if e == nil {
 		return false
 	}
-	i := slices.Index(e.responses, old)
-	if i < 0 {
+	before := e.variants.Load()
+	at := slices.Index(before.all, old)
+	if at < 0 {
 		return false
 	}
-	m.bytes.Add(headerBytes(r) - headerBytes(old))
-	e.responses = append([]*Response{r}, slices.Delete(slices.Clone(e.responses), i, i+1)...)
+	v := newVariants(len(before.all))
+	v.add(r, memoryMark{before.marks[at].cost + grown, before.marks[at].secondary})
+	for i, other := range before.all {
+		if i != at {
+			v.add(other, before.marks[i])
+		}
+	}
+	m.bytes.Add(grown)
+	m.queues.resize(e, v.bytes())
+	e.variants.Store(v)
+	if i := slices.Index(e.unasked, old); i >= 0 {
+		e.unasked[i] = r
+	}
 	return true
 }
 
 // Remove implements Store.
 func (m *Memory) Remove(key Key) int {
-	s := m.shard(key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return m.drop(s, s.entries[key])
+	m.mu.Lock()
+	e := m.find(key)
+	if e != nil {
+		m.takeOut(e)
+	}
+	m.mu.Unlock()
+	if e == nil {
+		return 0
+	}
+	return len(m.drop(e))
 }
 
-// RemoveFunc implements Store.
+// RemoveFunc implements Store. It asks match without holding the lock.
 func (m *Memory) RemoveFunc(match func(Key) bool) int {
 	n := 0
-	for i := range m.shards {
-		s := &m.shards[i]
-		s.mu.Lock()
-		for key, e := range s.entries {
-			if match(key) {
-				n += m.drop(s, e)
+	for i := range m.tables {
+		for e := range m.tables[i].entries {
+			if !match(e.key) {
+				continue
+			}
+			m.mu.Lock()
+			there := m.find(e.key) == e
+			if there {
+				m.takeOut(e)
+			}
+			m.mu.Unlock()
+			if there {
+				n += len(m.drop(e))
 			}
 		}
-		s.mu.Unlock()
 	}
 	return n
+}
+
+// takeOut takes e, which is there, out of its table and queue. It is called under mu.
+func (m *Memory) takeOut(e *memoryEntry) {
+	m.table(e.hash).remove(e)
+	m.queues.remove(e)
 }
 
 // Usage implements Store.
@@ -193,51 +287,47 @@ func (m *Memory) NewBody(size int64) Body {
 	return &memoryBody{store: m, size: size}
 }
 
-// charge takes n bytes and makes room for them.
-func (m *Memory) charge(n int64) {
+// fillingMax is how much bodies may have that aren't stored yet: what comes without a length may turn out too large, and should
+// not have emptied the store by then.
+func (m *Memory) fillingMax() int64 { return max(m.objectMax, m.bytesMax/2) }
+
+// charge takes n bytes and makes room for them. It says no if there is none to be made.
+func (m *Memory) charge(n int64) bool {
 	m.bytes.Add(n)
-	m.makeRoom()
+	return m.makeRoom()
 }
 
-// makeRoom evicts until the store is within its limit, or nothing is left to evict.
-func (m *Memory) makeRoom() {
-	for idle := 0; m.bytes.Load() > m.bytesMax && idle < memoryShards; {
-		s := m.fullest()
-		s.mu.Lock()
-		if e := s.victim(); e != nil {
-			m.evictions.Add(int64(m.drop(s, e)))
-			idle = 0
-		} else {
-			idle++
+// makeRoom evicts until the store is within its limit. It says no if nothing is left to evict. Others may charge at the same
+// time; each makes room for its own.
+func (m *Memory) makeRoom() bool {
+	for m.bytes.Load() > m.bytesMax {
+		m.mu.Lock()
+		e := m.queues.evict()
+		if e != nil {
+			m.table(e.hash).remove(e)
 		}
-		s.mu.Unlock()
-	}
-}
-
-// fullest returns the shard with the most entries among some neighbours, others each time. Going round by turns instead would let
-// the shards drift apart: the small ones would lose what is looked up while the large ones keep what isn't.
-func (m *Memory) fullest() *memoryShard {
-	start := m.hand.Add(1)
-	best := &m.shards[start%memoryShards]
-	for i := uint64(1); i < shardsCompared; i++ {
-		if s := &m.shards[(start+i)%memoryShards]; s.size.Load() > best.size.Load() {
-			best = s
+		m.mu.Unlock()
+		if e == nil {
+			return false
+		}
+		dropped := m.drop(e)
+		m.evictions.Add(int64(len(dropped)))
+		if m.events.Evicted != nil {
+			for _, r := range dropped {
+				m.events.Evicted(r)
+			}
 		}
 	}
-	return best
+	return true
 }
 
-// drop takes e out of s, which is locked, and returns how many responses it held. e may be nil.
-func (m *Memory) drop(s *memoryShard, e *memoryEntry) int {
-	if e == nil {
-		return 0
-	}
-	s.unlink(e)
-	delete(s.entries, e.key)
-	for _, r := range e.responses {
+// drop gives back what e, which has left the store, was charged, and returns what it held.
+func (m *Memory) drop(e *memoryEntry) []*Response {
+	all := e.variants.Load().all // nobody changes what isn't in the table
+	for _, r := range all {
 		m.release(r)
 	}
-	return len(e.responses)
+	return all
 }
 
 // release gives back what a stored response was charged.
@@ -249,9 +339,20 @@ func (m *Memory) release(r *Response) {
 	}
 }
 
+const (
+	// entryOverhead is what a response costs beside its fields and body: the response, its entry, slots, body and ghost; measured.
+	entryOverhead = 768
+	// fieldOverhead is what a field costs beside its bytes: its place in the map, its slice, what the allocator rounds up; measured.
+	fieldOverhead = 96
+)
+
 // headerBytes is what a response costs without its body.
 func headerBytes(r *Response) int64 {
+<<<<<<< HEAD
 	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer) + 2*int64(len(r.block.fields)) // and as much for HTTP/2
+=======
+	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer) + int64(cap(r.block.fields))
+>>>>>>> main
 	for i := range r.varies.names {
 		n += int64(len(r.varies.names[i]) + len(r.varies.values[i]) + len(r.varies.sent[i]))
 	}
@@ -260,179 +361,10 @@ func headerBytes(r *Response) int64 {
 
 func fieldBytes(h http.Header) (n int64) {
 	for name, lines := range h {
-		n += int64(len(name))
+		n += fieldOverhead + int64(len(name))
 		for _, line := range lines {
 			n += int64(len(line))
 		}
 	}
 	return n
-}
-
-// push puts e at the newest end.
-func (s *memoryShard) push(e *memoryEntry) {
-	if e.older = s.newest; e.older != nil {
-		e.older.newer = e
-	} else {
-		s.oldest = e
-	}
-	s.newest = e
-	s.size.Add(1)
-}
-
-func (s *memoryShard) unlink(e *memoryEntry) {
-	if s.hand == e {
-		s.hand = e.newer
-	}
-	if e.newer != nil {
-		e.newer.older = e.older
-	} else {
-		s.newest = e.older
-	}
-	if e.older != nil {
-		e.older.newer = e.newer
-	} else {
-		s.oldest = e.newer
-	}
-	e.newer, e.older = nil, nil
-	s.size.Add(-1)
-}
-
-// victim moves the hand to the next entry that hasn't been looked up since it last came by. It returns nil if s is empty.
-func (s *memoryShard) victim() *memoryEntry {
-	for {
-		e := s.hand
-		if e == nil {
-			e = s.oldest
-		}
-		if e == nil {
-			return nil
-		}
-		s.hand = e.newer
-		if !e.visited.Swap(false) {
-			return e
-		}
-	}
-}
-
-// memoryBody is a list of pieces. Bytes that have been appended never move or change, so readers share them without copying.
-type memoryBody struct {
-	store *Memory
-	size  int64 // expected, or -1
-
-	mu        sync.Mutex // protects what follows
-	pieces    [][]byte   // each with its full length; only length says how much of the last one is content
-	starts    []int64    // the offset of each piece
-	room      int64      // the pieces together
-	length    int64
-	stored    bool
-	discarded bool
-}
-
-// Append implements Body.
-func (b *memoryBody) Append(p []byte) (n int, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for len(p) > 0 {
-		if b.length == b.room {
-			if err := b.grow(int64(len(p))); err != nil {
-				return n, err
-			}
-		}
-		last := len(b.pieces) - 1
-		m := copy(b.pieces[last][b.length-b.starts[last]:], p)
-		b.length += int64(m)
-		n, p = n+m, p[m:]
-	}
-	return n, nil
-}
-
-// grow adds a piece for n more bytes, or some of them, and charges the store for it.
-func (b *memoryBody) grow(n int64) error {
-	grain := max(bodyGrainMin, n, b.room) // a size that wasn't announced is found by doubling
-	if b.size > b.room {
-		grain = b.size - b.room
-	}
-	grain = min(grain, bodyGrainMax, b.store.objectMax-b.room)
-	if grain <= 0 {
-		return ErrTooLarge
-	}
-	if !b.discarded {
-		if b.store.filling.Add(grain) > b.store.fillingMax() {
-			b.store.filling.Add(-grain)
-			return ErrFull
-		}
-		b.store.charge(grain)
-		if b.store.bytes.Load() > b.store.bytesMax {
-			b.store.bytes.Add(-grain)
-			b.store.filling.Add(-grain)
-			return ErrFull
-		}
-	}
-	b.starts = append(b.starts, b.room)
-	b.pieces = append(b.pieces, make([]byte, grain))
-	b.room += grain
-	return nil
-}
-
-// WriteRange implements Body.
-func (b *memoryBody) WriteRange(w io.Writer, off, n int64) (written int64, err error) {
-	b.mu.Lock()
-	pieces, starts := b.pieces, b.starts
-	b.mu.Unlock()
-	i, found := slices.BinarySearch(starts, off)
-	if !found {
-		i--
-	}
-	for ; n > 0; i++ {
-		piece := pieces[i][off-starts[i]:]
-		piece = piece[:min(int64(len(piece)), n)]
-		m, err := w.Write(piece)
-		written, off, n = written+int64(m), off+int64(m), n-int64(m)
-		if err != nil {
-			return written, err
-		}
-	}
-	return written, nil
-}
-
-// appendPieces implements sharedBody.
-func (b *memoryBody) appendPieces(dst [][]byte) [][]byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i, piece := range b.pieces {
-		if n := min(int64(len(piece)), b.length-b.starts[i]); n > 0 {
-			dst = append(dst, piece[:n])
-		}
-	}
-	return dst
-}
-
-// Len implements Body.
-func (b *memoryBody) Len() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.length
-}
-
-// Discard implements Body.
-func (b *memoryBody) Discard() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.discarded {
-		b.discarded = true
-		b.store.bytes.Add(-b.room)
-		if !b.stored {
-			b.store.filling.Add(-b.room)
-		}
-	}
-}
-
-// filled is called when the body is about to be stored.
-func (b *memoryBody) filled() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.stored && !b.discarded {
-		b.stored = true
-		b.store.filling.Add(-b.room)
-	}
 }

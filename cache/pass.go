@@ -11,7 +11,11 @@ func (x *exchange) pass() step {
 	interim := &interim{w: x.w, open: true}
 	ctx := httptrace.WithClientTrace(x.r.Context(), &httptrace.ClientTrace{Got1xxResponse: interim.forward})
 	requested := x.c.now()
-	resp, err := x.p.Upstream.RoundTrip(x.upstreamRequest(ctx))
+	req := x.upstreamRequest(ctx)
+	if x.stored != nil {
+		x.p.Keys.forKey(req) // the response to HEAD may freshen it
+	}
+	resp, err := x.p.Upstream.RoundTrip(req)
 	received := x.c.now()
 	interim.close()
 	x.out.FetchTime = received.Sub(requested)
@@ -27,9 +31,13 @@ func (x *exchange) pass() step {
 	if unsafe(x.r.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400 {
 		x.invalidate(resp.Header) // RFC 9111 §4.4
 	}
+	if unsafe(x.r.Method) {
+		x.invalidateGroups(resp.Header) // RFC 9875 §3: not by safe methods
+	}
 	if x.r.Method == http.MethodHead && x.stored != nil && resp.StatusCode == http.StatusOK {
 		x.freshenByHead(resp, requested, received)
 	}
+	x.keepPosted(resp, requested, received)
 	x.direct = resp
 	return stepDeliver
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // Response is one stored, or just received, response. All but its body is immutable: a 304 makes a new one with the same body.
@@ -15,18 +17,24 @@ type Response struct {
 	Body    Body // nil until all of it is stored
 
 	varies         varies
-	directives     Directives
+	directives     field.Directives
 	directivesFrom string // the field that they are from
 	fresh          freshness
-	block          block // what of Header goes out as it is; see prepared
+	refused        string    // why the site forbids to store it; empty if it doesn't
+	groups         []string  // of Cache-Groups (RFC 9875)
+	asked          time.Time // when the request for it went out: it may tell of what was before anything later
+	block          block     // what of Header goes out as it is; see prepared
+
+	parts *parts // how the content is stored if not in Body
+	start int64  // of a fragment: the offset in the whole content at which Body begins
 }
 
 // newResponse takes the header section of a response to a request with the fields req.
 func newResponse(key Key, req http.Header, status int, h http.Header, requested, received time.Time) *Response {
-	r := &Response{Key: key, Status: status, Header: h}
-	d, field, targeted := responseDirectives(h)
-	r.directives, r.directivesFrom = d, field
-	r.fresh = newFreshness(h, status, &d, field, targeted, requested, received)
+	r := &Response{Key: key, Status: status, Header: h, groups: field.Strings(h["Cache-Groups"]), asked: requested}
+	d, from, targeted := field.ResponseDirectives(h)
+	r.directives, r.directivesFrom = d, from
+	r.fresh = newFreshness(h, status, &d, from, targeted, requested, received)
 	r.varies = newVaries(h["Vary"], req)
 	for name, lines := range h {
 		h[name] = slices.Clip(lines)
@@ -65,7 +73,7 @@ func (r *Response) freshened(update http.Header, requested, received time.Time) 
 		ensureDate(h, received)
 	}
 	n := newResponse(r.Key, nil, r.Status, h, requested, received)
-	n.Body, n.Trailer, n.varies = r.Body, r.Trailer, r.varies
+	n.Body, n.Trailer, n.varies, n.parts = r.Body, r.Trailer, r.varies, r.parts
 	return n
 }
 
@@ -78,7 +86,8 @@ func (r *Response) shareable() bool {
 // keptOnUpdate says whether a stored field stays as it is on an update because it describes the stored bytes (RFC 9111 §3.2).
 func keptOnUpdate(name string) bool {
 	switch name {
-	case "Content-Encoding", "Content-Length", "Content-Md5", "Content-Range", "Etag", "Vary", "Trailer":
+	case "Content-Encoding", "Content-Length", "Content-Md5", "Content-Range", "Etag", "Vary", "Trailer",
+		"No-Vary-Search": // which has made the key
 		return true
 	}
 	return false

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wherry/wherry/cache/field"
+
 	"github.com/dunglas/httpsfv"
 )
 
@@ -48,7 +50,7 @@ func TestStatus(t *testing.T) {
 		},
 		{
 			"RFC 9211 §2.4: the largest ttl",
-			status{hit: true, ttl: maxDelta, hasTTL: true},
+			status{hit: true, ttl: field.MaxDelta, hasTTL: true},
 			"l", httpsfv.Token("l"),
 			map[string]any{"hit": true, "ttl": int64(1 << 31)},
 		},

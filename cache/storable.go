@@ -2,10 +2,12 @@ package cache
 
 import (
 	"net/http"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // storable says whether a response may be stored (RFC 9111 §3), and if not, why, in the words of the trace.
-func storable(req http.Header, reqDirectives *Directives, resp *Response) (ok bool, why string) {
+func storable(req http.Header, reqDirectives *field.Directives, resp *Response) (ok bool, why string) {
 	d := &resp.directives
 	switch {
 	case reqDirectives.NoStore: // §5.2.1.5
@@ -20,14 +22,16 @@ func storable(req http.Header, reqDirectives *Directives, resp *Response) (ok bo
 		return false, resp.directivesFrom + " no-store"
 	case d.Private: // §5.2.2.7
 		return false, resp.directivesFrom + " private"
-	case req["Authorization"] != nil && !d.Public && !d.MustRevalidate && d.SMaxAge == absent: // §3.5
+	case req["Authorization"] != nil && !d.Public && !d.MustRevalidate && d.SMaxAge == field.Absent: // §3.5
 		return false, "answer to a request with Authorization, without public, must-revalidate or s-maxage"
+	case resp.refused != "":
+		return false, resp.refused
 	case resp.varies.star:
 		return false, "Vary: *" // §4.1: could never be reused
-	case resp.Header["Set-Cookie"] != nil && !resp.fresh.explicit && !d.Public:
+	case resp.Header["Set-Cookie"] != nil && !resp.fresh.explicit && !resp.fresh.assigned && !d.Public:
 		// Nothing forbids it, but nobody asked to share somebody's cookie by a guess.
 		return false, "Set-Cookie without explicit freshness"
-	case !resp.fresh.explicit && !d.Public && !heuristicallyCacheable(resp.Status):
+	case !resp.fresh.explicit && !resp.fresh.assigned && !d.Public && !heuristicallyCacheable(resp.Status):
 		return false, "status without explicit freshness"
 	case resp.fresh.left(resp.fresh.at) <= 0 && !resp.hasValidator() && !resp.staleUseful():
 		return false, "never fresh (" + resp.fresh.basis + ") and no validator"

@@ -3,6 +3,8 @@ package cache
 import (
 	"net/http"
 	"testing"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 func TestStorable(t *testing.T) {
@@ -85,7 +87,7 @@ func TestStorable(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			req := requestDirectives(c.req)
+			req := field.RequestDirectives(c.req)
 			resp := newResponse("k", c.req, c.status, c.fields, received, received)
 			got, why := storable(c.req, &req, resp)
 			if got != c.want {
@@ -102,6 +104,29 @@ func TestUnderstoodIncludesHeuristicallyCacheable(t *testing.T) {
 	for status := 100; status < 600; status++ {
 		if heuristicallyCacheable(status) && !understood(status) {
 			t.Errorf("%d is cached by heuristics, but not understood", status)
+		}
+	}
+}
+
+// TestHeuristicStatuses tries every status with Last-Modified alone, and with explicit freshness.
+func TestHeuristicStatuses(t *testing.T) {
+	heuristic := map[int]bool{200: true, 203: true, 204: true, 300: true, 301: true, 308: true, 404: true, 405: true, 410: true, 414: true, 501: true}
+	nothing := field.NoDirectives()
+	for status := 200; status < 600; status++ {
+		if status == http.StatusPartialContent || status == http.StatusNotModified {
+			continue // have rules of their own
+		}
+		guess := newResponse("k", nil, status, fields("Date", at(0), "Last-Modified", at(-1e12)), received, received)
+		if got, _ := storable(nil, &nothing, guess); got != heuristic[status] || got != (guess.fresh.lifetime > 0) {
+			t.Errorf("RFC 9110 §15.1: %d without freshness is stored: %t, for %s", status, got, guess.fresh.lifetime)
+		}
+		explicit := newResponse("k", nil, status, fields("Cache-Control", "max-age=1"), received, received)
+		if got, why := storable(nil, &nothing, explicit); !got {
+			t.Errorf("RFC 9111 §3: %d with max-age isn't stored: %s", status, why)
+		}
+		unknown := newResponse("k", nil, status, fields("Cache-Control", "max-age=1, must-understand, no-store"), received, received)
+		if got, _ := storable(nil, &nothing, unknown); got != understood(status) {
+			t.Errorf("RFC 9111 §5.2.2.3: %d with must-understand is stored: %t", status, got)
 		}
 	}
 }

@@ -51,6 +51,56 @@ func TestVaryMatches(t *testing.T) {
 			[]string{"Accept-Language"},
 			fields("Accept-Language", "en, de;q=0.5"), fields("Accept-Language", "en, de;q=0.6"), false,
 		},
+		{
+			"RFC 9110 §12.4.2: a weight of 1 is none",
+			[]string{"Accept-Encoding"},
+			fields("Accept-Encoding", "gzip;q=1.0, br; Q=1"), fields("Accept-Encoding", "br,gzip"), true,
+		},
+		{
+			"RFC 9110 §12.4.2: zeros at the end",
+			[]string{"Accept-Language"},
+			fields("Accept-Language", "en;q=0.50, de;q=0.0"), fields("Accept-Language", "de;q=0,en;q=0.5"), true,
+		},
+		{
+			"once is enough",
+			[]string{"Accept-Encoding"},
+			fields("Accept-Encoding", "gzip, GZIP, br"), fields("Accept-Encoding", "br, gzip"), true,
+		},
+		{
+			"a weight elsewhere is a parameter",
+			[]string{"Accept"},
+			fields("Accept", "text/html;q=1.0"), fields("Accept", "text/html"), false,
+		},
+		{
+			"what isn't a weight stays",
+			[]string{"Accept-Language"},
+			fields("Accept-Language", "en;q=1.5"), fields("Accept-Language", "en"), false,
+		},
+		{
+			"what isn't a weight stays, four digits",
+			[]string{"Accept-Language"},
+			fields("Accept-Language", "en;q=0.5000"), fields("Accept-Language", "en;q=0.5"), false,
+		},
+		{
+			"an origin may tell a refusal from silence",
+			[]string{"Accept-Encoding"},
+			fields("Accept-Encoding", "gzip, br;q=0"), fields("Accept-Encoding", "gzip"), false,
+		},
+		{
+			"an origin may tell identity from silence",
+			[]string{"Accept-Encoding"},
+			fields("Accept-Encoding", "gzip, identity"), fields("Accept-Encoding", "gzip"), false,
+		},
+		{
+			"an origin may not know x-gzip",
+			[]string{"Accept-Encoding"},
+			fields("Accept-Encoding", "x-gzip"), fields("Accept-Encoding", "gzip"), false,
+		},
+		{
+			"nobody says that white space inside of a tag means nothing",
+			[]string{"Accept-Language"},
+			fields("Accept-Language", "e n"), fields("Accept-Language", "en"), false,
+		},
 		{"a comma in a quoted string", []string{"X"}, fields("X", `"a, b"`), fields("X", `"a,b"`), false},
 		{"a value that looks like an absent one", []string{"X"}, fields(), fields("X", "\x00"), true}, // net/http lets no NUL in
 		{"empty members", []string{"X"}, fields("X", "a,,b"), fields("X", "a, b,"), true},

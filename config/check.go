@@ -40,9 +40,11 @@ func check(n *Network, places map[string]place, report *collector) {
 	c.zone()
 	c.clusters()
 	c.limits()
+	c.disks()
 	c.listeners()
 	for i := range n.Sites {
 		path := fmt.Sprintf("sites[%d]", i)
+		c.aliases(path, &n.Sites[i])
 		c.origins(path, &n.Sites[i])
 		c.fetch(path, &n.Sites[i])
 		c.caching(path, &n.Sites[i])

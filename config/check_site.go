@@ -60,23 +60,6 @@ func (c *checker) fetch(path string, site *Site) {
 	}
 }
 
-func (c *checker) caching(path string, site *Site) {
-	c.key(path+".cache.key", site, &site.Cache.Key)
-	for i := range site.Rules {
-		c.key(fmt.Sprintf("%s.rules[%d].cache.key", path, i), site, &site.Rules[i].Cache.Key)
-	}
-}
-
-func (c *checker) key(path string, site *Site, key *Key) {
-	if key.Host != nil && !*key.Host && site.Fetch.Host == "client" {
-		c.warn(path+".host", "hosts share one copy, while fetch.host lets origins see which host was asked for",
-			"write fetch.host: origin, or a fixed name")
-	}
-	if key.Query == QueryDrop && key.QueryOnly != nil {
-		c.warn(path+".query_only", "has no effect: query is drop", "write query: keep or query: sort")
-	}
-}
-
 func (c *checker) rules(path string, site *Site) {
 	for i := range site.Rules {
 		rule, at := &site.Rules[i], fmt.Sprintf("%s.rules[%d]", path, i)

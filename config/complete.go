@@ -2,7 +2,7 @@ package config
 
 import "net/netip"
 
-// complete fills in the defaults that depend on other values of the file; the comments in model.go name them.
+// complete fills in the defaults that depend on other values of the file; the comments in the model name them.
 func complete(n *Network) {
 	if n.Clusters == nil {
 		n.Clusters = []Cluster{{

@@ -24,12 +24,13 @@ func TestDefaults(t *testing.T) {
 		{"limits", fmt.Sprint(s.Limits), "{20000 32KiB 10s 30s 1m0s 1m15s 0s 30s}"},
 		{"memory", fmt.Sprint(s.Memory), "{256MiB 32MiB}"},
 		{"log", fmt.Sprint(s.Log), "{stdout info}"},
-		{"clusters", fmt.Sprint(s.Clusters), "[{local <nil> [] [{local-1 [127.0.0.1] {   }}]}]"},
+		{"disk", fmt.Sprint(s.Disk), "{[]}"},
+		{"clusters", fmt.Sprint(s.Clusters), "[{local <nil> [] [{local-1 [127.0.0.1] {   } {[]}}]}]"},
 		{"origin", fmt.Sprint(site.Origins[0]), "{http://127.0.0.1:9000 1 false}"},
 		{"fetch", fmt.Sprint(site.Fetch), "{client 3s 5s 30s 30s 2 256  <nil>}"},
 		{"tls", fmt.Sprint(site.TLS), "<nil>"},
 		{"body size", fmt.Sprint(site.BodySize), "0"},
-		{"caching", fmt.Sprint(site.Caching(nil)), "{true true keep [] 0s 0s}"},
+		{"caching", fmt.Sprint(site.Caching(nil)), "{true true keep [] [] [] [] 0s 0s [] store 0s 0s}"},
 	}
 	for _, test := range tests {
 		if test.got != test.want {
@@ -67,6 +68,7 @@ func TestCachingDefaults(t *testing.T) {
 	c := (&Site{}).Caching(nil)
 	got := map[string]any{
 		"Cache.enabled": c.Enabled, "Cache.stale_if_error": c.StaleIfError, "Cache.stale_while_revalidate": c.StaleWhileRevalidate,
+		"Cache.default_ttl": c.DefaultTTL, "Cache.max_ttl": c.MaxTTL, "Cache.set_cookie": c.SetCookie,
 		"Key.host": c.KeyHost, "Key.query": c.Query,
 	}
 	g := mustGrammar()

@@ -12,6 +12,7 @@ const (
 	FileCA          FileUse = "ca"           // read: PEM, one or more certificates
 	FileGeo         FileUse = "geo database" // read: MaxMind DB
 	FileAccessLog   FileUse = "access log"   // appended to, made if it isn't there
+	FileVolume      FileUse = "cache volume" // a directory that is written to, made if it isn't there
 )
 
 // FileRef is a file that a configuration names, and where it does.
@@ -36,6 +37,17 @@ func files(n *Network, places map[string]place) []FileRef {
 		}
 	}
 	add(n.DNS.GeoDatabase, FileGeo, "dns.geo_database")
+	volumes := func(d *Disk, path string) {
+		for i := range d.Volumes {
+			add(d.Volumes[i].Dir, FileVolume, fmt.Sprintf("%s.volumes[%d].dir", path, i))
+		}
+	}
+	volumes(&n.Disk, "disk")
+	for i := range n.Clusters {
+		for j := range n.Clusters[i].Nodes {
+			volumes(&n.Clusters[i].Nodes[j].Disk, fmt.Sprintf("clusters[%d].nodes[%d].disk", i, j))
+		}
+	}
 	switch n.Log.Access {
 	case "stdout", "stderr", "off":
 	default:

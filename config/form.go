@@ -45,8 +45,10 @@ func formOf(owner, name string, t reflect.Type) (form, error) {
 		return prefixForm(), nil
 	case reflect.TypeFor[url.URL]():
 		return urlForm(), nil
-	case reflect.TypeFor[QueryKey]():
+	case reflect.TypeFor[QueryKey](), reflect.TypeFor[SetCookie]():
 		return wordForm(), nil
+	case reflect.TypeFor[StatusPattern]():
+		return statusForm(), nil
 	}
 	switch t.Kind() {
 	case reflect.Bool:
@@ -89,6 +91,14 @@ func textFormOf(field string) (form, error) {
 		return methodForm(), nil
 	case "Key.QueryOnly":
 		return parameterForm(), nil
+	case "Key.QueryDrop":
+		return parameterPatternForm(), nil
+	case "Key.Headers":
+		return headerForm(), nil
+	case "Key.Cookies":
+		return cookieForm(), nil
+	case "Volume.Dir":
+		return directoryForm(), nil
 	default:
 		return form{}, fmt.Errorf("no form for %s", field)
 	}

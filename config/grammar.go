@@ -2,7 +2,7 @@ package config
 
 import (
 	"cmp"
-	_ "embed"
+	"embed"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-//go:embed model.go
-var modelSource string
+//go:embed model.go model_site.go
+var modelSource embed.FS
 
 // grammar is the model as its types and comments describe it: what Parse enforces and what Schema and Reference show.
 type grammar struct {
@@ -49,13 +49,30 @@ type field struct {
 	min, max reflect.Value // what low and high mean
 }
 
-// newGrammar reads model.go. An error is a mistake in model.go itself.
+// newGrammar reads the model's files. An error is a mistake in them.
 func newGrammar() (*grammar, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "model.go", modelSource, parser.ParseComments)
-	if err != nil {
+	comments := map[string]string{}
+	for _, name := range [...]string{"model.go", "model_site.go"} {
+		if err := readComments(name, comments); err != nil {
+			return nil, fmt.Errorf("read the model: %w", err)
+		}
+	}
+	g := &grammar{shapes: map[reflect.Type]*shape{}}
+	if err := g.add(reflect.TypeFor[Network](), "", comments); err != nil {
 		return nil, fmt.Errorf("read the model: %w", err)
 	}
-	comments := map[string]string{}
+	return g, nil
+}
+
+func readComments(name string, comments map[string]string) error {
+	source, err := modelSource.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), name, source, parser.ParseComments)
+	if err != nil {
+		return err
+	}
 	for _, decl := range file.Decls {
 		g, ok := decl.(*ast.GenDecl)
 		if !ok {
@@ -68,14 +85,10 @@ func newGrammar() (*grammar, error) {
 			}
 		}
 	}
-	g := &grammar{shapes: map[reflect.Type]*shape{}}
-	if err := g.add(reflect.TypeFor[Network](), "", comments); err != nil {
-		return nil, fmt.Errorf("read the model: %w", err)
-	}
-	return g, nil
+	return nil
 }
 
-// mustGrammar is newGrammar for who can't go on without: model.go is part of the program and any test finds a mistake in it.
+// mustGrammar is newGrammar for who can't go on without: the model is part of the program and any test finds a mistake in it.
 func mustGrammar() *grammar {
 	g, err := newGrammar()
 	if err != nil {
@@ -160,6 +173,9 @@ func newField(t reflect.Type, index int, comments map[string]string) (*field, er
 		}
 		if err != nil {
 			return nil, fmt.Errorf("range of %s.%s: %w", t.Name(), sf.Name, err)
+		}
+		if example, err := f.constant(form.example); err == nil && less(example, f.min) {
+			f.form.example = f.low
 		}
 	}
 	return f, nil

@@ -2,11 +2,10 @@ package config
 
 import (
 	"net/netip"
-	"net/url"
 	"time"
 )
 
-// The comments below are the reference: Parse, Schema and Reference read them. After a field's text may stand the lines
+// The comments below and in model_site.go are the reference: Parse, Schema and Reference read them. After a field's text may stand the lines
 // `required`, `default: VALUE` (as a file would say it, or words), `range: LOW to HIGH` and `one of: A, B`.
 
 // Network is the whole of wherry.yaml: what the network is called, how its nodes listen, where its clusters stand and which
@@ -27,6 +26,9 @@ type Network struct {
 
 	// How much the cache of one node may hold.
 	Memory Memory `yaml:"memory"`
+
+	// Where the cache keeps responses beside memory. A node can override it.
+	Disk Disk `yaml:"disk"`
 
 	// Where log records go.
 	Log Log `yaml:"log"`
@@ -154,6 +156,27 @@ type Memory struct {
 	Object Size `yaml:"object"`
 }
 
+// Disk is the cache's second tier: what doesn't fit into memory, and what shall be there after a restart.
+type Disk struct {
+	// The directories that the cache may fill, best one for each disk. Without any, everything is in memory alone and gone after
+	// a restart.
+	// default: none
+	Volumes []Volume `yaml:"volumes"`
+}
+
+// Volume is one directory of the cache.
+type Volume struct {
+	// The directory, on a disk of its own. It belongs to the cache of one node alone, which writes and removes files in it.
+	// required
+	Dir string `yaml:"dir"`
+
+	// How much the cache may keep in it; leave the file system some room beside that. When it is used up, what was asked for
+	// least goes first.
+	// required
+	// range: 64MiB to 1024TiB
+	Size Size `yaml:"size"`
+}
+
 // Log says where records go.
 type Log struct {
 	// One JSON line a request: `stdout`, `stderr`, `off` or the path of a file, which is appended to. This and all
@@ -211,199 +234,8 @@ type Node struct {
 	// Overrides of the network's `listen` for this node.
 	// default: the network's `listen`
 	Listen Listen `yaml:"listen"`
-}
 
-// Site is what one customer serves under a set of hosts.
-type Site struct {
-	// A DNS label, unique in the network; the site's name in logs, metrics and commands.
-	// required
-	Name SiteName `yaml:"name"`
-
-	// The hosts: exact (`shop.test`), all names one or more labels below (`"*.shop.test"`), or every host that no other site
-	// claims (`"*"`, at most one site).
-	// required
-	Hosts []HostPattern `yaml:"hosts"`
-
-	// The customer's servers.
-	// required
-	Origins []Origin `yaml:"origins"`
-
-	// How origins are asked.
-	Fetch Fetch `yaml:"fetch"`
-
-	// The certificate for TLS. Without it the node's local CA issues one.
-	TLS *TLS `yaml:"tls"`
-
-	// How responses are cached.
-	Cache Cache `yaml:"cache"`
-
-	// The largest request body; more gets 413. 0 means no limit.
-	// default: 0
-	// range: 0 to 16TiB
-	BodySize Size `yaml:"body_size"`
-
-	// Exceptions by path and method. The first rule that matches a request applies; what it leaves out is as the site says.
-	Rules []Rule `yaml:"rules"`
-}
-
-// Origin is one of the customer's servers.
-type Origin struct {
-	// http:// or https:// with host and optional port; a path is put before the path of each request.
-	// required
-	URL *url.URL `yaml:"url"`
-
-	// Its share of the requests against the weights of the other origins.
-	// default: 1
-	// range: 1 to 1000
-	Weight int `yaml:"weight"`
-
-	// Asked only when no other origin of the site is healthy.
-	// default: false
-	Backup bool `yaml:"backup"`
-}
-
-// Fetch says how the origins of a site are asked.
-type Fetch struct {
-	// The Host that origins see: `origin` (the host of the origin's URL), `client` (as the client sent it) or a fixed name.
-	// default: client
-	Host string `yaml:"host"`
-
-	// To open a TCP connection.
-	// default: 3s
-	// range: 10ms to 5m
-	ConnectTimeout time.Duration `yaml:"connect_timeout"`
-
-	// To finish the TLS handshake.
-	// default: 5s
-	// range: 10ms to 5m
-	TLSTimeout time.Duration `yaml:"tls_timeout"`
-
-	// From the request's last byte to the response's header section.
-	// default: 30s
-	// range: 10ms to 1h
-	HeaderTimeout time.Duration `yaml:"header_timeout"`
-
-	// The longest silence inside a response body.
-	// default: 30s
-	// range: 10ms to 1h
-	BodyTimeout time.Duration `yaml:"body_timeout"`
-
-	// How often a request may be sent to another origin after a failure. Only requests that are safe to repeat are: no body
-	// and an idempotent method, or nothing of them sent yet.
-	// default: 2
-	// range: 0 to 10
-	Retries int `yaml:"retries"`
-
-	// Open connections to one origin; further requests wait, at most connect_timeout.
-	// default: 256
-	// range: 1 to 65535
-	Connections int `yaml:"connections"`
-
-	// A PEM file with the authorities that may have signed the origins' certificates, instead of the system's.
-	CAFile string `yaml:"ca_file"`
-
-	// Asks each origin by itself whether it is alive. Without it only the requests of clients tell.
-	Health *Health `yaml:"health"`
-}
-
-// Health is the active check of a site's origins.
-type Health struct {
-	// The path that is asked with GET.
-	// default: /
-	Path string `yaml:"path"`
-
-	// How often.
-	// default: 5s
-	// range: 10ms to 1h
-	Interval time.Duration `yaml:"interval"`
-
-	// The longest that the answer may take.
-	// default: 2s
-	// range: 10ms to 5m
-	Timeout time.Duration `yaml:"timeout"`
-
-	// The status that means healthy; 0 means any from 200 to 399.
-	// default: 0
-	// range: 0 to 599
-	Status int `yaml:"status"`
-}
-
-// TLS names the files of a certificate.
-type TLS struct {
-	// A PEM file with the certificate and the intermediates.
-	// required
-	Certificate string `yaml:"certificate"`
-
-	// A PEM file with the private key.
-	// required
-	Key string `yaml:"key"`
-}
-
-// Cache says how the responses of a site, or of the requests that a rule matches, are cached. What the origin says in
-// Cache-Control always counts; nothing here makes a private response shared.
-type Cache struct {
-	// Whether responses are stored and reused at all.
-	// default: true
-	Enabled *bool `yaml:"enabled"`
-
-	// Which parts of a request name the stored response.
-	Key Key `yaml:"key"`
-
-	// Serve a stale response this long after it went stale when no origin answers, even where the origin doesn't say
-	// stale-if-error itself. must-revalidate and its like still forbid it.
-	// default: 0s
-	// range: 0s to 8760h
-	StaleIfError *time.Duration `yaml:"stale_if_error"`
-
-	// Serve a stale response this long after it went stale while it is refreshed, even where the origin doesn't say
-	// stale-while-revalidate itself. must-revalidate and its like still forbid it.
-	// default: 0s
-	// range: 0s to 8760h
-	StaleWhileRevalidate *time.Duration `yaml:"stale_while_revalidate"`
-}
-
-// Key says which parts of a request make the cache key. The scheme, the path and the method's kind are always in it.
-type Key struct {
-	// Whether the host is in it: false makes all hosts of the site share one copy of each path. Then no field that repeats
-	// the client's host is sent to the origin, so that nobody can poison the shared copy with it.
-	// default: true
-	Host *bool `yaml:"host"`
-
-	// The query: `keep` (as sent), `sort` (parameters in one order), `drop` (ignore it all). A fetch for the cache asks the origin
-	// with what is left of it, so that nobody can poison the shared copy with the rest.
-	// default: keep
-	// one of: keep, sort, drop
-	Query QueryKey `yaml:"query"`
-
-	// Of the query's parameters only these count, when given, and only these reach the origin when the cache fetches.
-	QueryOnly []string `yaml:"query_only"`
-}
-
-// Rule is an exception to the site's settings.
-type Rule struct {
-	// A DNS label, unique in the site; the rule's name in logs and `wherry config explain`.
-	// required
-	Name string `yaml:"name"`
-
-	// Which requests it matches: all given conditions must hold.
-	Match Match `yaml:"match"`
-
-	// What is different about caching.
-	// default: the site's `cache`
-	Cache Cache `yaml:"cache"`
-
-	// Answer with this status at once and ask no origin; 0 means don't.
-	// default: 0
-	// one of: 0, 403, 404, 410, 451
-	Refuse int `yaml:"refuse"`
-}
-
-// Match is the condition of a rule.
-type Match struct {
-	// The path, one of these: exact (`/login`), everything below (`/static/*`), or by extension (`"*.jpg"`). Case counts.
-	// All spellings of a path match alike: percent-encoding is undone, slashes are merged, dot segments removed.
-	Paths []PathPattern `yaml:"paths"`
-
-	// The method, one of these, such as GET.
-	Methods []string `yaml:"methods"`
+	// The volumes of this node, where its disks are other ones. `volumes: []` means none.
+	// default: the network's `disk`
+	Disk Disk `yaml:"disk"`
 }

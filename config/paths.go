@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 )
@@ -102,21 +103,6 @@ func methodForm() form {
 	}
 }
 
-func parameterForm() form {
-	return form{
-		name: "a parameter", text: "the name of a query parameter, decoded", example: "page", json: []string{"string"}, pattern: `.`,
-		parse: func(text string) (any, *mistake) {
-			if text == "" {
-				return nil, &mistake{"is empty", "write the name of a query parameter"}
-			}
-			if name, _, ok := strings.Cut(text, "="); ok && name != "" {
-				return nil, &mistake{quoted(text) + " has a =", "write only the parameter's name, such as " + name}
-			}
-			return text, nil
-		},
-	}
-}
-
 // fileForm is for a file of the kind that example is of.
 func fileForm(example string) form {
 	return form{
@@ -125,6 +111,23 @@ func fileForm(example string) form {
 		parse: func(text string) (any, *mistake) {
 			if wrongFile(text) {
 				return nil, &mistake{quoted(text) + " is not the path of a file", "write one such as " + example}
+			}
+			return text, nil
+		},
+	}
+}
+
+func directoryForm() form {
+	const example = "/var/cache/wherry"
+	return form{
+		name: "a directory", text: "a path; if not absolute, from the directory in which wherry was started", example: example,
+		json: []string{"string"}, pattern: `^[^\x00]+$`,
+		parse: func(text string) (any, *mistake) {
+			switch {
+			case wrongFile(text):
+				return nil, &mistake{quoted(text) + " is not the path of a directory", "write one such as " + example}
+			case path.Clean(text) == "/":
+				return nil, &mistake{quoted(text) + " is the whole file system", "write a directory for the cache alone, such as " + example}
 			}
 			return text, nil
 		},

@@ -29,7 +29,7 @@ func Reference() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-const referenceHead = `<!-- Written by "wherry config reference" from the comments in config/model.go: change those. -->
+const referenceHead = `<!-- Written by "wherry config reference" from the comments in config/model.go and model_site.go: change those. -->
 
 # Configuration
 

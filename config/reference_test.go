@@ -48,7 +48,8 @@ func TestSampleCommentsAreRight(t *testing.T) {
 	if s == nil {
 		t.Fatalf("with all comments in use:\n%v\n%s", problems, text.String())
 	}
-	if s.DNS.GeoDatabase == "" || s.Sites[0].TLS == nil || s.Sites[0].Fetch.Health == nil || len(s.Sites[0].Origins) != 2 {
+	if s.DNS.GeoDatabase == "" || s.Sites[0].TLS == nil || s.Sites[0].Fetch.Health == nil || len(s.Sites[0].Origins) != 2 ||
+		len(s.Disk.Volumes) != 1 || len(s.Sites[0].Aliases) != 1 || len(s.Sites[0].Cache.Negative) != 2 {
 		t.Errorf("the comments were not taken off:\n%s", text.String())
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Snapshot is one checked, immutable configuration with its defaults filled in. Nodes swap the whole of it; nobody changes one.
@@ -14,9 +13,10 @@ type Snapshot struct {
 	// Revision names the content: the first 12 hex digits of the SHA-256 of the file.
 	Revision string
 
-	claims map[Host]claim // by exact host
-	below  map[Host]claim // by the part behind "*."
-	rest   *Site          // the site of "*", or nil
+	claims map[Host]claim                 // by exact host
+	below  map[Host]claim                 // by the part behind "*."
+	rest   *Site                          // the site of "*", or nil
+	others map[*Site]map[HostPattern]Host // of sites with aliases: the host that each name stands for
 	files  []FileRef
 }
 
@@ -28,7 +28,7 @@ type claim struct {
 
 // index builds the look-up tables. The network is checked: no host is claimed twice.
 func (s *Snapshot) index() {
-	s.claims, s.below = map[Host]claim{}, map[Host]claim{}
+	s.claims, s.below, s.others = map[Host]claim{}, map[Host]claim{}, map[*Site]map[HostPattern]Host{}
 	for i := range s.Sites {
 		site := &s.Sites[i]
 		for _, p := range site.Hosts {
@@ -40,6 +40,15 @@ func (s *Snapshot) index() {
 			default:
 				s.claims[Host(p)] = claim{site, p}
 			}
+		}
+		for _, alias := range site.Aliases {
+			if s.others[site] == nil {
+				s.others[site] = map[HostPattern]Host{}
+			}
+			for _, name := range alias.Names {
+				s.others[site][name] = alias.Host
+			}
+			s.others[site][HostPattern(alias.Host)] = alias.Host // no pattern of its own names makes another host of it
 		}
 	}
 }
@@ -78,6 +87,30 @@ func (s *Snapshot) Site(host Host) (*Site, HostPattern) {
 	return nil, ""
 }
 
+// StandsFor returns the host that host, which site claims, is another name of; host itself if it is none. It doesn't allocate.
+func (s *Snapshot) StandsFor(site *Site, host Host) Host {
+	names := s.others[site]
+	if names == nil {
+		return host
+	}
+	if as, ok := names[HostPattern(host)]; ok {
+		return as
+	}
+	for i := range len(host) {
+		if host[i] != '.' || i == 0 {
+			continue
+		}
+		var room [nameMax + 1]byte
+		if as, ok := names[HostPattern(append(append(room[:0], '*'), host[i:]...))]; ok {
+			return as
+		}
+	}
+	if as, ok := names["*"]; ok {
+		return as
+	}
+	return host
+}
+
 // Matches says whether the pattern is host's own name or a suffix of it. "*" matches no name by itself: it takes what is left.
 func (p HostPattern) Matches(host Host) bool {
 	suffix, wild := strings.CutPrefix(string(p), "*")
@@ -105,6 +138,14 @@ func (n *Network) ListenAt(node *Node) Listen {
 		DNS:    cmp.Or(node.Listen.DNS, n.Listen.DNS),
 		Portal: cmp.Or(node.Listen.Portal, n.Listen.Portal),
 	}
+}
+
+// DiskAt returns the volumes of a node: its own, or those of the network.
+func (n *Network) DiskAt(node *Node) []Volume {
+	if node.Disk.Volumes != nil {
+		return node.Disk.Volumes
+	}
+	return n.Disk.Volumes
 }
 
 // Rule returns the first rule that matches a request, or nil. The path is as in the request line, without the query; its
@@ -138,45 +179,4 @@ func (p PathPattern) Matches(path string) bool {
 		return strings.HasPrefix(path, dir)
 	}
 	return path == string(p)
-}
-
-// Caching is a site's Cache settings with those of a rule laid over and nothing left open.
-type Caching struct {
-	Enabled              bool
-	KeyHost              bool
-	Query                QueryKey
-	QueryOnly            []string
-	StaleIfError         time.Duration
-	StaleWhileRevalidate time.Duration
-}
-
-// Caching returns what holds for a request that rule matches; rule may be nil.
-func (s *Site) Caching(rule *Rule) Caching {
-	c := Caching{Enabled: true, KeyHost: true, Query: QueryKeep}
-	c.lay(&s.Cache)
-	if rule != nil {
-		c.lay(&rule.Cache)
-	}
-	return c
-}
-
-func (c *Caching) lay(over *Cache) {
-	if over.Enabled != nil {
-		c.Enabled = *over.Enabled
-	}
-	if over.Key.Host != nil {
-		c.KeyHost = *over.Key.Host
-	}
-	if over.Key.Query != "" {
-		c.Query = over.Key.Query
-	}
-	if over.Key.QueryOnly != nil {
-		c.QueryOnly = over.Key.QueryOnly
-	}
-	if over.StaleIfError != nil {
-		c.StaleIfError = *over.StaleIfError
-	}
-	if over.StaleWhileRevalidate != nil {
-		c.StaleWhileRevalidate = *over.StaleWhileRevalidate
-	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -128,30 +129,104 @@ sites:
 - name: shop
   hosts: [shop.test]
   origins: [{url: "http://127.0.0.1:9000"}]
-  cache: {key: {query: sort, query_only: [a]}, stale_if_error: 1h}
+  cache:
+    key: {query: sort, query_only: [a], headers: [x-country], cookies: [lang]}
+    default_ttl: 5m
+    max_ttl: 1h
+    negative: [{status: [404, 5xx], ttl: 10s}]
+    set_cookie: strip
+    stale_if_error: 1h
   rules:
   - name: assets
     match: {paths: [/static/*], methods: [GET]}
-    cache: {key: {host: true, query: keep, query_only: []}, stale_if_error: 0s}
+    cache:
+      key: {host: true, query: keep, query_only: [], headers: [], cookies: []}
+      default_ttl: 0s
+      max_ttl: 0s
+      negative: []
+      set_cookie: store
+      stale_if_error: 0s
+  - {name: drop, match: {paths: [/drop]}, cache: {key: {query_drop: [utm_*]}}}
   - {name: off, match: {paths: [/off]}, cache: {enabled: false}}
 `)
 	site := &s.Sites[0]
+	own := Caching{
+		Enabled: true, KeyHost: true, Query: QuerySort, QueryOnly: []string{"a"}, Headers: []string{"X-Country"}, Cookies: []string{"lang"},
+		DefaultTTL: 5 * time.Minute, MaxTTL: time.Hour, Negative: []Negative{{[]StatusPattern{"404", "5xx"}, 10 * time.Second}},
+		SetCookie: SetCookieStrip, StaleIfError: time.Hour,
+	}
+	drop, off := own, own
+	drop.QueryOnly, drop.QueryDrop = nil, []string{"utm_*"}
+	off.Enabled = false
 	tests := []struct {
 		method, path, rule string
 		want               Caching
 	}{
-		{"GET", "/", "", Caching{true, true, QuerySort, []string{"a"}, time.Hour, 0}},
-		{"POST", "/static/a", "", Caching{true, true, QuerySort, []string{"a"}, time.Hour, 0}},
-		{"GET", "/static/a", "assets", Caching{true, true, QueryKeep, []string{}, 0, 0}},
-		{"PUT", "/off", "off", Caching{false, true, QuerySort, []string{"a"}, time.Hour, 0}},
+		{"GET", "/", "", own},
+		{"POST", "/static/a", "", own},
+		{"GET", "/static/a", "assets", Caching{
+			Enabled: true, KeyHost: true, Query: QueryKeep, QueryOnly: []string{}, Headers: []string{}, Cookies: []string{},
+			Negative: []Negative{}, SetCookie: SetCookieStore,
+		}},
+		{"GET", "/drop", "drop", drop},
+		{"PUT", "/off", "off", off},
 	}
 	for _, test := range tests {
 		rule, name := site.Rule(test.method, test.path), ""
 		if rule != nil {
 			name = rule.Name
 		}
-		if got := fmt.Sprint(site.Caching(rule)); name != test.rule || got != fmt.Sprint(test.want) {
-			t.Errorf("%s %s: rule %q, caching %s; want %q, %v", test.method, test.path, name, got, test.rule, test.want)
+		if got := site.Caching(rule); name != test.rule || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s %s: rule %q, caching %v; want %q, %v", test.method, test.path, name, got, test.rule, test.want)
+		}
+	}
+}
+
+func TestAliases(t *testing.T) {
+	s := parsed(t, `
+sites:
+- name: shop
+  hosts: [shop.test, "*.shop.test", img.test]
+  origins: [{url: "http://127.0.0.1:9000"}]
+  aliases:
+  - {host: shop.test, names: [www.shop.test, "*.old.shop.test"]}
+  - {host: img.old.shop.test, names: ["*.img.old.shop.test", img.test]}
+- {name: all, hosts: [all.test, "*"], origins: [{url: "http://127.0.0.1:9000"}], aliases: [{host: all.test, names: ["*"]}]}
+- {name: none, hosts: [none.test], origins: [{url: "http://127.0.0.1:9000"}]}
+`)
+	for host, want := range map[Host]Host{
+		"shop.test": "shop.test", "www.shop.test": "shop.test", "a.shop.test": "a.shop.test", "a.www.shop.test": "a.www.shop.test",
+		"old.shop.test": "old.shop.test", "a.old.shop.test": "shop.test", "a.b.old.shop.test": "shop.test",
+		"img.old.shop.test": "img.old.shop.test", "a.img.old.shop.test": "img.old.shop.test", "img.test": "img.old.shop.test",
+		"all.test": "all.test", "any.example": "all.test", "192.0.2.1": "all.test", "none.test": "none.test",
+	} {
+		site, _ := s.Site(host)
+		if got := s.StandsFor(site, host); got != want {
+			t.Errorf("%s stands for %s, want %s", host, got, want)
+		}
+		if again := s.StandsFor(site, want); again != want {
+			t.Errorf("%s stands for %s, and that for %s", host, want, again)
+		}
+	}
+	site := &s.Sites[0]
+	if n := testing.AllocsPerRun(100, func() { s.StandsFor(site, "a.b.old.shop.test") }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestDiskOfNode(t *testing.T) {
+	s := parsed(t, `
+disk: {volumes: [{dir: /a, size: 1GiB}]}
+clusters:
+- name: lisbon
+  nodes:
+  - {name: as-said, addresses: [192.0.2.1]}
+  - {name: own, addresses: [192.0.2.2], disk: {volumes: [{dir: /b, size: 64MiB}, {dir: c, size: 2TiB}]}}
+  - {name: none, addresses: [192.0.2.3], disk: {volumes: []}}
+sites: [`+shop+`]`)
+	for i, want := range []string{"[{/a 1GiB}]", "[{/b 64MiB} {c 2TiB}]", "[]"} {
+		if got := fmt.Sprint(s.DiskAt(&s.Clusters[0].Nodes[i])); got != want {
+			t.Errorf("node %d has %s, want %s", i, got, want)
 		}
 	}
 }
@@ -160,6 +235,8 @@ func TestFiles(t *testing.T) {
 	s := parsed(t, `
 dns: {geo_database: geo.mmdb}
 log: {access: /var/log/wherry.log}
+disk: {volumes: [{dir: /var/cache/a, size: 1GiB}]}
+clusters: [{name: a, nodes: [{name: a, addresses: [192.0.2.1], disk: {volumes: [{dir: b, size: 1GiB}]}}]}]
 sites:
 - name: shop
   hosts: [shop.test]
@@ -167,8 +244,9 @@ sites:
   fetch: {ca_file: ca.pem}
   tls: {certificate: a.pem, key: b.pem}
 `)
-	want := `[{geo.mmdb geo database dns.geo_database 2 21} {/var/log/wherry.log access log log.access 3 15} ` +
-		`{ca.pem ca sites[0].fetch.ca_file 8 20} {a.pem certificate sites[0].tls.certificate 9 22} {b.pem key sites[0].tls.key 9 34}]`
+	want := `[{geo.mmdb geo database dns.geo_database 2 21} {/var/cache/a cache volume disk.volumes[0].dir 4 24} ` +
+		`{b cache volume clusters[0].nodes[0].disk.volumes[0].dir 5 87} {/var/log/wherry.log access log log.access 3 15} ` +
+		`{ca.pem ca sites[0].fetch.ca_file 10 20} {a.pem certificate sites[0].tls.certificate 11 22} {b.pem key sites[0].tls.key 11 34}]`
 	if got := fmt.Sprint(s.Files()); got != want {
 		t.Errorf("files:\n got %s\nwant %s", got, want)
 	}

@@ -23,6 +23,10 @@ type (
 	ClusterName string
 	// QueryKey says how the query enters the cache key: keep, sort or drop.
 	QueryKey string
+	// SetCookie says what becomes of a response with Set-Cookie: store, strip or refuse.
+	SetCookie string
+	// StatusPattern is a status code in decimal, or 5xx.
+	StatusPattern string
 	// Size is a number of bytes, written as 512, 64KiB, 32MiB, 2GiB or 1TiB.
 	Size int64
 )
@@ -32,6 +36,13 @@ const (
 	QueryKeep QueryKey = "keep"
 	QuerySort QueryKey = "sort"
 	QueryDrop QueryKey = "drop"
+)
+
+// The values of SetCookie.
+const (
+	SetCookieStore  SetCookie = "store"
+	SetCookieStrip  SetCookie = "strip"
+	SetCookieRefuse SetCookie = "refuse"
 )
 
 // Off is the Address of a closed door.

@@ -132,12 +132,12 @@ func (b *builder) sites() {
 			suffix, wild := strings.CutPrefix(string(pattern), "*.")
 			switch {
 			case pattern == "*":
-				b.rest = b.siteEntry(s, "")
+				b.rest = b.siteEntry(s, pattern)
 				continue
 			case isAddr(suffix):
 				continue // an address in a Host field; it has no DNS name
 			}
-			name, e := b.wire(suffix), b.siteEntry(s, suffix)
+			name, e := b.wire(suffix), b.siteEntry(s, pattern)
 			if b.inZone(name) && (wild || name != b.zone) {
 				target := b.wire(string(s.Name) + ".sites." + string(b.snapshot.Zone))
 				e = &entry{kind: kindAlias, target: []byte(target)}
@@ -155,12 +155,15 @@ func (b *builder) sites() {
 	}
 }
 
-// siteEntry returns the entry of a site's host. Hosts that share one copy of the content share the nodes that hold it.
-func (b *builder) siteEntry(s *config.Site, host string) *entry {
+// siteEntry returns the entry of a site's hosts. Those that share one copy of the content share the nodes that hold it.
+func (b *builder) siteEntry(s *config.Site, pattern config.HostPattern) *entry {
 	if !s.Caching(nil).KeyHost {
 		return &entry{kind: kindMapped, key: mapper.KeyOf(s.Name)}
 	}
-	return &entry{kind: kindMapped, key: mapper.KeyOf(host), perHost: true}
+	if as := b.snapshot.StandsFor(s, config.Host(pattern)); as != config.Host(pattern) {
+		return &entry{kind: kindMapped, key: mapper.KeyOf(as)}
+	}
+	return &entry{kind: kindMapped, key: mapper.KeyOf(strings.TrimPrefix(string(pattern), "*.")), perHost: true}
 }
 
 // inZone says whether name is the network's zone or below it.

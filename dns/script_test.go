@@ -33,6 +33,25 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// TestAliasesLeadToTheNodesOfTheirHost: what shares a copy is held by the same nodes, whichever name is asked for.
+func TestAliasesLeadToTheNodesOfTheirHost(t *testing.T) {
+	const site = `  - {name: many, hosts: [a.test, "*.a.test", b.test, c.test, d.test, e.test], origins: [{url: "http://127.0.0.1:9000"}]`
+	answers := func(aliases string) map[string]bool {
+		s := newQuiet(t, loadSnapshot(t, "testdata/network.yaml", site+aliases+"}\n"))
+		different := map[string]bool{}
+		for _, host := range []string{"a.test", "x.a.test", "y.a.test", "b.test", "c.test", "d.test", "e.test"} {
+			different[strings.ReplaceAll(scriptCommand(t, s, host+". A from 127.0.0.1"), host, "HOST")] = true
+		}
+		return different
+	}
+	if all := answers(""); len(all) < 2 {
+		t.Fatalf("all hosts lead to the same nodes by chance: %v", all)
+	}
+	if all := answers(`, aliases: [{host: a.test, names: ["*.a.test", b.test, "*"]}]`); len(all) != 1 {
+		t.Errorf("names of one host lead to different nodes: %v", all)
+	}
+}
+
 func runScript(t *testing.T, file string, s *Server) {
 	raw, err := os.ReadFile(file)
 	if err != nil {

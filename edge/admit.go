@@ -1,12 +1,15 @@
 package edge
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/gate"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -17,6 +20,8 @@ const (
 	// with a name that we know (RFC 8586 §3).
 	loopEntriesMax = 16
 )
+
+const badTarget = "The target of the request is not one that this node can serve."
 
 // admit refuses what goes beyond the limits or isn't well-formed, before anything is spent on it.
 func (e *Edge) admit(x *exchange) (goOn bool) {
@@ -30,7 +35,8 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 		return x.refuse(refusedConnections, fault.Edge, http.StatusServiceUnavailable,
 			"This node has as many connections as it can serve.")
 	}
-	if limit := x.routes.snapshot.Limits.HeaderSize; limit > 0 && headerBytes(r) > int(limit) {
+	size, fields := headerSize(r)
+	if limit := x.routes.snapshot.Limits.HeaderSize; limit > 0 && size > int(limit) || fields > gate.FieldsMax {
 		return x.refuse(refusedHeaderSize, fault.Client, http.StatusRequestHeaderFieldsTooLarge,
 			"The header section of the request is larger than this node accepts.")
 	}
@@ -43,6 +49,9 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 	if !ok {
 		return x.refuse(refusedHost, fault.Client, http.StatusBadRequest, "The request names no valid host.")
 	}
+	if r.ProtoMajor >= 2 && !x.admitFields(host) {
+		return false
+	}
 	x.target.method, x.target.host = r.Method, host
 	if !x.admitTarget() {
 		return false
@@ -51,11 +60,43 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 		return x.refuse(refusedLoop, fault.Config, http.StatusLoopDetected,
 			"The request came back to a node that it had already gone through: an origin of the site leads to this network itself.")
 	}
-	if r.RequestURI == "*" { // only OPTIONS gets here
+	if r.RequestURI == "*" || r.Method == http.MethodOptions && lastHop(r.Header) { // only OPTIONS comes with *
 		x.w.Header()["Allow"] = []string{allowed}
 		return x.answer(http.StatusNoContent, "options", "")
 	}
 	x.note("admitted")
+	return true
+}
+
+// lastHop says whether Max-Forwards makes this node the final recipient of a request for OPTIONS; if not, it counts this hop
+// (RFC 9110 §7.6.2). TRACE doesn't come so far.
+func lastHop(h http.Header) bool {
+	lines := h["Max-Forwards"]
+	if len(lines) != 1 {
+		return false
+	}
+	n, err := strconv.ParseUint(lines[0], 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return false // what isn't a number limits nothing
+	}
+	if n > 0 {
+		h["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}
+	}
+	return n == 0
+}
+
+// admitFields checks the fields that HTTP/2 has beside what says the same in another way, and net/http keeps.
+func (x *exchange) admitFields(host config.Host) (goOn bool) {
+	h := x.r.Header
+	for _, named := range h["Host"] {
+		if other, ok := parseHost(named); !ok || other != host { // RFC 9113 §8.3.1
+			return x.refuse(refusedHost, fault.Client, http.StatusBadRequest, "The request names two hosts.")
+		}
+	}
+	delete(h, "Host")
+	if len(h["Content-Length"]) > 1 { // RFC 9110 §8.6
+		return x.refuse(refusedMalformed, fault.Client, http.StatusBadRequest, "The request says in two ways how long its content is.")
+	}
 	return true
 }
 
@@ -80,28 +121,42 @@ func (x *exchange) admitTarget() (goOn bool) {
 		return x.misdirected("The scheme of the request is not that of its connection.")
 	}
 	x.target.path, x.target.query = pathOf(r.URL), r.URL.RawQuery
+	if r.ProtoMajor >= 2 && !validPath(r.RequestURI) {
+		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest, badTarget)
+	}
 	asterisk := r.RequestURI == "*" && r.Method == http.MethodOptions // RFC 9112 §3.2.4
-	if x.target.path[0] != '/' && !asterisk || r.URL.User != nil || strings.IndexByte(r.RequestURI, '#') >= 0 {
+	if x.target.path[0] != '/' && !asterisk || r.URL.User != nil || strings.IndexByte(r.RequestURI, '#') >= 0 ||
+		strings.Contains(x.target.path, "%00") { // where a path ends for origins that are written in C
 		// User information is an error in a received URI (RFC 9110 §4.2.4), a fragment is no part of a target (§7.1).
-		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest,
-			"The target of the request is not one that this node can serve.")
+		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest, badTarget)
 	}
 	return true
+}
+
+// validPath says whether a :path is what a request line could have for a path with a query, or an asterisk (RFC 9113 §8.3.1).
+func validPath(path string) bool {
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return strings.HasPrefix(path, "/") || path == "*"
 }
 
 func (x *exchange) misdirected(notice string) (goOn bool) {
 	return x.refuse(refusedMisdirected, fault.Client, http.StatusMisdirectedRequest, notice)
 }
 
-// headerBytes is the size of the request line and the header section as HTTP/1.1 writes them.
-func headerBytes(r *http.Request) int {
+// headerSize returns the size of the request line and the header section as HTTP/1.1 writes them, and the number of fields.
+func headerSize(r *http.Request) (bytes, fields int) {
 	n := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host) + len("\r\n")
 	for name, values := range r.Header {
 		for _, v := range values {
 			n += len(name) + len(v) + len(": \r\n")
 		}
+		fields += len(values)
 	}
-	return n
+	return n, fields
 }
 
 // looped says whether the request has gone through this node before: by CDN-Loop (RFC 8586 §2) or by Via (RFC 9110 §7.6.3),

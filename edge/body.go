@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -64,6 +65,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return n, b.fail(refusedBodyTimeout, http.StatusRequestTimeout, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return n, b.fail("", fault.StatusClientClosedRequest, err)
+	case b.watch == nil && !errors.As(err, new(*net.OpError)): // HTTP/1: the gate, or net/http, can't make out the chunks
+		return n, b.fail(refusedMalformed, http.StatusBadRequest, err)
 	}
 	return n, b.fail("", http.StatusBadRequest, err)
 }

@@ -13,7 +13,11 @@ import (
 	"sync/atomic"
 
 	"github.com/wherry/wherry/config"
+<<<<<<< HEAD
 	"github.com/wherry/wherry/h2"
+=======
+	"github.com/wherry/wherry/edge/socket"
+>>>>>>> main
 )
 
 // spareConnections is how many cleartext connections beyond limits.connections are taken for as long as it takes to tell them
@@ -23,6 +27,7 @@ const spareConnections = 64
 // conn is one connection of a client.
 type conn struct {
 	net.Conn
+	direct       io.ReadWriter // Conn, with less: one call at a time in each direction; only the lane writes to it
 	owner        *connections
 	secure       bool
 	over         bool // beyond limits.connections: gets 503
@@ -57,7 +62,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.ahead = c.ahead[n:]
 		return n, nil
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.direct.Read(p)
 	if n > 0 && !c.touched.Load() {
 		c.touched.Store(true)
 	}
@@ -311,7 +316,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &conn{Conn: nc, owner: &l.edge.conns, secure: l.secure, client: clientAddr(nc.RemoteAddr().String())}
+		c := &conn{Conn: nc, direct: socket.Of(nc), owner: &l.edge.conns, secure: l.secure, client: clientAddr(nc.RemoteAddr().String())}
 		c.forwardedFor = []string{c.client.String()}
 		if !l.edge.conns.add(c, l.edge.limits().Connections) {
 			nc.Close()

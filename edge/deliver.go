@@ -54,6 +54,8 @@ func (x *exchange) blameBody() {
 		x.notice = "The body of the request is larger than this site accepts."
 	case refusedBodyTimeout:
 		x.notice = "The body of the request stopped arriving."
+	case refusedMalformed:
+		x.notice = "The body of the request isn't framed as HTTP/1.1 requires."
 	default:
 		return
 	}

@@ -25,6 +25,7 @@ import (
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/gate"
 	"github.com/wherry/wherry/logs"
 )
 
@@ -37,7 +38,11 @@ sites:
 - name: shop
   hosts: [shop.test, "*.shop.test"]
   origins: [{url: "http://127.0.0.1:9000"}]
+  aliases: [{host: shop.test, names: [other.shop.test, "*.other.shop.test"]}]
   rules:
+  - name: keyed
+    match: {paths: ["/keyed"]}
+    cache: {key: {query: sort, query_drop: [utm_*], headers: [X-Colour], cookies: [lang]}, default_ttl: 5m, max_ttl: 300s, set_cookie: strip}
   - {name: static, match: {paths: ["/static/*"]}, cache: {key: {host: false, query: drop}}}
   - {name: sorted, match: {paths: ["/sorted"]}, cache: {key: {query: sort}}}
   - {name: only, match: {paths: ["/only"]}, cache: {key: {query: keep, query_only: [q]}}}
@@ -69,6 +74,11 @@ func lanesOrigin(r *http.Request) (*http.Response, error) {
 		resp.Header = h
 	case strings.HasPrefix(path, "/varies/"):
 		h.Set("Vary", strings.TrimPrefix(path, "/varies/"))
+	case path == "/keyed":
+		h.Set("Vary", "Cookie, Accept-Encoding")
+		h.Set("Set-Cookie", "a=b")
+		resp = respond(200, strings.Join(append(r.Header["Cookie"], r.URL.RawQuery, r.Header.Get("X-Colour")), "|"))
+		resp.Header = h
 	case path == "/slow":
 		time.Sleep(5 * time.Second)
 		h.Set("Cache-Control", "no-store")
@@ -318,6 +328,7 @@ func (n *bubbleNode) seen(t testing.TB, output string, closed bool) string {
 func compare(t *testing.T, key *tls.Certificate, warm []string, pieces ...string) (answers int64) {
 	t.Helper()
 	var saw [2]string
+	timedOut := false
 	for i, laneless := range [...]bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			n := startBubble(t, laneless, key)
@@ -326,13 +337,41 @@ func compare(t *testing.T, key *tls.Certificate, warm []string, pieces ...string
 			output, closed := n.play(t, key, pieces...)
 			answers = n.cache.answers.Load() - before
 			saw[i] = n.seen(t, output, closed)
+			timedOut = testutil.ToFloat64(n.metrics.refused[refusedHeaderTimeout]) > 0
 		})
+	}
+	if timedOut || gateActs(strings.Join(pieces, "")) { // net/http doesn't get to see what it would answer by itself
+		return answers
 	}
 	if saw[0] != saw[1] {
 		t.Errorf("%.600q\nwithout the lane:\n%s\nwith it:\n%s", pieces, difference(saw[0], saw[1]), difference(saw[1], saw[0]))
 	}
 	return answers
 }
+
+// gateActs says whether the gate, which stands with the lane, refuses or changes what a client sends. TestSmuggling and gate.FuzzGate
+// are about that.
+func gateActs(input string) bool {
+	g, c := &gate.Gate{HeadMax: 4 << 10}, inputConn{strings.NewReader(input)}
+	passed := 0
+	for p := make([]byte, 4096); ; {
+		n, err := g.Read(p, c)
+		if passed += n; g.Refusal() != nil || err != nil && err != io.EOF {
+			return true
+		}
+		if err != nil {
+			return passed != len(input)
+		}
+	}
+}
+
+// inputConn is a gate.Conn that is idle whenever it is asked.
+type inputConn struct{ *strings.Reader }
+
+func (c inputConn) NextRequest(p []byte) (int, error) { return c.Read(p) }
+func (c inputConn) Rest(p []byte) (int, error)        { return c.Read(p) }
+func (inputConn) Hurry()                              {}
+func (inputConn) State() http.ConnState               { return http.StateIdle }
 
 // difference returns the lines of a that b doesn't have.
 func difference(a, b string) string {

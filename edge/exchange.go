@@ -21,6 +21,7 @@ type exchange struct {
 	w      response
 	body   *requestBody // nil without a request body
 	began  time.Time
+	asked  string // Host as the client sent it
 	id     string
 	trace  *trace.Trace // nil unless an operator asked
 	step   string       // where on the path
@@ -50,7 +51,7 @@ type target struct {
 
 func (x *exchange) begin(e *Edge, w http.ResponseWriter, r *http.Request) {
 	x.edge, x.routes, x.r = e, e.routes.Load(), r
-	x.began = e.now()
+	x.began, x.asked = e.now(), r.Host
 	x.conn, _ = r.Context().Value(connKey{}).(*conn)
 	x.w.begin(w, r, x.routes.snapshot.Limits.WriteTimeout)
 }

@@ -15,13 +15,14 @@ import (
 // appended to what the client sent: an origin that trusts the edge must not believe a stranger.
 //
 // With key.host false there is no X-Forwarded-Host, whatever fetch.host says: one client's host must not shape the copy that
-// others get.
+// others get. For the same reason nothing gets through in which origins look for another host, path or method than the request has:
+// the cache's key doesn't know of it.
 func (e *Edge) forward(x *exchange) (goOn bool) {
 	h := x.r.Header
 	x.upgrade = upgradeOf(x.r)
 	cache.EndHop(h) // before the edge's own are added: a client could name those otherwise
 	h[RequestIDField] = x.w.requestID
-	removeForwardingFields(h)
+	removeForgeries(h, x.target.method)
 	if x.conn != nil {
 		h["X-Forwarded-For"] = x.conn.forwardedFor
 	} else {
@@ -34,8 +35,6 @@ func (e *Edge) forward(x *exchange) (goOn bool) {
 	}
 	if x.treatment.caching.KeyHost {
 		h["X-Forwarded-Host"] = []string{x.r.Host}
-	} else {
-		removeHostFields(h)
 	}
 	h["Cdn-Loop"] = append(h["Cdn-Loop"][:len(h["Cdn-Loop"]):len(h["Cdn-Loop"])], e.cdnLoop) // RFC 8586 §2
 	if x.trace.On() {
@@ -44,25 +43,44 @@ func (e *Edge) forward(x *exchange) (goOn bool) {
 	return true
 }
 
-// removeForwardingFields removes what proxies tell origins about clients and clients may forge.
-func removeForwardingFields(h http.Header) {
+// removeForgeries removes what proxies tell origins and clients may forge.
+func removeForgeries(h http.Header, method string) {
 	for name := range h {
-		switch name {
-		case "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip":
+		if forged(name) || (method == http.MethodGet || method == http.MethodHead) && overridesMethod(name) {
 			delete(h, name)
-		default:
-			if strings.HasPrefix(name, "X-Forwarded-") {
-				delete(h, name)
-			}
 		}
 	}
 }
 
-// removeHostFields removes further fields that some origins take for the client's host.
-func removeHostFields(h http.Header) {
-	for _, name := range [...]string{"X-Host", "X-Original-Host", "X-Http-Host-Override"} {
-		delete(h, name)
+// forged says whether origins may take what a client says in the field name for this node's word.
+func forged(name string) bool {
+	if strings.IndexByte(name, '_') >= 0 {
+		// CGI and its kin make one variable of X_Forwarded_For and X-Forwarded-For (RFC 3875 §4.1.18), and one of the length.
+		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		switch name {
+		case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Cdn-Loop", "Via", RequestIDField:
+			return true
+		}
+		if overridesMethod(name) {
+			return true
+		}
 	}
+	switch name {
+	case "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "Front-End-Https",
+		"X-Host", "X-Original-Host", "X-Http-Host-Override", "X-Original-Url", "X-Rewrite-Url":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// overridesMethod says whether origins may take what the field says for the method. On POST that is what it is for; a GET with it
+// would have another method's response stored.
+func overridesMethod(name string) bool {
+	switch name {
+	case "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
+		return true
+	}
+	return false
 }
 
 // upgradeOf returns the protocols that the request would switch to (RFC 9110 §7.8), or the empty string for a request that is

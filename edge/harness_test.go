@@ -111,7 +111,9 @@ type node struct {
 type nodeOptions struct {
 	yaml     string
 	cache    cacheFunc
+	cacher   Cacher // instead of cache
 	upstream roundTrip
+	laneless bool
 }
 
 // start runs a node called lisbon-1 on loopback, over HTTP and HTTPS, until the test ends.
@@ -126,11 +128,14 @@ func start(t testing.TB, o nodeOptions) *node {
 	if o.upstream == nil {
 		o.upstream = echo
 	}
+	if o.cacher == nil {
+		o.cacher = o.cache
+	}
 	n := &node{t: t}
 	access := logs.NewWriter(n, logs.Options{Metrics: logs.NewMetrics(prometheus.NewRegistry()), Delay: time.Millisecond})
 	var err error
 	n.Edge, err = New(Options{
-		Node: "lisbon-1", Snapshot: parse(t, o.yaml), Cache: o.cache, Access: access,
+		Node: "lisbon-1", Snapshot: parse(t, o.yaml), Cache: o.cacher, Access: access,
 		Upstream: func(config.SiteName) http.RoundTripper { return o.upstream },
 		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
 		Log:      slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), OperatorToken: testToken,
@@ -138,6 +143,7 @@ func start(t testing.TB, o nodeOptions) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.laneless = o.laneless
 	l := Listeners{HTTP: listen(t), HTTPS: listen(t)}
 	n.http, n.https = l.HTTP.Addr().String(), l.HTTPS.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -189,6 +195,17 @@ func (n *node) refusals(why reason) int { return int(testutil.ToFloat64(n.metric
 
 // dial opens a cleartext connection that the test's end closes.
 func (n *node) dial() *wire { return newWire(n.t, n.http) }
+
+// dialAs is dial, with TLS for shop.test over HTTP/1.1 or without.
+func (n *node) dialAs(secure bool) *wire {
+	if !secure {
+		return n.dial()
+	}
+	w := newWire(n.t, n.https)
+	w.Conn = tls.Client(w.Conn, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.test"})
+	w.r.Reset(w.Conn)
+	return w
+}
 
 // ask sends a raw request on a connection of its own and returns the response with its body read.
 func (n *node) ask(raw string) (*http.Response, string) {

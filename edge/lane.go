@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/gate"
 )
 
 // The lane answers plain hits on HTTP/1.1 connections without net/http. It has no goroutine and no buffer of its own: it lives in
-// laneConn.Read, which net/http calls, in the connection's goroutine and with its own buffer, to get the next request. What the
+// laneConn.Read, behind the gate, which net/http calls, in the connection's goroutine and with its own buffer, to get the next request. What the
 // lane can answer it answers there and reads on; all else it returns, and net/http never sees the difference.
 //
 //	client ─ conn ─┬────────────┬─ laneConn ─ http.Server (HTTP/1.1)
@@ -32,11 +33,15 @@ type lane struct {
 	others       *handover
 	tls          *tls.Config
 	idle, header time.Duration
+	headMax      int // for the gate: twice limits.header_size, so that admit can tell what is between
 }
 
 func newLane(e *Edge) *lane {
 	limits := e.limits()
 	l := &lane{edge: e, others: newHandover(), idle: limits.IdleTimeout, header: limits.HeaderTimeout}
+	if l.headMax = 2 * int(limits.HeaderSize); l.headMax == 0 {
+		l.headMax = http.DefaultMaxHeaderBytes
+	}
 	if e.tls != nil {
 		l.tls = e.tls.Clone()
 		for _, p := range [...]string{"h2", "http/1.1"} {
@@ -50,7 +55,7 @@ func newLane(e *Edge) *lane {
 
 // take returns c as the first server sees it.
 func (l *lane) take(c *conn) net.Conn {
-	c.lane = &laneConn{Conn: c, base: c, lane: l}
+	c.lane = &laneConn{Conn: c, base: c, lane: l, gate: gate.Gate{HeadMax: l.headMax}}
 	if c.secure {
 		c.lane.Conn = tls.Server(c, l.tls)
 		return secureLaneConn{c.lane}
@@ -79,6 +84,7 @@ type laneConn struct {
 	net.Conn // over which HTTP is spoken: base, or TLS above it
 	base     *conn
 	lane     *lane
+	gate     gate.Gate
 
 	// Owned by the goroutine that serves the connection. While net/http reads ahead in another one, the state is active and they
 	// aren't touched.
@@ -125,29 +131,20 @@ func (c *laneConn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// Read returns what the lane doesn't answer.
-func (c *laneConn) Read(p []byte) (int, error) {
+// unanswered returns what the lane doesn't answer.
+func (c *laneConn) unanswered(p []byte) (int, error) {
 	if c.ended {
 		return 0, io.EOF
 	}
-	state := http.ConnState(c.base.state.Load())
-	if state != http.StateNew && state != http.StateIdle {
-		return c.Conn.Read(p)
-	}
-	n, err := 0, error(nil)
+	state := c.State()
 	switch {
-	case !c.atBoundary(state, len(p)):
-		n, err = c.Conn.Read(p)
+	case state != http.StateNew && state != http.StateIdle || !c.atBoundary(state, len(p)):
+		return c.Conn.Read(p)
 	case state == http.StateNew:
-		n, err = c.first(p)
+		return c.first(p)
 	default:
-		n, err = c.pass(p)
+		return c.pass(p)
 	}
-	if n > 0 {
-		c.given = true
-		c.begun.Store(true)
-	}
-	return n, err
 }
 
 // atBoundary says whether the next byte is the first of a request, with none before it left in net/http. On a new connection that

@@ -39,6 +39,9 @@ func warm(raw string) []string {
 	if strings.Contains(raw, "/short ") {
 		all = append(all, slices.Repeat([]string{get("/")}, 6)...) // each takes a second, until it is stale
 	}
+	if strings.Contains(raw, "/keyed?") {
+		all = append(all, get("/keyed?b=1&utm_x=1&a=2", "X-Colour: red", "Cookie: id=1; lang=en"))
+	}
 	if strings.Contains(raw, "/vary ") {
 		all = append(all, get("/vary", "Accept-Encoding: gzip, br", "X-Colour: red"))
 	}
@@ -64,7 +67,16 @@ func laneTests() []laneTest {
 		{"GET / HTTP/1.1\r\nhOsT: \tSHOP.test.:8080 \r\n\r\n", true},
 		{"GET / HTTP/1.1\r\nHost: a.b.shop.test\r\n\r\n", false}, // not stored for this host
 		{"GET /static/a.css?y=2 HTTP/1.1\r\nHost: www.shop.test\r\n\r\n", true},
+		{"GET / HTTP/1.1\r\nHost: other.shop.test:8080\r\n\r\n", true},
+		{"GET /etag HTTP/1.1\r\nHost: A.Other.shop.test\r\nCookie: a=b\r\n\r\n", true},
 		{get("/sorted?b=2&a=1"), true},
+		{get("/keyed?a=2&b=1&utm_y=z", "X-Colour: red", "Cookie: lang=en; id=7"), true},
+		{get("/keyed?a=2&b=1", "Cookie: x=y", "X-Colour: red", "cookie: lang=en"), true},
+		{get("/keyed?a=2&b=1", "Cookie: lang=de", "X-Colour: red"), false},
+		{get("/keyed?a=2&b=1", "Cookie: lang=en", "X-Colour: blue"), false},
+		{get("/keyed?a=2&b=1", "X-Colour: red"), false},
+		{get("/keyed?a=2&b=2", "X-Colour: red", "Cookie: lang=en"), false},
+		{get("/keyed?a=2&b=1", "X-Colour: red", "Cookie: lang=en", "Accept-Encoding: br"), false},
 		{get("/only?r=3&q=1"), true},
 		{get("/a%20b"), true},
 		{get("/a?"), true},
@@ -282,18 +294,18 @@ func TestLaneKnowsWhereRequestsBegin(t *testing.T) {
 func TestLaneMindsTheByteThatNetHTTPHolds(t *testing.T) {
 	inner := get("/etag")
 	for _, test := range []struct {
-		pieces  []string
-		answers int64
+		pieces      []string
+		least, most int64 // answers by the lane
 	}{
-		{[]string{get("/slow"), "X" + inner, inner}, 0},
-		{[]string{get("/slow"), inner, inner}, 1}, // the first one is in two parts
-		{[]string{get("/slow"), inner + inner, inner}, 1},
-		{[]string{get("/slow") + inner, inner, inner}, 1},
-		{[]string{get("/slow"), "G", "ET /etag HTTP/1.1\r\nHost: shop.test\r\n\r\n", inner}, 1},
-		{[]string{get("/nostore"), get("/"), get("/nostore"), get("/")}, 2},
+		{[]string{get("/slow"), "X" + inner, inner}, 0, 0},
+		{[]string{get("/slow"), inner, inner}, 1, 1}, // the first one is in two parts
+		{[]string{get("/slow"), inner + inner, inner}, 1, 1},
+		{[]string{get("/slow") + inner, inner, inner}, 1, 2}, // it depends on who is first at the second one's first byte
+		{[]string{get("/slow"), "G", "ET /etag HTTP/1.1\r\nHost: shop.test\r\n\r\n", inner}, 1, 1},
+		{[]string{get("/nostore"), get("/"), get("/nostore"), get("/")}, 2, 2},
 	} {
-		if answers := compare(t, nil, warm(""), test.pieces...); answers != test.answers {
-			t.Errorf("%q: %d answers by the lane, want %d", test.pieces, answers, test.answers)
+		if answers := compare(t, nil, warm(""), test.pieces...); answers < test.least || answers > test.most {
+			t.Errorf("%q: %d answers by the lane, want %d to %d", test.pieces, answers, test.least, test.most)
 		}
 	}
 }

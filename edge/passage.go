@@ -10,6 +10,7 @@ import (
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/socket"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
 )
@@ -33,7 +34,7 @@ type passage struct {
 	policy cache.Policy
 	key    []byte
 	answer cache.Answer
-	sent   int64     // bytes of content
+	sent   int64     // bytes of content; below zero as long as some of the header section isn't
 	first  time.Time // when the first part was sent
 	ended  time.Time // when the latest write ended
 
@@ -44,6 +45,8 @@ type passage struct {
 	cork       []byte      // records of TLS that go out together
 	sealed     [1][]byte   // cork
 	vector     net.Buffers // parts or sealed, as the system call eats them up
+	body       bodyWriter
+	at         int64 // what of a file comes next
 	line       logs.Record
 }
 
@@ -85,7 +88,7 @@ func (x *passage) forget() {
 	}
 	x.head.forget()
 	x.routes, x.site, x.rule, x.policy, x.answer, x.vector, x.line = nil, nil, nil, cache.Policy{}, cache.Answer{}, nil, logs.Record{}
-	x.first = time.Time{}
+	x.first, x.body = time.Time{}, bodyWriter{}
 }
 
 // hit finds the answer as the steps receive, admit, route, forward and serve would. It says no where one of them would do anything
@@ -115,20 +118,22 @@ func (e *Edge) hit(c *laneConn, x *passage) bool {
 			return false
 		}
 	}
+	host = s.StandsFor(found, host)
 	x.site, x.rule = x.routes.sites[found], found.Rule(h.method, h.path)
 	t := x.site.treatments[x.rule]
 	if x.rule != nil && x.rule.Refuse != 0 || t.bypass != "" {
 		return false
 	}
 	// serve
-	if e.upstream(found.Name) == nil {
+	if x.site.upstream == nil {
 		return false
 	}
 	to := target{method: h.method, scheme: c.scheme(), host: host, path: h.path, query: h.query}
 	x.policy = t.policy(&to)
 	x.key = cache.AppendKey(x.key[:0], &t.keys, to.scheme, string(host), h.path, h.query)
 	x.answer, ok = e.hits.LookupHit(cache.Key(view(x.key)), h, &x.policy, x.began)
-	return ok && !h.altered && !x.answer.Has(RequestIDField)
+	// HTTP/2 takes content from memory only.
+	return ok && !h.altered && !x.answer.Has(RequestIDField) && (x.answer.InMemory() || !c.moved())
 }
 
 // mayBeHealth says whether path may be config.HealthPath when it is decoded.
@@ -155,39 +160,106 @@ func (c *laneConn) send(x *passage) error {
 	x.id[0] = len(out)
 	out = e.ids.appendNext(out)
 	x.id[1] = len(out)
-	out = append(out, "\r\n\r\n"...)
-	x.sent = -int64(len(out))
-	x.pieces = x.pieces[:0]
-	left := int64(len(out))
+	x.out = append(out, "\r\n\r\n"...)
+	x.sent, x.ended, x.pieces = -int64(len(x.out)), x.began, x.pieces[:0]
+	left := int64(len(x.out))
 	if x.head.method == http.MethodGet {
-		x.pieces = x.answer.AppendBody(x.pieces)
 		left += x.answer.Size
-	}
-	pieces := x.pieces
-	if left <= joinBytes || c.base.secure {
-		for len(pieces) > 0 && len(out) < joinBytes {
-			n := min(len(pieces[0]), joinBytes-len(out))
-			out = append(out, pieces[0][:n]...)
-			if pieces[0] = pieces[0][n:]; len(pieces[0]) == 0 {
-				pieces = pieces[1:]
-			}
-		}
 	}
 	if left > joinBytes {
 		x.first = e.now() // or it would be told from the end
 	}
-	x.out, x.ended = out, x.began
-	x.parts = append(append(x.parts[:0], out), pieces...)
-	n, err := c.write(x)
-	x.sent = max(0, x.sent+n)
+	var err error
+	switch {
+	case left == int64(len(x.out)):
+		err = c.sendPieces(x)
+	case x.answer.InMemory():
+		x.pieces = x.answer.AppendBody(x.pieces)
+		err = c.sendPieces(x)
+	default:
+		err = c.sendStored(x)
+	}
+	x.sent = max(0, x.sent)
 	if x.first.IsZero() {
 		x.first = x.ended
 	}
 	return err
 }
 
+// sendPieces writes the header section and x.pieces, and as much in one piece as is worth it.
+func (c *laneConn) sendPieces(x *passage) error {
+	pieces, left := x.pieces, len(x.out)
+	for _, piece := range pieces {
+		left += len(piece)
+	}
+	if left <= joinBytes || c.base.secure {
+		for len(pieces) > 0 && len(x.out) < joinBytes {
+			n := min(len(pieces[0]), joinBytes-len(x.out))
+			x.out = append(x.out, pieces[0][:n]...)
+			if pieces[0] = pieces[0][n:]; len(pieces[0]) == 0 {
+				pieces = pieces[1:]
+			}
+		}
+	}
+	x.parts = append(append(x.parts[:0], x.out), pieces...)
+	return c.write(x)
+}
+
+// sendStored writes the header section and a body that isn't in memory.
+func (c *laneConn) sendStored(x *passage) error {
+	if to, ok := c.base.direct.(socket.System); ok && !c.base.secure {
+		if f, at, release, ok := x.answer.File(); ok {
+			defer release()
+			return c.sendFile(x, to, f, at)
+		}
+	}
+	x.body = bodyWriter{c, x}
+	_, err := x.answer.WriteBody(&x.body)
+	return err
+}
+
+// bodyWriter takes a body that isn't in memory. The header section goes out with the first piece.
+type bodyWriter struct {
+	c *laneConn
+	x *passage
+}
+
+func (w *bodyWriter) Write(p []byte) (int, error) {
+	x, sent := w.x, w.x.sent
+	if sent >= 0 {
+		x.parts = append(x.parts[:0], p)
+		err := w.c.write(x)
+		return int(x.sent - sent), err
+	}
+	x.pieces = append(x.pieces[:0], p)
+	err := w.c.sendPieces(x)
+	return int(max(0, x.sent)), err
+}
+
+// sendFile writes the header section, and lets the system send the body from f, where it begins at at.
+func (c *laneConn) sendFile(x *passage, to socket.System, f *os.File, at int64) error {
+	x.at = at
+	for written := 0; written < len(x.out); {
+		c.renew(x)
+		n, err := to.Hold(x.out[written:])
+		written += n
+		if err := c.took(x, int64(n), err); err != nil {
+			return err
+		}
+	}
+	for end := at + x.answer.Size; x.at < end; {
+		c.renew(x)
+		at = x.at
+		err := to.SendFile(f, &x.at, end)
+		if err := c.took(x, x.at-at, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // write writes x.parts.
-func (c *laneConn) write(x *passage) (written int64, err error) {
+func (c *laneConn) write(x *passage) error {
 	if !c.base.secure {
 		return c.flush(x, x.parts)
 	}
@@ -196,49 +268,64 @@ func (c *laneConn) write(x *passage) (written int64, err error) {
 			n := min(len(part), writeChunkBytes)
 			// The records of a chunk go out in one piece, where crypto/tls would write each by itself.
 			c.base.corked, c.base.cork = true, x.cork[:0]
-			_, err = c.Conn.Write(part[:n])
+			_, err := c.Conn.Write(part[:n])
 			x.cork, c.base.corked, c.base.cork = c.base.cork, false, nil
+			sent := x.sent
 			if err == nil {
-				_, err = c.flush(x, append(x.sealed[:0], x.cork))
+				err = c.flush(x, append(x.sealed[:0], x.cork))
 			}
 			if err != nil {
-				return written, err
+				x.sent = sent
+				return err
 			}
-			written, part = written+int64(n), part[n:]
+			x.sent, part = sent+int64(n), part[n:]
 		}
 	}
-	return written, nil
+	return nil
 }
 
-// flush writes parts to the system, with as few calls as it can. It puts the deadline off as long as the client takes
-// writeChunkBytes within it: as in response, the limit is one of stalling.
-func (c *laneConn) flush(x *passage, parts [][]byte) (written int64, err error) {
-	stall := x.routes.snapshot.Limits.WriteTimeout
+// flush writes parts to the system, with as few calls as it can.
+func (c *laneConn) flush(x *passage, parts [][]byte) error {
 	for x.vector = parts; len(x.vector) > 0; {
-		if x.ended.Sub(c.renewed) >= renewal(stall) {
-			c.renewed = x.ended
-			_ = c.base.Conn.SetWriteDeadline(time.Now().Add(stall + renewal(stall)))
-		}
-		var n int64
-		if len(x.vector) == 1 {
-			var m int
-			m, err = c.base.Conn.Write(x.vector[0])
-			n, x.vector[0] = int64(m), x.vector[0][m:]
-			if len(x.vector[0]) == 0 {
-				x.vector = nil
-			}
-		} else {
-			n, err = x.vector.WriteTo(c.base.Conn)
-		}
-		written, x.ended = written+n, c.lane.edge.now()
-		if err != nil {
-			if n < writeChunkBytes || !errors.Is(err, os.ErrDeadlineExceeded) {
-				return written, err
-			}
-			c.renewed = time.Time{} // it took its time, but it takes
+		c.renew(x)
+		n, err := c.writeSome(&x.vector)
+		if err := c.took(x, int64(n), err); err != nil {
+			return err
 		}
 	}
-	return written, nil
+	return nil
+}
+
+// writeSome writes parts, or one of them, and takes off them what it has written.
+func (c *laneConn) writeSome(parts *net.Buffers) (int, error) {
+	if to, ok := c.base.direct.(socket.System); ok && len(*parts) > 1 {
+		return to.Writev(parts)
+	}
+	n, err := c.base.direct.Write((*parts)[0])
+	if (*parts)[0] = (*parts)[0][n:]; len((*parts)[0]) == 0 {
+		*parts = (*parts)[1:]
+	}
+	return n, err
+}
+
+// renew puts the write deadline off, unless it was put off a moment ago.
+func (c *laneConn) renew(x *passage) {
+	stall := x.routes.snapshot.Limits.WriteTimeout
+	if x.ended.Sub(c.renewed) >= renewal(stall) {
+		c.renewed = x.ended
+		_ = c.base.Conn.SetWriteDeadline(time.Now().Add(stall + renewal(stall)))
+	}
+}
+
+// took takes note of a write of n bytes that ended with err. It returns no error as long as the client takes writeChunkBytes within
+// the deadline: as in response, the limit is one of stalling.
+func (c *laneConn) took(x *passage, n int64, err error) error {
+	x.sent, x.ended = x.sent+n, c.lane.edge.now()
+	if err == nil || n < writeChunkBytes || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	c.renewed = time.Time{} // it took its time, but it takes
+	return nil
 }
 
 // recordHit does what the step record does. The answer was sent in full unless err says why not.

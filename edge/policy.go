@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/config"
@@ -16,6 +17,7 @@ type treatment struct {
 	rule    *config.Rule // nil: none
 	caching config.Caching
 	keys    cache.KeyPolicy
+	says    cache.Defaults
 	bypass  string
 }
 
@@ -23,12 +25,16 @@ type treatment struct {
 func newTreatment(site *config.Site, rule *config.Rule) *treatment {
 	t := &treatment{site: site, rule: rule, caching: site.Caching(rule)}
 	t.keys = cache.KeyPolicy{
-		Site:       string(site.Name),
-		IgnoreHost: !t.caching.KeyHost,
-		DropQuery:  t.caching.Query == config.QueryDrop,
-		SortQuery:  t.caching.Query == config.QuerySort,
-		OnlyQuery:  t.caching.QueryOnly,
+		Site:        string(site.Name),
+		IgnoreHost:  !t.caching.KeyHost,
+		DropQuery:   t.caching.Query == config.QueryDrop,
+		SortQuery:   t.caching.Query == config.QuerySort,
+		OnlyQuery:   t.caching.QueryOnly,
+		ExceptQuery: t.caching.QueryDrop,
+		Headers:     t.caching.Headers,
+		Cookies:     t.caching.Cookies,
 	}
+	t.says = newDefaults(&t.caching)
 	if !t.caching.Enabled {
 		t.bypass = "site " + string(site.Name)
 		if rule != nil && rule.Cache.Enabled != nil {
@@ -38,6 +44,28 @@ func newTreatment(site *config.Site, rule *config.Rule) *treatment {
 	return t
 }
 
+func newDefaults(c *config.Caching) cache.Defaults {
+	d := cache.Defaults{TTL: c.DefaultTTL, MaxTTL: c.MaxTTL}
+	switch c.SetCookie {
+	case config.SetCookieStrip:
+		d.SetCookie = cache.StripCookie
+	case config.SetCookieRefuse:
+		d.SetCookie = cache.RefuseCookie
+	}
+	for _, entry := range c.Negative {
+		n := cache.Negative{TTL: entry.TTL}
+		for _, pattern := range entry.Status {
+			if status, err := strconv.Atoi(string(pattern)); err == nil {
+				n.Statuses = append(n.Statuses, status)
+			} else {
+				n.Server = true // 5xx
+			}
+		}
+		d.Negative = append(d.Negative, n)
+	}
+	return d
+}
+
 // policy returns what the cache has to know of a request for to.
 func (t *treatment) policy(to *target) cache.Policy {
 	p := cache.Policy{
@@ -45,6 +73,7 @@ func (t *treatment) policy(to *target) cache.Policy {
 		Scheme:               to.scheme,
 		Host:                 string(to.host),
 		Bypass:               t.bypass,
+		Defaults:             &t.says,
 		StaleIfError:         t.caching.StaleIfError,
 		StaleWhileRevalidate: t.caching.StaleWhileRevalidate,
 	}
@@ -89,6 +118,7 @@ func KeyFor(s *config.Snapshot, method, rawURL string) (Match, error) {
 	if found == nil {
 		return Match{}, fmt.Errorf("no site claims the host %s", t.host)
 	}
+	t.host = s.StandsFor(found, t.host)
 	rule := found.Rule(t.method, t.path)
 	treated := newTreatment(found, rule)
 	key := cache.NewKey(&treated.keys, t.scheme, string(t.host), t.path, t.query)
@@ -123,8 +153,8 @@ func pathOf(u *url.URL) string {
 	return "/" // RFC 9110 §4.2.3
 }
 
-// Purge removes what is stored for a URL: for http and for https, whichever rawURL has, and with key.host false the copy that
-// all hosts of the site share. It returns how many responses that were.
+// Purge removes what is stored for a URL: for http and for https, whichever rawURL has, under every name of its host, and
+// with key.host false the copy that all hosts of the site share. It returns how many responses that were.
 func (e *Edge) Purge(rawURL string) (purged int, err error) {
 	t, err := parseURL(rawURL)
 	if err != nil {
@@ -135,8 +165,9 @@ func (e *Edge) Purge(rawURL string) (purged int, err error) {
 	if site == nil {
 		return 0, fmt.Errorf("no site claims the host %s", t.host)
 	}
+	host := string(s.StandsFor(site, t.host))
 	for _, scheme := range [...]string{"http", "https"} {
-		for _, key := range keysOf(site, scheme, string(t.host), t.path, t.query) {
+		for _, key := range keysOf(site, scheme, host, t.path, t.query) {
 			purged += e.cache.Purge(key)
 		}
 	}

@@ -2,8 +2,10 @@ package edge
 
 import (
 	"net/http"
+	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/config"
@@ -20,6 +22,15 @@ sites:
   - {name: static, match: {paths: ["/static/*"]}, cache: {key: {host: false, query: drop}}}
   - {name: head, match: {methods: [HEAD], paths: ["/h"]}, cache: {key: {query: drop}}}
   - {name: search, match: {paths: ["/search"]}, cache: {key: {query: keep, query_only: [q]}}}
+  - name: all
+    match: {paths: ["/all"]}
+    cache:
+      key: {query_drop: [utm_*], headers: [x-country], cookies: []}
+      default_ttl: 5m
+      max_ttl: 1h
+      negative: [{status: [404, 503], ttl: 10s}, {status: [5xx], ttl: 1s}]
+      set_cookie: strip
+- {name: blog, hosts: [blog.test, www.blog.test], origins: [{url: "http://127.0.0.1:9000"}], aliases: [{host: blog.test, names: [www.blog.test]}]}
 - {name: private, hosts: [private.test], origins: [{url: "http://127.0.0.1:9000"}], cache: {enabled: false}}`
 
 func TestKeyFor(t *testing.T) {
@@ -40,6 +51,8 @@ func TestKeyFor(t *testing.T) {
 			method: "POST", url: "http://shop.test/a", key: "shop http://shop.test/a", site: "shop", rule: "posts", pass: "rule posts",
 			pattern: "shop.test",
 		},
+		{url: "http://shop.test/all?utm_x=1&a=2", key: "shop http://shop.test/all?a=2", site: "shop", rule: "all", pattern: "shop.test"},
+		{url: "http://www.blog.test/a", key: "blog http://blog.test/a", site: "blog", pattern: "www.blog.test"},
 		{url: "http://private.test/a", key: "private http://private.test/a", site: "private", pass: "site private", pattern: "private.test"},
 		{url: "http://nobody.test/", problem: true},
 		{url: "shop.test/a", problem: true},
@@ -69,6 +82,27 @@ func TestKeyFor(t *testing.T) {
 	}
 }
 
+// TestPolicyIsWhatTheConfigurationSays follows every caching setting into the policy.
+func TestPolicyIsWhatTheConfigurationSays(t *testing.T) {
+	m, err := KeyFor(parse(t, policyYAML), http.MethodGet, "http://shop.test/all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := cache.KeyPolicy{
+		Site: "shop", SortQuery: true, ExceptQuery: []string{"utm_*"}, Headers: []string{"X-Country"}, Cookies: []string{},
+	}
+	if !reflect.DeepEqual(*m.Policy.Keys, keys) {
+		t.Errorf("keys %+v, want %+v", *m.Policy.Keys, keys)
+	}
+	says := cache.Defaults{
+		TTL: 5 * time.Minute, MaxTTL: time.Hour, SetCookie: cache.StripCookie,
+		Negative: []cache.Negative{{Statuses: []int{404, 503}, TTL: 10 * time.Second}, {Server: true, TTL: time.Second}},
+	}
+	if !reflect.DeepEqual(*m.Policy.Defaults, says) {
+		t.Errorf("defaults %+v, want %+v", *m.Policy.Defaults, says)
+	}
+}
+
 // purging is a cache that holds one response under each key that it is asked to purge.
 type purging struct {
 	cacheFunc
@@ -91,6 +125,7 @@ func TestPurge(t *testing.T) {
 		{"http://shop.test/h?x", []cache.Key{
 			"shop http://shop.test/h?x", "shop http://shop.test/h", "shop https://shop.test/h?x", "shop https://shop.test/h",
 		}},
+		{"http://www.blog.test:8080/a", []cache.Key{"blog http://blog.test/a", "blog https://blog.test/a"}},
 		{"http://nobody.test/", nil},
 		{"shop.test/a", nil},
 	} {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
 )
 
@@ -30,6 +31,10 @@ func (e *Edge) receive(x *exchange) (goOn bool) {
 	if credentials := x.r.Header[trace.Field]; credentials != nil {
 		delete(x.r.Header, trace.Field) // also a bad one: an origin could otherwise collect good ones
 		e.acceptTrace(x, credentials)
+	}
+	if why := x.conn.refusalOf(x.r); why != nil {
+		x.w.Header()["Connection"] = []string{"close"} // nobody knows where the next request would begin
+		return x.refuse(reason(why.Why), fault.Client, why.Status, why.Notice)
 	}
 	if x.r.Body != nil && x.r.Body != http.NoBody {
 		x.receiveBody()

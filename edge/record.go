@@ -75,7 +75,7 @@ func (x *exchange) describe(l *logs.Record) {
 			l.Rule = rule.Name
 		}
 	}
-	l.Method, l.Host, l.Protocol = r.Method, r.Host, r.Proto
+	l.Method, l.Host, l.Protocol = r.Method, x.asked, r.Proto
 	l.Scheme, l.Path, l.Query = x.target.scheme, x.target.path, x.target.query
 	if l.Scheme == "" { // refused before the target was taken apart
 		l.Scheme, l.Path, l.Query = "http", r.URL.EscapedPath(), r.URL.RawQuery
@@ -129,7 +129,7 @@ func (x *exchange) report(status int) trace.Report {
 	steps, dropped := x.trace.Steps()
 	r := trace.Report{
 		ID: x.trace.ID, Node: string(x.edge.node), Method: x.r.Method, Status: status, Steps: steps, Dropped: dropped,
-		URL: x.target.scheme + "://" + x.r.Host + x.r.URL.RequestURI(),
+		URL: x.target.scheme + "://" + x.asked + x.r.URL.RequestURI(),
 	}
 	if x.site != nil {
 		r.Site = string(x.site.Name)

@@ -69,6 +69,13 @@ func (e *Edge) route(x *exchange) (goOn bool) {
 			}
 		}
 	}
+	if host := s.StandsFor(found, x.target.host); host != x.target.host {
+		// Who shares a copy must be asked for as one: without this client's name, and without its port, which no key has.
+		x.target.host, x.r.Host = host, string(host)
+		if x.trace.On() {
+			x.note("another name of " + string(host))
+		}
+	}
 	x.site = x.routes.sites[found]
 	rule := found.Rule(x.target.method, x.target.path)
 	x.treatment = x.site.treatments[rule]

@@ -65,57 +65,57 @@ const valueMaxBytes = 1024
 // to grow.
 func (r *Record) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"time":"`...)
-	dst = r.Time.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000000Z07:00")
+	dst = appendTime(dst, r.Time.UTC())
 	dst = append(dst, '"')
-	dst = appendString(dst, "node", r.Node)
-	dst = appendIfAny(dst, "site", r.Site)
-	dst = appendIfAny(dst, "rule", r.Rule)
-	dst = appendString(dst, "request_id", r.RequestID)
+	dst = appendString(dst, `,"node":`, r.Node)
+	dst = appendIfAny(dst, `,"site":`, r.Site)
+	dst = appendIfAny(dst, `,"rule":`, r.Rule)
+	dst = appendString(dst, `,"request_id":`, r.RequestID)
 	dst = append(dst, `,"client":"`...)
 	if r.Client.IsValid() {
 		dst = r.Client.WithZone("").AppendTo(dst) // a zone is free text of the operating system
 	}
 	dst = append(dst, '"')
-	dst = appendString(dst, "method", clip(r.Method))
-	dst = appendString(dst, "scheme", r.Scheme)
-	dst = appendString(dst, "host", clip(r.Host))
-	dst = appendString(dst, "path", r.Path)
-	dst = appendIfAny(dst, "query", r.Query)
-	dst = appendString(dst, "protocol", r.Protocol)
-	dst = appendIfAny(dst, "tls", r.TLS)
-	dst = appendInt(dst, "status", int64(r.Status))
-	dst = appendInt(dst, "request_body_bytes", r.RequestBodyBytes)
-	dst = appendInt(dst, "response_body_bytes", r.ResponseBodyBytes)
-	dst = appendInt(dst, "duration_us", r.Duration.Microseconds())
-	dst = appendInt(dst, "first_byte_us", r.FirstByte.Microseconds())
+	dst = appendString(dst, `,"method":`, clip(r.Method))
+	dst = appendString(dst, `,"scheme":`, r.Scheme)
+	dst = appendString(dst, `,"host":`, clip(r.Host))
+	dst = appendString(dst, `,"path":`, r.Path)
+	dst = appendIfAny(dst, `,"query":`, r.Query)
+	dst = appendString(dst, `,"protocol":`, r.Protocol)
+	dst = appendIfAny(dst, `,"tls":`, r.TLS)
+	dst = appendInt(dst, `,"status":`, int64(r.Status))
+	dst = appendInt(dst, `,"request_body_bytes":`, r.RequestBodyBytes)
+	dst = appendInt(dst, `,"response_body_bytes":`, r.ResponseBodyBytes)
+	dst = appendInt(dst, `,"duration_us":`, r.Duration.Microseconds())
+	dst = appendInt(dst, `,"first_byte_us":`, r.FirstByte.Microseconds())
 	dst = r.appendCache(dst)
 	dst = r.appendFault(dst)
-	dst = appendIfAny(dst, "user_agent", clip(r.UserAgent))
-	dst = appendIfAny(dst, "referer", clip(r.Referer))
+	dst = appendIfAny(dst, `,"user_agent":`, clip(r.UserAgent))
+	dst = appendIfAny(dst, `,"referer":`, clip(r.Referer))
 	return append(dst, '}')
 }
 
 func (r *Record) appendCache(dst []byte) []byte {
-	dst = appendString(dst, "cache", r.Cache)
-	dst = appendIfAny(dst, "cache_detail", clip(r.CacheDetail))
-	dst = appendIfAny(dst, "cache_status", clip(r.CacheStatus))
+	dst = appendString(dst, `,"cache":`, r.Cache)
+	dst = appendIfAny(dst, `,"cache_detail":`, clip(r.CacheDetail))
+	dst = appendIfAny(dst, `,"cache_status":`, clip(r.CacheStatus))
 	if r.CacheStored {
 		dst = append(dst, `,"cache_stored":true`...)
 	}
 	if r.FetchStatus != 0 {
-		dst = appendInt(dst, "fetch_status", int64(r.FetchStatus))
+		dst = appendInt(dst, `,"fetch_status":`, int64(r.FetchStatus))
 	}
 	if r.FetchTime != 0 {
-		dst = appendInt(dst, "fetch_us", r.FetchTime.Microseconds())
+		dst = appendInt(dst, `,"fetch_us":`, r.FetchTime.Microseconds())
 	}
 	return dst
 }
 
 func (r *Record) appendFault(dst []byte) []byte {
-	dst = appendIfAny(dst, "refused", r.Refused)
-	dst = appendIfAny(dst, "fault", r.Fault)
-	dst = appendIfAny(dst, "fault_op", r.FaultOp)
-	dst = appendIfAny(dst, "error", clip(r.Error))
+	dst = appendIfAny(dst, `,"refused":`, r.Refused)
+	dst = appendIfAny(dst, `,"fault":`, r.Fault)
+	dst = appendIfAny(dst, `,"fault_op":`, r.FaultOp)
+	dst = appendIfAny(dst, `,"error":`, clip(r.Error))
 	if r.Aborted {
 		dst = append(dst, `,"aborted":true`...)
 	}

@@ -84,3 +84,16 @@ func decode(t *testing.T, line []byte) map[string]any {
 	}
 	return got
 }
+
+func TestTimeIsAsTheStandardLibraryWritesIt(t *testing.T) {
+	for _, at := range []time.Time{
+		{},
+		time.Unix(0, 0), time.Date(2026, 12, 31, 23, 59, 59, 999999999, time.UTC), time.Date(2024, 2, 29, 0, 0, 0, 1000, time.UTC),
+		time.Date(9999, 1, 1, 1, 1, 1, 10000, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC),
+	} {
+		want := at.UTC().Format("2006-01-02T15:04:05.000000Z07:00")
+		if got := string(appendTime(nil, at.UTC())); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -57,6 +57,23 @@ func evilFraming() []evilResponse {
 			"length and chunked", good + "Content-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
 			200, "ok", "",
 		},
+		// RFC 9112 §2.2: a recipient may take it for the end of a line. Nobody behind us sees it.
+		{"lone LF", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok", 200, "ok", ""},
+		// A response without content has none, whatever it says (§6.3); the connection isn't used again.
+		{"204 with content", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok", 204, "", ""},
+		{"304 with content", "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\nok", 304, "", ""},
+		{"two responses", good + "Content-Length: 2\r\n\r\nok" + good + "Content-Length: 4\r\n\r\nevil", 200, "ok", ""},
+		{"many fields", good + strings.Repeat("a:\r\n", responseFieldsMax+1) + "\r\n", 0, "", "http_response_header_section_size"},
+		{"chunk with a lone LF", good + "Transfer-Encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n", 200, "", "http_response_incomplete"},
+		{"chunk longer than it is", good + "Transfer-Encoding: chunked\r\n\r\n1\r\nok\r\n0\r\n\r\n", 200, "o", "http_response_incomplete"},
+		{
+			"endless chunk extension", good + "Transfer-Encoding: chunked\r\n\r\n2;" + strings.Repeat("x", 8<<10) + "\r\nok\r\n0\r\n\r\n",
+			200, "", "http_response_incomplete",
+		},
+		{
+			"chunk extensions without end", good + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1;"+strings.Repeat("x", 2000)+"\r\no\r\n", 100),
+			200, "oooooooo", "http_response_incomplete",
+		},
 		{"unknown coding", good + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 0, "", "http_protocol_error"},
 		{
 			"two codings", good + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -22,6 +22,8 @@ import (
 const (
 	// responseHeaderSizeMax bounds the header section of one response, each 1xx response by itself.
 	responseHeaderSizeMax = 64 << 10
+	// responseFieldsMax bounds the fields of one response: each costs far more memory than its bytes, and is stored.
+	responseFieldsMax = 1000
 	// continueTimeout is how long `Expect: 100-continue` holds the body back from an origin that doesn't answer it.
 	continueTimeout = time.Second
 	// idleTimeout closes connections that nobody used. Origins commonly close theirs after 60 s or more; being first avoids

@@ -22,6 +22,13 @@ func vet(req *http.Request, resp *http.Response) *fault.Error {
 	if resp.StatusCode < 200 || resp.StatusCode > 599 {
 		return broken("http_protocol_error", fmt.Errorf("invalid status %d", resp.StatusCode))
 	}
+	count := 0
+	for _, values := range resp.Header {
+		count += len(values)
+	}
+	if count > responseFieldsMax {
+		return broken("http_response_header_section_size", fmt.Errorf("%d fields, more than %d", count, responseFieldsMax))
+	}
 	for name := range resp.Header {
 		if strings.IndexByte(name, ' ') < 0 {
 			continue

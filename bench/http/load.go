@@ -1,41 +1,70 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	_ "embed"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
-	"strconv"
-	"strings"
 	"time"
 )
 
-//go:embed load.lua
-var loadScript []byte
+// kind is what a cell asks for.
+type kind int
+
+const (
+	hit  kind = iota // what the cache has
+	miss             // a new URL each time
+	idle             // nothing, after one hit a connection
+)
+
+// protocol is what a cell speaks.
+type protocol int
+
+const (
+	plain protocol = iota // HTTP/1.1 in cleartext
+	tls1                  // HTTP/1.1 in TLS 1.3
+	tls2                  // HTTP/2 in TLS 1.3
+)
 
 // cell is one line of the table for each server.
 type cell struct {
-	Name string
-	Size int // of the body
-	Hit  bool
-	TLS  bool
+	Name     string
+	Kind     kind
+	Protocol protocol
+	Size     int // of the body
+	// Target is what wherry shall reach: its CPU time a request as a multiple of nginx's, or of an idle cell its MB.
+	Target float64
 }
 
 func cells() []cell {
 	return []cell{
-		{"hit 1 KiB", 1 << 10, true, false},
-		{"hit 10 KiB", 10 << 10, true, false},
-		{"hit 100 KiB", 100 << 10, true, false},
-		{"hit 1 MiB", 1 << 20, true, false},
-		{"miss 200 B", missBytes, false, false},
-		{"TLS 1.3 hit 1 KiB", 1 << 10, true, true},
-		{"TLS 1.3 hit 100 KiB", 100 << 10, true, true},
+		// First, while the caches are empty: what they hold would be counted.
+		{"idle connections", idle, plain, 1 << 10, 400},
+		{"hit 1 KiB", hit, plain, 1 << 10, 0.6},
+		{"hit 10 KiB", hit, plain, 10 << 10, 0.7},
+		{"hit 100 KiB", hit, plain, 100 << 10, 1},
+		{"hit 1 MiB", hit, plain, 1 << 20, 0.7},
+		{"TLS 1.3 hit 1 KiB", hit, tls1, 1 << 10, 0.75},
+		{"TLS 1.3 hit 100 KiB", hit, tls1, 100 << 10, 0.9},
+		{"HTTP/2 hit 1 KiB", hit, tls2, 1 << 10, 0.4},
+		{"HTTP/2 hit 100 KiB", hit, tls2, 100 << 10, 0.85},
+		{"miss 200 B", miss, plain, missBytes, 1.5},
+	}
+}
+
+// base returns the URL at which s serves c, or nothing when it doesn't know the protocol.
+func (c cell) base(s *server) string {
+	switch c.Protocol {
+	case tls1:
+		return s.https
+	case tls2:
+		if s.http2 {
+			return s.https
+		}
+		return ""
+	default:
+		return s.http
 	}
 }
 
@@ -47,8 +76,14 @@ type sample struct {
 	P50Micros  int64   `json:"p50_us"`
 	P99Micros  int64   `json:"p99_us"`
 	CPUMicros  float64 `json:"cpu_us_per_request"`
+	Bytes      int64   `json:"bytes"`
 	Errors     int64   `json:"errors"`
 	FromOrigin int64   `json:"origin_requests"`
+
+	// Of an idle cell.
+	Connections  int     `json:"connections,omitempty"`
+	MemoryBefore float64 `json:"memory_mb_before,omitempty"`
+	Memory       float64 `json:"memory_mb,omitempty"`
 }
 
 // check says what makes the sample of c invalid. A cache that collapses or races at the start may ask for a hit once more.
@@ -56,87 +91,59 @@ func (s sample) check(c cell) error {
 	switch {
 	case s.Requests == 0 || s.Errors > 0:
 		return fmt.Errorf("%d requests, %d of them failed", s.Requests, s.Errors)
-	case c.Hit && s.FromOrigin > objects:
-		return fmt.Errorf("%d of %d hits reached the origin", s.FromOrigin, s.Requests)
-	case !c.Hit && s.FromOrigin < s.Requests:
+	case s.Bytes < s.Requests*int64(c.Size):
+		return fmt.Errorf("%d responses had %d bytes, less than %d each", s.Requests, s.Bytes, c.Size)
+	case c.Kind == miss && s.FromOrigin < s.Requests:
 		return fmt.Errorf("%d of %d misses didn't reach the origin", s.Requests-s.FromOrigin, s.Requests)
+	case c.Kind != miss && s.FromOrigin > objects:
+		return fmt.Errorf("%d of %d hits reached the origin", s.FromOrigin, s.Requests)
 	}
 	return nil
 }
 
-// loader runs wrk.
+// loader makes the load.
 type loader struct {
-	script      string // file with load.lua
-	connections int
+	dir         string // for its files
+	connections int    // of wrk
+	idle        int    // connections of an idle cell
 	duration    time.Duration
 	origin      *site
 }
 
 // measure loads s with c; nonce makes the URLs of misses new.
 func (l *loader) measure(ctx context.Context, s *server, c cell, nonce string) (sample, error) {
-	base := s.http
-	if c.TLS {
-		base = s.https
-	}
-	args := []string{"-t1", "-c", strconv.Itoa(l.connections), "-d", l.duration.String(), "--timeout", "10s", "-s", l.script, base, "--"}
-	if c.Hit {
-		if err := fill(ctx, base, c); err != nil {
+	if c.Kind != miss {
+		if err := fill(ctx, c.base(s), c); err != nil {
 			return sample{}, err
 		}
-		args = append(args, "hit", strconv.Itoa(c.Size), strconv.Itoa(objects))
-	} else {
-		args = append(args, "miss", nonce)
 	}
-	askedBefore, cpuBefore, err := l.counters(s)
+	load := func(ctx context.Context) (sample, error) { return l.wrk(ctx, c, c.base(s), nonce) }
+	switch {
+	case c.Kind == idle:
+		load = func(ctx context.Context) (sample, error) { return l.hold(ctx, s, c) }
+	case c.Protocol == tls2:
+		load = func(ctx context.Context) (sample, error) { return l.h2load(ctx, c, c.base(s)) }
+	}
+	askedBefore := l.origin.asked.Load()
+	cpuBefore, err := s.cpu()
 	if err != nil {
 		return sample{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.duration+time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "wrk", args...).CombinedOutput()
-	if err != nil {
-		return sample{}, fmt.Errorf("wrk: %w: %s", err, bytes.TrimSpace(out))
-	}
-	asked, cpu, err := l.counters(s)
+	got, err := load(ctx)
 	if err != nil {
 		return sample{}, err
 	}
-	got, err := parseLoad(out)
-	got.FromOrigin = asked - askedBefore
+	cpu, err := s.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	got.FromOrigin = l.origin.asked.Load() - askedBefore
 	if got.Requests > 0 {
 		got.CPUMicros = float64((cpu - cpuBefore).Microseconds()) / float64(got.Requests)
 	}
-	return got, err
-}
-
-func (l *loader) counters(s *server) (asked int64, cpu time.Duration, err error) {
-	for _, p := range s.processes {
-		used, err := p.CPU()
-		if err != nil {
-			return 0, 0, err
-		}
-		cpu += used
-	}
-	return l.origin.asked.Load(), cpu, nil
-}
-
-// parseLoad reads the line that load.lua prints last.
-func parseLoad(out []byte) (sample, error) {
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	var raw struct {
-		sample
-		DurationMicros int64 `json:"duration_us"`
-	}
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &raw); err != nil {
-		return sample{}, fmt.Errorf("wrk: no JSON at the end of: %s", out)
-	}
-	if raw.DurationMicros <= 0 {
-		return sample{}, errors.New("wrk: it took no time")
-	}
-	s := raw.sample
-	s.Seconds = float64(raw.DurationMicros) / 1e6
-	s.PerSecond = float64(s.Requests) / s.Seconds
-	return s, nil
+	return got, nil
 }
 
 // fill asks for all objects of a hit cell, so that they are stored, and checks what comes.

@@ -22,7 +22,8 @@ const resultsDir = "bench/http/results"
 type line struct {
 	Cell    string   `json:"cell"`
 	Server  string   `json:"server"`
-	Samples []sample `json:"samples"` // one a round
+	Target  float64  `json:"target,omitempty"` // see cell
+	Samples []sample `json:"samples"`          // one a round
 }
 
 // report gathers the figures of a run.
@@ -31,6 +32,7 @@ type report struct {
 	Revision    string            `json:"revision"`
 	Machine     string            `json:"machine"`
 	LoadBefore  string            `json:"load_average_before"`
+	FileSystem  string            `json:"file_system"` // of the servers' caches and logs
 	Seconds     float64           `json:"seconds_per_sample"`
 	Connections int               `json:"connections"`
 	Versions    map[string]string `json:"versions"`
@@ -41,7 +43,8 @@ type report struct {
 func newReport(ctx context.Context, o *options) *report {
 	return &report{
 		Began: time.Now().UTC(), Revision: output(ctx, "git", "describe", "--always", "--dirty"), Machine: machine(ctx),
-		LoadBefore: output(ctx, "cat", "/proc/loadavg"), Seconds: o.duration.Seconds(), Connections: o.connections, Versions: map[string]string{},
+		LoadBefore: output(ctx, "cat", "/proc/loadavg"), FileSystem: output(ctx, "stat", "-f", "-c", "%T", os.TempDir()),
+		Seconds: o.duration.Seconds(), Connections: o.connections, Versions: map[string]string{},
 	}
 }
 
@@ -66,7 +69,7 @@ func (r *report) add(c cell, name string, s sample) {
 	}
 	l := r.find(c.Name, name)
 	if l == nil {
-		l = &line{Cell: c.Name, Server: name}
+		l = &line{Cell: c.Name, Server: name, Target: c.Target}
 		r.Lines = append(r.Lines, l)
 	}
 	l.Samples = append(l.Samples, s)
@@ -104,27 +107,65 @@ func (r *report) find(cell, server string) *line {
 	return nil
 }
 
-// write writes the table.
+// write writes the tables.
 func (r *report) write(w io.Writer) {
-	fmt.Fprintf(w, "%s, %s; load average before: %s\n", r.Began.Format(time.DateTime), r.Machine, r.LoadBefore)
-	fmt.Fprintf(w, "%d connections, medians of samples of %.0f s; revision %s\n\n", r.Connections, r.Seconds, r.Revision)
-	fmt.Fprintln(w, "| cell | server | requests/s | p50 ms | p99 ms | CPU-µs a request | requests/s to nginx | CPU to nginx |")
-	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|")
-	for _, l := range r.Lines {
-		rate, cost := "–", "–"
-		if n := r.find(l.Cell, "nginx"); n != nil {
-			rate, cost = ratio(l.perSecond(), n.perSecond()), ratio(l.cpu(), n.cpu())
-		}
-		fmt.Fprintf(w, "| %s | %s | %.0f | %.2f | %.2f | %.1f | %s | %s |\n", l.Cell, l.Server, l.perSecond(), l.p50()/1e3, l.p99()/1e3,
-			l.cpu(), rate, cost)
-	}
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, "%s, %s; load average before: %s; files on %s\n", r.Began.Format(time.DateTime), r.Machine, r.LoadBefore,
+		r.FileSystem)
+	fmt.Fprintf(w, "%d connections, HTTP/2 %d with %d streams each; medians of samples of %.0f s; revision %s\n\n", r.Connections,
+		h2Connections, h2Streams, r.Seconds, r.Revision)
+	r.writeLoad(w)
+	r.writeIdle(w)
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 		fmt.Fprintf(w, "- %s: %s\n", name, r.Versions[name])
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "- %s\n", n)
 	}
+}
+
+func (r *report) writeLoad(w io.Writer) {
+	fmt.Fprintln(w, "| cell | server | requests/s | p50 ms | p99 ms | CPU-µs a request | requests/s to nginx | p99 to nginx | CPU to nginx | target |")
+	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+	for _, l := range r.Lines {
+		if l.idle() {
+			continue
+		}
+		rate, late, cost := "–", "–", "–"
+		if n := r.find(l.Cell, "nginx"); n != nil {
+			rate, late, cost = ratio(l.perSecond(), n.perSecond()), ratio(l.p99(), n.p99()), ratio(l.cpu(), n.cpu())
+		}
+		fmt.Fprintf(w, "| %s | %s | %.0f | %.2f | %.2f | %.1f | %s | %s | %s | %s |\n", l.Cell, l.Server, l.perSecond(), l.p50()/1e3,
+			l.p99()/1e3, l.cpu(), rate, late, cost, l.target("≤ %.2f"))
+	}
+	fmt.Fprintln(w)
+}
+
+func (r *report) writeIdle(w io.Writer) {
+	if !slices.ContainsFunc(r.Lines, (*line).idle) {
+		return
+	}
+	fmt.Fprintln(w, "| cell | server | connections | MB before | MB with them | KB a connection | target |")
+	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|")
+	for _, l := range r.Lines {
+		if !l.idle() {
+			continue
+		}
+		n := l.median(func(s sample) float64 { return float64(s.Connections) })
+		before, with := l.median(func(s sample) float64 { return s.MemoryBefore }), l.median(func(s sample) float64 { return s.Memory })
+		fmt.Fprintf(w, "| %s | %s | %.0f | %.0f | %.0f | %.1f | %s |\n", l.Cell, l.Server, n, before, with, (with-before)*1e3/n,
+			l.target("≤ %.0f MB"))
+	}
+	fmt.Fprintln(w)
+}
+
+func (l *line) idle() bool { return l.Samples[0].Connections > 0 }
+
+// target writes what is asked of the line, which is something only if it is wherry's.
+func (l *line) target(format string) string {
+	if l.Server != "wherry" || l.Target == 0 {
+		return ""
+	}
+	return fmt.Sprintf(format, l.Target)
 }
 
 func ratio(a, b float64) string {

@@ -1,24 +1,27 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
 func TestTableHasMediansAndRatios(t *testing.T) {
-	hit := cell{Name: "hit 1 KiB", Size: 1024, Hit: true}
+	hits := cell{Name: "hit 1 KiB", Size: 1024, Target: 0.6}
 	r := &report{Versions: map[string]string{"wherry": "wherry 1", "nginx": "nginx/2"}}
 	for _, perSecond := range []float64{300, 100, 200} {
-		r.add(hit, "wherry", sample{Requests: 10, PerSecond: perSecond, CPUMicros: 30, P50Micros: 1500, P99Micros: 2500})
+		r.add(hits, "wherry", sample{Requests: 10, Bytes: 10240, PerSecond: perSecond, CPUMicros: 30, P50Micros: 1500, P99Micros: 2500})
 	}
-	r.add(hit, "nginx", sample{Requests: 10, PerSecond: 400, CPUMicros: 10})
+	r.add(hits, "nginx", sample{Requests: 10, Bytes: 10240, PerSecond: 400, CPUMicros: 10, P99Micros: 5000})
 	var out strings.Builder
 	if err := r.finish(&out, false); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| hit 1 KiB | wherry | 200 | 1.50 | 2.50 | 30.0 | 0.50 | 3.00 |\n",
-		"| hit 1 KiB | nginx | 400 | 0.00 | 0.00 | 10.0 | 1.00 | 1.00 |\n",
+		"| CPU to nginx | target |\n",
+		"| hit 1 KiB | wherry | 200 | 1.50 | 2.50 | 30.0 | 0.50 | 0.50 | 3.00 | ≤ 0.60 |\n",
+		"| hit 1 KiB | nginx | 400 | 0.00 | 5.00 | 10.0 | 1.00 | 1.00 | 1.00 |  |\n",
 		"- nginx: nginx/2\n",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -29,30 +32,31 @@ func TestTableHasMediansAndRatios(t *testing.T) {
 
 func TestTableWithoutNginx(t *testing.T) {
 	r := &report{}
-	r.add(cell{Name: "miss"}, "wherry", sample{Requests: 10, FromOrigin: 10, PerSecond: 200})
+	r.add(cell{Name: "miss", Kind: miss}, "wherry", sample{Requests: 10, FromOrigin: 10, PerSecond: 200})
 	var out strings.Builder
 	if err := r.finish(&out, false); err != nil {
 		t.Fatal(err)
 	}
-	if want := "| – | – |\n"; !strings.Contains(out.String(), want) {
+	if want := "| – | – | – |  |\n"; !strings.Contains(out.String(), want) {
 		t.Errorf("no %q in:\n%s", want, out.String())
 	}
 }
 
 func TestInvalidSamplesFailTheRun(t *testing.T) {
-	hit, miss := cell{Name: "hit", Hit: true}, cell{Name: "miss"}
+	hits, misses := cell{Name: "hit", Size: 10}, cell{Name: "miss", Kind: miss}
 	for _, c := range []struct {
 		name    string
 		cell    cell
 		sample  sample
 		invalid bool
 	}{
-		{"hits from the cache", hit, sample{Requests: 1000}, false},
-		{"hits from the origin", hit, sample{Requests: 1000, FromOrigin: 500}, true},
-		{"misses from the origin", miss, sample{Requests: 1000, FromOrigin: 1001}, false},
-		{"misses from the cache", miss, sample{Requests: 1000, FromOrigin: 999}, true},
-		{"errors", hit, sample{Requests: 1000, Errors: 1}, true},
-		{"nothing", hit, sample{}, true},
+		{"hits from the cache", hits, sample{Requests: 1000, Bytes: 10_000}, false},
+		{"hits from the origin", hits, sample{Requests: 1000, Bytes: 10_000, FromOrigin: 500}, true},
+		{"misses from the origin", misses, sample{Requests: 1000, FromOrigin: 1001}, false},
+		{"misses from the cache", misses, sample{Requests: 1000, FromOrigin: 999}, true},
+		{"errors", hits, sample{Requests: 1000, Bytes: 10_000, Errors: 1}, true},
+		{"short bodies", hits, sample{Requests: 1000, Bytes: 9_999}, true},
+		{"nothing", hits, sample{}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := &report{}
@@ -65,17 +69,34 @@ func TestInvalidSamplesFailTheRun(t *testing.T) {
 	}
 }
 
-func TestParseLoad(t *testing.T) {
-	out := "Running 2s test @ http://localhost:1\n  1 threads and 32 connections\n" +
-		`{"requests":500,"duration_us":2000000,"bytes":1,"p50_us":70,"p99_us":900,"errors":3}` + "\n"
-	got, err := parseLoad([]byte(out))
-	want := sample{Requests: 500, Seconds: 2, PerSecond: 250, P50Micros: 70, P99Micros: 900, Errors: 3}
-	if err != nil || got != want {
-		t.Errorf("got %+v, %v; want %+v", got, err, want)
+func TestIdleConnectionsHaveATableOfTheirOwn(t *testing.T) {
+	r := &report{}
+	c := cell{Name: "idle connections", Kind: idle, Target: 400}
+	r.add(c, "wherry", sample{Requests: 4000, Connections: 2000, MemoryBefore: 20, Memory: 50})
+	r.add(c, "nginx", sample{Requests: 4000, Connections: 2000, MemoryBefore: 30, Memory: 31})
+	var out strings.Builder
+	if err := r.finish(&out, false); err != nil {
+		t.Fatal(err)
 	}
-	for _, bad := range []string{"", "unable to connect to localhost:1", `{"requests":5}`} {
-		if _, err := parseLoad([]byte(bad)); err == nil {
-			t.Errorf("%q was taken for figures", bad)
+	for _, want := range []string{
+		"| idle connections | wherry | 2000 | 20 | 50 | 15.0 | ≤ 400 MB |\n", "| idle connections | nginx | 2000 | 30 | 31 | 0.5 |  |\n",
+	} {
+		if strings.Count(out.String(), want) != 1 || strings.Count(out.String(), "| idle") != 2 {
+			t.Errorf("not just one %q in:\n%s", want, out.String())
 		}
+	}
+}
+
+func TestConfigurationsCanBeMade(t *testing.T) {
+	s := &settings{Origin: "127.0.0.1:1", HTTP: "127.0.0.1:2", HTTPS: "127.0.0.1:3", PEM: "/localhost.pem"}
+	for _, c := range contenders("wherry") {
+		s.Dir = t.TempDir()
+		if err := writeConfigs(filepath.Join(s.Dir, "config"), c.name, s); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	ports, err := os.ReadFile(filepath.Join(s.Dir, "records.config"))
+	if want := " 2:ip-in=127.0.0.1 3:ssl:ip-in=127.0.0.1\n"; err != nil || !strings.Contains(string(ports), want) {
+		t.Errorf("no %q in what trafficserver, the last, got: %q, %v", want, ports, err)
 	}
 }

@@ -45,9 +45,19 @@ func parseStat(line []byte) (stat, error) {
 
 // CPU returns the user and system time that the process and its living descendants used so far, in steps of 10 ms each.
 func (p *Process) CPU() (time.Duration, error) {
+	all, err := tree(p.PID())
+	var sum time.Duration
+	for _, s := range all {
+		sum += s.cpu
+	}
+	return sum, err
+}
+
+// tree returns the process root and its living descendants.
+func tree(root int) ([]stat, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var all []stat
 	for _, file := range files {
@@ -57,22 +67,22 @@ func (p *Process) CPU() (time.Duration, error) {
 		}
 		s, err := parseStat(line)
 		if err != nil {
-			return 0, fmt.Errorf("%s: %w", file, err)
+			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		all = append(all, s)
 	}
-	return sumTree(p.PID(), all), nil
+	return descend(root, all), nil
 }
 
-// sumTree adds up root and all below it.
-func sumTree(root int, all []stat) time.Duration {
-	var sum time.Duration
+// descend returns root and all below it.
+func descend(root int, all []stat) []stat {
+	var found []stat
 	for _, s := range all {
 		if s.pid == root {
-			sum += s.cpu
+			found = append(found, s)
 		} else if s.parent == root {
-			sum += sumTree(s.pid, all)
+			found = append(found, descend(s.pid, all)...)
 		}
 	}
-	return sum
+	return found
 }

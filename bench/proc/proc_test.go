@@ -34,10 +34,44 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-func TestSumTreeCountsDescendantsOnly(t *testing.T) {
+func TestDescendantsOnlyAreCounted(t *testing.T) {
 	all := []stat{{1, 0, 1000}, {5, 1, 1}, {6, 5, 20}, {7, 6, 300}, {8, 1, 4000}}
-	if got := sumTree(5, all); got != 321 {
-		t.Errorf("got %d, want 321", got)
+	var sum time.Duration
+	for _, s := range descend(5, all) {
+		sum += s.cpu
+	}
+	if sum != 321 {
+		t.Errorf("got %d, want 321", sum)
+	}
+}
+
+func TestParsePSS(t *testing.T) {
+	const rollup = "5581000-7ffd000 ---p 00000000 00:00 0    [rollup]\nRss:     2048 kB\nPss:     1024 kB\nPss_Dirty:   512 kB\n"
+	if got, err := parsePSS([]byte(rollup)); err != nil || got != 1<<20 {
+		t.Errorf("got %d, %v; want 1 MiB", got, err)
+	}
+	for _, bad := range []string{"", "Rss: 1 kB\n", "Pss: 1 MB\n", "Pss: x kB\n", "Pss: -1 kB\n"} {
+		if got, err := parsePSS([]byte(bad)); err == nil {
+			t.Errorf("%q was taken for %d bytes", bad, got)
+		}
+	}
+}
+
+func TestMemoryCountsChildren(t *testing.T) {
+	p, err := Start("go", "/bin/sh", "-c", "sleep 60 & echo go; wait")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Kill()
+	if err := p.AwaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, err := tree(p.PID())
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%d processes, %v; want the shell and its child", len(all), err)
+	}
+	if got, err := p.Memory(); err != nil || got < 100<<10 || got > 100<<20 {
+		t.Errorf("%d bytes, %v", got, err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/config/explain"
 	"github.com/wherry/wherry/edge"
 )
 
@@ -154,6 +155,8 @@ func checkFiles(s *config.Snapshot, file string, now time.Time) config.Problems 
 			c.openable(&ref)
 		case config.FileAccessLog:
 			c.appendable(&ref)
+		case config.FileVolume:
+			c.fillable(&ref)
 		}
 	}
 	return c.problems
@@ -239,6 +242,22 @@ func (c *fileCheck) appendable(ref *config.FileRef) {
 	}
 }
 
+// fillable looks at the directory of a volume as far as it can without leaving anything behind.
+func (c *fileCheck) fillable(ref *config.FileRef) {
+	info, err := os.Stat(ref.Name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		// It will be made.
+		if above, err := os.Stat(filepath.Dir(filepath.Clean(ref.Name))); err != nil || !above.IsDir() {
+			c.add(config.Error, ref, "is in no directory that is there", "make the one that it is in")
+		}
+	case err != nil:
+		c.cannot(ref, err)
+	case !info.IsDir():
+		c.add(config.Error, ref, "is not a directory", "name a directory for the cache alone")
+	}
+}
+
 // pair reports what is wrong with a certificate and its key, and what clients of the site won't like about it.
 func (c *fileCheck) pair(certificate, key *config.FileRef, site *config.Site, now time.Time) {
 	certPEM, keyPEM := c.read(certificate), c.read(key)
@@ -286,7 +305,7 @@ func newConfigExplainCommand() *cobra.Command {
 		if s == nil {
 			return printCheck(c.OutOrStdout(), args[0], s, problems)
 		}
-		e, err := s.Explain(*method, args[1])
+		e, err := explain.Request(s, *method, args[1])
 		if err != nil {
 			return usageError{err}
 		}
@@ -295,7 +314,7 @@ func newConfigExplainCommand() *cobra.Command {
 	return c
 }
 
-func printExplanation(w io.Writer, s *config.Snapshot, e config.Explanation, url string) error {
+func printExplanation(w io.Writer, s *config.Snapshot, e explain.Explanation, url string) error {
 	fmt.Fprintf(w, "%s %s\n\n", e.Method, url)
 	if e.Site == nil {
 		fmt.Fprintf(w, "No site claims %s. Write it, or a pattern that matches it, into the hosts of a site.\n", e.Host)
@@ -304,6 +323,9 @@ func printExplanation(w io.Writer, s *config.Snapshot, e config.Explanation, url
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")) }
 	row("site", string(e.Site.Name), "claims "+string(e.Host)+" by "+string(e.Pattern))
+	if e.StandsFor != e.Host {
+		row("", "", "as another name of "+string(e.StandsFor)+", whose copy it gets")
+	}
 	explainRules(row, e)
 	if e.Rule != nil && e.Rule.Refuse != 0 {
 		row("answer", fmt.Sprint(e.Rule.Refuse), "refused by the rule; no origin is asked")
@@ -333,7 +355,7 @@ func titled(line int, title string) string {
 	return ""
 }
 
-func explainRules(row func(...string), e config.Explanation) {
+func explainRules(row func(...string), e explain.Explanation) {
 	if len(e.Rules) == 0 {
 		row("rule", "none", "the site has no rules")
 	}
@@ -347,7 +369,7 @@ func explainRules(row func(...string), e config.Explanation) {
 }
 
 // explainKey prints the cache key as the edge makes it.
-func explainKey(row func(...string), s *config.Snapshot, e config.Explanation, url string) error {
+func explainKey(row func(...string), s *config.Snapshot, e explain.Explanation, url string) error {
 	switch {
 	case !e.Caching.Enabled:
 		row("cache key", "none", "caching is off")
@@ -359,6 +381,16 @@ func explainKey(row func(...string), s *config.Snapshot, e config.Explanation, u
 			return fmt.Errorf("cache key: %w", err)
 		}
 		row("cache key", string(match.Key))
+		var parts []string
+		for _, name := range e.Caching.Headers {
+			parts = append(parts, "header "+name)
+		}
+		for _, name := range e.Caching.Cookies {
+			parts = append(parts, "cookie "+name)
+		}
+		if len(parts) > 0 {
+			row("", "told apart by "+strings.Join(parts, ", "), "under that key, beside the origin's Vary")
+		}
 	}
 	return nil
 }

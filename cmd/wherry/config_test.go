@@ -144,6 +144,13 @@ func TestConfigCheckLooksAtFiles(t *testing.T) {
 		{"ca is a folder", "", "fetch: {ca_file: DIR}", "DIR can't be used: is a directory", true},
 		{"log in no folder", "log: {access: DIR/none/new.log}", "", "DIR/none/new.log can't be used: no such file or directory", true},
 		{"log is a folder", "log: {access: DIR}", "", "DIR can't be used: is a directory", true},
+		{"volume", "disk: {volumes: [{dir: DIR, size: 1GiB}]}", "", "", false},
+		{"volume to be made", "disk: {volumes: [{dir: DIR/new, size: 1GiB}]}", "", "", false},
+		{
+			"volume nowhere", "disk: {volumes: [{dir: DIR/none/new, size: 1GiB}]}", "",
+			":1:24: disk.volumes[0].dir: DIR/none/new is in no directory that is there;", true,
+		},
+		{"volume is a file", "disk: {volumes: [{dir: DIR/text, size: 1GiB}]}", "", "DIR/text is not a directory;", true},
 		{"empty geo", "dns: {geo_database: DIR/empty}", "", "DIR/empty is empty or not a file", true},
 	}
 	for _, test := range tests {
@@ -159,8 +166,10 @@ func TestConfigCheckLooksAtFiles(t *testing.T) {
 			t.Errorf("%s: check says more than ok:\n%s", test.name, out)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "new.log")); err == nil {
-		t.Error("the check made the log file")
+	for _, name := range []string{"new.log", "new"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("the check made %s", name)
+		}
 	}
 }
 
@@ -184,12 +193,19 @@ func TestConfigExplain(t *testing.T) {
 			"cache.stale_while_revalidate = 10s site",
 			"origins http://127.0.0.1:9000 100 % of the requests",
 		}},
+		{"alias", []string{"http://www.shop.test/a"}, []string{
+			"site shop claims www.shop.test by *.shop.test", "as another name of shop.test, whose copy it gets", "cache key shop http://shop.test/a\n",
+		}},
+		{"parts", []string{"http://a.shop.test/keyed"}, []string{"told apart by header X-Country, cookie lang under that key"}},
 		{"off", []string{"http://shop.test/cart"}, []string{"private applies", "cache key none caching is off"}},
 		{"method", []string{"http://shop.test/", "--method", "POST"}, []string{"cache key none POST is always forwarded"}},
 		{"refused", []string{"http://shop.test/internal/a"}, []string{"answer 403 refused by the rule; no origin is asked"}},
 		{"unclaimed", []string{"http://blog.test/"}, []string{"No site claims blog.test."}},
 	}
 	spaces := regexp.MustCompile(` +`)
+	sample = strings.Replace(sample, "    rules:\n", "    aliases: [{host: shop.test, names: [www.shop.test]}]\n    rules:\n", 1)
+	sample = strings.Replace(sample, "      - name: assets\n",
+		"      - {name: keyed, match: {paths: [/keyed]}, cache: {key: {headers: [X-Country], cookies: [lang]}}}\n      - name: assets\n", 1)
 	for _, test := range tests {
 		out, err := configCommand(t, sample, append([]string{"explain", "-"}, test.args...)...)
 		if failed := test.name == "unclaimed"; errors.Is(err, errReported) != failed || err != nil && !failed {

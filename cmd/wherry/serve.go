@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -87,6 +88,19 @@ type process struct {
 	access *logs.File // nil when the access log is no file
 }
 
+const (
+	garbageMax   = 128 << 20
+	gcPercentMin = 10
+)
+
+// boundGarbage keeps the heap from growing to twice of what the caches hold, which is what Go does by itself: beside cacheBytes there may
+// be garbageMax of garbage, or a tenth where the caches are huge. $GOGC counts before it.
+func boundGarbage(cacheBytes int64) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(int(max(gcPercentMin, min(100, garbageMax*100/max(1, cacheBytes)))))
+	}
+}
+
 // serve runs p until a signal.
 func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
@@ -100,6 +114,7 @@ func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	boundGarbage(int64(p.snapshot.Memory.Cache) * int64(max(1, len(o.Edges))))
 
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

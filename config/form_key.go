@@ -1,0 +1,140 @@
+package config
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+// The forms of what makes a cache key, and of what is kept under it.
+
+func parameterForm() form {
+	return form{
+		name: "a parameter", text: "the name of a query parameter, decoded", example: "page", json: []string{"string"}, pattern: `.`,
+		parse: func(text string) (any, *mistake) {
+			if m := wrongParameter(text); m != nil {
+				return nil, m
+			}
+			return text, nil
+		},
+	}
+}
+
+func parameterPatternForm() form {
+	return form{
+		name: "a parameter pattern", text: "the name of a query parameter, decoded, or the beginning of names and `*`", example: "utm_*",
+		json: []string{"string"}, pattern: `^[^*]+\*?$`,
+		parse: func(text string) (any, *mistake) {
+			if m := wrongParameter(text); m != nil {
+				return nil, m
+			}
+			switch prefix := strings.TrimRight(text, "*"); {
+			case prefix == "":
+				return nil, &mistake{quoted(text) + " stands for every parameter", "write query: drop"}
+			case strings.Contains(prefix, "*"):
+				return nil, &mistake{quoted(text) + " has a * inside", "write * only at the end, such as utm_*"}
+			case len(text)-len(prefix) > 1:
+				return nil, &mistake{quoted(text) + " has several *", "write " + prefix + "*"}
+			}
+			return text, nil
+		},
+	}
+}
+
+func wrongParameter(text string) *mistake {
+	if text == "" {
+		return &mistake{"is empty", "write the name of a query parameter"}
+	}
+	if name, _, ok := strings.Cut(text, "="); ok && name != "" {
+		return &mistake{quoted(text) + " has a =", "write only the parameter's name, such as " + name}
+	}
+	return nil
+}
+
+// tokenPattern is the shape of names of header fields, and of cookies (RFC 9110 §5.6.2, RFC 6265 §4.1.1).
+const tokenPattern = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+
+func headerForm() form {
+	shape := regexp.MustCompile(tokenPattern)
+	return form{
+		name: "a header", text: "the name of a request header, in any case", example: "X-Country", json: []string{"string"}, pattern: tokenPattern,
+		parse: func(text string) (any, *mistake) {
+			if name, _, ok := strings.Cut(text, ":"); ok && shape.MatchString(name) {
+				return nil, &mistake{quoted(text) + " has a colon", "write only the header's name, such as " + name}
+			}
+			if !shape.MatchString(text) {
+				return nil, &mistake{quoted(text) + " is not the name of a header", "write one such as X-Country"}
+			}
+			name := http.CanonicalHeaderKey(text)
+			if what, instead := unkeyable(name); what != "" {
+				return nil, &mistake{name + " " + what, instead}
+			}
+			return name, nil
+		},
+	}
+}
+
+// unkeyable says why responses can't be told apart by a header, and what to do instead; empty if they can.
+func unkeyable(name string) (what, instead string) {
+	switch name {
+	case "Cookie":
+		return "has all cookies, those of one client too", "write key.cookies with the names of those that count"
+	case "Host", "X-Forwarded-Host", "X-Host", "X-Original-Host", "X-Http-Host-Override":
+		return "is the host, which is in the key already", "write key.host"
+	case "X-Forwarded-Proto":
+		return "is the scheme, which is in the key already", "leave it out"
+	case "Range", "Cache-Control", "Pragma", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range":
+		return "is for the cache itself, which answers it from one copy", "leave it out"
+	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect", "Content-Length", "Via", "Cdn-Loop",
+		"Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "Wherry-Request-Id", "Wherry-Trace":
+		return "is taken off or made by the node itself", "leave it out"
+	}
+	switch {
+	case strings.HasPrefix(name, "X-Forwarded-"), strings.HasPrefix(name, "Proxy-"):
+		return "is taken off or made by the node itself", "leave it out"
+	}
+	return "", ""
+}
+
+func cookieForm() form {
+	shape := regexp.MustCompile(tokenPattern)
+	return form{
+		name: "a cookie", text: "the name of a cookie; case counts", example: "lang", json: []string{"string"}, pattern: tokenPattern,
+		parse: func(text string) (any, *mistake) {
+			if name, _, ok := strings.Cut(text, "="); ok && shape.MatchString(name) {
+				return nil, &mistake{quoted(text) + " has a =", "write only the cookie's name, such as " + name}
+			}
+			if !shape.MatchString(text) {
+				return nil, &mistake{quoted(text) + " is not the name of a cookie", "write one such as lang"}
+			}
+			return text, nil
+		},
+	}
+}
+
+func statusForm() form {
+	const example, allowed = "404", "write 403, 404, 405, 410, 451, one from 500 to 599, or 5xx"
+	digits := regexp.MustCompile(`^[1-5][0-9][0-9]$`)
+	return form{
+		name: "a status", text: "403, 404, 405, 410, 451, one from 500 to 599, or `5xx` for all of the latter", example: example,
+		json: []string{"integer", "string"}, pattern: `^(403|404|405|410|451|5[0-9][0-9]|5xx)$`,
+		parse: func(text string) (any, *mistake) {
+			switch text {
+			case "403", "404", "405", "410", "451", "5xx":
+				return text, nil
+			case "5XX":
+				return nil, &mistake{quoted(text) + " is in upper case", "write 5xx"}
+			}
+			switch {
+			case !digits.MatchString(text) && !strings.HasSuffix(strings.ToLower(text), "xx"):
+				return nil, &mistake{quoted(text) + " is not a status", allowed}
+			case text[0] == '5' && digits.MatchString(text):
+				return text, nil
+			case text[0] == '4':
+				// One client's bad request, or missing credentials, must not lock all others out.
+				return nil, &mistake{quoted(text) + " may tell of one request alone, not of what is at the URL", allowed}
+			}
+			return nil, &mistake{quoted(text) + " is no error", "write default_ttl, or " + strings.TrimPrefix(allowed, "write ")}
+		},
+	}
+}
