@@ -26,16 +26,7 @@ var plan = map[string][]string{
 	"logs":   {},
 	"trace":  {},
 	// first floor: trades
-<<<<<<< HEAD
-	"cache":  {"fault", "h2", "trace"},
-	"certs":  {"config", "fault"},
-	"mapper": {"config"},
-	"origin": {"config", "fault", "trace"},
-	// second floor: stations
-	"dns":  {"config", "fault", "mapper"},
-	"edge": {"cache", "config", "fault", "h2", "logs", "trace"},
-=======
-	"cache":          {"cache/field", "fault", "trace"},
+	"cache":          {"cache/field", "fault", "h2", "trace"},
 	"certs":          {"config", "fault"},
 	"mapper":         {"config"},
 	"origin":         {"config", "fault", "trace"},
@@ -44,9 +35,8 @@ var plan = map[string][]string{
 	"edge/gate":      {},
 	// second floor: stations
 	"dns":         {"config", "fault", "mapper"},
-	"edge":        {"cache", "config", "edge/gate", "edge/socket", "fault", "logs", "trace"},
+	"edge":        {"cache", "config", "edge/gate", "edge/socket", "fault", "h2", "logs", "trace"},
 	"edge/socket": {},
->>>>>>> main
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof

@@ -2,24 +2,17 @@ package cache
 
 import (
 	"bytes"
-<<<<<<< HEAD
+	"io"
 	"maps"
 	"net/http"
-	"slices"
-=======
-	"io"
-	"net/http"
 	"os"
->>>>>>> main
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
-<<<<<<< HEAD
-	"github.com/wherry/wherry/h2"
-=======
 	"github.com/wherry/wherry/cache/field"
->>>>>>> main
+	"github.com/wherry/wherry/h2"
 )
 
 // Answer is a fresh stored response that answers a request, in a form that can be written without net/http: what Serve would send.

@@ -13,11 +13,8 @@ import (
 	"sync/atomic"
 
 	"github.com/wherry/wherry/config"
-<<<<<<< HEAD
-	"github.com/wherry/wherry/h2"
-=======
 	"github.com/wherry/wherry/edge/socket"
->>>>>>> main
+	"github.com/wherry/wherry/h2"
 )
 
 // spareConnections is how many cleartext connections beyond limits.connections are taken for as long as it takes to tell them

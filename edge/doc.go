@@ -13,19 +13,14 @@
 // each plain request. Nobody can tell which way a request went, but by the clock: the tests compare the ways, and net/http's
 // HTTP/2, on the same requests.
 //
-<<<<<<< HEAD
-//	client ─ conn ─┬─ lane ── net/http ─┬─ receive …
-//	               └─ h2 ─── lane2 ─────┘
-=======
 // What stands in memory goes out in one call; what stands in a file the system sends from there, but for TLS. The calls themselves are
 // those of edge/socket.
 //
-//	client ─ conn ─┬─ lane ─ gate ─ net/http (HTTP/1.1) ─┬─ receive …
-//	               └─────────────── net/http (HTTP/2) ───┘
+//	client ─ conn ─┬─ lane ─ gate ─ net/http ─┬─ receive …
+//	               └─ h2 ─── lane2 ────────────┘
 //
 // Behind the lane stands the gate (edge/gate): net/http gets only HTTP/1 requests that can be read in one way. What is bad, too large
 // or too slow goes through the steps as a refusal.
->>>>>>> main
 //
 // It promises:
 //   - Every request that has a readable header section gets a response with Cache-Status (RFC 9211), Date and
@@ -42,15 +37,8 @@
 // are not passed on, because further requests inside them would go past the steps.
 //
 // It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does
-<<<<<<< HEAD
-// not trust a proxy in front of it: client addresses are those of the connections. Two things net/http and h2 answer by themselves,
-// before any step, without Cache-Status and a log record: a header section that can't be parsed (400, 501, 505; over HTTP/2 the
-// stream is reset) and one beyond twice limits.header_size (431). Over HTTP/1 they are counted (reason malformed or header_timeout) when their connection closes. Of a
-// request with both Content-Length and Transfer-Encoding it drops Content-Length, as RFC 9112 §6.3 demands of intermediaries.
-=======
-// not trust a proxy in front of it: client addresses are those of the connections. HTTP/2 streams that net/http finds malformed get
-// 400 or are reset before any step, without a log record and a count.
->>>>>>> main
+// not trust a proxy in front of it: client addresses are those of the connections. HTTP/2 streams that h2 finds malformed are
+// reset before any step, without a log record and a count.
 //
 // Serve starts all goroutines and returns when they are gone; while a connection is upgraded, ServeHTTP has two more, which end
 // before it returns.

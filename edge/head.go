@@ -184,12 +184,7 @@ func (h *head) Lines(name string) []string {
 // altered says whether the steps, or net/http, take a field off the request or put it on before they ask the cache.
 func altered(name string) bool {
 	switch name {
-<<<<<<< HEAD
-	case "Host", "Connection", "Te", "Upgrade", "Cdn-Loop", "Via", RequestIDField, "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip",
-		"X-Cluster-Client-Ip", "X-Host", "X-Original-Host", "X-Http-Host-Override":
-=======
-	case "Host", "Connection", "Upgrade", "Cdn-Loop", "Via", RequestIDField:
->>>>>>> main
+	case "Host", "Connection", "Te", "Upgrade", "Cdn-Loop", "Via", RequestIDField:
 		return true
 	}
 	return forged(name) || overridesMethod(name)

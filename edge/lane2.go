@@ -101,7 +101,10 @@ func (s *secondServer) hit(c *laneConn, r *h2.Request) (found h2.Hit) {
 	if r.Scheme != c.scheme() || !h.head.fill(r) || !s.edge.hit(c, &h.passage) {
 		return nil
 	}
-	if h.head.method == http.MethodGet {
+	if h.Size() > 0 {
+		if !h.answer.InMemory() {
+			return nil // a disk is read in a goroutine of the stream's, not in the connection's
+		}
 		h.pieces = h.answer.AppendBody(h.pieces[:0])
 	}
 	return h
