@@ -348,7 +348,7 @@ const (
 
 // headerBytes is what a response costs without its body.
 func headerBytes(r *Response) int64 {
-	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer) + 2*int64(cap(r.block.fields)) // and as much for HTTP/2
+	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer) + int64(cap(r.block.fields))
 	for i := range r.varies.names {
 		n += int64(len(r.varies.names[i]) + len(r.varies.values[i]) + len(r.varies.sent[i]))
 	}

@@ -2,7 +2,6 @@ package h2
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"net/http"
 	"net/url"
@@ -26,9 +25,7 @@ func (c *conn) start(id uint32) {
 	r = r.WithContext(ctx)
 	r.RemoteAddr = c.remote
 	if x.Scheme == "https" {
-		if r.TLS = c.peer.TLS; r.TLS == nil {
-			r.TLS = &tls.ConnectionState{} // as net/http does: the handler can see that the scheme isn't the connection's
-		}
+		r.TLS = c.peer.TLS
 	}
 	w := &responseWriter{s: s, c: c, head: r.Method == http.MethodHead, header: http.Header{}, length: -1}
 	if !x.endStream {

@@ -140,6 +140,8 @@ func (s *section) finish() bool {
 		}
 	} else if s.seen&^seenAuthority != seenMethod|seenScheme|seenPath || !validPath(s.Method, s.Path) {
 		return false // §8.3.1
+	} else if s.Scheme != "http" && s.Scheme != "https" {
+		return false // no gateway to other schemes: as net/http does
 	}
 	switch {
 	case s.seen&seenAuthority == 0:

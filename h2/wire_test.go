@@ -36,6 +36,7 @@ func TestMalformedRequests(t *testing.T) {
 		"no method (§8.3.1)":             {":scheme: http", ":authority: shop.test", ":path: /"},
 		"no scheme":                      {":method: GET", ":authority: shop.test", ":path: /"},
 		"no path":                        {":method: GET", ":scheme: http", ":authority: shop.test"},
+		"another scheme":                 {":method: GET", ":scheme: ftp", ":authority: shop.test", ":path: /"},
 		"empty path":                     request("GET", ""),
 		"path without slash":             request("GET", "a"),
 		"asterisk to GET":                request("GET", "*"),
