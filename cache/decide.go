@@ -130,13 +130,17 @@ func (r *Response) onError(req *field.Directives, p *Policy, now time.Time) (ok 
 // (RFC 9111 §4), but rather one with Vary, because origins forget Vary on what they send to those who express no preference (§4.1).
 // The newest stored stands first, which decides between equals.
 func selectStored(stored []*Response, p *KeyPolicy, req Fields) *Response {
-	var best *Response
-	for _, r := range stored {
-		if !p.selects(&r.varies, req) {
-			continue
-		}
-		if len(stored) == 1 {
+	if len(stored) == 1 {
+		if r := stored[0]; p.selects(&r.varies, req) {
 			return r
+		}
+		return nil
+	}
+	var best *Response
+	of := selector{keys: p, req: req}
+	for _, r := range stored {
+		if !of.selects(&r.varies) {
+			continue
 		}
 		if best == nil || r.preferredTo(best) {
 			best = r
