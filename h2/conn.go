@@ -28,9 +28,6 @@ const (
 	// drainNotice is how long a client may go on to open streams after it was told that the connection ends (RFC 9113 §6.8), if
 	// it doesn't answer the PING that says that it knows.
 	drainNotice = time.Second
-	// resetAfter is how long a client may go on with a request that has its response already. Some clients lose a response that is
-	// followed by RST_STREAM at once (curl 7.88), and most are done soon.
-	resetAfter = 2 * time.Second
 	// lingering is how long a connection that ends with an error is read, so that the reset of TCP doesn't overtake the GOAWAY.
 	lingering      = 250 * time.Millisecond
 	lingeringBytes = 64 << 10
@@ -102,7 +99,8 @@ type conn struct {
 
 	// What is to be sent: next first, then a DATA frame of each stream in line.
 	next, spare batch
-	rest        batch // the one that the system hasn't taken all of
+	stops       []uint32 // streams with a whole response to half a request: to be reset in the batch after the one at hand
+	rest        batch    // the one that the system hasn't taken all of
 	line        line
 	writing     bool // a goroutine writes
 	broken      error
@@ -284,10 +282,6 @@ func (c *conn) tick() (goOn bool) {
 		return false
 	}
 	for _, s := range c.streams {
-		if s.answered && now.Sub(s.progress) >= resetAfter {
-			c.reset(s.id, codeNone, errReturned) // §8.1: nobody reads the rest of the request
-			continue
-		}
 		if stall := c.server.limits.Stall; stall > 0 && s.stalled(now, stall) {
 			c.reset(s.id, codeCancel, os.ErrDeadlineExceeded)
 		}

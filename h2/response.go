@@ -302,7 +302,7 @@ func (w *responseWriter) SetWriteDeadline(at time.Time) error {
 	s, c := w.s, w.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.err == nil {
+	if s.err == nil && !s.answered {
 		s.writing.set(&c.mu, at, s.expire)
 	}
 	return nil

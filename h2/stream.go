@@ -147,9 +147,10 @@ func (c *conn) finish(s *stream) {
 		c.drop(s, errReturned)
 		return
 	}
-	s.answered = true // tick resets it
+	s.answered = true
 	s.release()
 	s.writing.stop()
+	c.stops = append(c.stops, s.id)
 }
 
 // giveBack opens the connection's window by n bytes that nobody holds any more. Updates are saved up.

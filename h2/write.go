@@ -183,6 +183,12 @@ func (c *conn) writeBatch(wait bool) {
 	c.assemble(now)
 	b := c.next
 	c.next, c.spare = c.spare, batch{}
+	for _, id := range c.stops {
+		if c.streams[id] != nil {
+			c.reset(id, codeNone, errReturned) // §8.1. Some clients (curl 7.88) lose a response that comes in one piece with this
+		}
+	}
+	c.stops = c.stops[:0]
 	c.putOff(now)
 	c.mu.Unlock()
 	var rest bool
