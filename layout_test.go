@@ -22,10 +22,11 @@ var plan = map[string][]string{
 	"config": {},
 	"disk":   {},
 	"fault":  {},
+	"h2":     {},
 	"logs":   {},
 	"trace":  {},
 	// first floor: trades
-	"cache":           {"cache/field", "cache/storetest", "fault", "trace"}, // storetest in tests only
+	"cache":           {"cache/field", "cache/storetest", "fault", "h2", "trace"}, // storetest in tests only
 	"certs":           {"config", "fault"},
 	"mapper":          {"config"},
 	"origin":          {"config", "fault", "trace"},
@@ -36,7 +37,7 @@ var plan = map[string][]string{
 	"edge/gate":       {},
 	// second floor: stations
 	"dns":         {"config", "fault", "mapper"},
-	"edge":        {"cache", "config", "edge/gate", "edge/socket", "fault", "logs", "trace"},
+	"edge":        {"cache", "config", "edge/gate", "edge/socket", "fault", "h2", "logs", "trace"},
 	"edge/socket": {},
 	// third floor
 	"portal": {"config", "fault", "trace"},
