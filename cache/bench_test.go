@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/wherry/wherry/cache/field"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -169,36 +167,6 @@ func BenchmarkCollapse(b *testing.B) {
 			})
 		}
 		group.Wait()
-	}
-}
-
-func BenchmarkParseCacheControl(b *testing.B) {
-	for _, line := range []string{
-		"max-age=3600",
-		`public, max-age=3600, s-maxage=60, stale-while-revalidate=30, no-cache="Set-Cookie"`,
-	} {
-		b.Run(strconv.Itoa(len(line)), func(b *testing.B) {
-			lines := []string{line}
-			b.ReportAllocs()
-			for b.Loop() {
-				field.ParseCacheControl(lines)
-			}
-		})
-	}
-}
-
-func BenchmarkNewKey(b *testing.B) {
-	for name, p := range map[string]*KeyPolicy{
-		"plain":  {Site: "shop"},
-		"sorted": {Site: "shop", SortQuery: true},
-		"only":   {Site: "shop", OnlyQuery: []string{"page", "size"}},
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				NewKey(p, "https", "shop.test", "/products/shoes", "size=41&page=2&utm_source=mail")
-			}
-		})
 	}
 }
 

@@ -131,7 +131,7 @@ func New(o Options) *Cache {
 		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[flightID]time.Time{}},
 	}
 	c.streams.all = map[uint64][]*stream{}
-	c.member = tokenOrString(o.Name)
+	c.member = TokenOrString(o.Name)
 	c.exchanges.New = func() any { return new(exchange) }
 	if c.now == nil {
 		c.now = time.Now
@@ -275,7 +275,7 @@ func (x *exchange) staleInstead(err error) step {
 	x.now = x.c.now()
 	ok, why := false, x.c.invalidated(x.stored)
 	if why == "" {
-		ok, why = x.stored.onError(&x.req, x.p, x.now)
+		ok, why = onError(x.stored, &x.req, x.p, x.now)
 	}
 	x.t.Addf("cache", "stale", "%t: %s", ok, why)
 	if !ok {

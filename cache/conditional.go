@@ -73,13 +73,3 @@ func rangeStillValid(req, h http.Header, received time.Time) bool {
 
 // conditionalFields lists the fields that make a request conditional or partial.
 var conditionalFields = [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"}
-
-// condition makes the request fields h ask whether stored is still current (RFC 9111 §4.3.1).
-func condition(h http.Header, stored *Response) {
-	if etag := stored.Header.Get("Etag"); etag != "" {
-		h["If-None-Match"] = []string{etag}
-	}
-	if modified := stored.Header.Get("Last-Modified"); modified != "" {
-		h["If-Modified-Since"] = []string{modified}
-	}
-}

@@ -36,18 +36,18 @@ const (
 
 // adjust lays what the site says over a response that was just received, or freshened, under p. fields are those of the request
 // that fetched it; nil if the response is a stored one that is freshened, which is selected as before.
-func (p *Policy) adjust(r *Response, fields http.Header) {
-	if fields != nil && (len(p.Keys.Headers) > 0 || p.Keys.Cookies != nil) {
-		r.varies = p.Keys.varies(r.Header["Vary"], fields)
+func (r *Response) adjust(keys *KeyPolicy, d *Defaults, fields http.Header) {
+	if fields != nil && (len(keys.Headers) > 0 || keys.Cookies != nil) {
+		r.varies = keys.varies(r.Header["Vary"], fields)
 	}
-	if p.Defaults == nil {
+	if d == nil {
 		return
 	}
-	p.Defaults.assign(&r.fresh, r.Status)
+	d.assign(&r.fresh, r.Status)
 	if r.Header["Set-Cookie"] == nil {
 		return
 	}
-	switch p.Defaults.SetCookie {
+	switch d.SetCookie {
 	case StripCookie:
 		// As if the origin had said private="Set-Cookie" (RFC 9111 §5.2.2.7).
 		r.directives.PrivateFields = append(slices.Clip(r.directives.PrivateFields), "Set-Cookie")

@@ -218,7 +218,7 @@ func announced(trailer http.Header) http.Header {
 func (x *exchange) narrow(size int64) selection {
 	whole := selection{status: http.StatusOK, whole: true}
 	h := x.resp.Header
-	if notModified(headerFields(x.r.Header), h, x.resp.fresh.at) {
+	if notModified(headerFields(x.r.Header), h, x.resp.Received()) {
 		return selection{status: http.StatusNotModified}
 	}
 	specs := field.ParseRange(x.r.Header)
@@ -226,7 +226,7 @@ func (x *exchange) narrow(size int64) selection {
 		return whole
 	}
 	whole.ranged = x.r.Header["Range"] != nil
-	if specs == nil || !rangeStillValid(x.r.Header, h, x.resp.fresh.at) {
+	if specs == nil || !rangeStillValid(x.r.Header, h, x.resp.Received()) {
 		return whole
 	}
 	ranges, kind := field.Ranges(specs, size)
@@ -334,17 +334,4 @@ func keepUntyped(h http.Header) {
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil
 	}
-}
-
-// dropContentFields removes what describes a body that isn't sent (RFC 9110 §15.4.5).
-func dropContentFields(h http.Header) {
-	delete(h, "Content-Length")
-	for _, name := range contentFields {
-		delete(h, name)
-	}
-}
-
-// hasContent says whether a response with this status has a body (RFC 9110 §6.4.1).
-func hasContent(status int) bool {
-	return status != http.StatusNoContent && status != http.StatusNotModified
 }

@@ -92,7 +92,7 @@ func (x *exchange) mayShare(f *flight, now time.Time) bool {
 	}
 	req := x.req
 	if !x.late {
-		req.NoCache, now = false, f.resp.fresh.at
+		req.NoCache, now = false, f.resp.Received()
 	}
 	d := reusable(f.resp, false, &req, x.p, now)
 	return d.reuse == reuseFresh || d.reuse == reuseStale
@@ -272,7 +272,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 		}
 	}
 	r := newResponse(f.id.key, j.fields, status, resp.Header, requested, received)
-	j.p.adjust(r, j.fields)
+	r.adjust(j.p.Keys, j.p.Defaults, j.fields)
 	ok, why := storable(j.fields, &j.reqDirectives, r)
 	if ok && j.asSent && answersCondition(status) {
 		ok, why = false, "answer to the request's own conditions or range"

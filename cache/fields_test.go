@@ -3,6 +3,7 @@ package cache
 import (
 	"net/http"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -58,4 +59,46 @@ func TestVia(t *testing.T) {
 			t.Errorf("HTTP/%d.%d behind %q: %q, want %q", c.major, c.minor, c.before, got, c.want)
 		}
 	}
+}
+
+func FuzzConnection(f *testing.F) {
+	for _, value := range []string{
+		"", "close", "Keep-Alive, X-A", "cache-control, VARY", " , ,", "x-a;q=1", "\x00",
+		"connection", "Wherry-Cache-Control",
+	} {
+		f.Add(value, "X-A")
+	}
+	f.Fuzz(func(t *testing.T, value, name string) {
+		name = http.CanonicalHeaderKey(name)
+		h := http.Header{
+			"Cache-Control": {"no-store"}, "Vary": {"*"}, "Content-Length": {"1"}, "Authorization": {"x"},
+			name: {"1"}, "Connection": {value},
+		}
+		kept := http.Header{
+			"Cache-Control": h["Cache-Control"], "Vary": h["Vary"], "Content-Length": h["Content-Length"],
+			"Authorization": h["Authorization"],
+		}
+		EndHop(h)
+		for k := range kept {
+			if h[k] == nil {
+				t.Errorf("Connection: %q takes %s away", value, k)
+			}
+		}
+		for _, k := range connectionSpecific {
+			if h[k] != nil {
+				t.Errorf("%s is left", k)
+			}
+		}
+		nominated := false
+		for member := range strings.SplitSeq(value, ",") {
+			nominated = nominated || http.CanonicalHeaderKey(strings.Trim(member, " \t")) == name
+		}
+		if nominated && !endToEnd(name) && h[name] != nil {
+			t.Errorf("Connection: %q leaves %q", value, name)
+		}
+		before := h.Clone()
+		if EndHop(h); !reflect.DeepEqual(h, before) {
+			t.Errorf("a second time takes more away: %v, %v", h, before)
+		}
+	})
 }

@@ -86,13 +86,6 @@ func heuristicallyCacheable(status int) bool {
 	return false
 }
 
-func dateOr(h http.Header, received time.Time) time.Time {
-	if date, ok := field.Date(h, "Date", received); ok {
-		return date
-	}
-	return received
-}
-
 // initialAge is corrected_initial_age of RFC 9111 §4.2.3.
 func initialAge(h http.Header, requested, received time.Time) time.Duration {
 	apparent := max(0, received.Sub(dateOr(h, received)))

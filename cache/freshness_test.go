@@ -8,12 +8,6 @@ import (
 	"github.com/wherry/wherry/cache/field"
 )
 
-// received is when the responses of the tables were received; they were asked for delay before.
-var received = time.Date(2026, time.May, 9, 12, 0, 0, 0, time.UTC)
-
-// at renders a date d after received.
-func at(d time.Duration) string { return received.Add(d).Format(http.TimeFormat) }
-
 func freshnessOf(h http.Header, status int, delay time.Duration) freshness {
 	d, from, targeted := field.ResponseDirectives(h)
 	return newFreshness(h, status, &d, from, targeted, received.Add(-delay), received)

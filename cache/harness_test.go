@@ -270,12 +270,6 @@ func request(method, path string, fields ...string) *http.Request {
 	return r
 }
 
-func setFields(h http.Header, fields []string) {
-	for i := 0; i < len(fields); i += 2 {
-		h.Add(fields[i], fields[i+1])
-	}
-}
-
 // newClient returns a client that hasn't asked yet.
 func newClient() *client {
 	return &client{header: http.Header{}, done: make(chan struct{})}
@@ -389,13 +383,6 @@ func refused(http.ResponseWriter, *http.Request) {
 // httpDate renders the time d from now.
 func httpDate(d time.Duration) string {
 	return time.Now().Add(d).UTC().Format(http.TimeFormat)
-}
-
-// fields returns a header of name, value pairs.
-func fields(pairs ...string) http.Header {
-	h := http.Header{}
-	setFields(h, pairs)
-	return h
 }
 
 // numbered is n bytes of which every place can be told.

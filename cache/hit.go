@@ -1,14 +1,10 @@
 package cache
 
 import (
-	"bytes"
 	"io"
-	"maps"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
@@ -40,7 +36,7 @@ func (c *Cache) LookupHit(key Key, fields Fields, p *Policy, now time.Time) (a A
 		return Answer{}, false
 	}
 	a = Answer{Status: r.Status, Size: r.block.size, cache: c, stored: r, age: r.fresh.age(now), left: r.fresh.left(now)}
-	if r.Status == http.StatusOK && notModified(fields, r.Header, r.fresh.at) {
+	if r.Status == http.StatusOK && notModified(fields, r.Header, r.Received()) {
 		a.Status, a.Size = http.StatusNotModified, 0
 	}
 	return a, true
@@ -67,7 +63,7 @@ func (a *Answer) AppendBlock(dst []byte) []byte {
 	var digits [20]byte
 	dst = h2.AppendFieldName(h2.AppendStatus(dst, a.Status), "age")
 	dst = h2.AppendValue(dst, strconv.AppendInt(digits[:0], int64(a.age.Seconds()), 10))
-	fields, content := a.stored.block.packed.get(a.stored)
+	fields, content := a.stored.Packed()
 	if a.Status == http.StatusNotModified {
 		return append(dst, fields[:content]...)
 	}
@@ -110,76 +106,3 @@ func (a *Answer) AppendBody(dst [][]byte) [][]byte {
 
 // Count counts the request as answered.
 func (a *Answer) Count() { a.cache.metrics.verdicts[Hit].Inc() }
-
-// sharedBody is a Body in memory that others may read without copying it.
-type sharedBody interface {
-	Body
-	// appendPieces appends the content, piece by piece. It must be complete.
-	appendPieces(dst [][]byte) [][]byte
-}
-
-// block is the part of a stored response's header section that is the same each time it is sent.
-type block struct {
-	fields  []byte // lines with their ends; nil if the response has to go through net/http
-	content int    // where the fields begin that describe the content, which a 304 doesn't have
-	size    int64  // of the content
-	packed  *packed
-}
-
-// packed is a block as HTTP/2 has it. It is made when it is first asked for.
-type packed struct {
-	once    sync.Once
-	fields  []byte
-	content int
-}
-
-func (p *packed) get(r *Response) (fields []byte, content int) {
-	p.once.Do(func() {
-		var about []byte // the content
-		for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-			switch {
-			case name == "Age" || name == "Content-Length":
-			case slices.Contains(contentFields[:], name):
-				about = h2.AppendLines(about, name, r.Header[name])
-			default:
-				p.fields = h2.AppendLines(p.fields, name, r.Header[name])
-			}
-		}
-		p.content = len(p.fields)
-		about = h2.AppendField(about, "content-length", strconv.FormatInt(r.block.size, 10))
-		p.fields = slices.Concat(p.fields, about)
-	})
-	return p.fields, p.content
-}
-
-// contentFields lists the fields that dropContentFields drops.
-var contentFields = [...]string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Accept-Ranges"}
-
-// prepared returns r with its block, if r is of the kind that LookupHit returns: without trailers, and with nothing that net/http
-// would add to it or change.
-func (r *Response) prepared() *Response {
-	if r.parts != nil || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
-		r.Header["Trailer"] != nil || len(r.Header["Content-Type"]) == 0 || len(r.Header["Date"]) == 0 {
-		return r
-	}
-	p := *r
-	p.block = newBlock(r.Header, r.Body.Len())
-	return &p
-}
-
-func newBlock(h http.Header, size int64) block {
-	var b bytes.Buffer
-	content := http.Header{}
-	not := map[string]bool{"Age": true, "Content-Length": true}
-	for _, name := range contentFields {
-		if h[name] != nil {
-			not[name], content[name] = true, h[name]
-		}
-	}
-	_ = h.WriteSubset(&b, not) // net/http's own way to write fields, so that both say the same; a buffer doesn't fail
-	block := block{content: b.Len(), size: size, packed: new(packed)}
-	_ = content.Write(&b)
-	b.WriteString("Content-Length: " + strconv.FormatInt(size, 10) + "\r\n")
-	block.fields = bytes.Clone(b.Bytes())
-	return block
-}

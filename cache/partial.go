@@ -30,7 +30,7 @@ func (x *exchange) partWanted() string {
 	if want.First < 0 {
 		return "bytes=-" + strconv.FormatInt(want.Suffix, 10) // where the fragment begins can't be known
 	}
-	grain := max(x.c.grain(), grainMin)
+	grain := max(grain(x.c.store), grainMin)
 	from := want.First - want.First%grain
 	if want.Last < 0 || want.Last > 1<<62 {
 		return "bytes=" + strconv.FormatInt(from, 10) + "-"
@@ -62,7 +62,7 @@ func (j *fill) partsFor(r *Response, sure bool) (p *parts, why string) {
 	if size < 0 {
 		return nil, "a part of something that has no length"
 	}
-	if p = j.c.newParts(r, size); p == nil {
+	if p = newParts(j.c.store, r, size); p == nil {
 		return nil, "more bytes than a stored response may have: " + strconv.FormatInt(size, 10)
 	}
 	p.joinable = p.joinable && sure
@@ -115,7 +115,7 @@ func (e *partsEntity) prepare(ranges []field.Range) error {
 		return errHole
 	}
 	off, end := ranges[0].Start, ranges[0].End()
-	if off >= end || e.x.c.fragment(e.head, off, off < e.own) != nil {
+	if off >= end || fragment(e.x.c.store, e.head, off, off < e.own) != nil {
 		return nil
 	}
 	if err := e.reach(off, end); err != nil || e.s == nil {
@@ -128,7 +128,7 @@ func (e *partsEntity) prepare(ranges []field.Range) error {
 func (e *partsEntity) covers(ranges []field.Range) bool {
 	for _, r := range ranges {
 		for off := r.Start; off < r.End(); {
-			if there := e.x.c.fragment(e.head, off, true); there != nil {
+			if there := fragment(e.x.c.store, e.head, off, true); there != nil {
 				off = there.start + there.Body.Len()
 				continue
 			}
@@ -149,7 +149,7 @@ func (e *partsEntity) reach(off, end int64) error {
 	if e.s = e.x.c.streams.attach(e.head.parts, off); e.s != nil {
 		return nil
 	}
-	if e.x.c.fragment(e.head, off, true) != nil {
+	if fragment(e.x.c.store, e.head, off, true) != nil {
 		return nil // a stream has just ended with it
 	}
 	s, err := e.x.openStream(e.head, off, end)
@@ -212,7 +212,7 @@ func (e *partsEntity) copySome(w *sink, off, end int64) (n int64, err error) {
 			return n, err
 		}
 	}
-	if r := e.x.c.fragment(e.head, off, e.s != nil || off < e.own); r != nil {
+	if r := fragment(e.x.c.store, e.head, off, e.s != nil || off < e.own); r != nil {
 		return w.writeBody(r.Body, off-r.start, min(end, r.start+r.Body.Len())-off)
 	}
 	return 0, e.reach(off, end)

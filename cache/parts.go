@@ -21,10 +21,6 @@ import (
 const (
 	grainMax = 1 << 20
 	grainMin = 4 << 10
-	// readAhead is how many fragments a stream may be ahead of its furthest reader.
-	readAhead = 4
-	// streamMax is how many fragments one request asks for at most, when parts are missing.
-	streamMax = 16
 )
 
 // parts say how the content of a response is stored.
@@ -36,8 +32,8 @@ type parts struct {
 }
 
 // newParts returns the parts of r, whose content has size bytes. It is nil if the store can't hold any.
-func (c *Cache) newParts(r *Response, size int64) *parts {
-	grain := c.grain()
+func newParts(s Store, r *Response, size int64) *parts {
+	grain := grain(s)
 	if grain < grainMin {
 		return nil
 	}
@@ -45,9 +41,9 @@ func (c *Cache) newParts(r *Response, size int64) *parts {
 }
 
 // grain returns how large fragments are.
-func (c *Cache) grain() int64 {
+func grain(s Store) int64 {
 	grain := int64(grainMax)
-	for largest := c.store.Usage().ResponseBytes; grain > largest; grain /= 2 {
+	for largest := s.Usage().ResponseBytes; grain > largest; grain /= 2 {
 	}
 	return grain
 }
@@ -80,8 +76,8 @@ func (k Key) request() Key {
 
 // fragment returns the fragment of head that has the byte at off, or nil. own says that this request has had it fetched: then it isn't
 // asked for a second time.
-func (c *Cache) fragment(head *Response, off int64, own bool) *Response {
-	stored := c.lookupFragment(head.parts.key(head.Key, head.parts.index(off)), own)
+func fragment(s Store, head *Response, off int64, own bool) *Response {
+	stored := lookupFragment(s, head.parts.key(head.Key, head.parts.index(off)), own)
 	if len(stored) == 0 {
 		return nil
 	}
@@ -91,19 +87,19 @@ func (c *Cache) fragment(head *Response, off int64, own bool) *Response {
 	return nil
 }
 
-func (c *Cache) lookupFragment(key Key, own bool) []*Response {
+func lookupFragment(s Store, key Key, own bool) []*Response {
 	if own {
-		if stored := c.store.Peek(key); len(stored) > 0 {
+		if stored := s.Peek(key); len(stored) > 0 {
 			return stored
 		}
 	}
-	return c.store.Lookup(key)
+	return s.Lookup(key)
 }
 
 // insertFragment stores body as bytes of head from start on, joined to what is there of the same fragment.
-func (c *Cache) insertFragment(head *Response, start int64, body Body, now time.Time) {
+func insertFragment(s Store, head *Response, start int64, body Body, now time.Time) {
 	key := head.parts.key(head.Key, head.parts.index(start))
-	if stored := c.lookupFragment(key, true); len(stored) > 0 {
+	if stored := lookupFragment(s, key, true); len(stored) > 0 {
 		from, there := stored[0].start, stored[0].Body
 		to, end := from+there.Len(), start+body.Len()
 		var joined Body
@@ -112,9 +108,9 @@ func (c *Cache) insertFragment(head *Response, start int64, body Body, now time.
 			body.Discard() // all of it is there
 			return
 		case from < start && start <= to:
-			joined = c.join(there, body, to-start)
+			joined = join(s, there, body, to-start)
 		case start < from && from <= end:
-			joined, from = c.join(body, there, end-from), start
+			joined, from = join(s, body, there, end-from), start
 		}
 		if joined != nil {
 			body.Discard()
@@ -122,15 +118,15 @@ func (c *Cache) insertFragment(head *Response, start int64, body Body, now time.
 		}
 	}
 	// It lives as long as its head says.
-	c.store.Insert(&Response{
+	s.Insert(&Response{
 		Key: key, Status: 206, Body: body, start: start,
 		fresh: freshness{lifetime: field.MaxDelta, basis: "its head", why: "fragment", explicit: true, at: now},
 	})
 }
 
 // join returns a body with the content of a, and what of b comes behind the first overlap bytes; nil where that fails.
-func (c *Cache) join(a, b Body, overlap int64) Body {
-	joined := c.store.NewBody(a.Len() + b.Len() - overlap)
+func join(s Store, a, b Body, overlap int64) Body {
+	joined := s.NewBody(a.Len() + b.Len() - overlap)
 	w := bodyWriter{joined}
 	_, err := a.WriteRange(w, 0, a.Len())
 	if err == nil {

@@ -20,7 +20,7 @@ func (x *exchange) keepPosted(resp *http.Response, requested, received time.Time
 	}
 	key := x.storedKeys(x.r.URL.EscapedPath(), x.r.URL.RawQuery)[0]
 	r := newResponse(key, x.r.Header, resp.StatusCode, resp.Header.Clone(), requested, received)
-	x.p.adjust(r, x.r.Header)
+	r.adjust(x.p.Keys, x.p.Defaults, x.r.Header)
 	directives := field.RequestDirectives(x.r.Header)
 	ok, why := storable(x.r.Header, &directives, r)
 	if ok && !r.fresh.explicit {

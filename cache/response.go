@@ -103,10 +103,3 @@ func (r *Response) hasValidator() bool {
 func (r *Response) staleUseful() bool {
 	return r.directives.StaleWhileRevalidate > 0 || r.directives.StaleIfError > 0
 }
-
-// ensureDate gives a message without Date the time of its arrival (RFC 9110 §6.6.1).
-func ensureDate(h http.Header, received time.Time) {
-	if len(h["Date"]) == 0 {
-		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
-	}
-}

@@ -33,7 +33,7 @@ func storable(req http.Header, reqDirectives *field.Directives, resp *Response) 
 		return false, "Set-Cookie without explicit freshness"
 	case !resp.fresh.explicit && !resp.fresh.assigned && !d.Public && !heuristicallyCacheable(resp.Status):
 		return false, "status without explicit freshness"
-	case resp.fresh.left(resp.fresh.at) <= 0 && !resp.hasValidator() && !resp.staleUseful():
+	case resp.fresh.left(resp.Received()) <= 0 && !resp.hasValidator() && !resp.staleUseful():
 		return false, "never fresh (" + resp.fresh.basis + ") and no validator"
 	case d.NoCache && !resp.hasValidator():
 		return false, "no-cache and no validator"

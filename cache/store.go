@@ -95,3 +95,10 @@ type FileBody interface {
 	// then WriteRange is the way. release must be called when the file isn't needed any more.
 	File() (f *os.File, off int64, release func(), ok bool)
 }
+
+// sharedBody is a Body in memory that others may read without copying it.
+type sharedBody interface {
+	Body
+	// appendPieces appends the content, piece by piece. It must be complete.
+	appendPieces(dst [][]byte) [][]byte
+}

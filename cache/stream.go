@@ -16,6 +16,10 @@ import (
 )
 
 const (
+	// readAhead is how many fragments a stream may be ahead of its furthest reader.
+	readAhead = 4
+	// streamMax is how many fragments one request asks for at most, when parts are missing.
+	streamMax = 16
 	// fullPause is how long a stream waits for room in the store before it tries again, fullTries how often.
 	fullPause = 20 * time.Millisecond
 	fullTries = 250
@@ -150,7 +154,7 @@ func (s *stream) finish(err error) {
 
 // keep stores the fragment under way. mu is held.
 func (s *stream) keep() {
-	s.c.insertFragment(s.head, s.start, s.body, s.c.now())
+	insertFragment(s.c.store, s.head, s.start, s.body, s.c.now())
 	s.start, s.held, s.body = s.start+s.held, 0, nil
 	s.kept++
 }
@@ -310,10 +314,10 @@ func (x *exchange) openStream(head *Response, off, end int64) (*stream, error) {
 		return nil, errHole
 	}
 	start, to := p.bounds(off)
-	if off > start && c.fragment(head, off-1, true) != nil {
+	if off > start && fragment(c.store, head, off-1, true) != nil {
 		start = off // a stream ended here, because nobody wanted more of it
 	}
-	for i := int64(1); to < min(end, p.size) && i < streamMax && c.fragment(head, to, true) == nil; i++ {
+	for i := int64(1); to < min(end, p.size) && i < streamMax && fragment(c.store, head, to, true) == nil; i++ {
 		_, to = p.bounds(to)
 	}
 	ctx, cancel := context.WithCancel(c.ctx)

@@ -20,7 +20,7 @@ func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 	}
 	AddVia(resp.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 	fresh := j.stored.freshened(resp.Header, requested, received)
-	j.p.adjust(fresh, nil)
+	fresh.adjust(j.p.Keys, j.p.Defaults, nil)
 	j.f.resp, j.f.complete, j.f.revalidated = fresh, true, true
 	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.fresh.left(received)), fresh.fresh.basis)
 	j.f.mu.Lock()
@@ -59,7 +59,7 @@ func (j *fill) updateTwins(update http.Header, requested, received time.Time) {
 	for _, r := range j.c.store.Lookup(j.f.id.key) {
 		if r != j.stored && r != j.f.resp && r.Header.Get("Etag") == etag && j.p.Keys.selects(&r.varies, headerFields(j.fields)) {
 			fresh := r.freshened(update, requested, received)
-			j.p.adjust(fresh, nil)
+			fresh.adjust(j.p.Keys, j.p.Defaults, nil)
 			j.c.update(r, fresh, j.fields, &j.reqDirectives)
 		}
 	}
@@ -119,7 +119,7 @@ func (x *exchange) freshenByHead(resp *http.Response, requested, received time.T
 		return
 	}
 	fresh := x.stored.freshened(h, requested, received)
-	x.p.adjust(fresh, nil)
+	fresh.adjust(x.p.Keys, x.p.Defaults, nil)
 	if why := x.c.update(x.stored, fresh, x.r.Header, &x.req); why != "" {
 		x.t.Add("cache", "head", "not updated: "+why)
 		return
@@ -154,6 +154,16 @@ func (j *fill) staleAllowed(now time.Time) bool {
 	if j.stored == nil || j.c.invalidated(j.stored) != "" {
 		return false
 	}
-	ok, _ := j.stored.onError(&j.reqDirectives, &j.p, now)
+	ok, _ := onError(j.stored, &j.reqDirectives, &j.p, now)
 	return ok
+}
+
+// condition makes the request fields h ask whether stored is still current (RFC 9111 §4.3.1).
+func condition(h http.Header, stored *Response) {
+	if etag := stored.Header.Get("Etag"); etag != "" {
+		h["If-None-Match"] = []string{etag}
+	}
+	if modified := stored.Header.Get("Last-Modified"); modified != "" {
+		h["If-Modified-Since"] = []string{modified}
+	}
 }

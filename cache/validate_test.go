@@ -338,3 +338,22 @@ func TestHeadUpdatesParts(t *testing.T) {
 		w.expect(w.get("/"), Hit, 200, content)
 	})
 }
+
+func TestCondition(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		stored         http.Header
+		match, changed string
+	}{
+		{"RFC 9111 §4.3.1: both", fields("Etag", `W/"a"`, "Last-Modified", at(-time.Hour)), `W/"a"`, at(-time.Hour)},
+		{"RFC 9111 §4.3.1: tag", fields("Etag", `"a"`), `"a"`, ""},
+		{"RFC 9111 §4.3.1: date", fields("Last-Modified", at(-time.Hour)), "", at(-time.Hour)},
+		{"neither", fields(), "", ""},
+	} {
+		h := http.Header{}
+		condition(h, storedAt(nil, c.stored))
+		if h.Get("If-None-Match") != c.match || h.Get("If-Modified-Since") != c.changed {
+			t.Errorf("%s: %v", c.name, h)
+		}
+	}
+}

@@ -87,52 +87,6 @@ func (p *KeyPolicy) tells(names []string) bool {
 	return cookies == want
 }
 
-// selector says which of many stored responses a request selects. Most are told apart by the same fields, so it reads those of the
-// request once. It lives on the stack.
-type selector struct {
-	keys *KeyPolicy
-	req  Fields
-
-	names  []string // what follows is of these; nil: of none yet
-	fits   bool     // there is room for all values
-	tells  bool
-	values [512]byte // of the request, normalized, one behind the other
-	ends   [selectorNames]int
-}
-
-const selectorNames = 8
-
-// selects is KeyPolicy.selects.
-func (s *selector) selects(v *varies) bool {
-	if v.star || len(v.names) == 0 || len(v.names) > selectorNames {
-		return s.keys.selects(v, s.req)
-	}
-	if !slices.Equal(s.names, v.names) {
-		s.read(v.names)
-	}
-	if !s.fits {
-		return s.keys.selects(v, s.req)
-	}
-	from := 0
-	for i, want := range v.values {
-		if string(s.values[from:s.ends[i]]) != want {
-			return false
-		}
-		from = s.ends[i]
-	}
-	return s.tells
-}
-
-func (s *selector) read(names []string) {
-	s.names, s.tells = names, s.keys.tells(names)
-	values := s.values[:0]
-	for i, name := range names {
-		values = appendNormalized(values, name, s.req.Lines(fieldOf(name)))
-		s.ends[i] = len(values)
-	}
-	s.fits = len(values) <= len(s.values)
-}
-
 // secondary is the part of the key that p's own fields of req make, where no stored response tells of more.
 func (p *KeyPolicy) secondary(req http.Header) string {
 	if len(p.Headers) == 0 && p.Cookies == nil {

@@ -147,7 +147,7 @@ func TestPrefersHTML(t *testing.T) {
 
 func TestMemberName(t *testing.T) {
 	for node, want := range map[string]string{"lisbon-1": "lisbon-1", "1st": `"1st"`} {
-		if got := cache.MemberName(string(node)); got != want {
+		if got := cache.TokenOrString(string(node)); got != want {
 			t.Errorf("%s: %s", node, got)
 		}
 	}

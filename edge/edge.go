@@ -124,7 +124,7 @@ func New(o Options) (*Edge, error) {
 		return nil, err
 	}
 	e := &Edge{
-		node: o.Node, member: cache.MemberName(string(o.Node)), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
+		node: o.Node, member: cache.TokenOrString(string(o.Node)), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
 		access: o.Access, log: o.Log, metrics: o.Metrics, token: o.OperatorToken, now: o.Now,
 		path: steps(), ids: ids, http: []string{"http"}, https: []string{"https"},
 	}

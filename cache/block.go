@@ -1,0 +1,78 @@
+package cache
+
+import (
+	"bytes"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/wherry/wherry/h2"
+)
+
+// block is the part of a stored response's header section that is the same each time it is sent.
+type block struct {
+	fields  []byte // lines with their ends; nil if the response has to go through net/http
+	content int    // where the fields begin that describe the content, which a 304 doesn't have
+	size    int64  // of the content
+	packed  *packed
+}
+
+// packed is a block as HTTP/2 has it. It is made when it is first asked for.
+type packed struct {
+	once    sync.Once
+	fields  []byte
+	content int
+}
+
+// Packed returns what r's block is in HTTP/2: fields as they stand in a header block before anything is added to the table, and where
+// those begin that describe the content.
+func (r *Response) Packed() (fields []byte, content int) {
+	p := r.block.packed
+	p.once.Do(func() {
+		var about []byte // the content
+		for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+			switch {
+			case name == "Age" || name == "Content-Length":
+			case slices.Contains(contentFields[:], name):
+				about = h2.AppendLines(about, name, r.Header[name])
+			default:
+				p.fields = h2.AppendLines(p.fields, name, r.Header[name])
+			}
+		}
+		p.content = len(p.fields)
+		about = h2.AppendField(about, "content-length", strconv.FormatInt(r.block.size, 10))
+		p.fields = slices.Concat(p.fields, about)
+	})
+	return p.fields, p.content
+}
+
+// prepared returns r with its block, if r is of the kind that LookupHit returns: without trailers, and with nothing that net/http
+// would add to it or change.
+func (r *Response) prepared() *Response {
+	if r.parts != nil || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
+		r.Header["Trailer"] != nil || len(r.Header["Content-Type"]) == 0 || len(r.Header["Date"]) == 0 {
+		return r
+	}
+	p := *r
+	p.block = newBlock(r.Header, r.Body.Len())
+	return &p
+}
+
+func newBlock(h http.Header, size int64) block {
+	var b bytes.Buffer
+	content := http.Header{}
+	not := map[string]bool{"Age": true, "Content-Length": true}
+	for _, name := range contentFields {
+		if h[name] != nil {
+			not[name], content[name] = true, h[name]
+		}
+	}
+	_ = h.WriteSubset(&b, not) // net/http's own way to write fields, so that both say the same; a buffer doesn't fail
+	block := block{content: b.Len(), size: size, packed: new(packed)}
+	_ = content.Write(&b)
+	b.WriteString("Content-Length: " + strconv.FormatInt(size, 10) + "\r\n")
+	block.fields = bytes.Clone(b.Bytes())
+	return block
+}

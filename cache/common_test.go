@@ -1,0 +1,33 @@
+package cache
+
+import (
+	"net/http"
+	"time"
+)
+
+// received is when the responses of the tables were received; they were asked for delay before.
+var received = time.Date(2026, time.May, 9, 12, 0, 0, 0, time.UTC)
+
+// at renders a date d after received.
+func at(d time.Duration) string { return received.Add(d).Format(http.TimeFormat) }
+
+// storedAt is a response with these fields that was received at received, to a request with the fields req.
+func storedAt(req, h http.Header) *Response {
+	if h.Get("Date") == "" {
+		h.Set("Date", at(0))
+	}
+	return newResponse("k", req, 200, h, received, received)
+}
+
+func setFields(h http.Header, fields []string) {
+	for i := 0; i < len(fields); i += 2 {
+		h.Add(fields[i], fields[i+1])
+	}
+}
+
+// fields returns a header of name, value pairs.
+func fields(pairs ...string) http.Header {
+	h := http.Header{}
+	setFields(h, pairs)
+	return h
+}

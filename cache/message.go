@@ -1,0 +1,39 @@
+package cache
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/wherry/wherry/cache/field"
+)
+
+// dateOr returns when the message was made, or received if it doesn't say (RFC 9110 §6.6.1).
+func dateOr(h http.Header, received time.Time) time.Time {
+	if date, ok := field.Date(h, "Date", received); ok {
+		return date
+	}
+	return received
+}
+
+// ensureDate gives a message without Date the time of its arrival (RFC 9110 §6.6.1).
+func ensureDate(h http.Header, received time.Time) {
+	if len(h["Date"]) == 0 {
+		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
+	}
+}
+
+// contentFields lists the fields that describe content, but for Content-Length.
+var contentFields = [...]string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Accept-Ranges"}
+
+// dropContentFields removes what describes a body that isn't sent (RFC 9110 §15.4.5).
+func dropContentFields(h http.Header) {
+	delete(h, "Content-Length")
+	for _, name := range contentFields {
+		delete(h, name)
+	}
+}
+
+// hasContent says whether a response with this status has a body (RFC 9110 §6.4.1).
+func hasContent(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified
+}
