@@ -58,12 +58,12 @@ type bench struct {
 
 func newBench(tb testing.TB, size int) *bench {
 	tb.Helper()
-	store, err := NewMemory(1<<30, 1<<28)
+	memory, err := NewMemory(1<<30, 1<<28)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	b := &bench{c: New(Options{
-		Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Name: "lisbon-1", Store: memory, Metrics: NewMetrics(prometheus.NewRegistry()),
 	})}
 	b.p = &Policy{Keys: &KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: &constant{
 		header: http.Header{

@@ -35,7 +35,7 @@ func (r *Response) Packed() (fields []byte, content int) {
 		for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 			switch {
 			case name == "Age" || name == "Content-Length":
-			case slices.Contains(contentFields[:], name):
+			case DescribesContent(name):
 				about = h2.AppendLines(about, name, r.Header[name])
 			default:
 				p.fields = h2.AppendLines(p.fields, name, r.Header[name])
@@ -64,9 +64,9 @@ func newBlock(h http.Header, size int64) block {
 	var b bytes.Buffer
 	content := http.Header{}
 	not := map[string]bool{"Age": true, "Content-Length": true}
-	for _, name := range contentFields {
-		if h[name] != nil {
-			not[name], content[name] = true, h[name]
+	for name, lines := range h {
+		if DescribesContent(name) && lines != nil {
+			not[name], content[name] = true, lines
 		}
 	}
 	_ = h.WriteSubset(&b, not) // net/http's own way to write fields, so that both say the same; a buffer doesn't fail

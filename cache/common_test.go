@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -30,4 +31,18 @@ func fields(pairs ...string) http.Header {
 	h := http.Header{}
 	setFields(h, pairs)
 	return h
+}
+
+// httpDate renders the time d from now.
+func httpDate(d time.Duration) string {
+	return time.Now().Add(d).UTC().Format(http.TimeFormat)
+}
+
+// numbered is n bytes of which every place can be told.
+func numbered(n int) string {
+	b := make([]byte, 0, n+9)
+	for i := 10_000_000; len(b) < n; i++ {
+		b = append(strconv.AppendInt(b, int64(i), 10), '\n')
+	}
+	return string(b[:n])
 }

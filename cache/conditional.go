@@ -70,6 +70,3 @@ func rangeStillValid(req, h http.Header, received time.Time) bool {
 	// A date is strong only if the origin's clock had moved on for a second since the change.
 	return ok && ok2 && modified.Equal(since) && dateOr(h, received).Sub(modified) >= time.Second
 }
-
-// conditionalFields lists the fields that make a request conditional or partial.
-var conditionalFields = [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"}

@@ -383,11 +383,11 @@ func TestOverTheWire(t *testing.T) {
 		w.Header().Set("X-Sum", "42")
 	}))
 	defer origin.Close()
-	store, err := NewMemory(1<<20, 1<<20)
+	memory, err := NewMemory(1<<20, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := New(Options{Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry())})
+	c := New(Options{Name: "lisbon-1", Store: memory, Metrics: NewMetrics(prometheus.NewRegistry())})
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error)
 	go func() { ran <- c.Run(ctx) }()

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -237,13 +236,13 @@ func bubble(t *testing.T, handler http.HandlerFunc, test func(w *world)) {
 func bubbleWithStore(t *testing.T, bytesMax, objectMax int64, handler http.HandlerFunc, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		store, err := NewMemory(bytesMax, objectMax)
+		memory, err := NewMemory(bytesMax, objectMax)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, store: store, up: &upstream{handler: handler}}
+		w := &world{t: t, store: memory, up: &upstream{handler: handler}}
 		w.cache = New(Options{
-			Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()),
+			Name: "lisbon-1", Store: memory, Metrics: NewMetrics(prometheus.NewRegistry()),
 		})
 		w.policy = Policy{Keys: &KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: w.up}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -378,18 +377,4 @@ func counted(fields ...string) http.HandlerFunc {
 // refused fails as an upstream that can't be reached.
 func refused(http.ResponseWriter, *http.Request) {
 	panic(brokenOff{errors.New("connection refused")})
-}
-
-// httpDate renders the time d from now.
-func httpDate(d time.Duration) string {
-	return time.Now().Add(d).UTC().Format(http.TimeFormat)
-}
-
-// numbered is n bytes of which every place can be told.
-func numbered(n int) string {
-	b := make([]byte, 0, n+9)
-	for i := 10_000_000; len(b) < n; i++ {
-		b = append(strconv.AppendInt(b, int64(i), 10), '\n')
-	}
-	return string(b[:n])
 }

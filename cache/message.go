@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
@@ -22,8 +23,11 @@ func ensureDate(h http.Header, received time.Time) {
 	}
 }
 
-// contentFields lists the fields that describe content, but for Content-Length.
+// contentFields lists the fields that describe content, but for Content-Length, which is about the framing of its message, too.
 var contentFields = [...]string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Accept-Ranges"}
+
+// DescribesContent says whether the field with this canonical name describes content.
+func DescribesContent(name string) bool { return slices.Contains(contentFields[:], name) }
 
 // dropContentFields removes what describes a body that isn't sent (RFC 9110 §15.4.5).
 func dropContentFields(h http.Header) {

@@ -158,6 +158,9 @@ func (j *fill) staleAllowed(now time.Time) bool {
 	return ok
 }
 
+// conditionalFields lists the fields that make a request conditional or partial.
+var conditionalFields = [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"}
+
 // condition makes the request fields h ask whether stored is still current (RFC 9111 §4.3.1).
 func condition(h http.Header, stored *Response) {
 	if etag := stored.Header.Get("Etag"); etag != "" {
