@@ -53,7 +53,7 @@ var plan = map[string][]string{
 const (
 	functionLinesMax = 70
 	fileLinesMax     = 500
-	roomLinesMax     = 6500
+	roomLinesMax     = 4000
 )
 
 // sourceFile is one Go file of ours, parsed.

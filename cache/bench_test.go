@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wherry/wherry/cache/store"
 )
 
 // discard is a ResponseWriter that keeps nothing.
@@ -58,14 +60,14 @@ type bench struct {
 
 func newBench(tb testing.TB, size int) *bench {
 	tb.Helper()
-	memory, err := NewMemory(1<<30, 1<<28)
+	memory, err := store.NewMemory(1<<30, 1<<28)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	b := &bench{c: New(Options{
 		Name: "lisbon-1", Store: memory, Metrics: NewMetrics(prometheus.NewRegistry()),
 	})}
-	b.p = &Policy{Keys: &KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: &constant{
+	b.p = &Policy{Keys: &store.KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: &constant{
 		header: http.Header{
 			"Cache-Control":  {"public, max-age=3600"},
 			"Content-Type":   {"text/html; charset=utf-8"},

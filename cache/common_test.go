@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/wherry/wherry/cache/store"
 )
 
 // received is when the responses of the tables were received; they were asked for delay before.
@@ -13,11 +15,11 @@ var received = time.Date(2026, time.May, 9, 12, 0, 0, 0, time.UTC)
 func at(d time.Duration) string { return received.Add(d).Format(http.TimeFormat) }
 
 // storedAt is a response with these fields that was received at received, to a request with the fields req.
-func storedAt(req, h http.Header) *Response {
+func storedAt(req, h http.Header) *store.Response {
 	if h.Get("Date") == "" {
 		h.Set("Date", at(0))
 	}
-	return newResponse("k", req, 200, h, received, received)
+	return store.NewResponse("k", req, 200, h, received, received)
 }
 
 func setFields(h http.Header, fields []string) {

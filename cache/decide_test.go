@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 func TestDecide(t *testing.T) {
@@ -127,7 +128,7 @@ func TestDecide(t *testing.T) {
 		{"RFC 9211 §2.2: stale goes before request", cc("max-age=60"), site, "no-cache", 61 * time.Second, reuseValidate, "stale"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var stored *Response
+			var stored *store.Response
 			if c.stored != nil {
 				stored = storedAt(nil, c.stored)
 			}

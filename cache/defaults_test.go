@@ -5,11 +5,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wherry/wherry/cache/store"
 )
 
 func TestDefaultTTL(t *testing.T) {
 	bubble(t, counted("Etag", `"1"`), func(w *world) {
-		w.policy.Defaults = &Defaults{TTL: 10 * time.Second}
+		w.policy.Defaults = &store.Defaults{TTL: 10 * time.Second}
 		w.expect(w.get("/"), Miss, 200, "1")
 		time.Sleep(9 * time.Second)
 		hit := w.get("/")
@@ -34,7 +36,7 @@ func TestDefaultTTLAfterValidation(t *testing.T) {
 		answer(w, 200, "x", "Etag", `"1"`)
 	}
 	bubble(t, handler, func(w *world) {
-		w.policy.Defaults = &Defaults{TTL: 10 * time.Second}
+		w.policy.Defaults = &store.Defaults{TTL: 10 * time.Second}
 		w.get("/")
 		for range 3 {
 			time.Sleep(10 * time.Second)
@@ -48,7 +50,7 @@ func TestDefaultTTLAfterValidation(t *testing.T) {
 func TestNegativeTTL(t *testing.T) {
 	w404 := always(404, "gone")
 	bubble(t, script(w404, w404, always(503, "busy"), always(503, "busy"), always(200, "ok", "Cache-Control", "max-age=60")), func(w *world) {
-		w.policy.Defaults = &Defaults{Negative: []Negative{{Statuses: []int{404}, Server: true, TTL: 10 * time.Second}}}
+		w.policy.Defaults = &store.Defaults{Negative: []store.Negative{{Statuses: []int{404}, Server: true, TTL: 10 * time.Second}}}
 		w.policy.StaleIfError, w.policy.StaleWhileRevalidate = time.Hour, time.Hour
 		w.expect(w.get("/"), Miss, 404, "gone")
 		w.expect(w.get("/"), Hit, 404, "gone")
@@ -64,7 +66,7 @@ func TestNegativeTTL(t *testing.T) {
 		w.expectSeen(5)
 	})
 	bubble(t, script(always(404, "gone", "Cache-Control", "no-store"), always(404, "2")), func(w *world) {
-		w.policy.Defaults = &Defaults{Negative: []Negative{{Statuses: []int{404}, TTL: 10 * time.Second}}}
+		w.policy.Defaults = &store.Defaults{Negative: []store.Negative{{Statuses: []int{404}, TTL: 10 * time.Second}}}
 		w.expect(w.get("/"), Miss, 404, "gone")
 		w.expect(w.get("/"), Miss, 404, "2")
 	})
@@ -73,7 +75,7 @@ func TestNegativeTTL(t *testing.T) {
 // TestAFailureIsNoNegativeAnswer: what can't be reached is asked again at once.
 func TestAFailureIsNoNegativeAnswer(t *testing.T) {
 	bubble(t, script(refused, always(200, "ok")), func(w *world) {
-		w.policy.Defaults = &Defaults{Negative: []Negative{{Server: true, TTL: time.Minute}}}
+		w.policy.Defaults = &store.Defaults{Negative: []store.Negative{{Server: true, TTL: time.Minute}}}
 		if c := w.get("/"); c.outcome.Verdict != Failed {
 			t.Errorf("%s", c.outcome.Verdict)
 		}
@@ -84,20 +86,20 @@ func TestAFailureIsNoNegativeAnswer(t *testing.T) {
 func TestSetCookieBySite(t *testing.T) {
 	for _, c := range []struct {
 		name          string
-		defaults      *Defaults
+		defaults      *store.Defaults
 		control       string
 		first, second string // the cookies that the first two clients get
 		seen          int
 	}{
 		{"as the origin says", nil, "max-age=60", "1", "1", 1},
-		{"store", &Defaults{}, "max-age=60", "1", "1", 1},
-		{"strip", &Defaults{SetCookie: StripCookie}, "max-age=60", "1", "", 1},
-		{"strip what is private beside", &Defaults{SetCookie: StripCookie}, `max-age=60, private="x-user"`, "1", "", 1},
-		{"refuse", &Defaults{SetCookie: RefuseCookie}, "public, max-age=60", "1", "2", 2},
-		{"store, by the site's word alone", &Defaults{TTL: time.Minute}, "", "1", "2", 2},
-		{"store, public", &Defaults{TTL: time.Minute}, "public", "1", "1", 1},
-		{"strip, by the site's word alone", &Defaults{TTL: time.Minute, SetCookie: StripCookie}, "", "1", "", 1},
-		{"strip, by nobody's word", &Defaults{SetCookie: StripCookie}, "", "1", "2", 2},
+		{"store", &store.Defaults{}, "max-age=60", "1", "1", 1},
+		{"strip", &store.Defaults{SetCookie: store.StripCookie}, "max-age=60", "1", "", 1},
+		{"strip what is private beside", &store.Defaults{SetCookie: store.StripCookie}, `max-age=60, private="x-user"`, "1", "", 1},
+		{"refuse", &store.Defaults{SetCookie: store.RefuseCookie}, "public, max-age=60", "1", "2", 2},
+		{"store, by the site's word alone", &store.Defaults{TTL: time.Minute}, "", "1", "2", 2},
+		{"store, public", &store.Defaults{TTL: time.Minute}, "public", "1", "1", 1},
+		{"strip, by the site's word alone", &store.Defaults{TTL: time.Minute, SetCookie: store.StripCookie}, "", "1", "", 1},
+		{"strip, by nobody's word", &store.Defaults{SetCookie: store.StripCookie}, "", "1", "2", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := 0
@@ -134,7 +136,7 @@ func TestSetCookieOfAValidation(t *testing.T) {
 		answer(w, 200, "x", "Etag", `"1"`, "Cache-Control", "max-age=10")
 	}
 	bubble(t, handler, func(w *world) {
-		w.policy.Defaults = &Defaults{SetCookie: StripCookie}
+		w.policy.Defaults = &store.Defaults{SetCookie: store.StripCookie}
 		w.get("/")
 		time.Sleep(10 * time.Second)
 		validated := w.get("/")

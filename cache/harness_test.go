@@ -13,6 +13,9 @@ import (
 	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // upstream is an http.RoundTripper in memory over an http.Handler. Bodies stream: what the handler writes is read before Write
@@ -134,7 +137,7 @@ func (w *upstreamWriter) WriteHeader(status int) {
 }
 
 func (w *upstreamWriter) bodyless() bool {
-	return w.r.Method == http.MethodHead || !hasContent(w.status)
+	return w.r.Method == http.MethodHead || !field.HasContent(w.status)
 }
 
 func (w *upstreamWriter) Write(p []byte) (int, error) {
@@ -221,7 +224,7 @@ func (c *client) wait() *client {
 type world struct {
 	t      *testing.T
 	cache  *Cache
-	store  Store
+	store  store.Store
 	up     *upstream
 	policy Policy
 	stop   func() // ends Run and returns when it has returned
@@ -236,7 +239,7 @@ func bubble(t *testing.T, handler http.HandlerFunc, test func(w *world)) {
 func bubbleWithStore(t *testing.T, bytesMax, objectMax int64, handler http.HandlerFunc, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		memory, err := NewMemory(bytesMax, objectMax)
+		memory, err := store.NewMemory(bytesMax, objectMax)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,7 +247,7 @@ func bubbleWithStore(t *testing.T, bytesMax, objectMax int64, handler http.Handl
 		w.cache = New(Options{
 			Name: "lisbon-1", Store: memory, Metrics: NewMetrics(prometheus.NewRegistry()),
 		})
-		w.policy = Policy{Keys: &KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: w.up}
+		w.policy = Policy{Keys: &store.KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: w.up}
 		ctx, cancel := context.WithCancel(t.Context())
 		ran := make(chan error, 1)
 		go func() { ran <- w.cache.Run(ctx) }()
@@ -336,7 +339,7 @@ func (w *world) expectEmpty() {
 // answer writes a response whose fields are name, value pairs.
 func answer(w http.ResponseWriter, status int, body string, fields ...string) {
 	setFields(w.Header(), fields)
-	if hasContent(status) && w.Header().Get("Content-Length") == "" {
+	if field.HasContent(status) && w.Header().Get("Content-Length") == "" {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(status)

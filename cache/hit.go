@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/h2"
 )
 
@@ -18,25 +19,25 @@ type Answer struct {
 	Size   int64 // of the content that goes with it, to GET
 
 	cache     *Cache
-	stored    *Response
+	stored    *store.Response
 	age, left time.Duration
 }
 
 // LookupHit returns what Serve would answer to a GET or HEAD under p whose key is key. It says no if that isn't simply a fresh
 // stored response: then nothing is counted and Serve has to find out. The request must not have directives, a range or content;
 // of fields it asks for what the conditions and Vary want to know. It doesn't allocate and keeps nothing of its arguments.
-func (c *Cache) LookupHit(key Key, fields Fields, p *Policy, now time.Time) (a Answer, ok bool) {
+func (c *Cache) LookupHit(key store.Key, fields field.Fields, p *Policy, now time.Time) (a Answer, ok bool) {
 	stored := c.store.Lookup(key)
-	r := selectStored(stored, p.Keys, fields)
-	if r == nil || r.block.fields == nil || c.invalidated(r) != "" {
+	r := store.Select(stored, p.Keys, fields)
+	if r == nil || r.Block.Fields == nil || c.invalidated(r) != "" {
 		return Answer{}, false
 	}
 	nothing := field.NoDirectives()
 	if decide(r, true, "", &nothing, p, now).reuse != reuseFresh {
 		return Answer{}, false
 	}
-	a = Answer{Status: r.Status, Size: r.block.size, cache: c, stored: r, age: r.fresh.age(now), left: r.fresh.left(now)}
-	if r.Status == http.StatusOK && notModified(fields, r.Header, r.Received()) {
+	a = Answer{Status: r.Status, Size: r.Block.Size, cache: c, stored: r, age: r.Fresh.Age(now), left: r.Fresh.Left(now)}
+	if r.Status == http.StatusOK && field.NotModified(fields, r.Header, r.Received()) {
 		a.Status, a.Size = http.StatusNotModified, 0
 	}
 	return a, true
@@ -51,11 +52,11 @@ func (a *Answer) AppendHeader(dst []byte) []byte {
 	dst = append(append(append(dst, ' '), http.StatusText(a.Status)...), "\r\nAge: "...)
 	dst = strconv.AppendInt(dst, int64(a.age.Seconds()), 10) // RFC 9111 §5.1
 	dst = append(dst, "\r\n"...)
-	b := &a.stored.block
+	b := &a.stored.Block
 	if a.Status == http.StatusNotModified {
-		return append(dst, b.fields[:b.content]...) // RFC 9110 §15.4.5
+		return append(dst, b.Fields[:b.Content]...) // RFC 9110 §15.4.5
 	}
-	return append(dst, b.fields...)
+	return append(dst, b.Fields...)
 }
 
 // AppendBlock is AppendHeader for HTTP/2: it appends the beginning of a header block.
@@ -77,17 +78,17 @@ func (a *Answer) AppendCacheStatus(dst []byte) []byte {
 }
 
 // Detail is what Serve's Outcome has in Detail.
-func (a *Answer) Detail() string { return a.stored.fresh.why }
+func (a *Answer) Detail() string { return a.stored.Fresh.Why }
 
 // InMemory says whether AppendBody has the content. If not, File may have it, and WriteBody does.
 func (a *Answer) InMemory() bool {
-	_, ok := a.stored.Body.(sharedBody)
+	_, ok := a.stored.Body.(store.SharedBody)
 	return ok
 }
 
 // File returns the file that the content stands in, where FileBody has one.
 func (a *Answer) File() (f *os.File, off int64, release func(), ok bool) {
-	if b, isFile := a.stored.Body.(FileBody); isFile {
+	if b, isFile := a.stored.Body.(store.FileBody); isFile {
 		return b.File()
 	}
 	return nil, 0, nil, false
@@ -101,7 +102,7 @@ func (a *Answer) AppendBody(dst [][]byte) [][]byte {
 	if a.Size == 0 {
 		return dst
 	}
-	return a.stored.Body.(sharedBody).appendPieces(dst)
+	return a.stored.Body.(store.SharedBody).AppendPieces(dst)
 }
 
 // Count counts the request as answered.

@@ -4,12 +4,14 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/wherry/wherry/cache/store"
 )
 
 // TestTheOriginSeesTheKeyedQuery: what isn't in the key must not shape the copy that others get.
 func TestTheOriginSeesTheKeyedQuery(t *testing.T) {
 	bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
-		w.policy.Keys = &KeyPolicy{Site: "shop", OnlyQuery: []string{"id"}}
+		w.policy.Keys = &store.KeyPolicy{Site: "shop", OnlyQuery: []string{"id"}}
 		w.get("/a?utm=evil&id=1")
 		if got := w.up.request(0).URL.RawQuery; got != "id=1" {
 			t.Errorf("the origin was asked with %q", got)
@@ -27,7 +29,7 @@ func TestTheOriginSeesTheKeyedQuery(t *testing.T) {
 func TestTheOriginSeesTheKeyedCookies(t *testing.T) {
 	handler := counted("Cache-Control", "max-age=60", "Vary", "Cookie", "Content-Type", "text/plain")
 	bubble(t, handler, func(w *world) {
-		w.policy.Keys = &KeyPolicy{Site: "shop", ExceptQuery: []string{"utm_*"}, Cookies: []string{"lang", "cur"}}
+		w.policy.Keys = &store.KeyPolicy{Site: "shop", ExceptQuery: []string{"utm_*"}, Cookies: []string{"lang", "cur"}}
 		w.get("/?utm_x=1", "Cookie", "id=7; cur=eur; lang=en; x", "Cookie", "lang=de")
 		if got := w.up.request(0).Header.Get("Cookie"); got != "lang=en; lang=de; cur=eur" {
 			t.Errorf("the origin got the cookies %q", got)
@@ -54,14 +56,14 @@ func TestTheOriginSeesTheKeyedCookies(t *testing.T) {
 
 func TestNoCookieCounts(t *testing.T) {
 	bubble(t, counted("Cache-Control", "max-age=60", "Vary", "Cookie"), func(w *world) {
-		w.policy.Keys = &KeyPolicy{Site: "shop", Cookies: []string{}}
+		w.policy.Keys = &store.KeyPolicy{Site: "shop", Cookies: []string{}}
 		w.expect(w.get("/", "Cookie", "a=1"), Miss, 200, "1")
 		w.expect(w.get("/", "Cookie", "a=2"), Hit, 200, "1")
 		w.expect(w.get("/"), Hit, 200, "1")
 		if got := w.up.request(0).Header["Cookie"]; got != nil {
 			t.Errorf("the origin got the cookies %q", got)
 		}
-		w.policy.Keys = &KeyPolicy{Site: "shop"} // a reload: what was stored without cookies isn't for those who have some
+		w.policy.Keys = &store.KeyPolicy{Site: "shop"} // a reload: what was stored without cookies isn't for those who have some
 		w.expect(w.get("/", "Cookie", "a=2"), Miss, 200, "2")
 		w.expect(w.get("/", "Cookie", "a=2"), Hit, 200, "2")
 	})
@@ -70,7 +72,7 @@ func TestNoCookieCounts(t *testing.T) {
 func TestKeyedHeaders(t *testing.T) {
 	bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
 		w.expect(w.get("/", "X-Country", "pt"), Miss, 200, "1")
-		w.policy.Keys = &KeyPolicy{Site: "shop", Headers: []string{"Accept-Language", "X-Country"}} // a reload
+		w.policy.Keys = &store.KeyPolicy{Site: "shop", Headers: []string{"Accept-Language", "X-Country"}} // a reload
 		w.expect(w.get("/", "X-Country", "pt"), Miss, 200, "2")
 		w.expect(w.get("/", "X-Country", "pt"), Hit, 200, "2")
 		w.expect(w.get("/", "X-Country", "pt", "Accept-Language", "en, de;q=0.50"), Miss, 200, "3")
@@ -90,7 +92,7 @@ func TestKeyedRequestsDoNotWaitForEachOther(t *testing.T) {
 		answer(w, 200, r.Header.Get("X-Country"), "Cache-Control", "max-age=60")
 	}
 	bubble(t, handler, func(w *world) {
-		w.policy.Keys = &KeyPolicy{Site: "shop", Headers: []string{"X-Country"}}
+		w.policy.Keys = &store.KeyPolicy{Site: "shop", Headers: []string{"X-Country"}}
 		began := time.Now()
 		pt, jp, also := w.begin("/", "X-Country", "pt"), w.begin("/", "X-Country", "jp"), w.begin("/", "X-Country", "pt")
 		w.expect(pt.wait(), Miss, 200, "pt")

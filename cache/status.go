@@ -3,6 +3,9 @@ package cache
 import (
 	"strconv"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // status is this cache's member of Cache-Status (RFC 9211 §2).
@@ -14,7 +17,7 @@ type status struct {
 	collapsed bool
 	ttl       time.Duration
 	hasTTL    bool
-	key       Key // only when the request is traced
+	key       store.Key // only when the request is traced
 	detail    string
 }
 
@@ -45,10 +48,10 @@ func (s *status) appendTo(b []byte, name string) []byte {
 		b = append(b, "; collapsed"...)
 	}
 	if s.key != "" {
-		b = append(append(b, "; key="...), quoted(string(s.key))...)
+		b = append(append(b, "; key="...), field.Quoted(string(s.key))...)
 	}
 	if s.detail != "" {
-		b = append(append(b, "; detail="...), TokenOrString(s.detail)...)
+		b = append(append(b, "; detail="...), field.TokenOrString(s.detail)...)
 	}
 	return b
 }

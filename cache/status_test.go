@@ -83,7 +83,7 @@ func TestStatus(t *testing.T) {
 		{"no name", status{hit: true}, "", "", map[string]any{"hit": true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := c.status.render(TokenOrString(c.node))
+			got := c.status.render(field.TokenOrString(c.node))
 			value, params := parseStatus(t, got)
 			if !reflect.DeepEqual(value, c.value) || !reflect.DeepEqual(params, c.params) {
 				t.Errorf("%s: %#v %#v", got, value, params)

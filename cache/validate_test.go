@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -207,10 +208,10 @@ func TestRevalidationUpdatesTwins(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				w.get("/", "A", "2", "B", "2") // not for A: 1
 				time.Sleep(12 * time.Second)
-				key := NewKey(w.policy.Keys, "http", "shop.test", "/", "")
+				key := store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")
 				w.expect(w.get("/", "A", "1", "B", "2"), Revalidated, 200, "x")
 				for _, r := range w.store.Lookup(key) {
-					if fresh := r.fresh.left(time.Now()) > 0; fresh != (c.updated || r.Header.Get("Vary") == "B") {
+					if fresh := r.Fresh.Left(time.Now()) > 0; fresh != (c.updated || r.Header.Get("Vary") == "B") {
 						t.Errorf("that with Vary: %s is fresh: %t", r.Header.Get("Vary"), fresh)
 					}
 				}

@@ -24,6 +24,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/gate"
 	"github.com/wherry/wherry/logs"
@@ -128,7 +130,7 @@ type countingCache struct {
 	panics  bool
 }
 
-func (c *countingCache) LookupHit(k cache.Key, f cache.Fields, p *cache.Policy, now time.Time) (cache.Answer, bool) {
+func (c *countingCache) LookupHit(k store.Key, f field.Fields, p *cache.Policy, now time.Time) (cache.Answer, bool) {
 	if c.panics {
 		panic("of a test")
 	}
@@ -183,7 +185,7 @@ type bubbleNode struct {
 
 func startBubble(t testing.TB, laneless bool, key *tls.Certificate) *bubbleNode {
 	t.Helper()
-	store, err := cache.NewMemory(16<<20, 4<<20)
+	store, err := store.NewMemory(16<<20, 4<<20)
 	if err != nil {
 		t.Fatal(err)
 	}

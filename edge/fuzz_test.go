@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/field"
 	"github.com/wherry/wherry/config"
 )
 
@@ -53,7 +53,7 @@ func FuzzForwardedFields(f *testing.F) {
 				}
 			}
 		}
-		cache.EndHop(r.Header)
+		field.EndHop(r.Header)
 		removeForgeries(r.Header, http.MethodGet)
 		if r.Header["X-Forwarded-For"] != nil || r.Header["Connection"] != nil || r.Header["Upgrade"] != nil {
 			t.Errorf("left over: %v", r.Header)

@@ -166,7 +166,7 @@ func (h *head) plain(f headField, hosts *int) bool {
 	return true
 }
 
-// Lines implements cache.Fields.
+// Lines implements field.Fields.
 func (h *head) Lines(name string) []string {
 	if altered(name) || h.crumbs && name == "Cookie" {
 		h.altered = true

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/logs"
 )
@@ -29,7 +30,7 @@ const browserRequest = "GET /static/app.js?v=1 HTTP/1.1\r\nHost: shop.test\r\nUs
 // response to browserRequest.
 func laneBench(tb testing.TB, laneless, secure bool, bodyBytes int) (c net.Conn, responseBytes int) {
 	tb.Helper()
-	store, err := cache.NewMemory(64<<20, 16<<20)
+	store, err := store.NewMemory(64<<20, 16<<20)
 	if err != nil {
 		tb.Fatal(err)
 	}

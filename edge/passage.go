@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/socket"
 	"github.com/wherry/wherry/fault"
@@ -130,8 +131,8 @@ func (e *Edge) hit(c *laneConn, x *passage) bool {
 	}
 	to := target{method: h.method, scheme: c.scheme(), host: host, path: h.path, query: h.query}
 	x.policy = t.policy(&to)
-	x.key = cache.AppendKey(x.key[:0], &t.keys, to.scheme, string(host), h.path, h.query)
-	x.answer, ok = e.hits.LookupHit(cache.Key(view(x.key)), h, &x.policy, x.began)
+	x.key = store.AppendKey(x.key[:0], &t.keys, to.scheme, string(host), h.path, h.query)
+	x.answer, ok = e.hits.LookupHit(store.Key(view(x.key)), h, &x.policy, x.began)
 	// HTTP/2 takes content from memory only.
 	return ok && !h.altered && !x.answer.Has(RequestIDField) && (x.answer.InMemory() || !c.moved())
 }

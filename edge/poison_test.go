@@ -11,12 +11,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // caching returns a real cache with nothing in it.
 func caching(t testing.TB) cacheFunc {
 	t.Helper()
-	store, err := cache.NewMemory(16<<20, 1<<20)
+	store, err := store.NewMemory(16<<20, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}

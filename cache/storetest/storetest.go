@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // Subject is how a store is made for a test.
 type Subject struct {
 	// Open returns an empty store with so much memory and responses up to objectMax. It is closed by t.Cleanup.
-	Open func(t testing.TB, bytesMax, objectMax int64) cache.Store
+	Open func(t testing.TB, bytesMax, objectMax int64) store.Store
 	// Fails says that the store may lose what it has, and break off what it sends, at any time.
 	Fails bool
 }
@@ -32,7 +32,7 @@ func Run(t *testing.T, s Subject) {
 }
 
 // expect looks key up: what is there must be these contents, newest first; a store that fails may have fewer.
-func (s Subject) expect(t *testing.T, opened cache.Store, key cache.Key, want ...string) {
+func (s Subject) expect(t *testing.T, opened store.Store, key store.Key, want ...string) {
 	t.Helper()
 	var got []string
 	for _, r := range opened.Lookup(key) {
@@ -122,7 +122,7 @@ func testReplace(t *testing.T, s Subject) {
 func testRemove(t *testing.T, s Subject) {
 	opened := s.Open(t, 1<<20, 1<<16)
 	fill := func() {
-		for _, key := range []cache.Key{"a1", "a2", "b1"} {
+		for _, key := range []store.Key{"a1", "a2", "b1"} {
 			for range 2 { // asked for twice: on disk, if the store has one
 				Insert(t, opened, key, "", 1, 100)
 				Insert(t, opened, key, "a", 1, 100)
@@ -139,13 +139,13 @@ func testRemove(t *testing.T, s Subject) {
 	}
 	s.expect(t, opened, "a1")
 	fill()
-	if n := opened.RemoveFunc(func(k cache.Key) bool { return k[0] == 'a' }); n != 4 && !s.Fails {
+	if n := opened.RemoveFunc(func(k store.Key) bool { return k[0] == 'a' }); n != 4 && !s.Fails {
 		t.Errorf("%d removed, want 4", n)
 	}
 	s.expect(t, opened, "a1")
 	s.expect(t, opened, "a2")
 	s.expect(t, opened, "b1", Content("b1", "a", 1, 100), Content("b1", "", 1, 100))
-	opened.RemoveFunc(func(cache.Key) bool { return true })
+	opened.RemoveFunc(func(store.Key) bool { return true })
 	if u := opened.Usage(); u.Responses != 0 || u.Bytes != 0 || u.Disk != nil && u.Disk.Responses != 0 && !s.Fails {
 		t.Errorf("all is removed, and there is %+v", u)
 	}
@@ -183,7 +183,7 @@ func testTooLarge(t *testing.T, s Subject) {
 	opened := s.Open(t, 1<<20, 10_000)
 	b := opened.NewBody(-1)
 	n, err := b.Append([]byte(strings.Repeat("x", 10_003)))
-	if n != 10_000 || !errors.Is(err, cache.ErrTooLarge) {
+	if n != 10_000 || !errors.Is(err, store.ErrTooLarge) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	b.Discard()
