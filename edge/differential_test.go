@@ -185,13 +185,13 @@ type bubbleNode struct {
 
 func startBubble(t testing.TB, laneless bool, key *tls.Certificate) *bubbleNode {
 	t.Helper()
-	store, err := store.NewMemory(16<<20, 4<<20)
+	memory, err := store.NewMemory(16<<20, 4<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := &bubbleNode{registry: prometheus.NewRegistry(), door: newPipes(), sni: "shop.test"}
 	quiet := slog.New(slog.DiscardHandler)
-	n.cache = &countingCache{Cache: cache.New(cache.Options{Name: "lisbon-1", Store: store, Metrics: cache.NewMetrics(n.registry)})}
+	n.cache = &countingCache{Cache: cache.New(cache.Options{Name: "lisbon-1", Store: memory, Metrics: cache.NewMetrics(n.registry)})}
 	access := logs.NewWriter(&n.log, logs.Options{Metrics: logs.NewMetrics(prometheus.NewRegistry())})
 	o := Options{
 		Node: "lisbon-1", Snapshot: parse(t, lanesYAML), Cache: n.cache, Access: access, Log: quiet, Metrics: NewMetrics(n.registry),
