@@ -101,11 +101,14 @@ type Options struct {
 
 // Cache answers requests from a Store or from upstreams. Run must run as long as it serves.
 type Cache struct {
-	name    string
-	member  string // name as Cache-Status has it
-	store   Store
-	metrics *Metrics
-	now     func() time.Time
+	name     string
+	member   string // name as Cache-Status has it
+	store    Store
+	metrics  *Metrics
+	now      func() time.Time
+	groups   *invalidations // of the groups of RFC 9875
+	purged   *invalidations // of keys without their queries, for what No-Vary-Search has put under other queries
+	searches *searches
 
 	ctx  context.Context // of the fetches; ends when Run returns
 	stop context.CancelFunc
@@ -133,6 +136,7 @@ func New(o Options) *Cache {
 	if c.now == nil {
 		c.now = time.Now
 	}
+	c.groups, c.purged, c.searches = newInvalidations(c.now()), newInvalidations(c.now()), newSearches()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
 }
@@ -206,7 +210,7 @@ func (x *exchange) receive() step {
 	case x.r.Header["If-Match"] != nil || x.r.Header["If-Unmodified-Since"] != nil:
 		return x.passBecause("bypass", "precondition that only the origin can evaluate") // RFC 9111 §4.3.2
 	}
-	x.key = NewKey(x.p.Keys, x.p.Scheme, x.p.Host, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
+	x.key = x.c.key(x.p, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
 	x.req = field.RequestDirectives(x.r.Header)
 	if x.t.On() {
 		x.status.key = x.key
@@ -223,9 +227,9 @@ func (x *exchange) passBecause(fwd, why string) step {
 
 func (x *exchange) lookup() step {
 	x.now = x.c.now()
-	stored := x.c.store.Lookup(x.key)
+	stored := x.find()
 	x.stored = selectStored(stored, x.p.Keys, headerFields(x.r.Header))
-	x.decision = decide(x.stored, len(stored) > 0, &x.req, x.p, x.now)
+	x.decision = decide(x.stored, len(stored) > 0, x.c.invalidated(x.stored), &x.req, x.p, x.now)
 	x.out.Detail = x.decision.why
 	if x.t.On() {
 		why := x.decision.why
@@ -269,7 +273,10 @@ func (x *exchange) staleInstead(err error) step {
 		return x.fail(err)
 	}
 	x.now = x.c.now()
-	ok, why := x.stored.onError(x.p, x.now)
+	ok, why := false, x.c.invalidated(x.stored)
+	if why == "" {
+		ok, why = x.stored.onError(&x.req, x.p, x.now)
+	}
 	x.t.Addf("cache", "stale", "%t: %s", ok, why)
 	if !ok {
 		x.out.Detail += "; not sent though the origin failed: " + why

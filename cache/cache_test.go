@@ -378,3 +378,71 @@ func TestTraceTellsTheSteps(t *testing.T) {
 		}
 	})
 }
+
+// TestDirectivesArePassedOn: a proxy passes directives on in both directions, whatever it makes of them itself (RFC 9111 §5.2).
+func TestDirectivesArePassedOn(t *testing.T) {
+	const response, request = "max-age=60, x=y, no-transform", "max-age=0, only-if-wanted"
+	bubble(t, counted("Cache-Control", response, "CDN-Cache-Control", "max-age=60", "Pragma", "x"), func(w *world) {
+		for range 2 {
+			if c := w.get("/"); c.sent.Get("Cache-Control") != response || c.sent.Get("Cdn-Cache-Control") != "max-age=60" {
+				t.Errorf("%s: %v", c.outcome.Verdict, c.sent)
+			}
+		}
+		time.Sleep(time.Second)
+		w.get("/", "Cache-Control", request)
+		if got := w.up.request(1).Header.Get("Cache-Control"); got != request {
+			t.Errorf("asked with %q", got)
+		}
+	})
+}
+
+// TestMostRecentWithVary: an origin that says Vary only where it compresses (RFC 9111 §4.1).
+func TestMostRecentWithVary(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header["Accept-Encoding"] == nil {
+			answer(w, 200, "plain", "Cache-Control", "max-age=60")
+			return
+		}
+		answer(w, 200, "small", "Cache-Control", "max-age=60", "Vary", "Accept-Encoding")
+	}
+	bubble(t, handler, func(w *world) {
+		w.expect(w.get("/", "Accept-Encoding", "gzip"), Miss, 200, "small")
+		time.Sleep(2 * time.Second)
+		w.expect(w.get("/"), Miss, 200, "plain")
+		w.expect(w.get("/", "Accept-Encoding", "gzip"), Hit, 200, "small")
+		w.expect(w.get("/"), Hit, 200, "plain")
+	})
+}
+
+// TestVaryNoMore: an origin that doesn't vary any more is believed as soon as what varied is stale.
+func TestVaryNoMore(t *testing.T) {
+	handler := script(
+		always(200, "old", "Cache-Control", "max-age=10", "Vary", "A", "Etag", `"a"`),
+		always(200, "new", "Cache-Control", "max-age=60", "Etag", `"b"`),
+	)
+	bubble(t, handler, func(w *world) {
+		w.get("/", "A", "1")
+		time.Sleep(11 * time.Second)
+		w.expect(w.get("/", "A", "1"), Miss, 200, "new")
+		w.expect(w.get("/", "A", "1"), Hit, 200, "new")
+	})
+}
+
+// TestFieldsAreStoredAsTheyCame: all of them (RFC 9111 §3.1), also those that mean nothing to a cache on the way.
+func TestFieldsAreStoredAsTheyCame(t *testing.T) {
+	sent := []string{
+		"Warning", `110 - "Response is Stale"`, // RFC 9111 §5.5: obsolete
+		"Clear-Site-Data", `"cache"`, // for user agents
+		"Content-Disposition", "attachment", "X-Unknown", "1", "Pragma", "no-cache", // RFC 9111 §5.4: of requests
+	}
+	bubble(t, counted(append(sent, "Cache-Control", "max-age=60")...), func(w *world) {
+		w.get("/")
+		hit := w.get("/")
+		w.expect(hit, Hit, 200, "1")
+		for i := 0; i < len(sent); i += 2 {
+			if got := strings.Join(hit.sent[sent[i]], "|"); got != sent[i+1] {
+				t.Errorf("%s: %q, want %q", sent[i], got, sent[i+1])
+			}
+		}
+	})
+}

@@ -49,6 +49,11 @@ func opaque(etag string) string {
 	return strings.TrimPrefix(etag, "W/")
 }
 
+// isStrong says whether an entity-tag is there and strong (RFC 9110 §8.8.1).
+func isStrong(etag string) bool {
+	return etag != "" && !strings.HasPrefix(etag, "W/")
+}
+
 // rangeStillValid evaluates If-Range (RFC 9110 §13.1.5): by a strong entity-tag, or by exactly the date of a Last-Modified that
 // is strong (§8.8.2.2).
 func rangeStillValid(req, h http.Header, received time.Time) bool {

@@ -27,9 +27,12 @@ type decision struct {
 }
 
 // decide says what a request with directives req may do with stored at the time now (RFC 9111 §4). varied tells that there are
-// stored responses, but for other request fields.
-func decide(stored *Response, varied bool, req *field.Directives, p *Policy, now time.Time) decision {
+// stored responses, but for other request fields; invalid, if not empty, why stored needs validation whatever its age.
+func decide(stored *Response, varied bool, invalid string, req *field.Directives, p *Policy, now time.Time) decision {
 	d := reusable(stored, varied, req, p, now)
+	if invalid != "" && stored != nil && d.reuse != reuseValidate {
+		d = decision{reuseValidate, invalid, "stale"} // RFC 9111 §4.4
+	}
 	if req.OnlyIfCached && (d.reuse == reuseValidate || d.reuse == reuseNone) {
 		d.reuse, d.why = reuseRefused, "only-if-cached, and "+d.why
 	}
@@ -44,15 +47,19 @@ func reusable(stored *Response, varied bool, req *field.Directives, p *Policy, n
 		return decision{reuseNone, "nothing stored", "uri-miss"}
 	}
 	age, left := stored.fresh.age(now), stored.fresh.left(now)
+	unwanted := "request" // RFC 9211 §2.2: fresh, but not for this request
+	if left <= 0 {
+		unwanted = "stale"
+	}
 	switch {
 	case stored.directives.NoCache: // §5.2.2.4
 		return decision{reuseValidate, stored.directivesFrom + " no-cache", "stale"}
 	case req.NoCache: // §5.2.1.4
-		return decision{reuseValidate, "request no-cache", "request"}
-	case req.MaxAge != field.Absent && age-req.MaxAge > max(0, req.MaxStale): // §5.2.1.1
-		return decision{reuseValidate, fmt.Sprintf("age %s above the request's max-age %s", seconds(age), seconds(req.MaxAge)), "request"}
+		return decision{reuseValidate, "request no-cache", unwanted}
+	case req.MaxAge != field.Absent && age-req.MaxAge > max(0, req.MaxStale) && !stored.unchanging(now): // §5.2.1.1
+		return decision{reuseValidate, fmt.Sprintf("age %s above the request's max-age %s", seconds(age), seconds(req.MaxAge)), unwanted}
 	case req.MinFresh != field.Absent && left < req.MinFresh: // §5.2.1.3
-		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), "request"}
+		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), unwanted}
 	case left > 0: // §4.2
 		return decision{reuseFresh, stored.fresh.why, ""}
 	case req.MaxStale != field.Absent && -left <= req.MaxStale && !stored.staleForbidden(): // §5.2.1.2
@@ -61,6 +68,12 @@ func reusable(stored *Response, varied bool, req *field.Directives, p *Policy, n
 		return decision{reuseRefresh, "stale for " + seconds(-left) + ", within stale-while-revalidate", ""}
 	}
 	return decision{reuseValidate, "stale for " + seconds(-left) + " by " + stored.fresh.basis, "stale"}
+}
+
+// unchanging says whether the origin promises that the response doesn't change while it is fresh, which it is. Then a reload, which
+// browsers send with max-age=0, needs no validation; a forced one comes with no-cache (RFC 8246 §2).
+func (r *Response) unchanging(now time.Time) bool {
+	return r.directives.Immutable && r.fresh.left(now) > 0
 }
 
 // staleForbidden says whether the origin forbids every use of the stale response (RFC 9111 §4.2.4, §5.2.2.10).
@@ -87,8 +100,9 @@ func (r *Response) whileRevalidate(p *Policy) time.Duration {
 	return p.StaleWhileRevalidate
 }
 
-// onError says whether the stale response may be sent at now because the upstream failed, and why (RFC 5861 §4).
-func (r *Response) onError(p *Policy, now time.Time) (ok bool, why string) {
+// onError says whether the stale response may be sent at now, to a request with directives req, because the upstream failed, and
+// why (RFC 5861 §4).
+func (r *Response) onError(req *field.Directives, p *Policy, now time.Time) (ok bool, why string) {
 	if r.revalidates() {
 		return false, "must-revalidate or its like forbids stale"
 	}
@@ -103,6 +117,9 @@ func (r *Response) onError(p *Policy, now time.Time) (ok bool, why string) {
 	if r.directives.StaleIfError != field.Absent {
 		allowed, from = r.directives.StaleIfError, "stale-if-error"
 	}
+	if req.StaleIfError > allowed && !r.staleForbidden() {
+		allowed, from = req.StaleIfError, "the request's stale-if-error"
+	}
 	if stale >= allowed {
 		return false, fmt.Sprintf("stale for %s, %s allows %s", seconds(stale), from, seconds(allowed))
 	}
@@ -110,27 +127,43 @@ func (r *Response) onError(p *Policy, now time.Time) (ok bool, why string) {
 }
 
 // selectStored returns the response that a request with fields req selects: of the matching ones the one with the latest Date
-// (RFC 9111 §4). The newest stored stands first, which decides between equals.
+// (RFC 9111 §4), but rather one with Vary, because origins forget Vary on what they send to those who express no preference (§4.1).
+// The newest stored stands first, which decides between equals.
 func selectStored(stored []*Response, p *KeyPolicy, req Fields) *Response {
+	if len(stored) == 1 {
+		if r := stored[0]; p.selects(&r.varies, req) {
+			return r
+		}
+		return nil
+	}
 	var best *Response
-	var bestDate time.Time
+	of := selector{keys: p, req: req}
 	for _, r := range stored {
-		if !p.selects(&r.varies, req) {
+		if !of.selects(&r.varies) {
 			continue
 		}
-		if best == nil {
+		if best == nil || r.preferredTo(best) {
 			best = r
-			if len(stored) == 1 {
-				return r
-			}
-			bestDate = dateOr(r.Header, r.fresh.at)
-			continue
-		}
-		if date := dateOr(r.Header, r.fresh.at); date.After(bestDate) {
-			best, bestDate = r, date
 		}
 	}
 	return best
+}
+
+// preferredTo says whether r goes before other where a request selects both.
+func (r *Response) preferredTo(other *Response) bool {
+	switch {
+	case r.outlasts(other):
+		return true
+	case other.outlasts(r):
+		return false
+	}
+	return dateOr(r.Header, r.fresh.at).After(dateOr(other.Header, other.fresh.at))
+}
+
+// outlasts says whether r has Vary, other hasn't, and r could still be used when other came: else the origin has just said that it
+// varies no more.
+func (r *Response) outlasts(other *Response) bool {
+	return len(r.Header["Vary"]) > 0 && len(other.Header["Vary"]) == 0 && !r.directives.NoCache && r.fresh.left(other.fresh.at) > 0
 }
 
 // seconds renders a duration for people.

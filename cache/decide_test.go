@@ -66,6 +66,19 @@ func TestDecide(t *testing.T) {
 			"RFC 9111 §5.2.1.1: max-age alone wants nothing stale",
 			cc("max-age=60, stale-while-revalidate=60"), nil, "max-age=90", 70 * time.Second, reuseValidate, "stale",
 		},
+		{"RFC 8246 §2: a reload of what is immutable", cc("max-age=60, immutable"), nil, "max-age=0", 59 * time.Second, reuseFresh, ""},
+		{
+			"RFC 8246 §2: a forced reload of what is immutable",
+			cc("max-age=60, immutable"), nil, "no-cache", 0, reuseValidate, "request",
+		},
+		{
+			"RFC 8246 §2: immutable, and stale",
+			cc("max-age=60, immutable"), nil, "max-age=0", 60 * time.Second, reuseValidate, "stale",
+		},
+		{
+			"RFC 8246 §2: immutable doesn't help against min-fresh",
+			cc("max-age=60, immutable"), nil, "max-age=0, min-fresh=30", 50 * time.Second, reuseValidate, "request",
+		},
 		{"RFC 9111 §5.2.1.3: min-fresh, enough", cc("max-age=60"), nil, "min-fresh=10", 50 * time.Second, reuseFresh, ""},
 		{
 			"RFC 9111 §5.2.1.3: min-fresh, not enough",
@@ -119,7 +132,7 @@ func TestDecide(t *testing.T) {
 			cc("max-age=60, must-revalidate"), site, "", 61 * time.Second, reuseValidate, "stale",
 		},
 		{"RFC 9111 §5.2.2.10: the site's, against s-maxage", cc("s-maxage=60"), site, "", 61 * time.Second, reuseValidate, "stale"},
-		{"the site's, request no-cache", cc("max-age=60"), site, "no-cache", 61 * time.Second, reuseValidate, "request"},
+		{"RFC 9211 §2.2: stale goes before request", cc("max-age=60"), site, "no-cache", 61 * time.Second, reuseValidate, "stale"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stored *Response
@@ -130,7 +143,7 @@ func TestDecide(t *testing.T) {
 				c.policy = &Policy{}
 			}
 			req := field.ParseCacheControl([]string{c.req})
-			got := decide(stored, false, &req, c.policy, received.Add(c.age))
+			got := decide(stored, false, "", &req, c.policy, received.Add(c.age))
 			if got.reuse != c.want || got.fwd != c.fwd || got.why == "" && got.reuse != reuseFresh {
 				t.Errorf("%v, request %q, age %s: %+v; want %s, %q", c.stored, c.req, c.age, got, c.want, c.fwd)
 			}
@@ -140,7 +153,7 @@ func TestDecide(t *testing.T) {
 
 func TestDecideVaryMiss(t *testing.T) {
 	req := field.NoDirectives()
-	if d := decide(nil, true, &req, &Policy{}, received); d.fwd != "vary-miss" || d.reuse != reuseNone { // RFC 9211 §2.2
+	if d := decide(nil, true, "", &req, &Policy{}, received); d.fwd != "vary-miss" || d.reuse != reuseNone { // RFC 9211 §2.2
 		t.Errorf("stored for other request fields: %+v", d)
 	}
 }
@@ -153,21 +166,29 @@ func TestOnError(t *testing.T) {
 		policy *Policy
 		age    time.Duration
 		want   bool
+		req    string
 	}{
-		{"nothing allows it", "max-age=60", &Policy{}, 61 * time.Second, false},
-		{"still fresh", "max-age=60", &Policy{}, 59 * time.Second, true},
-		{"RFC 5861 §4: within", "max-age=60, stale-if-error=10", &Policy{}, 69 * time.Second, true},
-		{"RFC 5861 §4: at the end", "max-age=60, stale-if-error=10", &Policy{}, 70 * time.Second, false},
-		{"the site's", "max-age=60", site, 79 * time.Second, true},
-		{"the origin's before the site's", "max-age=60, stale-if-error=10", site, 70 * time.Second, false},
-		{"RFC 9111 §5.2.2.10: the site's against s-maxage", "s-maxage=60", site, 61 * time.Second, false},
-		{"the origin's own beside s-maxage", "s-maxage=60, stale-if-error=10", site, 61 * time.Second, true},
-		{"RFC 9111 §5.2.2.2: must-revalidate", "max-age=60, stale-if-error=10, must-revalidate", site, 61 * time.Second, false},
-		{"RFC 9111 §5.2.2.8: proxy-revalidate", "max-age=60, stale-if-error=10, proxy-revalidate", site, 61 * time.Second, false},
-		{"RFC 9111 §5.2.2.4: no-cache, though fresh", "max-age=60, no-cache, stale-if-error=10", site, 0, false},
+		{"nothing allows it", "max-age=60", &Policy{}, 61 * time.Second, false, ""},
+		{"RFC 5861 §4: the request's", "max-age=60", &Policy{}, 69 * time.Second, true, "stale-if-error=10"},
+		{"RFC 5861 §4: the request's, at the end", "max-age=60", &Policy{}, 70 * time.Second, false, "stale-if-error=10"},
+		{"RFC 5861 §4: the longer one", "max-age=60, stale-if-error=5", site, 69 * time.Second, true, "stale-if-error=10"},
+		{"RFC 5861 §4: the request's can't shorten", "max-age=60, stale-if-error=10", site, 69 * time.Second, true, "stale-if-error=0"},
+		{"RFC 9111 §5.2.2.10: the request's against s-maxage", "s-maxage=60", site, 61 * time.Second, false, "stale-if-error=10"},
+		{"RFC 9111 §5.2.2.2: the request's", "max-age=60, must-revalidate", site, 61 * time.Second, false, "stale-if-error=10"},
+		{"still fresh", "max-age=60", &Policy{}, 59 * time.Second, true, ""},
+		{"RFC 5861 §4: within", "max-age=60, stale-if-error=10", &Policy{}, 69 * time.Second, true, ""},
+		{"RFC 5861 §4: at the end", "max-age=60, stale-if-error=10", &Policy{}, 70 * time.Second, false, ""},
+		{"the site's", "max-age=60", site, 79 * time.Second, true, ""},
+		{"the origin's before the site's", "max-age=60, stale-if-error=10", site, 70 * time.Second, false, ""},
+		{"RFC 9111 §5.2.2.10: the site's against s-maxage", "s-maxage=60", site, 61 * time.Second, false, ""},
+		{"the origin's own beside s-maxage", "s-maxage=60, stale-if-error=10", site, 61 * time.Second, true, ""},
+		{"RFC 9111 §5.2.2.2: must-revalidate", "max-age=60, stale-if-error=10, must-revalidate", site, 61 * time.Second, false, ""},
+		{"RFC 9111 §5.2.2.8: proxy-revalidate", "max-age=60, stale-if-error=10, proxy-revalidate", site, 61 * time.Second, false, ""},
+		{"RFC 9111 §5.2.2.4: no-cache, though fresh", "max-age=60, no-cache, stale-if-error=10", site, 0, false, ""},
 	} {
 		r := storedAt(nil, fields("Cache-Control", c.cc))
-		if got, why := r.onError(c.policy, received.Add(c.age)); got != c.want || why == "" {
+		req := field.ParseCacheControl([]string{c.req})
+		if got, why := r.onError(&req, c.policy, received.Add(c.age)); got != c.want || why == "" {
 			t.Errorf("%s: %t (%s), want %t", c.name, got, why, c.want)
 		}
 	}
@@ -176,10 +197,10 @@ func TestOnError(t *testing.T) {
 func TestSelectStored(t *testing.T) {
 	gzip, br := fields("Accept-Encoding", "gzip"), fields("Accept-Encoding", "br")
 	vary := func(req http.Header, date time.Duration) *Response {
-		return storedAt(req, fields("Vary", "Accept-Encoding", "Date", at(date)))
+		return storedAt(req, fields("Vary", "Accept-Encoding", "Date", at(date), "Cache-Control", "max-age=60"))
 	}
 	older, newer, other := vary(gzip, 0), vary(gzip, time.Second), vary(br, 2*time.Second)
-	plain := storedAt(nil, fields("Date", at(time.Minute)))
+	plain, olderPlain := storedAt(nil, fields("Date", at(time.Minute))), storedAt(nil, fields("Date", at(0)))
 	for _, c := range []struct {
 		name   string
 		stored []*Response
@@ -191,7 +212,10 @@ func TestSelectStored(t *testing.T) {
 		{"RFC 9111 §4.1: none matches", []*Response{older, newer}, br, nil},
 		{"RFC 9111 §4: the latest Date", []*Response{older, newer, other}, gzip, newer},
 		{"RFC 9111 §4: the latest Date, wherever it stands", []*Response{newer, older}, gzip, newer},
-		{"RFC 9111 §4: without Vary it matches, too", []*Response{newer, plain}, gzip, plain},
+		{"RFC 9111 §4.1: one without Vary matches", []*Response{other, plain}, gzip, plain},
+		{"RFC 9111 §4.1: one with Vary is preferred", []*Response{plain, older, olderPlain}, gzip, older},
+		{"RFC 9111 §4.1: wherever it stands", []*Response{older, plain}, gzip, older},
+		{"RFC 9111 §4: of those without, the latest Date", []*Response{olderPlain, plain, other}, gzip, plain},
 		{"equal Dates: the newest stored", []*Response{older, vary(gzip, 0)}, gzip, older},
 	} {
 		if got := selectStored(c.stored, new(KeyPolicy), headerFields(c.req)); got != c.want {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -63,6 +64,40 @@ func (s *sink) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// fileSender is a client to whom the system can send a file.
+type fileSender interface {
+	// SendFile sends n bytes of f from off on. ok is false if it can't be done for this client; then nothing was sent.
+	SendFile(f *os.File, off, n int64) (sent int64, ok bool, err error)
+}
+
+// sendFileMin is from how many bytes on it costs less to have the system send a file than to copy it.
+const sendFileMin = 64 << 10
+
+// writeBody writes n bytes of b from off on. A writer of several bodies in turn passes through here.
+func (s *sink) writeBody(b Body, off, n int64) (int64, error) {
+	if to, ok := s.w.(fileSender); ok && n >= sendFileMin {
+		if in, ok := b.(FileBody); ok {
+			if sent, ok := s.sendFile(to, in, off, n); ok {
+				return sent, s.err
+			}
+		}
+	}
+	return b.WriteRange(s, off, n)
+}
+
+func (s *sink) sendFile(to fileSender, b FileBody, off, n int64) (sent int64, ok bool) {
+	f, at, release, ok := b.File()
+	if !ok {
+		return 0, false
+	}
+	defer release()
+	sent, ok, err := to.SendFile(f, at+off, n)
+	if err != nil {
+		s.err = fault.New(fault.Client, "send body", fault.StatusClientClosedRequest, err)
+	}
+	return sent, ok
+}
+
 // storedEntity is the content of an exchange's resp, which is stored in one piece.
 type storedEntity exchange
 
@@ -71,7 +106,7 @@ func (e *storedEntity) copyTo(w io.Writer, off, n int64) (int64, error) {
 		n = e.resp.Body.Len() - off
 	}
 	e.sink = sink{w: w}
-	written, err := e.resp.Body.WriteRange(&e.sink, off, n)
+	written, err := e.sink.writeBody(e.resp.Body, off, n)
 	switch {
 	case e.sink.err != nil:
 		err = e.sink.err

@@ -6,7 +6,8 @@
 // trace which it was and why.
 //
 // What decides is pure and takes the time as a value: chamber field (what the fields say), freshness.go (lifetime and age), storable.go
-// (may it be stored), decide.go (may it be reused), vary.go, conditional.go, selection.go (what of it goes out), key.go. The shell around
+// (may it be stored), decide.go (may it be reused), groups.go and novary.go (what was invalidated as a group, and where a
+// request looks), vary.go, conditional.go, selection.go (what of it goes out), key.go. The shell around
 // it is cache.go (the steps), fetch.go, pass.go, purge.go, validate.go, collapse.go, interim.go, deliver.go, and the stores behind the Store
 // contract.
 //

@@ -87,7 +87,7 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 // mayShare says whether the response of f, which has landed, may be used for this request at now. It is as with a stored one
 // (RFC 9111 §4), but an answer that the origin gave after this request came needs no validation, however young it shall be.
 func (x *exchange) mayShare(f *flight, now time.Time) bool {
-	if f.resp == nil || !f.shared {
+	if f.resp == nil || !f.shared || x.c.invalidated(f.resp) != "" {
 		return false
 	}
 	req := x.req
@@ -221,7 +221,7 @@ func (j *fill) run() {
 	switch {
 	case resp.StatusCode == http.StatusNotModified && j.stored == nil && !j.asSent:
 		resp.Body.Close()
-		j.settle(fault.New(fault.Origin, "fetch", http.StatusBadGateway, errors.New("304 to a request without conditions")), "failed")
+		j.settle(errUnasked304(), "failed")
 	case resp.StatusCode == http.StatusNotModified && j.stored != nil && !j.asSent:
 		resp.Body.Close()
 		j.revalidated(resp, requested, received)
@@ -284,7 +284,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	}
 	if ok {
 		AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
-		f.resp, f.shared = r, r.shareable()
+		f.resp, f.shared = r, j.place(r) && r.shareable()
 		f.why = fmt.Sprintf("fresh for %s by %s", seconds(r.fresh.left(received)), r.fresh.basis)
 		j.t.Add("cache", "store", f.why)
 		if inParts {

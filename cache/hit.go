@@ -28,11 +28,11 @@ type Answer struct {
 func (c *Cache) LookupHit(key Key, fields Fields, p *Policy, now time.Time) (a Answer, ok bool) {
 	stored := c.store.Lookup(key)
 	r := selectStored(stored, p.Keys, fields)
-	if r == nil || r.block.fields == nil {
+	if r == nil || r.block.fields == nil || c.invalidated(r) != "" {
 		return Answer{}, false
 	}
 	nothing := field.NoDirectives()
-	if decide(r, true, &nothing, p, now).reuse != reuseFresh {
+	if decide(r, true, "", &nothing, p, now).reuse != reuseFresh {
 		return Answer{}, false
 	}
 	a = Answer{Status: r.Status, Size: r.block.size, cache: c, stored: r, age: r.fresh.age(now), left: r.fresh.left(now)}

@@ -203,7 +203,7 @@ func (e *partsEntity) copyTo(w io.Writer, off, n int64) (written int64, err erro
 }
 
 // copySome writes what is at hand of the bytes from off to end, or finds out where they come from.
-func (e *partsEntity) copySome(w io.Writer, off, end int64) (n int64, err error) {
+func (e *partsEntity) copySome(w *sink, off, end int64) (n int64, err error) {
 	if e.s != nil {
 		n, err = e.s.copySome(e.x.r.Context(), w, off, end, e.x.flush)
 		if n > 0 || err != nil {
@@ -211,7 +211,7 @@ func (e *partsEntity) copySome(w io.Writer, off, end int64) (n int64, err error)
 		}
 	}
 	if r := e.x.c.fragment(e.head, off); r != nil {
-		if n, err = r.Body.WriteRange(w, off-r.start, min(end, r.start+r.Body.Len())-off); err != nil {
+		if n, err = w.writeBody(r.Body, off-r.start, min(end, r.start+r.Body.Len())-off); err != nil {
 			e.x.c.store.Remove(r.Key) // the client left, or it can't be read: then the upstream has it
 		}
 		return n, err

@@ -31,9 +31,13 @@ func (x *exchange) pass() step {
 	if unsafe(x.r.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400 {
 		x.invalidate(resp.Header) // RFC 9111 §4.4
 	}
+	if unsafe(x.r.Method) {
+		x.invalidateGroups(resp.Header) // RFC 9875 §3: not by safe methods
+	}
 	if x.r.Method == http.MethodHead && x.stored != nil && resp.StatusCode == http.StatusOK {
 		x.freshenByHead(resp, requested, received)
 	}
+	x.keepPosted(resp, requested, received)
 	x.direct = resp
 	return stepDeliver
 }

@@ -8,9 +8,18 @@ import (
 )
 
 // Purge drops all responses under key and returns how many there were. A fetch under way for it is not stored.
+//
+// A response with No-Vary-Search stands under a key of its own, which key doesn't tell if the rule has changed since. So those of
+// the path are validated before they are used again, whatever their queries.
 func (c *Cache) Purge(key Key) int {
-	c.doom(func(k Key) bool { return k == key })
-	return c.store.Remove(key)
+	base := baseOf(key)
+	c.purged.add(group{origin: base}, c.now())
+	c.doom(func(k Key) bool { return k == key || byRule(k) && baseOf(k) == base })
+	n := c.store.Remove(key)
+	if other := c.byLastRule(key); other != key {
+		n += c.store.Remove(other)
+	}
+	return n
 }
 
 // PurgeFunc is Purge for all keys that match. Of a response that is stored in parts each part counts.
@@ -39,7 +48,7 @@ func (c *Cache) doom(match func(Key) bool) {
 // invalidate drops what an unsafe request may have changed (RFC 9111 §4.4): the target itself, and the URIs in Location and
 // Content-Location if they are of the same origin.
 func (x *exchange) invalidate(h http.Header) {
-	target := &url.URL{Scheme: x.p.Scheme, Host: x.r.Host, Path: x.r.URL.Path, RawPath: x.r.URL.RawPath, RawQuery: x.r.URL.RawQuery}
+	target := x.target()
 	uris := []*url.URL{target}
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		if ref, err := target.Parse(h.Get(name)); err == nil && h.Get(name) != "" && sameOrigin(ref, target) {
@@ -55,6 +64,12 @@ func (x *exchange) invalidate(h http.Header) {
 			x.t.Add("cache", "invalidate", fmt.Sprintf("%s: %d responses", u, n))
 		}
 	}
+}
+
+// target is the URI that the request is for (RFC 9110 §7.1).
+func (x *exchange) target() *url.URL {
+	u := x.r.URL
+	return &url.URL{Scheme: x.p.Scheme, Host: x.r.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
 }
 
 func (x *exchange) storedKeys(path, query string) []Key {

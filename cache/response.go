@@ -20,8 +20,10 @@ type Response struct {
 	directives     field.Directives
 	directivesFrom string // the field that they are from
 	fresh          freshness
-	refused        string // why the site forbids to store it; empty if it doesn't
-	block          block  // what of Header goes out as it is; see prepared
+	refused        string    // why the site forbids to store it; empty if it doesn't
+	groups         []string  // of Cache-Groups (RFC 9875)
+	asked          time.Time // when the request for it went out: it may tell of what was before anything later
+	block          block     // what of Header goes out as it is; see prepared
 
 	parts *parts // how the content is stored if not in Body
 	start int64  // of a fragment: the offset in the whole content at which Body begins
@@ -29,7 +31,7 @@ type Response struct {
 
 // newResponse takes the header section of a response to a request with the fields req.
 func newResponse(key Key, req http.Header, status int, h http.Header, requested, received time.Time) *Response {
-	r := &Response{Key: key, Status: status, Header: h}
+	r := &Response{Key: key, Status: status, Header: h, groups: field.Strings(h["Cache-Groups"]), asked: requested}
 	d, from, targeted := field.ResponseDirectives(h)
 	r.directives, r.directivesFrom = d, from
 	r.fresh = newFreshness(h, status, &d, from, targeted, requested, received)
@@ -84,7 +86,8 @@ func (r *Response) shareable() bool {
 // keptOnUpdate says whether a stored field stays as it is on an update because it describes the stored bytes (RFC 9111 §3.2).
 func keptOnUpdate(name string) bool {
 	switch name {
-	case "Content-Encoding", "Content-Length", "Content-Md5", "Content-Range", "Etag", "Vary", "Trailer":
+	case "Content-Encoding", "Content-Length", "Content-Md5", "Content-Range", "Etag", "Vary", "Trailer",
+		"No-Vary-Search": // which has made the key
 		return true
 	}
 	return false

@@ -107,3 +107,26 @@ func TestUnderstoodIncludesHeuristicallyCacheable(t *testing.T) {
 		}
 	}
 }
+
+// TestHeuristicStatuses tries every status with Last-Modified alone, and with explicit freshness.
+func TestHeuristicStatuses(t *testing.T) {
+	heuristic := map[int]bool{200: true, 203: true, 204: true, 300: true, 301: true, 308: true, 404: true, 405: true, 410: true, 414: true, 501: true}
+	nothing := field.NoDirectives()
+	for status := 200; status < 600; status++ {
+		if status == http.StatusPartialContent || status == http.StatusNotModified {
+			continue // have rules of their own
+		}
+		guess := newResponse("k", nil, status, fields("Date", at(0), "Last-Modified", at(-1e12)), received, received)
+		if got, _ := storable(nil, &nothing, guess); got != heuristic[status] || got != (guess.fresh.lifetime > 0) {
+			t.Errorf("RFC 9110 §15.1: %d without freshness is stored: %t, for %s", status, got, guess.fresh.lifetime)
+		}
+		explicit := newResponse("k", nil, status, fields("Cache-Control", "max-age=1"), received, received)
+		if got, why := storable(nil, &nothing, explicit); !got {
+			t.Errorf("RFC 9111 §3: %d with max-age isn't stored: %s", status, why)
+		}
+		unknown := newResponse("k", nil, status, fields("Cache-Control", "max-age=1, must-understand, no-store"), received, received)
+		if got, _ := storable(nil, &nothing, unknown); got != understood(status) {
+			t.Errorf("RFC 9111 §5.2.2.3: %d with must-understand is stored: %t", status, got)
+		}
+	}
+}

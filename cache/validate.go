@@ -1,15 +1,23 @@
 package cache
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+
+	"github.com/wherry/wherry/fault"
 )
 
-// revalidated lays a 304 over the stored response (RFC 9111 §4.3.4). The 304 is about the stored response even if it carries
-// another entity-tag: it answers the only one that was sent (RFC 9110 §13.1.2), and the stored one stays.
+// revalidated lays a 304 over the stored responses that it is about (RFC 9111 §4.3.4). If it is about none of them, none is known to
+// be current, and the origin is asked for the whole.
 func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
+	if !identifies(resp.Header, j.stored.Header) {
+		j.t.Add("cache", "validate", "304 about another response than the stored one")
+		j.askAgain()
+		return
+	}
 	AddVia(resp.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 	fresh := j.stored.freshened(resp.Header, requested, received)
 	j.p.adjust(fresh, nil)
@@ -19,6 +27,7 @@ func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 	j.f.why = "purged meanwhile"
 	if !j.f.doomed {
 		j.f.why = j.c.update(j.stored, fresh, j.fields, &j.reqDirectives)
+		j.updateTwins(resp.Header, requested, received)
 	}
 	j.f.mu.Unlock()
 	j.f.shared = j.f.why == "" && fresh.shareable()
@@ -26,6 +35,61 @@ func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 		j.t.Add("cache", "store", "not updated: "+j.f.why)
 	}
 	j.settle(nil, "revalidated")
+}
+
+// identifies says whether a 304 with the fields update is about the stored response that was asked about, by the first rule of
+// RFC 9111 §4.3.4 that fits. One that names no validator is: ours was the only one in the request.
+func identifies(update, stored http.Header) bool {
+	if etag := update.Get("Etag"); isStrong(etag) {
+		return etag == stored.Get("Etag")
+	} else if etag != "" {
+		return opaque(etag) == opaque(stored.Get("Etag"))
+	}
+	modified := update.Get("Last-Modified")
+	return modified == "" || modified == stored.Get("Last-Modified")
+}
+
+// updateTwins lays a 304 over the other stored responses that the request could have selected and that have the same strong
+// validator (RFC 9111 §4.3.4). j.f.mu is held.
+func (j *fill) updateTwins(update http.Header, requested, received time.Time) {
+	etag := update.Get("Etag")
+	if !isStrong(etag) {
+		return
+	}
+	for _, r := range j.c.store.Lookup(j.f.id.key) {
+		if r != j.stored && r != j.f.resp && r.Header.Get("Etag") == etag && j.p.Keys.selects(&r.varies, headerFields(j.fields)) {
+			fresh := r.freshened(update, requested, received)
+			j.p.adjust(fresh, nil)
+			j.c.update(r, fresh, j.fields, &j.reqDirectives)
+		}
+	}
+}
+
+// askAgain fetches without conditions.
+func (j *fill) askAgain() {
+	req := j.req.Clone(j.req.Context())
+	for _, name := range conditionalFields {
+		delete(req.Header, name)
+	}
+	requested := j.c.now()
+	resp, err := j.p.Upstream.RoundTrip(req)
+	received := j.c.now()
+	if err == nil && resp.StatusCode == http.StatusNotModified {
+		resp.Body.Close()
+		err = errUnasked304()
+	}
+	if err != nil {
+		j.settle(j.blame(err), "failed")
+		return
+	}
+	j.f.fetchStatus = resp.StatusCode
+	EndHop(resp.Header)
+	ensureDate(resp.Header, received)
+	j.receive(resp, requested, received)
+}
+
+func errUnasked304() error {
+	return fault.New(fault.Origin, "fetch", http.StatusBadGateway, errors.New("304 to a request without conditions"))
 }
 
 // update puts fresh in the place of stored, of which it is a newer form. It doesn't if the request with fields req forbids to
@@ -49,12 +113,10 @@ func (c *Cache) update(stored, fresh *Response, req http.Header, d *field.Direct
 func (x *exchange) freshenByHead(resp *http.Response, requested, received time.Time) {
 	h := resp.Header.Clone() // the client gets it without what is stored beside it
 	AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
-	for _, name := range [...]string{"Etag", "Last-Modified", "Content-Length"} {
-		if h[name] != nil && x.stored.Header[name] != nil && h.Get(name) != x.stored.Header.Get(name) {
-			n := x.c.store.Remove(x.key)
-			x.t.Addf("cache", "head", "%s changed: dropped %d responses", name, n)
-			return
-		}
+	if name := differs(h, x.stored); name != "" {
+		n := x.c.store.Remove(x.key)
+		x.t.Addf("cache", "head", "%s changed: dropped %d responses", name, n)
+		return
 	}
 	fresh := x.stored.freshened(h, requested, received)
 	x.p.adjust(fresh, nil)
@@ -65,15 +127,33 @@ func (x *exchange) freshenByHead(resp *http.Response, requested, received time.T
 	x.t.Add("cache", "head", "updated the stored response")
 }
 
+// differs returns the field by which a response to HEAD with the fields head shows that stored isn't what GET would give now, or
+// the empty string (RFC 9111 §4.3.5).
+func differs(head http.Header, stored *Response) string {
+	for _, name := range [...]string{"Etag", "Last-Modified"} {
+		if head[name] != nil && head.Get(name) != stored.Header.Get(name) {
+			return name
+		}
+	}
+	size := stored.Body.Len()
+	if stored.parts != nil {
+		size = stored.parts.size
+	}
+	if lines := head["Content-Length"]; lines != nil && !saysLength(lines, size) {
+		return "Content-Length"
+	}
+	return ""
+}
+
 // staleBetter lists the statuses that stale-if-error is for (RFC 5861 §4).
 func staleBetter(status int) bool {
 	return status == 500 || status == 502 || status == 503 || status == 504
 }
 
 func (j *fill) staleAllowed(now time.Time) bool {
-	if j.stored == nil {
+	if j.stored == nil || j.c.invalidated(j.stored) != "" {
 		return false
 	}
-	ok, _ := j.stored.onError(&j.p, now)
+	ok, _ := j.stored.onError(&j.reqDirectives, &j.p, now)
 	return ok
 }

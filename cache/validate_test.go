@@ -113,24 +113,110 @@ func TestRevalidationByPrivateRequest(t *testing.T) {
 	}
 }
 
-// TestRevalidationWithAnotherEtag is about an origin that answers 304 to the one entity-tag that it was asked about, and names
-// another one: the stored response is current and keeps its own.
-func TestRevalidationWithAnotherEtag(t *testing.T) {
-	handler := script(
-		always(200, "old", "Cache-Control", "max-age=10", "Etag", `"a"`),
-		always(304, "", "Cache-Control", "max-age=20", "Etag", `"b"`),
-	)
+// TestRevalidationIdentifies is about which 304 updates the stored response; one that doesn't makes the cache ask for the whole.
+func TestRevalidationIdentifies(t *testing.T) {
+	for _, c := range []struct {
+		name                          string
+		storedTag, storedDate         string
+		updateTag, updateLastModified string
+		about                         bool
+	}{
+		{"RFC 9111 §4.3.4: the same strong tag", `"a"`, "", `"a"`, "", true},
+		{"RFC 9111 §4.3.4: the same strong tag and another date", `"a"`, at(0), `"a"`, at(1), true},
+		{"RFC 9111 §4.3.4: another strong tag", `"a"`, "", `"b"`, "", false},
+		{"RFC 9111 §4.3.4: another strong tag and the same date", `"a"`, at(0), `"b"`, at(0), false},
+		{"RFC 9111 §4.3.4: a strong tag, stored without", "", at(0), `"a"`, at(0), false},
+		{"RFC 9111 §4.3.4: a strong tag, the stored one is weak", `W/"a"`, "", `"a"`, "", false},
+		{"RFC 9111 §4.3.4: the same weak tag", `W/"a"`, "", `W/"a"`, "", true},
+		{"RFC 9111 §4.3.4: a weak tag, the stored one is strong", `"a"`, "", `W/"a"`, "", true},
+		{"RFC 9111 §4.3.4: another weak tag", `W/"a"`, "", `W/"b"`, "", false},
+		{"RFC 9111 §4.3.4: the same date", "", at(0), "", at(0), true},
+		{"RFC 9111 §4.3.4: another date", "", at(0), "", at(time.Second), false},
+		{"RFC 9111 §4.3.4: no validator, a tag is stored", `"a"`, "", "", "", true},
+		{"RFC 9111 §4.3.4: no validator, a date is stored", "", at(0), "", "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			set := func(h http.Header, tag, date string) {
+				if tag != "" {
+					h.Set("Etag", tag)
+				}
+				if date != "" {
+					h.Set("Last-Modified", date)
+				}
+			}
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				if r.Header["If-None-Match"] == nil && r.Header["If-Modified-Since"] == nil {
+					set(w.Header(), c.storedTag, c.storedDate)
+					answer(w, 200, "x", "Cache-Control", "max-age=10", "X-Of", "200")
+					return
+				}
+				set(w.Header(), c.updateTag, c.updateLastModified)
+				answer(w, 304, "", "Cache-Control", "max-age=20", "X-Of", "304")
+			}
+			bubble(t, handler, func(w *world) {
+				w.get("/")
+				time.Sleep(11 * time.Second)
+				if c.about {
+					w.expect(w.get("/"), Revalidated, 200, "x")
+				} else {
+					second := w.get("/")
+					w.expect(second, Miss, 200, "x")
+					if second.outcome.FetchStatus != 200 || !strings.Contains(second.outcome.CacheStatus, "fwd=stale; fwd-status=200") {
+						t.Errorf("%+v", second.outcome)
+					}
+				}
+				hit := w.get("/")
+				w.expect(hit, Hit, 200, "x")
+				if got := hit.sent.Get("X-Of") == "304"; got != c.about {
+					t.Errorf("updated: %t, want %t", got, c.about)
+				}
+			})
+		})
+	}
+}
+
+// TestRevalidationThatNeverEnds is about an origin that answers 304 whatever it is asked.
+func TestRevalidationThatNeverEnds(t *testing.T) {
+	handler := script(always(200, "x", "Cache-Control", "max-age=10", "Etag", `"a"`), always(304, "", "Etag", `"b"`))
 	bubble(t, handler, func(w *world) {
 		w.get("/")
 		time.Sleep(11 * time.Second)
-		w.expect(w.get("/"), Revalidated, 200, "old")
-		hit := w.get("/")
-		w.expect(hit, Hit, 200, "old")
-		if got := hit.sent.Get("Etag"); got != `"a"` {
-			t.Errorf("Etag %s, want that of the stored bytes", got)
-		}
-		w.expectSeen(2)
+		w.expect(w.get("/"), Failed, 0, "")
+		w.expectSeen(3)
 	})
+}
+
+// TestRevalidationUpdatesTwins has two stored responses that a request may select, because Vary has changed in between, and that
+// have one strong validator.
+func TestRevalidationUpdatesTwins(t *testing.T) {
+	for _, c := range []struct {
+		name, tag string
+		updated   bool
+	}{
+		{"RFC 9111 §4.3.4: the same strong tag", `"a"`, true},
+		{"RFC 9111 §4.3.4: of those with a weak one the most recent", `W/"a"`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			handler := script(
+				always(200, "x", "Cache-Control", "max-age=10", "Etag", c.tag, "Vary", "A"),
+				always(200, "x", "Cache-Control", "max-age=10", "Etag", c.tag, "Vary", "B"),
+				always(304, "", "Cache-Control", "max-age=60", "Etag", c.tag),
+			)
+			bubble(t, handler, func(w *world) {
+				w.get("/", "A", "1", "B", "1")
+				time.Sleep(2 * time.Second)
+				w.get("/", "A", "2", "B", "2") // not for A: 1
+				time.Sleep(12 * time.Second)
+				key := NewKey(w.policy.Keys, "http", "shop.test", "/", "")
+				w.expect(w.get("/", "A", "1", "B", "2"), Revalidated, 200, "x")
+				for _, r := range w.store.Lookup(key) {
+					if fresh := r.fresh.left(time.Now()) > 0; fresh != (c.updated || r.varies.names[0] == "B") {
+						t.Errorf("that with Vary: %s is fresh: %t", r.varies.names, fresh)
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestUnaskedFor304(t *testing.T) {
@@ -186,6 +272,8 @@ func TestHeadUpdatesStored(t *testing.T) {
 		{"nothing to compare", nil, true},
 		{"another Etag", []string{"Etag", `"b"`}, false},
 		{"another length", []string{"Etag", `"a"`, "Content-Length", "5"}, false},
+		{"a length that is none", []string{"Etag", `"a"`, "Content-Length", "x"}, false},
+		{"a validator that isn't stored", []string{"Etag", `"a"`, "Last-Modified", at(0)}, false},
 		{"now no-store", []string{"Etag", `"a"`, "Cache-Control", "no-store"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) { // RFC 9111 §4.3.5
@@ -230,5 +318,23 @@ func TestHeadOfPrivateRequest(t *testing.T) {
 				t.Errorf("after %v: %s, %v", field, hit.outcome.Verdict, hit.sent)
 			}
 		}
+	})
+}
+
+// TestHeadUpdatesParts compares with the length of all of a response that is stored in parts (RFC 9111 §4.3.5).
+func TestHeadUpdatesParts(t *testing.T) {
+	content := numbered(20_000)
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		lifetime := "max-age=10"
+		if r.Method == http.MethodHead {
+			lifetime = "max-age=60"
+		}
+		answer(w, 200, content, "Cache-Control", lifetime, "Etag", `"a"`)
+	}
+	bubbleWithStore(t, 1<<20, 8<<10, handler, func(w *world) {
+		w.expect(w.get("/"), Miss, 200, content)
+		time.Sleep(11 * time.Second)
+		w.do(http.MethodHead, "/")
+		w.expect(w.get("/"), Hit, 200, content)
 	})
 }

@@ -59,11 +59,14 @@ func (p *KeyPolicy) varies(lines []string, req http.Header) varies {
 	return v
 }
 
-// selects says whether a stored response is for a request with fields req under p. One that was stored under another policy is not
-// if that told responses apart by less, or by other cookies. It doesn't allocate.
-func (p *KeyPolicy) selects(v *varies, req Fields) bool {
+// selects says whether a stored response is for a request with fields req under p. It doesn't allocate.
+func (p *KeyPolicy) selects(v *varies, req Fields) bool { return p.tells(v.names) && v.matches(req) }
+
+// tells says whether responses that are told apart by names can be used under p. One that was stored under another policy can't if
+// that told responses apart by less, or by other cookies.
+func (p *KeyPolicy) tells(names []string) bool {
 	for _, name := range p.Headers {
-		if _, ok := slices.BinarySearch(v.names, name); !ok {
+		if _, ok := slices.BinarySearch(names, name); !ok {
 			return false
 		}
 	}
@@ -71,7 +74,7 @@ func (p *KeyPolicy) selects(v *varies, req Fields) bool {
 	if p.Cookies != nil {
 		want++ // cookiePart alone
 	}
-	for _, name := range v.names {
+	for _, name := range names {
 		cookie, ok := strings.CutPrefix(name, cookiePart)
 		if !ok {
 			continue
@@ -81,7 +84,53 @@ func (p *KeyPolicy) selects(v *varies, req Fields) bool {
 		}
 		cookies++
 	}
-	return cookies == want && v.matches(req)
+	return cookies == want
+}
+
+// selector says which of many stored responses a request selects. Most are told apart by the same fields, so it reads those of the
+// request once. It lives on the stack.
+type selector struct {
+	keys *KeyPolicy
+	req  Fields
+
+	names  []string // what follows is of these; nil: of none yet
+	fits   bool     // there is room for all values
+	tells  bool
+	values [512]byte // of the request, normalized, one behind the other
+	ends   [selectorNames]int
+}
+
+const selectorNames = 8
+
+// selects is KeyPolicy.selects.
+func (s *selector) selects(v *varies) bool {
+	if v.star || len(v.names) == 0 || len(v.names) > selectorNames {
+		return s.keys.selects(v, s.req)
+	}
+	if !slices.Equal(s.names, v.names) {
+		s.read(v.names)
+	}
+	if !s.fits {
+		return s.keys.selects(v, s.req)
+	}
+	from := 0
+	for i, want := range v.values {
+		if string(s.values[from:s.ends[i]]) != want {
+			return false
+		}
+		from = s.ends[i]
+	}
+	return s.tells
+}
+
+func (s *selector) read(names []string) {
+	s.names, s.tells = names, s.keys.tells(names)
+	values := s.values[:0]
+	for i, name := range names {
+		values = appendNormalized(values, name, s.req.Lines(fieldOf(name)))
+		s.ends[i] = len(values)
+	}
+	s.fits = len(values) <= len(s.values)
 }
 
 // secondary is the part of the key that p's own fields of req make, where no stored response tells of more.

@@ -3,7 +3,9 @@ package cache
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
+	"time"
 )
 
 func TestVaryMatches(t *testing.T) {
@@ -125,5 +127,40 @@ func TestVaryNames(t *testing.T) {
 	v := newVaries([]string{"b, a", "B"}, fields("A", "1"))
 	if !slices.Equal(v.names, []string{"A", "B"}) || !slices.Equal(v.values, []string{"1", missing}) {
 		t.Errorf("%q with %q", v.names, v.values)
+	}
+}
+
+// manyVariants are as many responses under one key as a store keeps, told apart by two fields, and what a request for the last one has.
+func manyVariants() ([]*Response, *KeyPolicy, Fields) {
+	keys := &KeyPolicy{Site: "shop", Headers: []string{"X-Country"}, Cookies: []string{"lang"}}
+	var stored []*Response
+	var req http.Header
+	for i := range variantsMax {
+		req = fields("X-Country", strconv.Itoa(i), "Cookie", "session=x; lang=en", "Accept-Encoding", "gzip, br")
+		r := newResponse("k", req, 200, fields("Date", httpDate(0)), time.Now(), time.Now())
+		r.varies = keys.varies([]string{"Accept-Encoding"}, req)
+		stored = append(stored, r)
+	}
+	return stored, keys, headerFields(req)
+}
+
+func TestSelectAmongMany(t *testing.T) {
+	stored, keys, req := manyVariants()
+	if got := selectStored(stored, keys, req); got != stored[len(stored)-1] {
+		t.Error("another one is selected")
+	}
+	if got := selectStored(stored, &KeyPolicy{Site: "shop"}, req); got != nil {
+		t.Error("one that was stored under another policy is selected")
+	}
+	if n := testing.AllocsPerRun(50, func() { selectStored(stored, keys, req) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkSelectAmongMany(b *testing.B) {
+	stored, keys, req := manyVariants()
+	b.ReportAllocs()
+	for b.Loop() {
+		selectStored(stored, keys, req)
 	}
 }

@@ -1,8 +1,10 @@
 package edge
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,12 +60,29 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 		return x.refuse(refusedLoop, fault.Config, http.StatusLoopDetected,
 			"The request came back to a node that it had already gone through: an origin of the site leads to this network itself.")
 	}
-	if r.RequestURI == "*" { // only OPTIONS gets here
+	if r.RequestURI == "*" || r.Method == http.MethodOptions && lastHop(r.Header) { // only OPTIONS comes with *
 		x.w.Header()["Allow"] = []string{allowed}
 		return x.answer(http.StatusNoContent, "options", "")
 	}
 	x.note("admitted")
 	return true
+}
+
+// lastHop says whether Max-Forwards makes this node the final recipient of a request for OPTIONS; if not, it counts this hop
+// (RFC 9110 §7.6.2). TRACE doesn't come so far.
+func lastHop(h http.Header) bool {
+	lines := h["Max-Forwards"]
+	if len(lines) != 1 {
+		return false
+	}
+	n, err := strconv.ParseUint(lines[0], 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return false // what isn't a number limits nothing
+	}
+	if n > 0 {
+		h["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}
+	}
+	return n == 0
 }
 
 // admitFields checks the fields that HTTP/2 has beside what says the same in another way, and net/http keeps.

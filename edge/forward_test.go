@@ -103,3 +103,30 @@ func TestFieldsForTheOrigin(t *testing.T) {
 		}
 	}
 }
+
+// TestMaxForwards counts hops (RFC 9110 §7.6.2); forwarded is what the origin gets, "-" if it isn't asked.
+func TestMaxForwards(t *testing.T) {
+	for _, test := range []struct{ name, method, sent, forwarded string }{
+		{"the last hop", "OPTIONS", "0", "-"},
+		{"one more", "OPTIONS", "1", "0"},
+		{"leading zeros", "OPTIONS", "010", "9"},
+		{"more than we can count", "OPTIONS", "99999999999999999999999", "18446744073709551614"},
+		{"no number", "OPTIONS", "-1", "-1"},
+		{"other methods may ignore it", "GET", "0", "0"},
+	} {
+		got := make(chan string, 1)
+		n := start(t, nodeOptions{upstream: func(r *http.Request) (*http.Response, error) {
+			got <- r.Header.Get("Max-Forwards")
+			return respond(200, ""), nil
+		}})
+		resp, _ := n.ask(test.method + " /a HTTP/1.1\r\nHost: shop.test\r\nMax-Forwards: " + test.sent + "\r\n\r\n")
+		forwarded := "-"
+		select {
+		case forwarded = <-got:
+		default:
+		}
+		if forwarded != test.forwarded || (resp.StatusCode == http.StatusNoContent) != (forwarded == "-") {
+			t.Errorf("%s: forwarded with %q, want %q; status %d", test.name, forwarded, test.forwarded, resp.StatusCode)
+		}
+	}
+}

@@ -34,6 +34,7 @@ func rawTests() []rawTest {
 		{name: "absolute form without a path", raw: get("http://shop.test", ""), status: 200},
 		{name: "HTTP/1.0 with Host", raw: "GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n", status: 200},
 		{name: "OPTIONS for the node", raw: "OPTIONS * HTTP/1.1\r\nHost: shop.test\r\n\r\n", status: 204},
+		{name: "OPTIONS that may go no further", raw: "OPTIONS /a HTTP/1.1\r\nHost: shop.test\r\nMax-Forwards: 0\r\n\r\n", status: 204},
 		{name: "chunked", raw: post("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"), status: 200, body: "abc"},
 
 		{name: "no Host in HTTP/1.0", raw: "GET / HTTP/1.0\r\n\r\n", status: 400, why: refusedHost},

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -27,6 +28,7 @@ type response struct {
 	interim bool      // the client knows 1xx responses: RFC 9110 §15.2, not HTTP/1.0
 	endless bool      // the connection knows no deadlines
 	streams bool      // HTTP/2
+	secure  bool      // over TLS
 	watch   *watch    // of an HTTP/2 stream that net/http doesn't merely buffer
 }
 
@@ -40,7 +42,7 @@ var (
 )
 
 func (w *response) begin(rw http.ResponseWriter, r *http.Request, stall time.Duration) {
-	w.rw, w.stall, w.streams, w.interim = rw, stall, multiplexed(r), r.ProtoAtLeast(1, 1)
+	w.rw, w.stall, w.streams, w.secure, w.interim = rw, stall, multiplexed(r), r.TLS != nil, r.ProtoAtLeast(1, 1)
 	w.control = *http.NewResponseController(rw)
 }
 
@@ -113,25 +115,46 @@ func (w *response) finish() {
 	}
 }
 
-// ReadFrom copies src into the body. A file goes the way that the system has for it; any other source may be slow itself, so
-// that the deadline has to be renewed between reading and writing.
-func (w *response) ReadFrom(src io.Reader) (n int64, err error) {
+// ReadFrom copies src into the body. The source may be slow itself, so that the deadline has to be renewed between reading and
+// writing.
+func (w *response) ReadFrom(src io.Reader) (n int64, err error) { return io.Copy(writerOnly{w}, src) }
+
+// SendFile sends n bytes of f from off on, the way that the system has for it. ok is false where it has none: nothing was sent.
+func (w *response) SendFile(f *os.File, off, n int64) (sent int64, ok bool, err error) {
 	from, ok := w.rw.(io.ReaderFrom)
-	if _, isFile := src.(*os.File); !ok || !isFile {
-		return io.Copy(writerOnly{w}, src)
+	if !ok || w.streams || w.secure {
+		return 0, false, nil
+	}
+	own, err := reopen(f)
+	if err != nil {
+		return 0, false, nil // where the system doesn't know how, it is copied
+	}
+	defer own.Close()
+	if _, err := own.Seek(off, io.SeekStart); err != nil {
+		return 0, false, nil
 	}
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	for {
+	for sent < n {
 		w.renew()
-		m, err := from.ReadFrom(&io.LimitedReader{R: src, N: writeChunkBytes})
-		n += m
+		want := min(writeChunkBytes, n-sent)
+		m, err := from.ReadFrom(&io.LimitedReader{R: own, N: want})
+		sent += m
 		w.bodyBytes += m
-		if err != nil || m < writeChunkBytes {
-			return n, err
+		if err == nil && m < want {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return sent, true, err
 		}
 	}
+	return sent, true, nil
+}
+
+// reopen opens the file of f once more: the offset of f is others' too, and net/http can only send from where that stands.
+func reopen(f *os.File) (*os.File, error) {
+	return os.Open("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))
 }
 
 // writerOnly hides ReadFrom from io.Copy.

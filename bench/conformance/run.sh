@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs the public HTTP cache test-suite (http-cache-tests) against bin/wherry and compares the failures with
-# expected-failures.txt. With --peer nginx the same suite runs against nginx too, and the table has a line for it.
+# Runs the public HTTP cache test-suite (http-cache-tests), and what its later versions ask (later.mjs), against bin/wherry and compares
+# the failures with expected-failures.txt. With --peer nginx the same suite runs against nginx too, and the table has a line for it.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -17,6 +17,7 @@ type Directives struct {
 	NoStore, NoCache, Private, Public  bool
 	MustRevalidate, ProxyRevalidate    bool
 	MustUnderstand, OnlyIfCached       bool
+	Immutable                          bool // RFC 8246
 	MaxAge, SMaxAge                    time.Duration
 	StaleWhileRevalidate, StaleIfError time.Duration // RFC 5861
 	MaxStale, MinFresh                 time.Duration
@@ -132,6 +133,8 @@ func (d *Directives) set(name, arg string, hasArg bool) {
 		d.MustUnderstand = true
 	case "only-if-cached":
 		d.OnlyIfCached = true
+	case "immutable":
+		d.Immutable = true
 	case "max-age":
 		d.InvalidMaxAge = setDelta(&d.MaxAge, arg) || d.InvalidMaxAge
 	case "s-maxage":

@@ -96,7 +96,7 @@ func TestParseCacheControl(t *testing.T) {
 			[]string{"no-store,no-cache,private,public,must-revalidate,proxy-revalidate,must-understand,only-if-cached,immutable"},
 			with(func(d *Directives) {
 				d.NoStore, d.NoCache, d.Private, d.Public, d.MustRevalidate, d.ProxyRevalidate = true, true, true, true, true, true
-				d.MustUnderstand, d.OnlyIfCached = true, true
+				d.MustUnderstand, d.OnlyIfCached, d.Immutable = true, true, true
 			}),
 		},
 	} {

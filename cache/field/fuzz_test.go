@@ -24,6 +24,7 @@ func (d *Directives) render() string {
 		{"proxy-revalidate", d.ProxyRevalidate},
 		{"must-understand", d.MustUnderstand},
 		{"only-if-cached", d.OnlyIfCached},
+		{"immutable", d.Immutable},
 	} {
 		if flag.on {
 			members = append(members, flag.name)
