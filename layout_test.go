@@ -28,7 +28,7 @@ var plan = map[string][]string{
 	"cache":          {"cache/field", "fault", "trace"},
 	"certs":          {"config", "fault"},
 	"mapper":         {"config"},
-	"origin":         {"config", "fault", "trace"},
+	"origin":         {"config", "edge/socket", "fault", "trace"},
 	"cache/field":    {},
 	"config/explain": {"config"},
 	"edge/gate":      {},

@@ -195,7 +195,7 @@ func (e unansweredError) Unwrap() error { return e.error }
 func (c *call) exchange(req *http.Request, request []byte) (*http.Response, error) {
 	w := c.wire
 	c.phase = phaseAwait
-	if _, err := w.conn.Write(request); err != nil {
+	if _, err := w.direct.Write(request); err != nil {
 		return nil, unanswered(err)
 	}
 	if _, err := w.r.Peek(1); err != nil {

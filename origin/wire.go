@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/wherry/wherry/edge/socket"
 )
 
 const (
@@ -27,6 +29,7 @@ var (
 // goroutine. It belongs to that goroutine, or to conns.
 type wire struct {
 	conn      net.Conn
+	direct    io.ReadWriter   // conn without telling the scheduler, where that can be had
 	system    syscall.RawConn // nil if the connection is none of the system's
 	r         *bufio.Reader   // of wire
 	idleSince time.Time       // by conns
@@ -44,7 +47,7 @@ type wire struct {
 }
 
 func newWire(conn net.Conn) *wire {
-	w := &wire{conn: conn}
+	w := &wire{conn: conn, direct: socket.Of(conn)}
 	w.r = bufio.NewReaderSize(wireReader{w}, wireBufferSize)
 	if s, ok := conn.(syscall.Conn); ok {
 		w.system, _ = s.SyscallConn()
@@ -129,9 +132,9 @@ func (r wireReader) Read(p []byte) (int, error) {
 	}
 	if w.headLeft == math.MaxInt64 {
 		w.within(w.silence)
-		return w.conn.Read(p)
+		return w.direct.Read(p)
 	}
-	n, err := w.conn.Read(p[:min(int64(len(p)), w.headLeft)])
+	n, err := w.direct.Read(p[:min(int64(len(p)), w.headLeft)])
 	w.headLeft -= int64(n)
 	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		w.expired = err
