@@ -285,7 +285,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	if ok {
 		AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 		f.resp, f.shared = r, j.place(r) && r.shareable()
-		f.why = fmt.Sprintf("fresh for %s by %s", seconds(r.fresh.left(received)), r.fresh.basis)
+		f.why = "fresh for " + seconds(r.fresh.left(received)) + " by " + r.fresh.basis
 		j.t.Add("cache", "store", f.why)
 		if inParts {
 			j.pumpParts(resp, part)
@@ -293,6 +293,12 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 		}
 		f.body = j.c.store.NewBody(f.size)
 		r.Trailer = announced(resp.Trailer)
+		if here(resp) {
+			// Who waits is woken once, and nothing is sent before all of it is known.
+			f.complete = j.pump(resp)
+			j.settle(nil, "storable")
+			return
+		}
 		j.settle(nil, "storable")
 		j.pump(resp)
 		return
@@ -332,8 +338,17 @@ func (j *fill) settle(err error, what string) {
 	f.land()
 }
 
-// pump reads the body into the flight, and stores the response when all of it is there.
-func (j *fill) pump(resp *http.Response) {
+// here says whether all of the content has come with the header section, so that to read it is not to wait.
+func here(resp *http.Response) bool {
+	if resp.Body == http.NoBody {
+		return true
+	}
+	b, ok := resp.Body.(interface{ Buffered() int })
+	return ok && resp.ContentLength >= 0 && resp.ContentLength <= int64(b.Buffered())
+}
+
+// pump reads the body into the flight, and stores the response when all of it is there. It says whether it did.
+func (j *fill) pump(resp *http.Response) (stored bool) {
 	f := j.f
 	defer resp.Body.Close()
 	err := j.copyBody(resp.Body)
@@ -349,15 +364,21 @@ func (j *fill) pump(resp *http.Response) {
 	// A purge sets doomed before it looks into the store, so it either keeps this response out or finds it there.
 	switch {
 	case err == nil && !f.spilled && !f.doomed:
-		stored := *f.resp
-		stored.Body, stored.Trailer = f.body, resp.Trailer
-		j.c.store.Insert(stored.forStore().prepared())
+		r := f.resp
+		if f.landed { // others read it
+			copied := *f.resp
+			r = &copied
+		}
+		r.Body, r.Trailer = f.body, resp.Trailer
+		j.c.store.Insert(r.forStore().prepared())
 		j.c.metrics.kept()
+		stored = true
 	case f.body != nil:
 		f.body.Discard()
 	}
 	f.done, f.bodyErr, f.trailer = true, err, resp.Trailer
 	f.changed.Broadcast()
+	return stored
 }
 
 var errNobodyReads = errors.New("all readers have left")

@@ -253,6 +253,14 @@ func (c *call) end(whole bool) {
 	c.server.conns.release()
 }
 
+// Buffered tells how much of the body can be read without waiting.
+func (c *call) Buffered() int {
+	if c.body != nil || c.ended.Load() {
+		return 0
+	}
+	return int(min(c.left, int64(c.wire.r.Buffered())))
+}
+
 // Read implements io.Reader: it reads the response's body.
 func (c *call) Read(p []byte) (n int, err error) {
 	switch {
