@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"strconv"
 	"sync"
@@ -100,11 +99,9 @@ func (x *exchange) mayShare(f *flight, now time.Time) bool {
 
 // lead starts a fetch under id for this request. c.mu is held.
 func (x *exchange) lead(id flightID) {
-	ctx, cancel := context.WithCancel(x.c.ctx)
-	ctx = trace.With(ctx, x.t)
 	x.interim = &interim{w: x.w, open: true}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: x.interim.forward})
-	f := newFlight(id, cancel)
+	ctx := &fetchContext{t: x.t, interim: x.interim}
+	f := newFlight(id, ctx.cancel)
 	f.waiting = 1
 	x.flight, x.leads = f, true
 	if x.req.NoStore {
@@ -123,8 +120,8 @@ func (x *exchange) refresh() {
 	if x.c.closed || x.c.flights[id] != nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(x.c.ctx)
-	f := newFlight(id, cancel)
+	ctx := new(fetchContext)
+	f := newFlight(id, ctx.cancel)
 	f.background, f.leaderGone = true, true
 	x.t.Add("cache", "fetch", "in the background")
 	x.startFill(ctx, f, func() {})
@@ -134,9 +131,8 @@ func (x *exchange) refresh() {
 func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 	job := fill{
 		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent,
-		req: x.fillRequest(ctx), answered: answered, t: x.t,
+		req: x.fillRequest(ctx), fields: x.r.Header, answered: answered, t: x.t,
 	}
-	job.fields = maps.Clone(x.r.Header)
 	switch {
 	case x.asSent:
 		for _, name := range conditionalFields {
@@ -194,7 +190,7 @@ type fill struct {
 	p             Policy
 	stored        *Response // what is validated, or nil
 	req           *http.Request
-	fields        http.Header // of the client's request, for Vary
+	fields        http.Header // of the client's request, for Vary; nobody changes it any more
 	reqDirectives field.Directives
 	asSent        bool
 	part          bool   // a part is asked for, that the client wants

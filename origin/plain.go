@@ -183,7 +183,11 @@ func (c *call) toldRequest(request []byte) {
 // use takes w for the call, watched by its context.
 func (c *call) use(w *wire) {
 	c.wire, c.phase, c.sent = w, phaseSend, true
-	c.stop = context.AfterFunc(c.ctx, w.leave)
+	if after, ok := c.ctx.(interface{ AfterFunc(f func()) func() bool }); ok {
+		c.stop = after.AfterFunc(w.leave) // what package context would call in the end
+	} else {
+		c.stop = context.AfterFunc(c.ctx, w.leave)
+	}
 }
 
 // unansweredError is a connection that ended before the first byte of a response.
