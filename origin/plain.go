@@ -63,9 +63,8 @@ func plainRequest(dst []byte, req *http.Request, s *server, hostRule string) ([]
 	dst = append(append(dst, " HTTP/1.1\r\nHost: "...), host...)
 	dst = append(dst, "\r\n"...)
 	for name, lines := range req.Header {
-		switch name {
-		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
-			continue // the request's own framing
+		if saidElsewhere(name) {
+			continue
 		}
 		if !isToken(name) {
 			return dst, false
@@ -78,6 +77,16 @@ func plainRequest(dst []byte, req *http.Request, s *server, hostRule string) ([]
 		}
 	}
 	return append(dst, "\r\n"...), true
+}
+
+// saidElsewhere says whether a field is the request's own to say, in whatever case it is written.
+func saidElsewhere(name string) bool {
+	for _, own := range [...]string{"Host", "Content-Length", "Transfer-Encoding", "Trailer"} {
+		if len(name) == len(own) && strings.EqualFold(name, own) {
+			return true
+		}
+	}
+	return false
 }
 
 // plainTarget says whether s can stand in a request line.
