@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -125,9 +124,6 @@ func (r *Response) prepared() *Response {
 	return r
 }
 
-// blockSizeUsual is room for a header section of the usual size.
-const blockSizeUsual = 1 << 10
-
 // newBlock writes h as net/http does, so that both say the same: by name, without line ends in a value and white space around it.
 func newBlock(h http.Header, size int64) block {
 	var nameRoom [32]string
@@ -138,8 +134,13 @@ func newBlock(h http.Header, size int64) block {
 		}
 	}
 	slices.Sort(names)
-	var room [blockSizeUsual]byte
-	b := room[:0]
+	sizeMax := len("Content-Length: 9223372036854775807\r\n")
+	for _, name := range names {
+		for _, value := range h[name] {
+			sizeMax += len(name) + len(": ") + len(value) + len("\r\n")
+		}
+	}
+	b := make([]byte, 0, sizeMax) // not on the stack: a fetch's is small, and to grow it costs more
 	for _, name := range names {
 		if !describesContent(name) {
 			b = appendField(b, name, h[name])
@@ -152,7 +153,7 @@ func newBlock(h http.Header, size int64) block {
 		}
 	}
 	b = append(strconv.AppendInt(append(b, "Content-Length: "...), size, 10), "\r\n"...)
-	block.fields = bytes.Clone(b)
+	block.fields = b
 	return block
 }
 

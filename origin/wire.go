@@ -17,6 +17,9 @@ import (
 const (
 	// wireBufferSize is how much of a response is read at once. Header sections that fit are parsed where they stand.
 	wireBufferSize = 4 << 10
+	// slackPart of its time is what a request over a wire that is used again may get above its limit: then the deadline needn't be moved
+	// for each one.
+	slackPart = 64
 )
 
 var (
@@ -38,12 +41,13 @@ type wire struct {
 	expired  error         // what a read of the header section ended with, if its time was over
 	silence  time.Duration // how long a body may stop; 0: no limit
 
-	leave     func() // abandon, for context.AfterFunc
-	look      func(fd uintptr) bool
-	quiet     bool // what look has found: nothing to read, and no end
-	mu        sync.Mutex
-	abandoned bool // under mu: whoever asked has gone, and no deadline counts any more
-	limited   bool // under mu: there is a deadline
+	leave func() // abandon, for context.AfterFunc
+	look  func(fd uintptr) bool
+	quiet bool // what look has found: nothing to read, and no end
+
+	mu        sync.Mutex // protects what follows
+	abandoned bool       // whoever asked has gone, and no deadline counts any more
+	due       time.Time  // the deadline of both directions; zero if there is none
 }
 
 func newWire(conn net.Conn) *wire {
@@ -60,27 +64,29 @@ func newWire(conn net.Conn) *wire {
 	return w
 }
 
-// begin readies the wire for a request with limits of its own.
+// begin readies a new wire for a request with limits of its own.
 func (w *wire) begin(limit, silence time.Duration) {
 	w.headLeft, w.silence, w.expired = responseHeaderSizeMax, silence, nil
-	w.mu.Lock()
-	w.abandoned = false
-	w.mu.Unlock()
-	w.within(limit)
+	w.within(limit, 0)
 }
 
-// within sets the deadline for all that is done on the wire; 0 takes it away.
-func (w *wire) within(limit time.Duration) {
+// within sets the deadline for all that is done on the wire; 0 takes it away. It may set it later by slack, and leaves one that is
+// late enough and not later than that.
+func (w *wire) within(limit, slack time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case w.abandoned:
 	case limit > 0:
-		w.limited = true
-		_ = w.conn.SetDeadline(time.Now().Add(limit))
-	case w.limited:
-		w.limited = false
-		_ = w.conn.SetDeadline(time.Time{})
+		now := time.Now()
+		if left := w.due.Sub(now); slack > 0 && limit <= left && left <= limit+slack {
+			return
+		}
+		w.due = now.Add(limit + slack)
+		_ = w.conn.SetDeadline(w.due)
+	case !w.due.IsZero():
+		w.due = time.Time{}
+		_ = w.conn.SetDeadline(w.due)
 	}
 }
 
@@ -94,14 +100,14 @@ func (w *wire) abandon() {
 
 // ready is begin for a wire that was idle. It returns false if the wire is of no use any more.
 func (w *wire) ready(limit, silence time.Duration) bool {
-	w.begin(limit, silence)
-	if !w.alive() {
-		return false
-	}
+	w.headLeft, w.silence, w.expired = responseHeaderSizeMax, silence, nil
 	if w.system == nil {
-		w.within(limit)
+		alive := w.alive()
+		w.within(limit, 0)
+		return alive
 	}
-	return true
+	w.within(limit, limit/slackPart)
+	return w.alive()
 }
 
 // alive says whether the origin has neither closed the idle connection nor sent what nobody asked for, as far as can be seen.
@@ -110,8 +116,8 @@ func (w *wire) alive() bool {
 		w.quiet = false
 		return w.system.Read(w.look) == nil && w.quiet
 	}
-	w.limited = true
-	_ = w.conn.SetReadDeadline(longAgo)
+	w.due = longAgo
+	_ = w.conn.SetDeadline(longAgo)
 	_, err := w.conn.Read(make([]byte, 1))
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
@@ -131,7 +137,7 @@ func (r wireReader) Read(p []byte) (int, error) {
 		return 0, errHeaderSize
 	}
 	if w.headLeft == math.MaxInt64 {
-		w.within(w.silence)
+		w.within(w.silence, 0)
 		return w.direct.Read(p)
 	}
 	n, err := w.direct.Read(p[:min(int64(len(p)), w.headLeft)])
