@@ -4,7 +4,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 FUZZTIME ?= 10s
 TOOL      = go tool -modfile=tools/go.mod
 
-.PHONY: dev build test race fuzz bench check generate setup conformance soak clean
+.PHONY: dev build test race fuzz bench check generate setup conformance h2spec soak clean
 
 dev: build            ## a whole network on this machine; ORIGIN=https://… puts it in front of a real site
 	bin/wherry dev $(if $(ORIGIN),--origin $(ORIGIN)) $(ARGS)
@@ -39,6 +39,9 @@ generate:             ## docs that are made from the code
 
 conformance: build    ## the public HTTP cache test-suite against bin/wherry
 	bench/conformance/run.sh
+
+h2spec: build         ## the public HTTP/2 conformance suite against bin/wherry
+	bench/h2spec/run.sh
 
 setup:                ## what the tests need beside Go
 	@tools/setup.sh

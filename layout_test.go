@@ -22,24 +22,27 @@ var plan = map[string][]string{
 	"config": {},
 	"disk":   {},
 	"fault":  {},
+	"h2":     {},
 	"logs":   {},
 	"trace":  {},
 	// first floor: trades
-	"cache":          {"cache/field", "fault", "trace"},
-	"certs":          {"config", "fault"},
-	"mapper":         {"config"},
-	"origin":         {"config", "edge/socket", "fault", "trace"},
-	"cache/field":    {},
-	"config/explain": {"config"},
-	"edge/gate":      {},
+	"cache":           {"cache/field", "cache/storetest", "fault", "h2", "trace"}, // storetest in tests only
+	"certs":           {"config", "fault"},
+	"mapper":          {"config"},
+	"origin":          {"config", "edge/socket", "fault", "trace"},
+	"cache/field":     {},
+	"cache/storetest": {"cache"},
+	"cache/tier":      {"cache", "cache/storetest", "disk"}, // storetest in tests only
+	"config/explain":  {"config"},
+	"edge/gate":       {},
 	// second floor: stations
 	"dns":         {"config", "fault", "mapper"},
-	"edge":        {"cache", "config", "edge/gate", "edge/socket", "fault", "logs", "trace"},
+	"edge":        {"cache", "config", "edge/gate", "edge/socket", "fault", "h2", "logs", "trace"},
 	"edge/socket": {},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
-	"internal/network": {"cache", "certs", "config", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
+	"internal/network": {"cache", "cache/tier", "certs", "config", "disk", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
 	"cmd/wherry":       {"certs", "config", "config/explain", "edge", "internal/network", "logs", "portal", "trace"},
 	// beside the house
 	"internal/simnet":  {},

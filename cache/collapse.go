@@ -119,6 +119,16 @@ func (f *flight) leave(leads bool) {
 	}
 }
 
+// streams returns how far the stream reaches that the fetch has become; 0 if it hasn't.
+func (f *flight) streams() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stream == nil {
+		return 0
+	}
+	return f.stream.reaches()
+}
+
 // handOver gives the leader a response that is only for it; if the leader has gone, the response is closed.
 func (f *flight) handOver(resp *http.Response) {
 	f.mu.Lock()

@@ -28,6 +28,9 @@ func (x *exchange) deliver() step {
 			defer f.leave(x.leads)
 		}
 		e := &partsEntity{x: x, head: x.resp}
+		if f != nil {
+			e.own = f.streams()
+		}
 		defer e.close()
 		return x.deliverEntity(e, x.resp.parts.size)
 	case f == nil || f.complete:
@@ -111,7 +114,6 @@ func (e *storedEntity) copyTo(w io.Writer, off, n int64) (int64, error) {
 	case e.sink.err != nil:
 		err = e.sink.err
 	case err != nil:
-		e.c.store.Remove(e.resp.Key) // what can't be read isn't stored
 		err = fault.New(fault.Edge, "read the store", http.StatusInternalServerError, err)
 	}
 	return written, err

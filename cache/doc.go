@@ -18,5 +18,5 @@
 // stream.go. Memory is independent of how large a response is.
 //
 // Serve starts a goroutine for each fetch that others may share; Run ends them and returns when all are gone. What is lost if
-// the process dies: everything stored.
+// the process dies: everything stored, but for what a store keeps elsewhere (chamber tier).
 package cache

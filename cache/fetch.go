@@ -33,7 +33,7 @@ func (x *exchange) fetch() step {
 		x.alone, x.asSent = true, x.stored == nil
 		x.t.Add("cache", "fetch", "alone: the last response for this key couldn't be shared")
 	}
-	stored := c.store.Lookup(x.key)
+	stored := c.store.Peek(x.key) // c.mu waits for no disk
 	id.secondary = x.p.Keys.secondary(x.r.Header)
 	if len(stored) > 0 {
 		id.secondary = stored[0].varies.secondary(x.r.Header)

@@ -2,14 +2,17 @@ package cache
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/h2"
 )
 
 // Answer is a fresh stored response that answers a request, in a form that can be written without net/http: what Serve would send.
@@ -57,6 +60,18 @@ func (a *Answer) AppendHeader(dst []byte) []byte {
 		return append(dst, b.fields[:b.content]...) // RFC 9110 §15.4.5
 	}
 	return append(dst, b.fields...)
+}
+
+// AppendBlock is AppendHeader for HTTP/2: it appends the beginning of a header block.
+func (a *Answer) AppendBlock(dst []byte) []byte {
+	var digits [20]byte
+	dst = h2.AppendFieldName(h2.AppendStatus(dst, a.Status), "age")
+	dst = h2.AppendValue(dst, strconv.AppendInt(digits[:0], int64(a.age.Seconds()), 10))
+	fields, content := a.stored.block.packed.get(a.stored)
+	if a.Status == http.StatusNotModified {
+		return append(dst, fields[:content]...)
+	}
+	return append(dst, fields...)
 }
 
 // AppendCacheStatus appends this cache's member of Cache-Status (RFC 9211); the field's lines of caches before are in the header.
@@ -108,6 +123,33 @@ type block struct {
 	fields  []byte // lines with their ends; nil if the response has to go through net/http
 	content int    // where the fields begin that describe the content, which a 304 doesn't have
 	size    int64  // of the content
+	packed  *packed
+}
+
+// packed is a block as HTTP/2 has it. It is made when it is first asked for.
+type packed struct {
+	once    sync.Once
+	fields  []byte
+	content int
+}
+
+func (p *packed) get(r *Response) (fields []byte, content int) {
+	p.once.Do(func() {
+		var about []byte // the content
+		for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+			switch {
+			case name == "Age" || name == "Content-Length":
+			case slices.Contains(contentFields[:], name):
+				about = h2.AppendLines(about, name, r.Header[name])
+			default:
+				p.fields = h2.AppendLines(p.fields, name, r.Header[name])
+			}
+		}
+		p.content = len(p.fields)
+		about = h2.AppendField(about, "content-length", strconv.FormatInt(r.block.size, 10))
+		p.fields = slices.Concat(p.fields, about)
+	})
+	return p.fields, p.content
 }
 
 // contentFields lists the fields that dropContentFields drops.
@@ -146,7 +188,7 @@ func newBlock(h http.Header, size int64) block {
 			b = appendField(b, name, h[name])
 		}
 	}
-	block := block{content: len(b), size: size}
+	block := block{content: len(b), size: size, packed: new(packed)}
 	for _, name := range names {
 		if describesContent(name) {
 			b = appendField(b, name, h[name])

@@ -105,6 +105,7 @@ type partsEntity struct {
 	x    *exchange
 	head *Response
 	s    *stream // that it is a user of, or nil
+	own  int64   // up to here streams that it was a user of have brought, or will have
 }
 
 // prepare makes sure that ranges can be had, or says why not; only then is the header section sent. The first byte is there, or a stream
@@ -114,7 +115,7 @@ func (e *partsEntity) prepare(ranges []field.Range) error {
 		return errHole
 	}
 	off, end := ranges[0].Start, ranges[0].End()
-	if off >= end || e.x.c.fragment(e.head, off) != nil {
+	if off >= end || e.x.c.fragment(e.head, off, off < e.own) != nil {
 		return nil
 	}
 	if err := e.reach(off, end); err != nil || e.s == nil {
@@ -127,7 +128,7 @@ func (e *partsEntity) prepare(ranges []field.Range) error {
 func (e *partsEntity) covers(ranges []field.Range) bool {
 	for _, r := range ranges {
 		for off := r.Start; off < r.End(); {
-			if there := e.x.c.fragment(e.head, off); there != nil {
+			if there := e.x.c.fragment(e.head, off, true); there != nil {
 				off = there.start + there.Body.Len()
 				continue
 			}
@@ -148,7 +149,7 @@ func (e *partsEntity) reach(off, end int64) error {
 	if e.s = e.x.c.streams.attach(e.head.parts, off); e.s != nil {
 		return nil
 	}
-	if e.x.c.fragment(e.head, off) != nil {
+	if e.x.c.fragment(e.head, off, true) != nil {
 		return nil // a stream has just ended with it
 	}
 	s, err := e.x.openStream(e.head, off, end)
@@ -162,6 +163,7 @@ func (e *partsEntity) reach(off, end int64) error {
 
 func (e *partsEntity) close() {
 	if e.s != nil {
+		e.own = max(e.own, e.s.reaches())
 		e.s.release()
 		e.s = nil
 	}
@@ -210,11 +212,8 @@ func (e *partsEntity) copySome(w *sink, off, end int64) (n int64, err error) {
 			return n, err
 		}
 	}
-	if r := e.x.c.fragment(e.head, off); r != nil {
-		if n, err = w.writeBody(r.Body, off-r.start, min(end, r.start+r.Body.Len())-off); err != nil {
-			e.x.c.store.Remove(r.Key) // the client left, or it can't be read: then the upstream has it
-		}
-		return n, err
+	if r := e.x.c.fragment(e.head, off, e.s != nil || off < e.own); r != nil {
+		return w.writeBody(r.Body, off-r.start, min(end, r.start+r.Body.Len())-off)
 	}
 	return 0, e.reach(off, end)
 }

@@ -78,9 +78,10 @@ func (k Key) request() Key {
 	return k
 }
 
-// fragment returns the fragment of head that has the byte at off, or nil.
-func (c *Cache) fragment(head *Response, off int64) *Response {
-	stored := c.store.Lookup(head.parts.key(head.Key, head.parts.index(off)))
+// fragment returns the fragment of head that has the byte at off, or nil. own says that this request has had it fetched: then it isn't
+// asked for a second time.
+func (c *Cache) fragment(head *Response, off int64, own bool) *Response {
+	stored := c.lookupFragment(head.parts.key(head.Key, head.parts.index(off)), own)
 	if len(stored) == 0 {
 		return nil
 	}
@@ -90,10 +91,19 @@ func (c *Cache) fragment(head *Response, off int64) *Response {
 	return nil
 }
 
+func (c *Cache) lookupFragment(key Key, own bool) []*Response {
+	if own {
+		if stored := c.store.Peek(key); len(stored) > 0 {
+			return stored
+		}
+	}
+	return c.store.Lookup(key)
+}
+
 // insertFragment stores body as bytes of head from start on, joined to what is there of the same fragment.
 func (c *Cache) insertFragment(head *Response, start int64, body Body, now time.Time) {
 	key := head.parts.key(head.Key, head.parts.index(start))
-	if stored := c.store.Lookup(key); len(stored) > 0 {
+	if stored := c.lookupFragment(key, true); len(stored) > 0 {
 		from, there := stored[0].start, stored[0].Body
 		to, end := from+there.Len(), start+body.Len()
 		var joined Body

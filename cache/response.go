@@ -15,6 +15,7 @@ type Response struct {
 	Header  http.Header // what may be stored and sent on; slices are clipped, so that appending copies
 	Trailer http.Header
 	Body    Body // nil until all of it is stored
+	Copy    Copy // nil if it is nowhere else
 
 	varies         varies
 	directives     field.Directives
@@ -73,7 +74,7 @@ func (r *Response) freshened(update http.Header, requested, received time.Time) 
 		ensureDate(h, received)
 	}
 	n := newResponse(r.Key, nil, r.Status, h, requested, received)
-	n.Body, n.Trailer, n.varies, n.parts = r.Body, r.Trailer, r.varies, r.parts
+	n.Body, n.Copy, n.Trailer, n.varies, n.parts = r.Body, r.Copy, r.Trailer, r.varies, r.parts
 	return n
 }
 

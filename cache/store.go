@@ -4,14 +4,17 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 )
 
 // Store keeps responses. All of its methods may be called by many goroutines at once. What it returns is shared: nobody
-// changes it. store_test.go holds the contract that every store passes.
+// changes it. Chamber storetest has the contract as tests that every store passes.
 type Store interface {
 	// Lookup returns the responses under key, the newest first; nil if there are none. It keeps nothing of key, whose bytes may
 	// change afterwards.
 	Lookup(key Key) []*Response
+	// Peek returns what of that is at hand without waiting for a disk, and doesn't count as a use of it.
+	Peek(key Key) []*Response
 	// Insert adds r under its key, in the place of responses for the same request fields (RFC 9111 §4.1), unless one of those was
 	// received later than r: then r is dropped. The store owns r.Body from now on, and may drop r at any time to make room.
 	Insert(r *Response)
@@ -19,7 +22,7 @@ type Store interface {
 	Replace(old, r *Response)
 	// Remove drops all responses under key and returns how many there were.
 	Remove(key Key) int
-	// RemoveFunc drops all responses whose key matches and returns how many there were.
+	// RemoveFunc drops all responses whose key matches and returns how many there were. It may call match more than once for a key.
 	RemoveFunc(match func(Key) bool) int
 	// NewBody returns an empty body for the content of a response; size is the expected number of bytes, -1 if unknown.
 	NewBody(size int64) Body
@@ -32,7 +35,8 @@ type Body interface {
 	// Append adds a copy of p at the end, or of its first n bytes with ErrTooLarge or ErrFull. Then what is there can still be
 	// read, but the body can't be stored.
 	Append(p []byte) (n int, err error)
-	// WriteRange writes the n bytes from offset off to w; they must have been appended.
+	// WriteRange writes the n bytes from offset off to w; they must have been appended. After an error that isn't w's the store doesn't
+	// return the response any more, so that who looks it up again finds it missing.
 	WriteRange(w io.Writer, off, n int64) (int64, error)
 	// Len returns how many bytes have been appended.
 	Len() int64
@@ -46,7 +50,35 @@ type Usage struct {
 	Bytes         int64
 	BytesMax      int64
 	Evictions     int64
-	ResponseBytes int64 // the largest body that can be stored
+	ResponseBytes int64      // the largest body that can be stored
+	Disk          *DiskUsage // what is on disk, some of which is in memory, too; nil if nothing ever is
+}
+
+// DiskUsage is what the tier on disk holds.
+type DiskUsage struct {
+	Responses int64
+	Bytes     int64
+	BytesMax  int64
+	Evictions int64
+	Queued    int64 // bytes that wait to be written
+	Volumes   []VolumeUsage
+}
+
+// VolumeUsage is what one disk holds and how it does.
+type VolumeUsage struct {
+	Dir       string
+	State     string // ok, slow, failing or full
+	Since     time.Time
+	LastError string // the last one, also if the state is ok again
+	Responses int64
+	Bytes     int64
+	BytesMax  int64
+}
+
+// Copy is a response in a tier below the store that returned it, which knows more of it.
+type Copy interface {
+	// Live says whether that tier would still return it.
+	Live() bool
 }
 
 // Errors of Body.Append.

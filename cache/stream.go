@@ -42,6 +42,7 @@ type stream struct {
 	start   int64      // of body; what lies before has gone into the store
 	body    Body       // the fragment under way; nil before its first byte
 	held    int64      // bytes in body
+	kept    int        // fragments that were stored
 	end     int64      // where the stream ends
 	only    bool       // the upstream sends no ranges: nothing else leads to what lies ahead
 	done    bool
@@ -120,6 +121,13 @@ func (s *stream) limit() int64 {
 	return s.end
 }
 
+// reaches returns where s ends.
+func (s *stream) reaches() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
+}
+
 // begin says that the upstream's answer is right and begins at start; only says that it is all that the upstream can send.
 func (s *stream) begin(start, end int64, only bool) {
 	s.mu.Lock()
@@ -144,16 +152,22 @@ func (s *stream) finish(err error) {
 func (s *stream) keep() {
 	s.c.insertFragment(s.head, s.start, s.body, s.c.now())
 	s.start, s.held, s.body = s.start+s.held, 0, nil
+	s.kept++
 }
 
 // pump reads what begins at s.start until the end, an error, or nobody reads any more.
 func (s *stream) pump(ctx context.Context, r io.Reader) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	for s.awaitReaders() {
+	for kept := 0; s.awaitReaders(); {
 		n, err := r.Read(*buf)
-		if full := s.add(ctx, (*buf)[:n]); full != nil {
+		now, full := s.add(ctx, (*buf)[:n])
+		if full != nil {
 			return full
+		}
+		if now > kept {
+			kept = now
+			s.c.store.Lookup(s.head.Key) // without its head nobody finds a fragment: it shall not be the first to go
 		}
 		if err == io.EOF {
 			return s.complete()
@@ -185,8 +199,9 @@ func (s *stream) awaitReaders() bool {
 	return s.users > 0
 }
 
-// add appends bytes that have arrived; what lies behind the end is dropped. It waits for room in the store, for a while.
-func (s *stream) add(ctx context.Context, p []byte) error {
+// add appends bytes that have arrived; what lies behind the end is dropped. It waits for room in the store, for a while. It returns how
+// many fragments have been stored so far.
+func (s *stream) add(ctx context.Context, p []byte) (kept int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for tries := 0; len(p) > 0 && s.start+s.held < s.end; {
@@ -194,28 +209,28 @@ func (s *stream) add(ctx context.Context, p []byte) error {
 		if s.body == nil {
 			s.body = s.c.store.NewBody(to - s.start)
 		}
-		n, err := s.body.Append(p[:min(int64(len(p)), to-s.start-s.held)])
+		n, full := s.body.Append(p[:min(int64(len(p)), to-s.start-s.held)])
 		s.held += int64(n)
 		p = p[n:]
 		s.changed.Broadcast()
 		switch {
-		case err != nil && s.held == 0:
+		case full != nil && s.held == 0:
 			s.body.Discard()
 			s.body = nil
 			if tries++; tries > fullTries {
-				return fault.New(fault.Edge, "store a part", http.StatusServiceUnavailable, err)
+				return s.kept, fault.New(fault.Edge, "store a part", http.StatusServiceUnavailable, full)
 			}
 			s.mu.Unlock()
 			pause(ctx, fullPause) // others fill the store; what they have finished can be evicted
 			s.mu.Lock()
 			if s.users == 0 {
-				return errNobodyReads
+				return s.kept, errNobodyReads
 			}
-		case err != nil || s.start+s.held == to:
+		case full != nil || s.start+s.held == to:
 			s.keep()
 		}
 	}
-	return nil
+	return s.kept, nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -295,10 +310,10 @@ func (x *exchange) openStream(head *Response, off, end int64) (*stream, error) {
 		return nil, errHole
 	}
 	start, to := p.bounds(off)
-	if off > start && c.fragment(head, off-1) != nil {
+	if off > start && c.fragment(head, off-1, true) != nil {
 		start = off // a stream ended here, because nobody wanted more of it
 	}
-	for i := int64(1); to < min(end, p.size) && i < streamMax && c.fragment(head, to) == nil; i++ {
+	for i := int64(1); to < min(end, p.size) && i < streamMax && c.fragment(head, to, true) == nil; i++ {
 		_, to = p.bounds(to)
 	}
 	ctx, cancel := context.WithCancel(c.ctx)

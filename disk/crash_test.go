@@ -37,7 +37,6 @@ func crashChild(dir string) {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
-	s.running.Store(true)
 	go func() { _ = s.Run(context.Background()) }()
 	for n := uint64(time.Now().UnixNano()); ; n++ {
 		key := fmt.Sprint("k", rand.IntN(crashKeys))

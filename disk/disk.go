@@ -19,7 +19,7 @@ var (
 	ErrFailed = errors.New("the disk failed")
 	// ErrRemoved: the blob was removed before it was written.
 	ErrRemoved = errors.New("the blob was removed")
-	// ErrStopped: Run doesn't run any more, or not yet.
+	// ErrStopped: Run has returned, or Close was called. Before Run, callers wait for it, up to Options.ReadTimeout.
 	ErrStopped = errors.New("the store doesn't run")
 )
 
@@ -68,7 +68,7 @@ type Store struct {
 	index   *index
 	seq     atomic.Uint64 // the newest sequence number
 	evicted atomic.Int64
-	running atomic.Bool
+	running atomic.Bool // and not closed
 }
 
 // Open locks the volumes and reads what they hold. A directory that can't be used at all is an error; what is damaged in it is left
@@ -97,13 +97,13 @@ func Open(opts Options) (*Store, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
+	s.running.Store(true)
 	return s, nil
 }
 
 // Run writes, evicts, heals and reads until ctx ends; then it writes what is queued, seals the segments, and closes the store. It
 // returns when all goroutines are gone, or with an error when a disk holds one of them and nothing has moved for ReadTimeout.
 func (s *Store) Run(ctx context.Context) error {
-	s.running.Store(true)
 	started := make([]*running, len(s.volumes))
 	for i, v := range s.volumes {
 		started[i] = v.start(s.opts.Readers, s.opts.SyncInterval)
@@ -126,6 +126,7 @@ func (s *Store) Run(ctx context.Context) error {
 
 // Close gives the volumes free. Only for a Store that Run isn't called on.
 func (s *Store) Close() error {
+	s.running.Store(false)
 	var errs []error
 	for _, v := range s.volumes {
 		for _, g := range v.snapshot() {
@@ -194,14 +195,21 @@ func mix(x uint64) uint64 {
 }
 
 // SetHead has a newer head written for the body of b and never blocks. It has no effect if b is replaced or removed by then. False
-// means that it isn't taken, as with Put. b itself keeps its head.
-func (s *Store) SetHead(b *Blob, head []byte) bool {
+// means that it isn't taken, as with Put. Otherwise done, if not nil, is called once, in the writer's goroutine, so it has to be quick; until
+// then Get returns the old head. b itself keeps its head.
+func (s *Store) SetHead(b *Blob, head []byte, done func(error)) bool {
 	r := record{key: len(b.Key), variant: len(b.Variant), head: len(head), body: int(b.Size())}
 	if len(head) > HeadBytesMax || fullLen(&r, 1) > s.opts.SegmentBytes || b.v.down() || !b.Live() {
 		return false
 	}
 	r.body = 0
+	finished := func(_ *Blob, err error) {
+		if done != nil {
+			done(err)
+		}
+	}
 	return b.v.queue.push(&job{
+		done:  finished,
 		draft: Draft{Head: head}, blob: b, key: b.entry.key, variant: b.entry.variant, charge: r.len() + jobOverhead,
 	})
 }

@@ -116,7 +116,7 @@ var contract = []struct {
 		s := run(t, o)
 		b := s.mustPut(draft("k", "", 7, 3000))
 		head := append(headFor("k", "", 7, 3000), "newer"...)
-		if !s.SetHead(b, head) {
+		if !s.SetHead(b, head, nil) {
 			t.Fatal("not taken")
 		}
 		s.settled()
@@ -134,7 +134,7 @@ var contract = []struct {
 			s = run(t, o)
 		}
 		s.mustPut(draft("k", "", 8, 10))
-		if s.SetHead(b, head) {
+		if s.SetHead(b, head, nil) {
 			t.Error("a head for a replaced body was taken")
 		}
 	}},

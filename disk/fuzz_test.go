@@ -17,7 +17,7 @@ func FuzzOpenSegment(f *testing.F) {
 	h := run(f, small(newMemFS(), "vol"))
 	b := h.mustPut(draft("k", "", 1, 300))
 	h.mustPut(draft("l", "v", 2, 0))
-	h.SetHead(b, headFor("k", "", 1, 300))
+	h.SetHead(b, headFor("k", "", 1, 300), nil)
 	h.settled()
 	if _, err := h.Remove("l"); err != nil {
 		f.Fatal(err)

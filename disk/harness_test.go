@@ -45,7 +45,6 @@ func run(t testing.TB, opts Options) *harness {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &harness{Store: s, t: t, stop: cancel, done: make(chan error, 1)}
-	s.running.Store(true) // Run says so in its goroutine, and the test doesn't wait for that
 	go func() { r.done <- s.Run(ctx) }()
 	t.Cleanup(func() { r.end() })
 	return r

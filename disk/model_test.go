@@ -80,7 +80,7 @@ func (m *model) head(r *rapid.T) {
 		r.Fatal(err)
 	}
 	for _, b := range blobs {
-		m.store.SetHead(b, append(b.Head, '+'))
+		m.store.SetHead(b, append(b.Head, '+'), nil)
 	}
 	m.store.settled()
 }

@@ -114,23 +114,19 @@ func (q *queue) all() []*job {
 	return jobs
 }
 
-// remove marks the jobs that match, and returns how many puts that wait are among them, and whether there was any at all.
-func (q *queue) remove(match func(*job) bool) (puts int, any bool) {
+// remove marks the jobs that match, and returns whether there was any.
+func (q *queue) remove(match func(*job) bool) (found bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if j := q.current; j != nil && match(j) {
-		j.removed, any = true, true
+		j.removed, found = true, true
 	}
 	for _, j := range q.jobs {
-		if j.removed || !match(j) {
-			continue
-		}
-		j.removed, any = true, true
-		if j.blob == nil {
-			puts++
+		if !j.removed && match(j) {
+			j.removed, found = true, true
 		}
 	}
-	return puts, any
+	return found
 }
 
 // bury asks for a tombstone that nobody waits for.

@@ -13,7 +13,7 @@ const (
 	keyReadBytes = 1 << 20
 )
 
-// Remove drops all variants of key, also those that are queued or being written, and returns how many. When it returns without an
+// Remove drops all variants of key, also those that are queued or being written, and returns how many there were but for those. When it returns without an
 // error, they don't come back, whenever the process dies. With an error they are gone from this process, and the store goes on
 // trying to write that down; only if the process dies before, they may come back.
 func (s *Store) Remove(key string) (int, error) {
@@ -24,8 +24,7 @@ func (s *Store) Remove(key string) (int, error) {
 	n := 0
 	var waits []*burial
 	for _, v := range s.volumes {
-		puts, queued := v.queue.remove(func(j *job) bool { return j.key == hash })
-		n += puts
+		queued := v.queue.remove(func(j *job) bool { return j.key == hash })
 		if queued || v.index.holds(hash, v.n) || v.queue.uncertain() {
 			n += v.index.kill(kill{hash, 0}, v.n)
 			waits = append(waits, v.startBurial([]uint64{hash}))
@@ -50,8 +49,7 @@ func (s *Store) RemoveFunc(match func(key string) bool) (int, error) {
 				hashes[j.key] = true
 			}
 		}
-		puts, _ := v.queue.remove(func(j *job) bool { return hashes[j.key] })
-		n += puts
+		v.queue.remove(func(j *job) bool { return hashes[j.key] })
 		v.matchKeys(match, hashes)
 		keys := make([]uint64, 0, len(hashes))
 		for hash := range hashes {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/socket"
+	"github.com/wherry/wherry/h2"
 )
 
 // spareConnections is how many cleartext connections beyond limits.connections are taken for as long as it takes to tell them
@@ -41,6 +42,8 @@ type conn struct {
 
 	lane  *laneConn // the connection's first server sees it through this; nil when there is no lane
 	ahead []byte    // what Read returns first: read already by the lane
+
+	seal *h2.Seal // of an HTTP/2 connection over TLS; set before that is served
 
 	// While the lane writes through TLS, what is written stays in cork.
 	corked bool
@@ -71,6 +74,9 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.corked {
 		c.cork = append(c.cork, p...)
 		return len(p), nil
+	}
+	if c.seal != nil {
+		return c.seal.Write(p)
 	}
 	return c.direct.Write(p)
 }

@@ -9,14 +9,15 @@
 //
 // A plain hit on an HTTP/1.1 connection doesn't go through net/http: the lane (lane.go) reads it where net/http asks the connection
 // for the next request, takes the same decisions in passage.go and writes the stored response at once, without allocating. All
-// that it doesn't know to be plain it returns to net/http with its bytes. Nobody can tell which way a request went, but by the
-// clock: the tests compare the two ways on the same bytes.
+// that it doesn't know to be plain it returns to net/http with its bytes. HTTP/2 is spoken by package h2, which asks lane2.go for
+// each plain request. Nobody can tell which way a request went, but by the clock: the tests compare the ways, and net/http's
+// HTTP/2, on the same requests.
 //
 // What stands in memory goes out in one call; what stands in a file the system sends from there, but for TLS. The calls themselves are
 // those of edge/socket.
 //
-//	client ─ conn ─┬─ lane ─ gate ─ net/http (HTTP/1.1) ─┬─ receive …
-//	               └─────────────── net/http (HTTP/2) ───┘
+//	client ─ conn ─┬─ lane ─ gate ─ net/http ─┬─ receive …
+//	               └─ h2 ─── lane2 ────────────┘
 //
 // Behind the lane stands the gate (edge/gate): net/http gets only HTTP/1 requests that can be read in one way. What is bad, too large
 // or too slow goes through the steps as a refusal.
@@ -36,8 +37,8 @@
 // are not passed on, because further requests inside them would go past the steps.
 //
 // It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does
-// not trust a proxy in front of it: client addresses are those of the connections. HTTP/2 streams that net/http finds malformed get
-// 400 or are reset before any step, without a log record and a count.
+// not trust a proxy in front of it: client addresses are those of the connections. HTTP/2 streams that h2 finds malformed are
+// reset before any step, without a log record and a count.
 //
 // Serve starts all goroutines and returns when they are gone; while a connection is upgraded, ServeHTTP has two more, which end
 // before it returns.

@@ -27,12 +27,12 @@ func (c secureLaneConn) ConnectionState() tls.ConnectionState {
 	}
 	_ = t.SetDeadline(time.Time{})
 	state := t.ConnectionState()
+	c.version = tls.VersionName(state.Version)
+	if state.ServerName != "" {
+		c.sni = config.CanonicalHost(state.ServerName)
+	}
 	switch state.NegotiatedProtocol {
 	case "", "http/1.1", "http/1.0":
-		c.version = tls.VersionName(state.Version)
-		if state.ServerName != "" {
-			c.sni = config.CanonicalHost(state.ServerName)
-		}
 	case "h2":
 		c.ended = true
 		c.where.Store(moves)

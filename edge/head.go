@@ -21,6 +21,7 @@ type head struct {
 	fields      [headFieldsMax]headField
 	count       int
 	size        int  // bytes in all
+	crumbs      bool // Cookie comes in several lines, which are one (RFC 9113 §8.2.3)
 	altered     bool // Lines was asked for a field that the steps alter before they ask the cache
 	lines       [headFieldsMax]string
 }
@@ -32,7 +33,7 @@ func (h *head) forget() {
 	clear(h.fields[:h.count])
 	clear(h.lines[:h.count])
 	h.method, h.path, h.query, h.host, h.userAgent, h.referer = "", "", "", "", "", ""
-	h.count, h.size, h.altered, h.seen.userAgent, h.seen.referer = 0, 0, false, false, false
+	h.count, h.size, h.altered, h.crumbs, h.seen.userAgent, h.seen.referer = 0, 0, false, false, false, false
 }
 
 // parse reads the request at the beginning of p. It returns false for all that isn't a whole header section of the plainest kind:
@@ -167,7 +168,7 @@ func (h *head) plain(f headField, hosts *int) bool {
 
 // Lines implements cache.Fields.
 func (h *head) Lines(name string) []string {
-	if altered(name) {
+	if altered(name) || h.crumbs && name == "Cookie" {
 		h.altered = true
 		return nil
 	}
@@ -183,7 +184,7 @@ func (h *head) Lines(name string) []string {
 // altered says whether the steps, or net/http, take a field off the request or put it on before they ask the cache.
 func altered(name string) bool {
 	switch name {
-	case "Host", "Connection", "Upgrade", "Cdn-Loop", "Via", RequestIDField:
+	case "Host", "Connection", "Te", "Upgrade", "Cdn-Loop", "Via", RequestIDField:
 		return true
 	}
 	return forged(name) || overridesMethod(name)

@@ -21,7 +21,7 @@ import (
 //
 //	client ─ conn ─┬────────────┬─ laneConn ─ http.Server (HTTP/1.1)
 //	               └─ tls.Conn ─┤
-//	                            └─ others ─── http.Server (HTTP/2)
+//	                            └─ others ─── secondServer (HTTP/2)
 //
 // That is right only where the bytes that come next are the beginning of a request, and net/http holds none before them. See
 // atBoundary, and when the version of Go changes: the order in which net/http.(*conn).serve sets the state, sets the read
@@ -104,6 +104,14 @@ type laneConn struct {
 var _ io.ReaderFrom = (*laneConn)(nil)
 
 func (c *laneConn) under() *conn { return c.base }
+
+// protocol returns what the log calls the protocol.
+func (c *laneConn) protocol() string {
+	if c.moved() {
+		return "HTTP/2.0"
+	}
+	return "HTTP/1.1"
+}
 
 func (c *laneConn) moved() bool { return c.where.Load() == moved }
 

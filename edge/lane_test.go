@@ -151,7 +151,6 @@ func laneTests() []laneTest {
 		{"GET / HTTP/1.1\r\nHost: [::1]\r\n\r\n", false},
 		{"GET / HTTP/1.1\r\nHost: \r\n\r\n", false},
 		{"GET / HTTP/1.1\r\n\r\n", false},
-		{"PRI * HTTP/2.0\r\n\r\n", false},
 		{"PRI * HTTP/1.1\r\n\r\n", false},
 		{"\r\n" + get("/"), false},
 		{"\n" + get("/"), false},

@@ -71,21 +71,28 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 	return err
 }
 
+// server is an http.Server or a secondServer.
+type server interface {
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
 // open makes the servers and starts each on its listener. One speaks HTTP/1.1 behind the lane, the other takes the connections
 // that turn out to be for HTTP/2.
-func (e *Edge) open(ctx context.Context, l Listeners, start func(net.Listener, func(net.Listener) error)) []*http.Server {
-	second := e.newServer(ctx, true)
+func (e *Edge) open(ctx context.Context, l Listeners, start func(net.Listener, func(net.Listener) error)) []server {
 	if e.laneless {
+		second := e.newServer(ctx, true)
 		if l.HTTP != nil {
 			start(&listener{Listener: l.HTTP, edge: e}, second.Serve)
 		}
 		if l.HTTPS != nil {
 			start(&listener{Listener: l.HTTPS, edge: e, secure: true}, func(l net.Listener) error { return second.ServeTLS(l, "", "") })
 		}
-		return []*http.Server{second}
+		return []server{second}
 	}
 	first := e.newServer(ctx, false)
 	lane := newLane(e)
+	second := newSecondServer(ctx, e, lane.others)
 	start(lane.others, second.Serve)
 	if l.HTTP != nil {
 		start(&listener{Listener: l.HTTP, edge: e, lane: lane}, first.Serve)
@@ -93,11 +100,11 @@ func (e *Edge) open(ctx context.Context, l Listeners, start func(net.Listener, f
 	if l.HTTPS != nil {
 		start(&listener{Listener: l.HTTPS, edge: e, lane: lane, secure: true}, first.Serve)
 	}
-	return []*http.Server{first, second}
+	return []server{first, second}
 }
 
 // drain ends the servers, in peace if they do so within limits.drain_timeout.
-func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff func()) {
+func (e *Edge) drain(servers []server, doors *sync.WaitGroup, cutOff func()) {
 	limit, cancel := context.WithTimeout(context.Background(), e.limits().DrainTimeout)
 	defer cancel()
 	var group sync.WaitGroup
@@ -130,7 +137,7 @@ func (e *Edge) drain(servers []*http.Server, doors *sync.WaitGroup, cutOff func(
 // cutOffGrace is how long what was cut off may take to say so to its clients.
 const cutOffGrace = time.Second
 
-func closeServer(s *http.Server) {
+func closeServer(s server) {
 	grace, cancel := context.WithTimeout(context.Background(), cutOffGrace)
 	defer cancel()
 	if s.Shutdown(grace) != nil {

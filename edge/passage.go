@@ -341,7 +341,7 @@ func (e *Edge) recordHit(c *laneConn, x *passage, err error) {
 	if x.rule != nil {
 		l.Rule = x.rule.Name
 	}
-	l.Method, l.Scheme, l.Host, l.Path, l.Query, l.Protocol, l.TLS = h.method, c.scheme(), h.host, h.path, h.query, "HTTP/1.1", c.version
+	l.Method, l.Scheme, l.Host, l.Path, l.Query, l.Protocol, l.TLS = h.method, c.scheme(), h.host, h.path, h.query, c.protocol(), c.version
 	l.Status, l.ResponseBodyBytes, l.Duration, l.FirstByte = x.answer.Status, x.sent, took, x.first.Sub(x.began)
 	l.Cache, l.CacheDetail, l.CacheStatus = string(cache.Hit), x.answer.Detail(), view(x.out[x.status[0]:x.status[1]])
 	l.UserAgent, l.Referer = h.userAgent, h.referer

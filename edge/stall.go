@@ -7,7 +7,7 @@ import (
 )
 
 // How long one side may be silent is bounded in two ways. On HTTP/1 by deadlines that are set ahead and put off now and then:
-// one that passes while nobody reads or writes does no harm. On HTTP/2 (and whatever multiplexes after it) net/http resets the
+// one that passes while nobody reads or writes does no harm. On HTTP/2 (and whatever multiplexes after it) the server resets the
 // stream when a deadline passes, even if the silence is the origin's; so a watch runs there, only during the call.
 
 // renewal is how often deadlines of a limit are put off. It is added to the deadline, so that no silence shorter than the limit

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,7 +80,7 @@ type station struct {
 	doors EdgeDoors
 	edge  *edge.Edge
 	cache *cache.Cache
-	store cache.Store
+	*shelf
 }
 
 // New makes all parts; nothing runs yet. The listeners stay the caller's until Run.
@@ -98,18 +99,27 @@ func New(o Options) (*Network, error) {
 	for _, doors := range o.Edges {
 		s, err := n.newStation(doors)
 		if err != nil {
-			return nil, fmt.Errorf("edge %s: %w", doors.Node, err)
+			return nil, errors.Join(fmt.Errorf("edge %s: %w", doors.Node, err), n.closeShelves())
 		}
 		n.edges = append(n.edges, s)
 	}
 	if err := n.makeNames(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, n.closeShelves())
 	}
 	n.portal = portal.New(portal.Options{
 		Network: n, Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), OperatorToken: o.Token,
 		Version: o.Version, Count: portal.NewMetrics(o.Registry), Log: o.Log,
 	})
 	return n, nil
+}
+
+// closeShelves gives the disks free; only before anything runs.
+func (n *Network) closeShelves() error {
+	var errs []error
+	for _, s := range n.edges {
+		errs = append(errs, s.shelf.close())
+	}
+	return errors.Join(errs...)
 }
 
 // makeTrades makes what all edges share: certificates and origin pools.
@@ -128,22 +138,34 @@ func (n *Network) makeTrades() error {
 
 func (n *Network) newStation(doors EdgeDoors) (*station, error) {
 	reg := prometheus.WrapRegistererWith(prometheus.Labels{"node": string(doors.Node)}, n.o.Registry)
-	store, err := cache.NewMemory(int64(n.o.Snapshot.Memory.Cache), int64(n.o.Snapshot.Memory.Object))
+	log := n.o.Log.With("node", doors.Node)
+	shelf, err := newShelf(n.o.Snapshot.Memory, volumesOf(n.o.Snapshot, doors.Node), log, reg)
 	if err != nil {
 		return nil, err
 	}
-	cache.WatchStore(reg, store)
-	s := &station{doors: doors, store: store}
-	s.cache = cache.New(cache.Options{Name: string(doors.Node), Store: store, Metrics: cache.NewMetrics(reg)})
+	s := &station{doors: doors, shelf: shelf}
+	s.cache = cache.New(cache.Options{Name: string(doors.Node), Store: s.store, Metrics: cache.NewMetrics(reg)})
 	var tlsConfig *tls.Config
 	if n.keeper != nil {
 		tlsConfig = n.keeper.TLSConfig()
 	}
 	s.edge, err = edge.New(edge.Options{
 		Node: doors.Node, Snapshot: n.o.Snapshot, Cache: s.cache, Upstream: n.pools.Upstream, TLS: tlsConfig,
-		Access: n.o.Access, Log: n.o.Log.With("node", doors.Node), Metrics: edge.NewMetrics(reg), OperatorToken: n.o.Token,
+		Access: n.o.Access, Log: log, Metrics: edge.NewMetrics(reg), OperatorToken: n.o.Token,
 	})
-	return s, err
+	if err != nil {
+		return nil, errors.Join(err, s.shelf.close())
+	}
+	return s, nil
+}
+
+// volumesOf returns the volumes of a node; none if s doesn't have the node.
+func volumesOf(s *config.Snapshot, id config.NodeID) []config.Volume {
+	node, _ := s.Node(id)
+	if node == nil {
+		return nil
+	}
+	return s.DiskAt(node)
 }
 
 func (n *Network) makeNames() error {
@@ -210,6 +232,9 @@ func (n *Network) parts() []part {
 	}
 	parts = append(parts, part{"origins", n.pools.Run})
 	for _, s := range n.edges {
+		if s.run != nil {
+			parts = append(parts, part{"disks of " + string(s.doors.Node), s.run})
+		}
 		parts = append(parts, part{"cache of " + string(s.doors.Node), s.cache.Run})
 	}
 	if n.o.Portal != nil {
@@ -352,6 +377,9 @@ func (n *Network) restartFor(s *config.Snapshot) (restart []string) {
 	}{
 		{"listen", n.listensElsewhere(s)},
 		{"memory", start.Memory != s.Memory},
+		{"disk", slices.ContainsFunc(n.edges, func(st *station) bool {
+			return !slices.Equal(volumesOf(start, st.doors.Node), volumesOf(s, st.doors.Node))
+		})},
 		{"limits.header_timeout", start.Limits.HeaderTimeout != s.Limits.HeaderTimeout},
 		{"limits.idle_timeout", start.Limits.IdleTimeout != s.Limits.IdleTimeout},
 		{"limits.header_size", s.Limits.HeaderSize > 2*start.Limits.HeaderSize}, // up to there the listeners were made for

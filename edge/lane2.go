@@ -1,0 +1,222 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wherry/wherry/h2"
+)
+
+// secondServer serves the connections that turn out to be for HTTP/2. Plain hits are answered by the server itself, in the
+// connection's goroutine, as the lane does for HTTP/1.1; the rest goes to ServeHTTP.
+type secondServer struct {
+	*h2.Server
+	edge *Edge
+	ctx  context.Context // of the requests
+	door *handover
+	hits sync.Pool // of *streamHit
+}
+
+func newSecondServer(ctx context.Context, e *Edge, door *handover) *secondServer {
+	limits := e.limits()
+	s := &secondServer{edge: e, ctx: ctx, door: door}
+	s.Server = h2.New(h2.Options{
+		Handler: e, ErrorLog: e.serverLog, Now: e.now,
+		Limits: h2.Limits{
+			Streams: streamsMax, HeaderBytes: 2 * int(limits.HeaderSize), Header: limits.HeaderTimeout, Idle: limits.IdleTimeout,
+			Stall: limits.WriteTimeout, Ping: pingAfter,
+		},
+	})
+	s.hits.New = func() any { return &streamHit{server: s} }
+	return s
+}
+
+// Serve serves what comes through the door until that closes, and returns when all connections have ended.
+func (s *secondServer) Serve(door net.Listener) error {
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	for {
+		nc, err := door.Accept()
+		if err != nil {
+			return http.ErrServerClosed
+		}
+		conns.Go(func() { s.serve(nc) })
+	}
+}
+
+// Shutdown is http.Server.Shutdown.
+func (s *secondServer) Shutdown(ctx context.Context) error {
+	s.door.Close()
+	return s.Server.Shutdown(ctx)
+}
+
+func (s *secondServer) serve(nc net.Conn) {
+	c := connOf(nc)
+	c.multiplexed.Store(true)
+	s.edge.track(c, http.StateNew)
+	p := h2.Peer{
+		Conn: nc, Context: withConn(s.ctx, c), State: func(state http.ConnState) { s.edge.track(c, state) },
+	}
+	if t, ok := nc.(*tls.Conn); ok {
+		state := t.ConnectionState()
+		c.seal = s.Seal(c.Conn)
+		p.Conn, p.TLS = c.seal.Over(t), &state
+	} else {
+		p.Conn = h2.Eagerly(c, c.Conn)
+	}
+	if s.edge.hits != nil && !c.over {
+		p.Hit = func(r *h2.Request) h2.Hit { return s.hit(c.lane, r) }
+	}
+	s.ServeConn(p)
+}
+
+// streamHit is a plain hit on a stream.
+type streamHit struct {
+	passage
+	server *secondServer
+	lane   *laneConn
+}
+
+var _ h2.Hit = (*streamHit)(nil)
+
+// hit returns the answer if the request is a plain hit.
+func (s *secondServer) hit(c *laneConn, r *h2.Request) (found h2.Hit) {
+	h := s.hits.Get().(*streamHit)
+	h.lane = c
+	defer func() {
+		if v := recover(); v != nil {
+			s.edge.log.Error("BUG: panic in the lane", "client", c.base.client, "panic", v, "stack", string(debug.Stack()))
+			found = nil // ServeHTTP may know better
+		}
+		if found == nil {
+			h.end()
+		}
+	}()
+	if r.Scheme != c.scheme() || !h.head.fill(r) || !s.edge.hit(c, &h.passage) {
+		return nil
+	}
+	if h.Size() > 0 {
+		if !h.answer.InMemory() {
+			return nil // a disk is read in a goroutine of the stream's, not in the connection's
+		}
+		h.pieces = h.answer.AppendBody(h.pieces[:0])
+	}
+	return h
+}
+
+// end forgets all and gives h back to the pool.
+func (h *streamHit) end() {
+	h.forget()
+	h.lane, h.pieces = nil, h.pieces[:0]
+	h.server.hits.Put(h)
+}
+
+// AppendHeader implements h2.Hit.
+func (h *streamHit) AppendHeader(dst []byte) []byte {
+	e := h.server.edge
+	out := h.answer.AppendCacheStatus(h.out[:0])
+	h.status = [2]int{0, len(out)}
+	out = e.ids.appendNext(out)
+	h.id = [2]int{h.status[1], len(out)}
+	h.out = out
+	dst = h.answer.AppendBlock(dst)
+	dst = h2.AppendValue(h2.AppendFieldName(dst, "cache-status"), out[:h.status[1]])
+	dst = h2.AppendValue(h2.AppendFieldName(dst, requestIDFieldLower), out[h.status[1]:])
+	if h.Size() > joinBytes {
+		h.first = e.now() // or it would be told from the end
+	}
+	return dst
+}
+
+// requestIDFieldLower is RequestIDField as HTTP/2 has it.
+const requestIDFieldLower = "wherry-request-id"
+
+// Size implements h2.Hit.
+func (h *streamHit) Size() int64 {
+	if h.head.method != http.MethodGet {
+		return 0
+	}
+	return h.answer.Size
+}
+
+// AppendContent implements h2.Hit.
+func (h *streamHit) AppendContent(dst []byte, n int) ([]byte, error) {
+	for n > 0 {
+		m := min(n, len(h.pieces[0]))
+		dst = append(dst, h.pieces[0][:m]...)
+		n -= m
+		if h.pieces[0] = h.pieces[0][m:]; len(h.pieces[0]) == 0 {
+			h.pieces = h.pieces[1:]
+		}
+	}
+	return dst, nil
+}
+
+// Done implements h2.Hit.
+func (h *streamHit) Done(sent int64, at time.Time, err error) {
+	h.sent, h.ended = sent, at
+	if h.first.IsZero() {
+		h.first = at
+	}
+	h.server.edge.recordHit(h.lane, &h.passage, err)
+	h.end()
+}
+
+// fill makes h the header section of a request by HTTP/2. It returns false where parse would, for what comes to the same.
+func (h *head) fill(r *h2.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || !r.ASCII || len(r.Fields) > headFieldsMax {
+		return false
+	}
+	var ok bool
+	if h.path, h.query, ok = splitTarget(r.Path); !ok {
+		return false
+	}
+	h.method, h.host = r.Method, r.Authority
+	// As headerBytes counts.
+	h.size = len(r.Method) + len(r.Path) + len(r.Authority) + len("  HTTP/2.0\r\nHost: \r\n\r\n")
+	hosts, cookies := 0, 0
+	for _, f := range r.Fields {
+		switch f.Name {
+		case "host", "te": // the one is h.host, the other says "trailers", and what is stored has none
+			continue
+		case "cookie":
+			cookies++
+		default:
+			if !h.plain(headField{f.Name, f.Value}, &hosts) {
+				return false
+			}
+		}
+		h.fields[h.count] = headField{f.Name, f.Value}
+		h.count++
+		h.size += len(f.Name) + len(f.Value) + len(": \r\n")
+	}
+	h.crumbs = cookies > 1
+	return true
+}
+
+// splitTarget is parseTarget for :path.
+func splitTarget(s string) (path, query string, ok bool) {
+	end := 0
+	for end < len(s) && class[s[end]]&inPath != 0 {
+		if s[end] == '%' && (len(s)-end < 3 || class[s[end+1]]&class[s[end+2]]&isHex == 0) {
+			return "", "", false
+		}
+		end++
+	}
+	if path = s[:end]; end == len(s) {
+		return path, "", strings.HasPrefix(path, "/")
+	}
+	query = s[end+1:]
+	for i := range len(query) {
+		if class[query[i]]&inQuery == 0 {
+			return "", "", false
+		}
+	}
+	return path, query, s[end] == '?' && strings.HasPrefix(path, "/")
+}
