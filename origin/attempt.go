@@ -286,7 +286,7 @@ func (a *attempt) came(resp *http.Response) {
 		a.trace.Addf("origin", "response", "%d %s after %v", resp.StatusCode, resp.Proto, took.Round(time.Microsecond))
 	}
 	a.pool.metrics.responded(resp, took.Seconds())
-	a.pool.learn(a.index, (*health).answered)
+	a.pool.answered(a.index)
 }
 
 // fail takes note of an attempt without a response.

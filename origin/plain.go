@@ -143,7 +143,11 @@ func (p *pool) call(req *http.Request, s *server, choice pick, request []byte) (
 
 // connect gives the call a wire, and says whether that had requests before.
 func (c *call) connect(request []byte) (used bool, err error) {
-	s, limits, since := c.server, &c.pool.settings.fetch, time.Now()
+	s, limits := c.server, &c.pool.settings.fetch
+	var since time.Time
+	if c.trace.On() {
+		since = time.Now()
+	}
 	for {
 		w, err := s.conns.take(c.ctx, false, s.connectTimeout, s.closeIdleTransports)
 		if err != nil {

@@ -165,6 +165,16 @@ func (p *pool) otherHealthy(tried []*server) bool {
 	return false
 }
 
+// answered learns that server i has answered a request: mostly nothing new.
+func (p *pool) answered(i int) {
+	p.mu.Lock()
+	known := p.choice.members[i].health.unblemished()
+	p.mu.Unlock()
+	if !known {
+		p.learn(i, func(h *health, _ time.Time) { h.succeeded() })
+	}
+}
+
 // learn changes the health of one server and tells of it if that made a difference.
 func (p *pool) learn(i int, change func(h *health, now time.Time)) {
 	p.mu.Lock()

@@ -14,17 +14,18 @@ const (
 	gcPercentMin = 10
 	// gcPercentIdle bounds it for a process that does little: as Go does by itself.
 	gcPercentIdle = 100
-	// garbageTick is how often the bound is looked at, and how often garbage need not be collected more than.
-	garbageTick = time.Second
+	// garbageTick is how often the bound is looked at. The garbage of garbageTicks needn't be collected before.
+	garbageTick  = time.Second
+	garbageTicks = 2
 )
 
 // gcPercent returns how much garbage there may be, in percent of what lives. What Go does by itself would let the heap grow to twice
-// of what the caches hold, so full caches get garbageMax beside them. That is a share, though, and of a cache that is still
-// small it is next to nothing: a busy node would collect many times in a second. So what is allocated in a tick is always allowed, within
+// of what the caches hold, so full caches get garbageMax beside them. That is a share, though, and of a cache that is still small it
+// is next to nothing: a busy node would collect many times in a second. So what is allocated in a few ticks is always allowed, within
 // garbageMax.
 func gcPercent(cacheBytes, liveBytes, tickBytes int64) int {
 	least := max(gcPercentMin, min(gcPercentIdle, garbageMax*100/max(1, cacheBytes)))
-	return int(max(least, min(garbageMax, tickBytes)*100/max(1, liveBytes)))
+	return int(max(least, min(garbageMax, garbageTicks*tickBytes)*100/max(1, liveBytes)))
 }
 
 // boundGarbage bounds the heap of a process whose caches may hold cacheBytes, until ctx ends. $GOGC counts before it.
