@@ -94,7 +94,9 @@ func (p *pool) ask(req *http.Request, s *server, choice pick, up *upload) (*http
 	if s.waiters.Add(1) > s.waitersMax && s.waitersMax > 0 {
 		return nil, a.fail(limitReached(errConnectionLimit))
 	}
-	a.asked, a.cancel = context.WithCancelCause(context.WithValue(req.Context(), attemptKey{}, a))
+	// First of all the one that is cancelled: behind others, a context that isn't of package context would need a goroutine.
+	a.asked, a.cancel = context.WithCancelCause(req.Context())
+	a.asked = context.WithValue(a.asked, attemptKey{}, a)
 	a.timer = time.AfterFunc(time.Hour, a.expire)
 	a.timer.Stop()
 	a.out = rewrite(httptrace.WithClientTrace(a.asked, a.hooks()), req, s, p.settings.fetch.Host)
