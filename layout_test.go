@@ -29,7 +29,7 @@ var plan = map[string][]string{
 	"cache":           {"cache/field", "cache/store", "fault", "h2", "trace"},
 	"certs":           {"config", "fault"},
 	"mapper":          {"config"},
-	"origin":          {"config", "fault", "trace"},
+	"origin":          {"config", "edge/socket", "fault", "trace"},
 	"cache/field":     {},
 	"cache/store":     {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
 	"cache/storetest": {"cache/store"},

@@ -1,9 +1,9 @@
 package store
 
 import (
-	"bytes"
 	"maps"
 	"net/http"
+	"net/textproto"
 	"slices"
 	"strconv"
 	"sync"
@@ -48,31 +48,61 @@ func (r *Response) Packed() (fields []byte, content int) {
 	return p.fields, p.content
 }
 
-// Prepared returns r with its Block, if r can be sent without net/http: without trailers, and with nothing that net/http would add to it
-// or change.
+// Prepared gives r its Block, if r can be sent without net/http: without trailers, and with nothing that net/http would add to it or
+// change. Nobody else may know r yet.
 func (r *Response) Prepared() *Response {
 	if r.Parts != nil || !field.HasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
 		r.Header["Trailer"] != nil || len(r.Header["Content-Type"]) == 0 || len(r.Header["Date"]) == 0 {
 		return r
 	}
-	p := *r
-	p.Block = newBlock(r.Header, r.Body.Len())
-	return &p
+	r.Block = newBlock(r.Header, r.Body.Len())
+	return r
 }
 
+// newBlock writes h as net/http does, so that both say the same: by name, without line ends in a value and white space around it.
 func newBlock(h http.Header, size int64) Block {
-	var b bytes.Buffer
-	content := http.Header{}
-	not := map[string]bool{"Age": true, "Content-Length": true}
-	for name, lines := range h {
-		if field.DescribesContent(name) && lines != nil {
-			not[name], content[name] = true, lines
+	var nameRoom [32]string
+	names := nameRoom[:0]
+	for name := range h {
+		if name != "Age" && name != "Content-Length" && field.IsToken(name) {
+			names = append(names, name)
 		}
 	}
-	_ = h.WriteSubset(&b, not) // net/http's own way to write fields, so that both say the same; a buffer doesn't fail
-	block := Block{Content: b.Len(), Size: size, packed: new(packed)}
-	_ = content.Write(&b)
-	b.WriteString("Content-Length: " + strconv.FormatInt(size, 10) + "\r\n")
-	block.Fields = bytes.Clone(b.Bytes())
+	slices.Sort(names)
+	sizeMax := len("Content-Length: 9223372036854775807\r\n")
+	for _, name := range names {
+		for _, value := range h[name] {
+			sizeMax += len(name) + len(": ") + len(value) + len("\r\n")
+		}
+	}
+	b := make([]byte, 0, sizeMax) // not on the stack: a fetch's is small, and to grow it costs more
+	for _, name := range names {
+		if !field.DescribesContent(name) {
+			b = appendField(b, name, h[name])
+		}
+	}
+	block := Block{Content: len(b), Size: size, packed: new(packed)}
+	for _, name := range names {
+		if field.DescribesContent(name) {
+			b = appendField(b, name, h[name])
+		}
+	}
+	b = append(strconv.AppendInt(append(b, "Content-Length: "...), size, 10), "\r\n"...)
+	block.Fields = b
 	return block
+}
+
+func appendField(b []byte, name string, values []string) []byte {
+	for _, value := range values {
+		b = append(append(b, name...), ": "...)
+		start := len(b)
+		b = append(b, textproto.TrimString(value)...)
+		for i, c := range b[start:] {
+			if c == '\r' || c == '\n' {
+				b[start+i] = ' '
+			}
+		}
+		b = append(b, "\r\n"...)
+	}
+	return b
 }

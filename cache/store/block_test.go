@@ -1,7 +1,10 @@
 package store
 
 import (
+	"bytes"
+	"maps"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,5 +28,26 @@ func TestPreparedFieldsAreCharged(t *testing.T) {
 	}
 	if store.Remove("k"); store.Usage().Bytes != 0 {
 		t.Errorf("%d bytes are left", store.Usage().Bytes)
+	}
+}
+
+// The prepared fields are those that net/http would write.
+func TestBlockIsAsNetHTTPWrites(t *testing.T) {
+	content := http.Header{"Content-Type": {"text/plain"}, "Content-Language": {"pt", "en"}}
+	other := http.Header{
+		"X-B": {" b\t", "", "a\r\nb: c"}, "X-A": nil, "Not A Name": {"x"}, "Vary": {"Accept"}, "Content-Length-X": {"1"},
+		"Etag": {strings.Repeat("e", 2000)},
+	}
+	h := http.Header{"Age": {"7"}, "Content-Length": {"99"}}
+	maps.Copy(h, content)
+	maps.Copy(h, other)
+	var want bytes.Buffer
+	_ = other.Write(&want)
+	size := want.Len()
+	_ = content.Write(&want)
+	want.WriteString("Content-Length: 5\r\n")
+	b := newBlock(h, 5)
+	if !bytes.Equal(b.Fields, want.Bytes()) || b.Content != size {
+		t.Errorf("%d bytes before the content's fields in\n%q\nwant %d in\n%q", b.Content, b.Fields, size, want.Bytes())
 	}
 }
