@@ -274,7 +274,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	if ok && j.asSent && answersCondition(status) {
 		ok, why = false, "answer to the request's own conditions or range"
 	}
-	inParts := f.size > j.c.store.Usage().ResponseBytes || part.Length != f.size
+	inParts := f.size > j.c.store.BodyMax() || part.Length != f.size
 	if ok && inParts {
 		r.Parts, why = j.partsFor(r, sure)
 		ok = r.Parts != nil

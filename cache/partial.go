@@ -67,7 +67,7 @@ func (j *fill) partsFor(r *store.Response, sure bool) (p *store.Parts, why strin
 		return nil, "more bytes than a stored response may have: " + strconv.FormatInt(size, 10)
 	}
 	p.Joinable = p.Joinable && sure
-	if !p.Joinable && size > j.c.store.Usage().ResponseBytes {
+	if !p.Joinable && size > j.c.store.BodyMax() {
 		// What is missing, or evicted, could never be fetched by itself.
 		return nil, strconv.FormatInt(size, 10) + " bytes, more than a stored response may have, and no strong validator to store it in parts by"
 	}

@@ -27,7 +27,7 @@ func (x *exchange) keepPosted(resp *http.Response, requested, received time.Time
 	if ok && !r.Fresh.Explicit {
 		ok, why = false, "answer to POST without explicit freshness"
 	}
-	if ok && resp.ContentLength > x.c.store.Usage().ResponseBytes {
+	if ok && resp.ContentLength > x.c.store.BodyMax() {
 		ok, why = false, "more bytes than a stored response may have"
 	}
 	if !ok {

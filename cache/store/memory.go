@@ -274,11 +274,14 @@ func (m *Memory) takeOut(e *memoryEntry) {
 	m.queues.remove(e)
 }
 
+// BodyMax implements Store.
+func (m *Memory) BodyMax() int64 { return m.objectMax }
+
 // Usage implements Store.
 func (m *Memory) Usage() Usage {
 	return Usage{
 		Responses: m.responses.Load(), Bytes: m.bytes.Load(), BytesMax: m.bytesMax,
-		Evictions: m.evictions.Load(), ResponseBytes: m.objectMax,
+		Evictions: m.evictions.Load(),
 	}
 }
 

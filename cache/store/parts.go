@@ -44,7 +44,7 @@ func NewParts(s Store, r *Response, size int64) *Parts {
 // Grain returns how large fragments in s are.
 func Grain(s Store) int64 {
 	grain := int64(grainMax)
-	for largest := s.Usage().ResponseBytes; grain > largest; grain /= 2 {
+	for largest := s.BodyMax(); grain > largest; grain /= 2 {
 	}
 	return grain
 }

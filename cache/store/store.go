@@ -26,6 +26,8 @@ type Store interface {
 	RemoveFunc(match func(Key) bool) int
 	// NewBody returns an empty body for the content of a response; size is the expected number of bytes, -1 if unknown.
 	NewBody(size int64) Body
+	// BodyMax returns the size of the largest body that can be stored.
+	BodyMax() int64
 	// Usage tells what the store holds.
 	Usage() Usage
 }
@@ -46,12 +48,11 @@ type Body interface {
 
 // Usage is what a store holds, in bytes and responses.
 type Usage struct {
-	Responses     int64
-	Bytes         int64
-	BytesMax      int64
-	Evictions     int64
-	ResponseBytes int64      // the largest body that can be stored
-	Disk          *DiskUsage // what is on disk, some of which is in memory, too; nil if nothing ever is
+	Responses int64
+	Bytes     int64
+	BytesMax  int64
+	Evictions int64
+	Disk      *DiskUsage // what is on disk, some of which is in memory, too; nil if nothing ever is
 }
 
 // DiskUsage is what the tier on disk holds.

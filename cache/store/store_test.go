@@ -115,7 +115,7 @@ func testLookup(t *testing.T, newStore func(bytesMax, objectMax int64) Store) {
 		t.Errorf("%+v", got)
 	}
 	u := s.Usage()
-	if u.Responses != 2 || u.BytesMax != 1<<20 || u.ResponseBytes != 1<<16 || u.Bytes <= 3 || u.Evictions != 0 {
+	if u.Responses != 2 || u.BytesMax != 1<<20 || s.BodyMax() != 1<<16 || u.Bytes <= 3 || u.Evictions != 0 {
 		t.Errorf("%+v", u)
 	}
 }

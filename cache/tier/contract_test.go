@@ -8,10 +8,12 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	storetest.Run(t, storetest.Subject{Open: func(t testing.TB, bytesMax, objectMax int64) store.Store {
+	storetest.Run(t, storetest.Subject{Settle: settle, Open: func(t testing.TB, bytesMax, objectMax int64) store.Store {
 		return open(t, options{bytesMax: bytesMax, objectMax: objectMax})
 	}})
 }
+
+func settle(s store.Store) { s.(*world).settle() }
 
 // TestContractOnABadDisk: a disk that fails now and then loses what it has, but nothing else shows.
 func TestContractOnABadDisk(t *testing.T) {

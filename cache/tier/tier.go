@@ -146,6 +146,9 @@ func (s *Store) Peek(key store.Key) []*store.Response { return s.memory.Peek(key
 // NewBody implements store.Store.
 func (s *Store) NewBody(size int64) store.Body { return s.memory.NewBody(size) }
 
+// BodyMax implements store.Store: what is larger than a segment takes would never get to the disk in one piece.
+func (s *Store) BodyMax() int64 { return min(s.memory.BodyMax(), s.disk.BlobBytesMax()) }
+
 // Usage implements store.Store.
 func (s *Store) Usage() store.Usage {
 	u := s.memory.Usage()
