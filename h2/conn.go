@@ -34,6 +34,10 @@ const (
 
 	streamWindow = 256 << 10 // what a client may send ahead of a handler
 	connWindow   = 1 << 20   // and of all handlers of a connection
+	// restBytesMax is how much of requests that are answered already a client may still send on a connection at a time, and
+	// restWithin for how long: see takeRest.
+	restBytesMax = 16 << 20
+	restWithin   = 10 * time.Second
 	// resetsKept is how many streams that we have reset are remembered, because the client may not know it yet.
 	resetsKept = 256
 )
@@ -95,6 +99,8 @@ type conn struct {
 	initialWindow int64
 	heldBytes     int64 // got, and not yet given back by WINDOW_UPDATE
 	creditBytes   int64 // read by handlers, to be given back
+	aheadBytes    int64 // given back before they came, for the rest of requests that are answered
+	bodyBytes     int64 // in memory, for handlers
 	dataSent      int   // DATA frames since the guard was told
 
 	// What is to be sent: next first, then a DATA frame of each stream in line.
@@ -282,7 +288,10 @@ func (c *conn) tick() (goOn bool) {
 		return false
 	}
 	for _, s := range c.streams {
-		if stall := c.server.limits.Stall; stall > 0 && s.stalled(now, stall) {
+		switch stall := c.server.limits.Stall; {
+		case s.answered && now.Sub(s.progress) >= restWithin:
+			c.reset(s.id, codeNone, errReturned)
+		case !s.answered && stall > 0 && s.stalled(now, stall):
 			c.reset(s.id, codeCancel, os.ErrDeadlineExceeded)
 		}
 	}
@@ -390,9 +399,15 @@ func (c *conn) beginDrain() {
 
 // leave takes no more streams.
 func (c *conn) leave() {
-	if c.closing != leaving {
-		c.closing = leaving
-		c.next.out = appendGoAway(c.room(), c.last, codeNone)
+	if c.closing == leaving {
+		return
+	}
+	c.closing = leaving
+	c.next.out = appendGoAway(c.room(), c.last, codeNone)
+	for _, s := range c.streams {
+		if s.answered {
+			c.reset(s.id, codeNone, errReturned)
+		}
 	}
 }
 

@@ -119,8 +119,7 @@ func (c *conn) run(s *stream, w *responseWriter, r *http.Request) {
 		defer c.mu.Unlock()
 		c.running--
 		s.handling = false
-		c.giveBack(int64(len(s.body) - s.read)) // nobody reads it any more
-		s.body, s.read = nil, 0
+		c.forget(s)
 		s.cond.Broadcast()
 		switch {
 		case s.err != nil || s.answered:
@@ -163,7 +162,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			if s.read += n; s.read == len(s.body) {
 				s.body, s.read = s.body[:0], 0
 			}
-			c.giveBack(int64(n))
+			c.taken(int64(n))
 			s.giveBack(int64(n))
 			c.flush()
 			return n, nil

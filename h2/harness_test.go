@@ -167,6 +167,8 @@ func (w *wire) read() {
 			w.keep(&http2.PingFrame{FrameHeader: f.FrameHeader, Data: f.Data})
 		case *http2.GoAwayFrame:
 			w.keep(&http2.GoAwayFrame{FrameHeader: f.FrameHeader, LastStreamID: f.LastStreamID, ErrCode: f.ErrCode})
+		case *http2.WindowUpdateFrame:
+			w.keep(&http2.WindowUpdateFrame{FrameHeader: f.FrameHeader, Increment: f.Increment})
 		case *http2.RSTStreamFrame:
 			w.keep(&http2.RSTStreamFrame{FrameHeader: f.FrameHeader, ErrCode: f.ErrCode})
 		}

@@ -99,6 +99,9 @@ func (c *conn) takeContent(s *stream, f *frame, size int64) *failure {
 			s.body, s.read = s.body[:copy(s.body, s.body[s.read:])], 0 // or it would grow with all that was ever read
 		}
 		s.body = append(s.body, f.payload...)
+		if c.bodyBytes += int64(len(f.payload)); c.bodyBytes > connWindow { // takeRest has opened the window further
+			return &failure{s.id, codeEnhanceCalm, "more content than handlers read"}
+		}
 		size -= int64(len(f.payload)) // the padding is read already
 	}
 	c.giveBack(size)
@@ -119,6 +122,8 @@ func (c *conn) endContent(s *stream) *failure {
 	s.cond.Broadcast()
 	if s.answered {
 		c.drop(s, errReturned)
+		// Some clients (curl 7.88) have all now and see it only when something more comes.
+		c.next.out = appendPing(c.room(), 0, pingAlive[:])
 	}
 	return nil
 }
@@ -233,14 +238,14 @@ func (c *conn) takeRequest(stream uint32) {
 	x := &c.section
 	c.guard.earn(earnHead)
 	switch {
-	case x.tooLarge:
-		c.refuse(stream, x.endStream, http.StatusRequestHeaderFieldsTooLarge)
-		return
 	case c.open() >= c.server.limits.Streams || c.running >= 2*c.server.limits.Streams:
 		c.reset(stream, codeRefused, errClosed) // §5.1.2
 		if !c.guard.spend(costFrame) {
 			c.fail(codeEnhanceCalm, "too many requests at once")
 		}
+		return
+	case x.tooLarge:
+		c.refuse(stream, x.endStream, http.StatusRequestHeaderFieldsTooLarge)
 		return
 	}
 	if c.peer.Hit != nil && x.endStream {
@@ -254,12 +259,13 @@ func (c *conn) takeRequest(stream uint32) {
 
 // refuse answers a request that nobody gets to see.
 func (c *conn) refuse(stream uint32, ended bool, status int) {
+	s := c.newStream(stream)
+	s.length, s.remoteEnd = c.section.length, ended
+	c.takeRest(s)
 	begin := c.openHeaders()
 	c.next.out = AppendField(AppendStatus(c.next.out, status), "content-length", "0")
 	c.next.out = closeHeaders(c.next.out, begin, stream, flagEndStream)
-	if !ended {
-		c.reset(stream, codeNone, errClosed) // §8.1
-	}
+	c.finish(s)
 }
 
 func (c *conn) takePriority(f *frame) *failure {

@@ -367,21 +367,6 @@ func TestShutdownIsGraceful(t *testing.T) {
 	})
 }
 
-// RFC 9113 §8.1: a response may be complete before its request is. The client is told to stop.
-func TestResponseBeforeTheRequestIsComplete(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := dial(t, wireOptions{handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "no, thanks") }})
-		w.headers(1, false, request("POST", "/")...)
-		if streams, _ := answers(w.got()); streams[1].body != "no, thanks" || streams[1].reset != "NO_ERROR" {
-			t.Errorf("%+v", streams[1])
-		}
-		w.must(w.framer.WriteData(1, true, []byte("late"))) // before the client knew
-		if _, ends := answers(w.got()); ends != "" {
-			t.Errorf("connection: %q", ends)
-		}
-	})
-}
-
 func TestStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := dial(t, wireOptions{})
