@@ -28,6 +28,7 @@ func newSecondServer(ctx context.Context, e *Edge, door *handover) *secondServer
 	s := &secondServer{edge: e, ctx: ctx, door: door}
 	s.Server = h2.New(h2.Options{
 		Handler: e, ErrorLog: e.serverLog, Now: e.now,
+		Oversized: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.take(w, r, true) }),
 		Limits: h2.Limits{
 			Streams: streamsMax, HeaderBytes: 2 * int(limits.HeaderSize), Header: limits.HeaderTimeout, Idle: limits.IdleTimeout,
 			Stall: limits.WriteTimeout, Ping: pingAfter,
@@ -61,7 +62,7 @@ func (s *secondServer) serve(nc net.Conn) {
 	c.multiplexed.Store(true)
 	s.edge.track(c, http.StateNew)
 	p := h2.Peer{
-		Conn: nc, Context: withConn(s.ctx, c), State: func(state http.ConnState) { s.edge.track(c, state) },
+		Conn: nc, Context: withConn(s.ctx, c), State: func(state http.ConnState) { s.edge.track(c, state) }, Refused: s.refused,
 	}
 	if t, ok := nc.(*tls.Conn); ok {
 		state := t.ConnectionState()
@@ -74,6 +75,20 @@ func (s *secondServer) serve(nc net.Conn) {
 		p.Hit = func(r *h2.Request) h2.Hit { return s.hit(c.lane, r) }
 	}
 	s.ServeConn(p)
+}
+
+// refused counts what comes to no step.
+func (s *secondServer) refused(why h2.Refusal) {
+	r := refusedMalformed
+	switch why {
+	case h2.RefusedHeader:
+		r = refusedHeaderSize
+	case h2.RefusedSlow:
+		r = refusedHeaderTimeout
+	case h2.RefusedFlood:
+		r = refusedFlood
+	}
+	s.edge.countRefused(r)
 }
 
 // streamHit is a plain hit on a stream.

@@ -131,7 +131,7 @@ func newConn(s *Server, p Peer) *conn {
 	c.eager, _ = p.Conn.(Eager)
 	c.wrote.L = &c.mu
 	c.decoder = hpack.NewDecoder(defaultTableSize, c.section.take)
-	c.decoder.SetMaxStringLength(s.limits.HeaderBytes)
+	c.decoder.SetMaxStringLength(2 * s.limits.HeaderBytes) // as takeBlock
 	c.read = s.now()
 	c.idleSince = c.read
 	c.guard.refill(c.read)
@@ -209,7 +209,7 @@ func (c *conn) handleAll() (goOn bool) {
 		p := (*c.buf)[c.from:c.to]
 		if !c.prefaced {
 			if n := min(len(p), len(preface)); string(p[:n]) != preface[:n] {
-				return c.fail(codeProtocol, "no connection preface") // §3.4
+				return c.fail(breaks(codeProtocol, "no connection preface")) // §3.4
 			} else if n < len(preface) {
 				break
 			}
@@ -219,7 +219,7 @@ func (c *conn) handleAll() (goOn bool) {
 		}
 		f, size, length := parseFrame(p)
 		if length > frameSizeMax {
-			return c.fail(codeFrameSize, "a frame that is too large") // §4.2
+			return c.fail(breaks(codeFrameSize, "a frame that is too large")) // §4.2
 		}
 		if size == 0 {
 			break
@@ -249,10 +249,13 @@ func (c *conn) handle(f *frame) (goOn bool) {
 		return !c.failed
 	}
 	if err.stream == 0 {
-		return c.fail(err.code, err.why)
+		return c.fail(err)
 	}
 	if !c.guard.spend(costError) {
-		return c.fail(codeEnhanceCalm, "too many errors")
+		return c.fail(breaks(codeEnhanceCalm, "too many errors"))
+	}
+	if s := c.streams[err.stream]; err.refusal != 0 && (s == nil || !s.answered) {
+		c.refused(err.refusal)
 	}
 	c.reset(err.stream, err.code, err)
 	return true
@@ -260,21 +263,50 @@ func (c *conn) handle(f *frame) (goOn bool) {
 
 // failure is what is wrong with a frame.
 type failure struct {
-	stream uint32 // 0: the connection is at an end
-	code   code
-	why    string
+	stream  uint32 // 0: the connection is at an end
+	code    code
+	why     string
+	refusal Refusal // 0: it isn't counted as one
 }
 
 func (f *failure) Error() string { return f.why }
 
+// breaks is what ends the connection.
+func breaks(why code, text string) *failure {
+	if why == codeEnhanceCalm {
+		return &failure{0, why, text, RefusedFlood}
+	}
+	return &failure{0, why, text, RefusedMalformed}
+}
+
+// resets is what ends a stream; stream 0 is the connection.
+func resets(stream uint32, why code, text string) *failure {
+	if stream == 0 {
+		return breaks(why, text)
+	}
+	return &failure{stream, why, text, 0}
+}
+
+// malformed is a request that isn't one (§8.1.1).
+func malformed(stream uint32, text string) *failure {
+	return &failure{stream, codeProtocol, text, RefusedMalformed}
+}
+
 // fail ends the connection with GOAWAY (§5.4.1).
-func (c *conn) fail(why code, text string) (goOn bool) {
+func (c *conn) fail(err *failure) (goOn bool) {
 	if !c.failed {
 		c.failed = true
-		c.server.log.Printf("HTTP/2 connection from %s ends: %s", c.remote, text)
-		c.next.out = appendGoAway(c.room(), c.last, why)
+		c.refused(err.refusal)
+		c.server.log.Printf("HTTP/2 connection from %s ends: %s", c.remote, err.why)
+		c.next.out = appendGoAway(c.room(), c.last, err.code)
 	}
 	return false
+}
+
+func (c *conn) refused(why Refusal) {
+	if c.peer.Refused != nil {
+		c.peer.Refused(why)
+	}
 }
 
 // tick looks at what may have come to a halt and sets the deadline for the next look.
@@ -317,11 +349,11 @@ func (c *conn) checkSilence(now time.Time) bool {
 		return l.Header <= 0 || now.Sub(c.idleSince) < l.Header
 	case c.section.stream != 0:
 		if l.Header > 0 && now.Sub(c.section.begun) >= l.Header {
-			return c.fail(codeEnhanceCalm, "a header section that doesn't end")
+			return c.fail(&failure{0, codeEnhanceCalm, "a header section that doesn't end", RefusedSlow})
 		}
 	case len(c.streams) == 0:
 		if !c.partial.IsZero() && l.Header > 0 && now.Sub(c.partial) >= l.Header {
-			return c.fail(codeEnhanceCalm, "a frame that doesn't end")
+			return c.fail(&failure{0, codeEnhanceCalm, "a frame that doesn't end", RefusedSlow})
 		}
 		if l.Idle > 0 && quiet >= l.Idle && now.Sub(c.idleSince) >= l.Idle {
 			c.leave()
