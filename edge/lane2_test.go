@@ -194,8 +194,8 @@ func FuzzLane2(f *testing.F) {
 		if len(request)+len(one)+len(other) > 3<<10 || !strings.Contains(request, " ") {
 			return // beyond twice limits.header_size net/http answers by itself, or not at all
 		}
-		_, target, _ := strings.Cut(request, " ")
-		if _, err := url.ParseRequestURI(target[max(0, strings.IndexByte(target, '/')):]); err != nil {
+		_, path, slash := strings.Cut(request[strings.IndexByte(request, ' '):], "/")
+		if _, err := url.ParseRequestURI("/" + path); err != nil || !slash {
 			return // reset, which makes net/http's client try again for ever
 		}
 		ask := ask2{request: request}
