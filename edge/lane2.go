@@ -21,11 +21,16 @@ type secondServer struct {
 	ctx  context.Context // of the requests
 	door *handover
 	hits sync.Pool // of *streamHit
+	// The names of the fields that each hit has of its own, in a header block.
+	statusName, idName []byte
 }
 
 func newSecondServer(ctx context.Context, e *Edge, door *handover) *secondServer {
 	limits := e.limits()
-	s := &secondServer{edge: e, ctx: ctx, door: door}
+	s := &secondServer{
+		edge: e, ctx: ctx, door: door,
+		statusName: h2.AppendFieldName(nil, "cache-status"), idName: h2.AppendFieldName(nil, requestIDFieldLower),
+	}
 	s.Server = h2.New(h2.Options{
 		Handler: e, ErrorLog: e.serverLog, Now: e.now,
 		Oversized: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.take(w, r, true) }),
@@ -113,7 +118,7 @@ func (s *secondServer) hit(c *laneConn, r *h2.Request) (found h2.Hit) {
 			h.end()
 		}
 	}()
-	if r.Scheme != c.scheme() || !h.head.fill(r) || !s.edge.hit(c, &h.passage) {
+	if r.Scheme != c.scheme() || !h.head.fill(r) || !s.edge.hit(c, &h.passage, r.At) {
 		return nil
 	}
 	if h.Size() > 0 {
@@ -141,8 +146,8 @@ func (h *streamHit) AppendHeader(dst []byte) []byte {
 	h.id = [2]int{h.status[1], len(out)}
 	h.out = out
 	dst = h.answer.AppendBlock(dst)
-	dst = h2.AppendValue(h2.AppendFieldName(dst, "cache-status"), out[:h.status[1]])
-	dst = h2.AppendValue(h2.AppendFieldName(dst, requestIDFieldLower), out[h.status[1]:])
+	dst = h2.AppendValue(append(dst, h.server.statusName...), out[:h.status[1]])
+	dst = h2.AppendValue(append(dst, h.server.idName...), out[h.status[1]:])
 	if h.Size() > joinBytes {
 		h.first = e.now() // or it would be told from the end
 	}

@@ -194,8 +194,10 @@ func FuzzLane2(f *testing.F) {
 		if len(request)+len(one)+len(other) > 3<<10 || !strings.Contains(request, " ") {
 			return // beyond twice limits.header_size net/http answers by itself, or not at all
 		}
-		_, path, slash := strings.Cut(request[strings.IndexByte(request, ' '):], "/")
-		if _, err := url.ParseRequestURI("/" + path); err != nil || !slash {
+		_, target, _ := strings.Cut(request, " ")
+		host, path, slash := strings.Cut(target, "/")
+		_, err := url.ParseRequestURI("/" + path)
+		if err != nil || !slash || strings.TrimSpace(host) != host || strings.TrimRight(path, " \t") != path {
 			return // reset, which makes net/http's client try again for ever
 		}
 		ask := ask2{request: request}

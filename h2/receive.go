@@ -256,6 +256,7 @@ func (c *conn) takeRequest(stream uint32) *failure {
 		return c.start(stream, c.server.oversized)
 	}
 	if c.peer.Hit != nil && x.endStream {
+		x.At = c.read
 		if h := c.peer.Hit(&x.Request); h != nil {
 			c.answer(stream, h)
 			return nil

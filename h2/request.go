@@ -14,6 +14,8 @@ type Field struct{ Name, Value string }
 type Request struct {
 	Method, Scheme, Authority, Path string
 	Fields                          []Field
+	// At is when it came.
+	At time.Time
 	// Size is that of the header list (RFC 9113 §6.5.2).
 	Size int
 	// ASCII says that the values of all Fields are visible ASCII, spaces and tabs.
