@@ -29,7 +29,7 @@ var plan = map[string][]string{
 	"cache":           {"cache/field", "cache/storetest", "fault", "h2", "trace"}, // storetest in tests only
 	"certs":           {"config", "fault"},
 	"mapper":          {"config"},
-	"origin":          {"config", "fault", "trace"},
+	"origin":          {"config", "edge/socket", "fault", "trace"},
 	"cache/field":     {},
 	"cache/storetest": {"cache"},
 	"cache/tier":      {"cache", "cache/storetest", "disk"}, // storetest in tests only

@@ -147,8 +147,11 @@ func (c *Cache) Run(ctx context.Context) error {
 	<-ctx.Done()
 	c.mu.Lock()
 	c.closed = true
-	c.mu.Unlock()
 	c.stop()
+	for f := range c.running {
+		f.cancel()
+	}
+	c.mu.Unlock()
 	c.fills.Wait()
 	return nil
 }
@@ -184,7 +187,7 @@ type exchange struct {
 	out    Outcome
 }
 
-// Serve answers r under p and says what it did.
+// Serve answers r under p and says what it did. A fetch for it may go on afterwards, so nobody may change r's header any more.
 func (c *Cache) Serve(w http.ResponseWriter, r *http.Request, p *Policy) Outcome {
 	x := c.exchanges.Get().(*exchange)
 	*x = exchange{c: c, w: w, r: r, p: p, t: trace.From(r.Context())}

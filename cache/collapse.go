@@ -49,7 +49,7 @@ type flight struct {
 	asAsked     *selection // the part that the upstream sent, if the leader's own Range was asked for
 
 	mu         sync.Mutex // protects what follows
-	changed    *sync.Cond // on mu: bytes came, a reader moved on, or it is over
+	changed    sync.Cond  // on mu: bytes came, a reader moved on, or it is over
 	direct     *http.Response
 	stream     *stream // that fills the parts of resp; the flight is a user of it as long as somebody waits
 	leaderGone bool
@@ -85,7 +85,7 @@ type tailPiece struct {
 
 func newFlight(id flightID, cancel context.CancelFunc) *flight {
 	f := &flight{id: id, cancel: cancel, header: make(chan struct{}), size: -1}
-	f.changed = sync.NewCond(&f.mu)
+	f.changed.L = &f.mu
 	return f
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"strconv"
 	"sync"
@@ -100,11 +99,9 @@ func (x *exchange) mayShare(f *flight, now time.Time) bool {
 
 // lead starts a fetch under id for this request. c.mu is held.
 func (x *exchange) lead(id flightID) {
-	ctx, cancel := context.WithCancel(x.c.ctx)
-	ctx = trace.With(ctx, x.t)
 	x.interim = &interim{w: x.w, open: true}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: x.interim.forward})
-	f := newFlight(id, cancel)
+	ctx := &fetchContext{t: x.t, interim: x.interim}
+	f := newFlight(id, ctx.cancel)
 	f.waiting = 1
 	x.flight, x.leads = f, true
 	if x.req.NoStore {
@@ -123,8 +120,8 @@ func (x *exchange) refresh() {
 	if x.c.closed || x.c.flights[id] != nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(x.c.ctx)
-	f := newFlight(id, cancel)
+	ctx := new(fetchContext)
+	f := newFlight(id, ctx.cancel)
 	f.background, f.leaderGone = true, true
 	x.t.Add("cache", "fetch", "in the background")
 	x.startFill(ctx, f, func() {})
@@ -134,9 +131,8 @@ func (x *exchange) refresh() {
 func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 	job := fill{
 		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent,
-		req: x.fillRequest(ctx), answered: answered, t: x.t,
+		req: x.fillRequest(ctx), fields: x.r.Header, answered: answered, t: x.t,
 	}
-	job.fields = maps.Clone(x.r.Header)
 	switch {
 	case x.asSent:
 		for _, name := range conditionalFields {
@@ -194,7 +190,7 @@ type fill struct {
 	p             Policy
 	stored        *Response // what is validated, or nil
 	req           *http.Request
-	fields        http.Header // of the client's request, for Vary
+	fields        http.Header // of the client's request, for Vary; nobody changes it any more
 	reqDirectives field.Directives
 	asSent        bool
 	part          bool   // a part is asked for, that the client wants
@@ -285,7 +281,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 	if ok {
 		AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 		f.resp, f.shared = r, j.place(r) && r.shareable()
-		f.why = fmt.Sprintf("fresh for %s by %s", seconds(r.fresh.left(received)), r.fresh.basis)
+		f.why = "fresh for " + seconds(r.fresh.left(received)) + " by " + r.fresh.basis
 		j.t.Add("cache", "store", f.why)
 		if inParts {
 			j.pumpParts(resp, part)
@@ -293,6 +289,12 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 		}
 		f.body = j.c.store.NewBody(f.size)
 		r.Trailer = announced(resp.Trailer)
+		if here(resp) {
+			// Who waits is woken once, and nothing is sent before all of it is known.
+			f.complete = j.pump(resp)
+			j.settle(nil, "storable")
+			return
+		}
 		j.settle(nil, "storable")
 		j.pump(resp)
 		return
@@ -332,8 +334,17 @@ func (j *fill) settle(err error, what string) {
 	f.land()
 }
 
-// pump reads the body into the flight, and stores the response when all of it is there.
-func (j *fill) pump(resp *http.Response) {
+// here says whether all of the content has come with the header section, so that to read it is not to wait.
+func here(resp *http.Response) bool {
+	if resp.Body == http.NoBody {
+		return true
+	}
+	b, ok := resp.Body.(interface{ Buffered() int })
+	return ok && resp.ContentLength >= 0 && resp.ContentLength <= int64(b.Buffered())
+}
+
+// pump reads the body into the flight, and stores the response when all of it is there. It says whether it did.
+func (j *fill) pump(resp *http.Response) (stored bool) {
 	f := j.f
 	defer resp.Body.Close()
 	err := j.copyBody(resp.Body)
@@ -349,15 +360,21 @@ func (j *fill) pump(resp *http.Response) {
 	// A purge sets doomed before it looks into the store, so it either keeps this response out or finds it there.
 	switch {
 	case err == nil && !f.spilled && !f.doomed:
-		stored := *f.resp
-		stored.Body, stored.Trailer = f.body, resp.Trailer
-		j.c.store.Insert(stored.forStore().prepared())
+		r := f.resp
+		if f.landed { // others read it
+			copied := *f.resp
+			r = &copied
+		}
+		r.Body, r.Trailer = f.body, resp.Trailer
+		j.c.store.Insert(r.forStore().prepared())
 		j.c.metrics.kept()
+		stored = true
 	case f.body != nil:
 		f.body.Discard()
 	}
 	f.done, f.bodyErr, f.trailer = true, err, resp.Trailer
 	f.changed.Broadcast()
+	return stored
 }
 
 var errNobodyReads = errors.New("all readers have left")

@@ -1,10 +1,10 @@
 package cache
 
 import (
-	"bytes"
 	"io"
 	"maps"
 	"net/http"
+	"net/textproto"
 	"os"
 	"slices"
 	"strconv"
@@ -155,31 +155,63 @@ func (p *packed) get(r *Response) (fields []byte, content int) {
 // contentFields lists the fields that dropContentFields drops.
 var contentFields = [...]string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Range", "Accept-Ranges"}
 
-// prepared returns r with its block, if r is of the kind that LookupHit returns: without trailers, and with nothing that net/http
-// would add to it or change.
+// prepared gives r its block, if r is of the kind that LookupHit returns: without trailers, and with nothing that net/http would
+// add to it or change. Nobody else may know r yet.
 func (r *Response) prepared() *Response {
 	if r.parts != nil || !hasContent(r.Status) || r.Status < 200 || http.StatusText(r.Status) == "" || len(r.Trailer) > 0 ||
 		r.Header["Trailer"] != nil || len(r.Header["Content-Type"]) == 0 || len(r.Header["Date"]) == 0 {
 		return r
 	}
-	p := *r
-	p.block = newBlock(r.Header, r.Body.Len())
-	return &p
+	r.block = newBlock(r.Header, r.Body.Len())
+	return r
 }
 
+// newBlock writes h as net/http does, so that both say the same: by name, without line ends in a value and white space around it.
 func newBlock(h http.Header, size int64) block {
-	var b bytes.Buffer
-	content := http.Header{}
-	not := map[string]bool{"Age": true, "Content-Length": true}
-	for _, name := range contentFields {
-		if h[name] != nil {
-			not[name], content[name] = true, h[name]
+	var nameRoom [32]string
+	names := nameRoom[:0]
+	for name := range h {
+		if name != "Age" && name != "Content-Length" && field.IsToken(name) {
+			names = append(names, name)
 		}
 	}
-	_ = h.WriteSubset(&b, not) // net/http's own way to write fields, so that both say the same; a buffer doesn't fail
-	block := block{content: b.Len(), size: size, packed: new(packed)}
-	_ = content.Write(&b)
-	b.WriteString("Content-Length: " + strconv.FormatInt(size, 10) + "\r\n")
-	block.fields = bytes.Clone(b.Bytes())
+	slices.Sort(names)
+	sizeMax := len("Content-Length: 9223372036854775807\r\n")
+	for _, name := range names {
+		for _, value := range h[name] {
+			sizeMax += len(name) + len(": ") + len(value) + len("\r\n")
+		}
+	}
+	b := make([]byte, 0, sizeMax) // not on the stack: a fetch's is small, and to grow it costs more
+	for _, name := range names {
+		if !describesContent(name) {
+			b = appendField(b, name, h[name])
+		}
+	}
+	block := block{content: len(b), size: size, packed: new(packed)}
+	for _, name := range names {
+		if describesContent(name) {
+			b = appendField(b, name, h[name])
+		}
+	}
+	b = append(strconv.AppendInt(append(b, "Content-Length: "...), size, 10), "\r\n"...)
+	block.fields = b
 	return block
+}
+
+func describesContent(name string) bool { return slices.Contains(contentFields[:], name) }
+
+func appendField(b []byte, name string, values []string) []byte {
+	for _, value := range values {
+		b = append(append(b, name...), ": "...)
+		start := len(b)
+		b = append(b, textproto.TrimString(value)...)
+		for i, c := range b[start:] {
+			if c == '\r' || c == '\n' {
+				b[start+i] = ' '
+			}
+		}
+		b = append(b, "\r\n"...)
+	}
+	return b
 }

@@ -6,7 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type Metrics struct {
 	verdicts  map[Verdict]prometheus.Counter
 	stored    prometheus.Counter
-	fetches   *prometheus.CounterVec
+	fetches   map[string]prometheus.Counter // by result
 	inFlight  prometheus.Gauge
 	fetchTime prometheus.Histogram
 }
@@ -16,14 +16,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wherry_cache_requests_total", Help: "Requests by how they were answered.",
 	}, []string{"verdict"})
+	fetches := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "wherry_cache_fetches_total", Help: "Fetches that others may share, by what came of them.",
+	}, []string{"result"})
 	m := &Metrics{
 		verdicts: map[Verdict]prometheus.Counter{},
 		stored: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "wherry_cache_stored_total", Help: "Responses that were stored whole, or renewed by a 304.",
 		}),
-		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "wherry_cache_fetches_total", Help: "Fetches that others may share, by what came of them.",
-		}, []string{"result"}),
+		fetches: map[string]prometheus.Counter{},
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "wherry_cache_fetches_in_flight", Help: "Fetches that are under way.",
 		}),
@@ -35,7 +36,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	for _, v := range [...]Verdict{Hit, Stale, Revalidated, Collapsed, Miss, Pass, Failed} {
 		m.verdicts[v] = requests.WithLabelValues(string(v))
 	}
-	reg.MustRegister(requests, m.stored, m.fetches, m.inFlight, m.fetchTime)
+	for _, result := range [...]string{
+		"storable", "not storable", "revalidated", "stale instead", "failed", "part", "changed", // all that fetched is called with
+	} {
+		m.fetches[result] = fetches.WithLabelValues(result)
+	}
+	reg.MustRegister(requests, m.stored, fetches, m.inFlight, m.fetchTime)
 	return m
 }
 
@@ -64,4 +70,4 @@ func (m *Metrics) kept() { m.stored.Inc() }
 
 func (m *Metrics) fetching(n float64) { m.inFlight.Add(n) }
 
-func (m *Metrics) fetched(result string) { m.fetches.WithLabelValues(result).Inc() }
+func (m *Metrics) fetched(result string) { m.fetches[result].Inc() }

@@ -150,7 +150,8 @@ type Memory struct {
 	// range: 64KiB to 16TiB
 	Cache Size `yaml:"cache"`
 
-	// The largest response that is stored; a larger one passes through unstored.
+	// The largest response that is kept in one piece. A larger one is kept in fragments of 1 MiB that come and go one by one, if it
+	// has a strong validator; else it passes through unstored.
 	// default: 32MiB
 	// range: 1KiB to 1TiB
 	Object Size `yaml:"object"`

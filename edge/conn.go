@@ -24,7 +24,7 @@ const spareConnections = 64
 // conn is one connection of a client.
 type conn struct {
 	net.Conn
-	direct       io.ReadWriter // Conn, with less: one call at a time in each direction; only the lane writes to it
+	direct       io.ReadWriter // Conn, with less: one call at a time in each direction
 	owner        *connections
 	secure       bool
 	over         bool // beyond limits.connections: gets 503
@@ -78,7 +78,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.seal != nil {
 		return c.seal.Write(p)
 	}
-	return c.Conn.Write(p)
+	return c.direct.Write(p)
 }
 
 // ReadFrom lets net/http hand files to the system.

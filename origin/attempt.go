@@ -75,6 +75,17 @@ func attemptFrom(ctx context.Context) *attempt {
 
 // ask sends req to s and returns the response, whose body reports to the attempt until it is closed.
 func (p *pool) ask(req *http.Request, s *server, choice pick, up *upload) (*http.Response, *attemptError) {
+	if up == nil {
+		room := p.requests.Get().(*[]byte)
+		defer p.requests.Put(room)
+		request, plain := plainRequest((*room)[:0], req, s, p.settings.fetch.Host)
+		if cap(request) <= requestSizeKept {
+			*room = request
+		}
+		if plain {
+			return p.call(req, s, choice, request)
+		}
+	}
 	a := &attempt{
 		pool: p, server: s, index: choice.index, trial: choice.trial,
 		trace: trace.From(req.Context()), began: time.Now(), ctx: req.Context(),
@@ -83,7 +94,9 @@ func (p *pool) ask(req *http.Request, s *server, choice pick, up *upload) (*http
 	if s.waiters.Add(1) > s.waitersMax && s.waitersMax > 0 {
 		return nil, a.fail(limitReached(errConnectionLimit))
 	}
-	a.asked, a.cancel = context.WithCancelCause(context.WithValue(req.Context(), attemptKey{}, a))
+	// First of all the one that is cancelled: behind others, a context that isn't of package context would need a goroutine.
+	a.asked, a.cancel = context.WithCancelCause(req.Context())
+	a.asked = context.WithValue(a.asked, attemptKey{}, a)
 	a.timer = time.AfterFunc(time.Hour, a.expire)
 	a.timer.Stop()
 	a.out = rewrite(httptrace.WithClientTrace(a.asked, a.hooks()), req, s, p.settings.fetch.Host)
@@ -156,10 +169,15 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	}
 	a.sent = true
 	a.enter(phaseSend, a.pool.settings.fetch.BodyTimeout)
-	if !a.trace.On() {
-		return
+	if a.trace.On() {
+		a.told(info, a.waitedAt)
+		a.trace.Addf("origin", "send", "%s %s, Host %s", a.out.Method, a.out.URL.RequestURI(), a.out.Host)
 	}
-	peer, took := info.Conn.RemoteAddr(), time.Since(a.waitedAt).Round(time.Microsecond)
+}
+
+// told adds to the trace which connection the attempt has, having waited since a time.
+func (a *attempt) told(info httptrace.GotConnInfo, since time.Time) {
+	peer, took := info.Conn.RemoteAddr(), time.Since(since).Round(time.Microsecond)
 	switch {
 	case info.WasIdle:
 		a.trace.Addf("origin", "connect", "reused to %v, idle for %v", peer, info.IdleTime.Round(time.Microsecond))
@@ -168,7 +186,6 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	default:
 		a.trace.Addf("origin", "connect", "new to %v, after %v", peer, took)
 	}
-	a.trace.Addf("origin", "send", "%s %s, Host %s", a.out.Method, a.out.URL.RequestURI(), a.out.Host)
 }
 
 // wroteHeaders leaves the clock to the upload, if there is one.
@@ -250,12 +267,7 @@ func (a *attempt) stalled() {
 
 // responded takes note of a response and puts the attempt's body in the place of its own.
 func (a *attempt) responded(resp *http.Response) {
-	took := time.Since(a.began)
-	if a.trace.On() {
-		a.trace.Addf("origin", "response", "%d %s after %v", resp.StatusCode, resp.Proto, took.Round(time.Microsecond))
-	}
-	a.pool.metrics.responded(resp, took.Seconds())
-	a.pool.learn(a.index, func(h *health, _ time.Time) { h.succeeded() })
+	a.came(resp)
 	a.mu.Lock()
 	a.enter(phaseRead, 0)
 	a.mu.Unlock()
@@ -267,6 +279,16 @@ func (a *attempt) responded(resp *http.Response) {
 	default:
 		resp.Body = &download{attempt: a, body: resp.Body}
 	}
+}
+
+// came tells trace, metrics and health of a response.
+func (a *attempt) came(resp *http.Response) {
+	took := time.Since(a.began)
+	if a.trace.On() {
+		a.trace.Addf("origin", "response", "%d %s after %v", resp.StatusCode, resp.Proto, took.Round(time.Microsecond))
+	}
+	a.pool.metrics.responded(resp, took.Seconds())
+	a.pool.answered(a.index)
 }
 
 // fail takes note of an attempt without a response.
@@ -309,6 +331,9 @@ func (a *attempt) finish() {
 	}
 	if a.cancel != nil {
 		a.cancel(nil)
+		if a.server.conns.wanted() {
+			a.server.closeIdleTransports() // its connection would be of no use to who waits for a wire
+		}
 	}
 	a.server.inFlight.Add(-1)
 	if a.pool.retired.Load() {

@@ -17,6 +17,9 @@
 // Origins that fail are left alone for a while (health.go), and asked by themselves where the site's configuration says so
 // (check.go). What is known of their health is lost when the process dies: then all are healthy until they fail.
 //
+// A request without content to an http:// origin goes out and comes back in the caller's goroutine, over a connection of this room's
+// own (plain.go, wire.go, head.go); all others go through net/http.Transport. Both share the limit on connections (conns.go).
+//
 // Only Pools.Run starts goroutines, one for each origin that is checked; when it returns, they are gone. The goroutines of
 // net/http.Transport live as long as the connections that they serve.
 package origin

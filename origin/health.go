@@ -43,6 +43,9 @@ func (h *health) succeeded() {
 	h.out, h.failures, h.backoff, h.trial = false, 0, 0, false
 }
 
+// unblemished says whether a success would change nothing.
+func (h *health) unblemished() bool { return !h.out && h.failures == 0 && h.backoff == 0 && !h.trial }
+
 // failed learns from a request that the origin failed. trial says that it was the one sent to find out.
 func (h *health) failed(now time.Time, trial bool, why string) {
 	h.failedAt, h.lastError = now, why

@@ -32,6 +32,8 @@ const (
 	// pingAfter and pingTimeout find HTTP/2 connections whose peer is gone without a word.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 10 * time.Second
+	// requestSizeKept bounds what a pool keeps as room for requests.
+	requestSizeKept = 8 << 10
 	// waitersPerConnection bounds the requests that wait for one of the connections to an origin.
 	waitersPerConnection = 8
 )
@@ -82,6 +84,8 @@ type pool struct {
 	now      func() time.Time
 	metrics  *siteMetrics
 
+	requests sync.Pool // of *[]byte: room for requests that go over wires
+
 	retired atomic.Bool // connections that become idle are closed
 
 	mu     sync.Mutex // protects choice; lost when the process dies
@@ -91,6 +95,7 @@ type pool struct {
 // newPool returns a pool of s that trusts the authorities in ca, or those of the system if it is nil.
 func (p *Pools) newPool(s settings, ca []byte) *pool {
 	pool := &pool{settings: s, ca: ca, log: p.log, now: p.now, metrics: p.metrics.site(s.site)}
+	pool.requests.New = func() any { return new([]byte) }
 	if len(s.origins) == 0 {
 		pool.broken = errors.New("the site has no origins")
 	}
@@ -158,6 +163,16 @@ func (p *pool) otherHealthy(tried []*server) bool {
 		}
 	}
 	return false
+}
+
+// answered learns that server i has answered a request: mostly nothing new.
+func (p *pool) answered(i int) {
+	p.mu.Lock()
+	known := p.choice.members[i].health.unblemished()
+	p.mu.Unlock()
+	if !known {
+		p.learn(i, func(h *health, _ time.Time) { h.succeeded() })
+	}
 }
 
 // learn changes the health of one server and tells of it if that made a difference.

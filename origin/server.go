@@ -35,10 +35,8 @@ type server struct {
 	dialer         func(ctx context.Context, network, addr string) (net.Conn, error)
 	connectTimeout time.Duration
 	waitersMax     int64
-	// slots has an element for each open connection of transport and upgrader together. The transports' own limit hands a
-	// connection that becomes free to who waits, but it knows neither upgraded connections nor HTTP/2 ones that are full of
-	// streams. nil means no limit.
-	slots chan struct{}
+	conns          *conns
+	wires          string // the address of those of conns that speak HTTP/1.1 without a transport; empty: none do
 
 	healthy  prometheus.Gauge
 	inFlight atomic.Int64
@@ -57,8 +55,11 @@ func newServer(o *config.Origin, f *config.Fetch, roots *x509.CertPool,
 		connectTimeout: f.ConnectTimeout,
 		waitersMax:     int64(f.Connections) * waitersPerConnection,
 	}
-	if f.Connections > 0 {
-		s.slots = make(chan struct{}, f.Connections)
+	if s.conns = newConns(f.Connections); s.scheme == "http" && plainHost(s.host) {
+		s.wires = s.host
+		if o.URL.Port() == "" {
+			s.wires = net.JoinHostPort(o.URL.Hostname(), "80")
+		}
 	}
 	s.transport = newTransport(f, roots, true)
 	s.transport.DialContext = s.dial
@@ -79,44 +80,19 @@ func originName(u *url.URL) string {
 	return u.Scheme + "://" + u.Host + strings.TrimSuffix(u.EscapedPath(), "/")
 }
 
-// dial opens a connection for an attempt within the limit. The transport doesn't end it with the request that asked for it: the
-// next one may want the connection.
+// dial opens a connection of a transport within the limit. The transport doesn't end it with the request that asked for it: the
+// next one may want the connection. So the slot is waited for also when that request has gone.
 func (s *server) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	if s.slots == nil {
-		return s.dialFor(ctx, network, addr)
-	}
-	if err := s.takeSlot(ctx); err != nil {
+	// Idle connections of one transport may be in the way of the other's.
+	if _, err := s.conns.take(ctx, true, s.connectTimeout, s.closeIdleTransports); err != nil {
 		return nil, err
 	}
 	conn, err := s.dialFor(ctx, network, addr)
 	if err != nil {
-		<-s.slots
+		s.conns.release()
 		return nil, err
 	}
-	return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { <-s.slots })}, nil
-}
-
-// takeSlot waits for a slot as long as the attempt that wants the connection does, also when that has gone.
-func (s *server) takeSlot(ctx context.Context) error {
-	select {
-	case s.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	s.closeIdle() // transport's may be in the way of upgrader's
-	var timeout <-chan time.Time
-	if s.connectTimeout > 0 {
-		timer := time.NewTimer(s.connectTimeout)
-		defer timer.Stop()
-		timeout = timer.C
-	}
-	select {
-	case s.slots <- struct{}{}:
-		return nil
-	case <-timeout:
-	case <-ctx.Done():
-	}
-	return errConnectionLimit
+	return &countedConn{Conn: conn, closed: sync.OnceFunc(s.conns.release)}, nil
 }
 
 func (s *server) dialFor(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -164,6 +140,11 @@ func (c *countedConn) CloseWrite() error {
 }
 
 func (s *server) closeIdle() {
+	s.conns.closeIdle()
+	s.closeIdleTransports()
+}
+
+func (s *server) closeIdleTransports() {
 	s.transport.CloseIdleConnections()
 	s.upgrader.CloseIdleConnections()
 }

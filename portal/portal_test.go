@@ -60,6 +60,9 @@ func (n *network) Status(ctx context.Context) portal.Status {
 		return portal.Node{
 			Name: config.NodeID(name), Addresses: []netip.Addr{netip.MustParseAddr(address)}, HTTP: address + ":8080", Up: up,
 			Since: began, Requests: 1000, Hits: 900, SentBytes: 5 << 20, StoredObjects: 7, StoredBytes: 64 << 20, StoredLimitBytes: 256 << 20,
+			Disk: &portal.Disk{Objects: 9, Bytes: 3 << 30, LimitBytes: 8 << 30, Volumes: []portal.Volume{
+				{Dir: "/cache/a", State: "ok", Since: began}, {Dir: "/cache/b", State: "failing", Since: began, LastError: "input/output error"},
+			}},
 		}
 	}
 	s := portal.Status{
@@ -260,7 +263,7 @@ func TestPageStates(t *testing.T) {
 			200,
 			[]string{
 				`class="health calm"`, "1 site, 1 origin, none failing.", "up</span>", "1,001", "90 %", "5.0 MiB", `value="0.2500"`,
-				"64 MiB of 256 MiB", "?a=1&amp;b=&lt;2&gt;", "Nothing went wrong lately", "/ca/root.pem", "u:xxxxx@",
+				"64 MiB of 256 MiB", "on disk 3.0 GiB of 8.0 GiB, 9 objects", "/cache/b is failing", "?a=1&amp;b=&lt;2&gt;", "Nothing went wrong lately", "/ca/root.pem", "u:xxxxx@",
 			},
 			[]string{"down</span>", "hidden@", "style="},
 		},

@@ -60,6 +60,23 @@ type Node struct {
 	StoredObjects    uint64 `json:"stored_objects"`
 	StoredBytes      uint64 `json:"stored_bytes"`
 	StoredLimitBytes uint64 `json:"stored_limit_bytes"`
+	Disk             *Disk  `json:"disk,omitempty"` // the cache's tier on disk; nil if it has none
+}
+
+// Disk is what a node caches on disk, some of which is in memory, too.
+type Disk struct {
+	Objects    uint64   `json:"objects"`
+	Bytes      uint64   `json:"bytes"`
+	LimitBytes uint64   `json:"limit_bytes"`
+	Volumes    []Volume `json:"volumes"`
+}
+
+// Volume is one disk of a node.
+type Volume struct {
+	Dir       string    `json:"dir"`
+	State     string    `json:"state"` // ok, slow, failing or full
+	Since     time.Time `json:"since"`
+	LastError string    `json:"last_error,omitempty"` // the last one, also if the state is ok again
 }
 
 // Site is what one customer serves.

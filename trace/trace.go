@@ -40,8 +40,11 @@ func With(ctx context.Context, t *Trace) context.Context {
 	return context.WithValue(ctx, contextKey{}, t)
 }
 
-// From returns the context's trace, or nil.
+// From returns the context's trace, or nil. A context that isn't one of With may have it in a method Trace.
 func From(ctx context.Context) *Trace {
+	if c, ok := ctx.(interface{ Trace() *Trace }); ok {
+		return c.Trace()
+	}
 	t, _ := ctx.Value(contextKey{}).(*Trace)
 	return t
 }

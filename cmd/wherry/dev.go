@@ -24,8 +24,8 @@ import (
 
 // devOptions are the flags of `wherry dev`.
 type devOptions struct {
-	origin, http, https, dns, portal, dir, host, access string
-	edges                                               int
+	origin, http, https, dns, portal, dir, host, access, disk string
+	edges                                                     int
 }
 
 func newDevCommand() *cobra.Command {
@@ -53,6 +53,7 @@ request goes to standard output, what the process says of itself to standard err
 	f.StringVar(&o.dir, "dir", "", "`folder` for state: the local CA and the operator's token (default: a temporary one, removed at exit)")
 	f.StringVar(&o.host, "host", "", "the site's host `name` (default: every host that no other site claims)")
 	f.IntVar(&o.edges, "edges", 2, "how many edges, 1 to 8, each in a cluster of its own")
+	f.StringVar(&o.disk, "disk", "", "keep cached responses on disk too, up to `size` (such as 2GiB) an edge, in the state folder; with --dir they are there after a restart")
 	f.StringVar(&o.access, "access-log", "stdout", "where the access log goes: stdout, stderr, off or a `file`")
 	return c
 }
@@ -159,7 +160,10 @@ func flagProblems(o *devOptions, problems config.Problems) error {
 		}
 		line := p.String()
 		for _, f := range []struct{ path, flag, value string }{
-			{"sites[0].origins[0]", "--origin", o.origin}, {"sites[0].hosts[0]", "--host", o.host}, {"log.access", "--access-log", o.access},
+			{"sites[0].origins[0]", "--origin", o.origin},
+			{"sites[0].hosts[0]", "--host", o.host},
+			{"log.access", "--access-log", o.access},
+			{"clusters[0].nodes[0].disk", "--disk", o.disk},
 		} {
 			if strings.HasPrefix(p.Path, f.path) {
 				line = fmt.Sprintf("%s %s: %s; %s", f.flag, f.value, p.What, p.Instead)
@@ -248,8 +252,13 @@ func devConfig(o *devOptions, demo string, p *process) string {
 		line("  - name: %s", at.name)
 		line("    location: {latitude: %g, longitude: %g}", at.latitude, at.longitude)
 		line("    prefixes: [127.0.0.%d/32, %s]", k+1, at.prefix)
-		line("    nodes: [{name: %s, addresses: [%s], listen: {http: %q, https: %q}}]", e.Node, strconv.Quote(address),
-			e.HTTP.Addr().String(), addressOrOff(e.HTTPS))
+		line("    nodes:")
+		line("      - name: %s", e.Node)
+		line("        addresses: [%s]", strconv.Quote(address))
+		line("        listen: {http: %q, https: %q}", e.HTTP.Addr().String(), addressOrOff(e.HTTPS))
+		if o.disk != "" {
+			line("        disk: {volumes: [{dir: %s, size: %s}]}", strconv.Quote(filepath.Join(p.state.dir, "cache", string(e.Node))), strconv.Quote(o.disk))
+		}
 	}
 	line("sites:")
 	host, origin := o.host, o.origin

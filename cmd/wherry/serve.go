@@ -13,8 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -88,19 +88,6 @@ type process struct {
 	access *logs.File // nil when the access log is no file
 }
 
-const (
-	garbageMax   = 128 << 20
-	gcPercentMin = 10
-)
-
-// boundGarbage keeps the heap from growing to twice of what the caches hold, which is what Go does by itself: beside cacheBytes there may
-// be garbageMax of garbage, or a tenth where the caches are huge. $GOGC counts before it.
-func boundGarbage(cacheBytes int64) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(int(max(gcPercentMin, min(100, garbageMax*100/max(1, cacheBytes)))))
-	}
-}
-
 // serve runs p until a signal.
 func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
@@ -114,10 +101,11 @@ func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	boundGarbage(int64(p.snapshot.Memory.Cache) * int64(max(1, len(o.Edges))))
-
 	ctx, stop := context.WithCancel(context.Background())
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	defer stop()
+	beside.Go(func() { boundGarbage(ctx, int64(p.snapshot.Memory.Cache)*int64(max(1, len(o.Edges)))) })
 	signal.Ignore(syscall.SIGPIPE) // who reads our output may go; the requests go on
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)

@@ -11,6 +11,8 @@ import (
 // FieldsMax is how many fields a request may have: each costs far more memory than the bytes that the client spends on it.
 const FieldsMax = 256
 
+const badRequestLine = "The request line is not one of HTTP/1.1."
+
 func malformed(notice string) *Refusal {
 	return &Refusal{Malformed, http.StatusBadRequest, notice}
 }
@@ -82,21 +84,20 @@ func cutLine(p []byte) (line, rest []byte, ok bool) {
 
 // parseRequestLine reads method SP request-target SP HTTP-version (RFC 9112 §3).
 func (s *section) parseRequestLine(line []byte) *Refusal {
-	bad := malformed("The request line is not one of HTTP/1.1.")
 	method, rest, _ := bytes.Cut(line, []byte(" "))
 	target, version, ok := bytes.Cut(rest, []byte(" "))
 	if !ok || len(method) == 0 || len(target) == 0 || !isToken(method) || bytes.ContainsAny(target, " \t") {
-		return bad
+		return malformed(badRequestLine)
 	}
 	for _, b := range target {
 		if b <= ' ' || b == 0x7f {
-			return bad
+			return malformed(badRequestLine)
 		}
 	}
 	const name = "HTTP/1." // §2.3
 	switch {
 	case len(version) != len(name)+1 || string(version[:5]) != "HTTP/" || version[6] != '.' || !isDigit(version[5]) || !isDigit(version[7]):
-		return bad
+		return malformed(badRequestLine)
 	case version[5] != '1':
 		return &Refusal{Malformed, http.StatusHTTPVersionNotSupported, "This connection speaks HTTP/1.1."}
 	}
@@ -104,11 +105,17 @@ func (s *section) parseRequestLine(line []byte) *Refusal {
 	if s.method == http.MethodConnect {
 		return nil // admit refuses it
 	}
+	if plainPath(s.target) {
+		return nil
+	}
 	if _, err := url.ParseRequestURI(s.target); err != nil {
 		return &Refusal{Target, http.StatusBadRequest, "The target of the request is not one that this node can serve."}
 	}
 	return nil
 }
+
+// plainPath says whether target is a path with a query in which net/url has nothing to find fault with: no escapes, and no other form.
+func plainPath(target string) bool { return target[0] == '/' && strings.IndexByte(target, '%') < 0 }
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 

@@ -95,7 +95,7 @@ func runAt(t *testing.T, h *simnet.Host, o Options) *Network {
 	return n
 }
 
-func parse(t *testing.T, yaml string) *config.Snapshot {
+func parse(t testing.TB, yaml string) *config.Snapshot {
 	t.Helper()
 	s, problems := config.Parse("test.yaml", []byte(yaml))
 	if s == nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/disk"
 	"github.com/wherry/wherry/dns"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/origin"
@@ -87,6 +88,7 @@ func incidents(st *portal.Status, origins []origin.Status, now time.Time) []port
 					Action: "It has left the DNS answers. Look at the machine and at the log of its wherry.",
 				})
 			}
+			list = append(list, volumeIncidents(&node)...)
 		}
 	}
 	for _, o := range origins {
@@ -103,6 +105,22 @@ func incidents(st *portal.Status, origins []origin.Status, now time.Time) []port
 	}
 	slices.SortStableFunc(list, func(a, b portal.Incident) int { return b.At.Compare(a.At) })
 	return list[:min(len(list), incidentsMax)]
+}
+
+// volumeIncidents lists the disks of a node that don't do as they should.
+func volumeIncidents(node *portal.Node) (list []portal.Incident) {
+	if node.Disk == nil {
+		return nil
+	}
+	for _, v := range node.Disk.Volumes {
+		if v.State != string(disk.OK) {
+			list = append(list, portal.Incident{
+				At: v.Since, Party: fault.Edge, Subject: string(node.Name) + ": " + v.Dir, Text: "the disk is " + v.State + ": " + v.LastError,
+				Action: "The node serves on from memory and other disks. Look at the disk; it is tried again by itself.",
+			})
+		}
+	}
+	return list
 }
 
 // node is a node as its health checks and, if it is of this process, its counters show it. It is up if it answers at each of its
@@ -126,6 +144,12 @@ func (n *Network) node(node *config.Node, checks []dns.NodeHealth) portal.Node {
 		stats, usage := s.edge.Stats(), s.store.Usage()
 		p.Requests, p.Hits, p.SentBytes = uint64(stats.Requests), uint64(stats.Hits), uint64(stats.BodyBytes)
 		p.StoredObjects, p.StoredBytes, p.StoredLimitBytes = uint64(usage.Responses), uint64(usage.Bytes), uint64(usage.BytesMax)
+		if d := usage.Disk; d != nil {
+			p.Disk = &portal.Disk{Objects: uint64(d.Responses), Bytes: uint64(d.Bytes), LimitBytes: uint64(d.BytesMax)}
+			for _, v := range d.Volumes {
+				p.Disk.Volumes = append(p.Disk.Volumes, portal.Volume{Dir: v.Dir, State: v.State, Since: v.Since, LastError: v.LastError})
+			}
+		}
 	}
 	return p
 }

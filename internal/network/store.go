@@ -12,6 +12,13 @@ import (
 	"github.com/wherry/wherry/disk"
 )
 
+// What waits to be written to disk is held in memory beside what the cache holds there: a share of that, within limits.
+const (
+	queueShare = 8
+	queueMin   = 8 << 20
+	queueMax   = 64 << 20
+)
+
 // shelf is where a station keeps responses.
 type shelf struct {
 	store cache.Store
@@ -29,7 +36,10 @@ func newShelf(memory config.Memory, volumes []config.Volume, log *slog.Logger, r
 	if len(volumes) == 0 {
 		return &shelf{store: m, close: func() error { return nil }}, nil
 	}
-	o := disk.Options{Log: log, Metrics: disk.NewMetrics(reg)}
+	o := disk.Options{
+		Log: log, Metrics: disk.NewMetrics(reg),
+		QueueBytes: min(queueMax, max(queueMin, int64(memory.Cache)/queueShare)),
+	}
 	for _, v := range volumes {
 		o.Volumes = append(o.Volumes, disk.Volume{Dir: v.Dir, BytesMax: int64(v.Size)})
 	}
