@@ -99,7 +99,8 @@ type conn struct {
 	initialWindow int64
 	heldBytes     int64 // got, and not yet given back by WINDOW_UPDATE
 	creditBytes   int64 // read by handlers, to be given back
-	aheadBytes    int64 // given back before they came, for the rest of requests that are answered
+	restBytes     int64 // that may still come of requests that are answered
+	aheadBytes    int64 // given back before they came, for restBytes; what that doesn't need any more isn't given back again
 	bodyBytes     int64 // in memory, for handlers
 	dataSent      int   // DATA frames since the guard was told
 

@@ -94,6 +94,9 @@ func (c *conn) takeData(f *frame) *failure {
 // takeContent hands the content of a DATA frame to the handler.
 func (c *conn) takeContent(s *stream, f *frame, size int64) *failure {
 	s.received += int64(len(f.payload))
+	rest := min(s.rest, size)
+	s.rest -= rest
+	c.restBytes -= rest
 	if s.length >= 0 && s.received > s.length {
 		return malformed(s.id, "more content than Content-Length says") // §8.1.1
 	}

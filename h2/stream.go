@@ -30,6 +30,7 @@ type stream struct {
 	buf      *[]byte  // which queued is a part of when the handler has gone
 	ending   bool     // the stream ends with queued
 	answered bool     // to its end, before the request was complete
+	rest     int64    // of the connection's restBytes
 	spared   bool     // it isn't reset for that: there is room for the rest of the request
 	begun    bool     // the final response's header section is out
 	last     []byte   // the header block of the response's trailers
@@ -92,6 +93,7 @@ func (c *conn) drop(s *stream, err error) {
 	}
 	s.release()
 	c.forget(s)
+	c.restBytes -= s.rest
 	s.writing.stop()
 	s.reading.stop()
 	if s.cancel != nil {
@@ -169,7 +171,7 @@ func (c *conn) takeRest(s *stream) {
 	}
 	s.closed = true
 	c.forget(s)
-	room := restBytesMax - c.aheadBytes
+	room := restBytesMax - c.restBytes
 	s.spared = room > 0
 	if s.length >= 0 {
 		rest := s.length - s.received
@@ -179,10 +181,14 @@ func (c *conn) takeRest(s *stream) {
 	if room <= 0 {
 		return
 	}
-	c.next.out = appendWindowUpdate(c.room(), 0, uint32(room))
-	c.next.out = appendWindowUpdate(c.next.out, s.id, uint32(room))
-	c.heldBytes -= room
-	c.aheadBytes += room
+	s.rest = room
+	c.restBytes += room
+	if more := c.restBytes - c.aheadBytes; more > 0 {
+		c.next.out = appendWindowUpdate(c.room(), 0, uint32(more))
+		c.heldBytes -= more
+		c.aheadBytes += more
+	}
+	c.next.out = appendWindowUpdate(c.room(), s.id, uint32(room))
 	s.heldBytes -= room
 }
 
@@ -200,7 +206,7 @@ func (c *conn) taken(n int64) {
 
 // giveBack opens the connection's window by n bytes that nobody holds any more. Updates are saved up.
 func (c *conn) giveBack(n int64) {
-	ahead := min(n, c.aheadBytes)
+	ahead := min(n, c.aheadBytes-c.restBytes)
 	c.aheadBytes -= ahead
 	n -= ahead
 	if c.creditBytes += n; c.creditBytes >= connWindow/4 {
