@@ -8,9 +8,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/wherry/wherry/cache/field"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wherry/wherry/cache/store"
 )
 
 // discard is a ResponseWriter that keeps nothing.
@@ -60,14 +60,14 @@ type bench struct {
 
 func newBench(tb testing.TB, size int) *bench {
 	tb.Helper()
-	store, err := NewMemory(1<<30, 1<<28)
+	memory, err := store.NewMemory(1<<30, 1<<28)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	b := &bench{c: New(Options{
-		Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Name: "lisbon-1", Store: memory, Metrics: NewMetrics(prometheus.NewRegistry()),
 	})}
-	b.p = &Policy{Keys: &KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: &constant{
+	b.p = &Policy{Keys: &store.KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: &constant{
 		header: http.Header{
 			"Cache-Control":  {"public, max-age=3600"},
 			"Content-Type":   {"text/html; charset=utf-8"},
@@ -169,36 +169,6 @@ func BenchmarkCollapse(b *testing.B) {
 			})
 		}
 		group.Wait()
-	}
-}
-
-func BenchmarkParseCacheControl(b *testing.B) {
-	for _, line := range []string{
-		"max-age=3600",
-		`public, max-age=3600, s-maxage=60, stale-while-revalidate=30, no-cache="Set-Cookie"`,
-	} {
-		b.Run(strconv.Itoa(len(line)), func(b *testing.B) {
-			lines := []string{line}
-			b.ReportAllocs()
-			for b.Loop() {
-				field.ParseCacheControl(lines)
-			}
-		})
-	}
-}
-
-func BenchmarkNewKey(b *testing.B) {
-	for name, p := range map[string]*KeyPolicy{
-		"plain":  {Site: "shop"},
-		"sorted": {Site: "shop", SortQuery: true},
-		"only":   {Site: "shop", OnlyQuery: []string{"page", "size"}},
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				NewKey(p, "https", "shop.test", "/products/shoes", "size=41&page=2&utm_source=mail")
-			}
-		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
@@ -47,18 +48,18 @@ var steps = [...]func(*exchange) step{
 
 // Policy is what the site's configuration says about one request.
 type Policy struct {
-	Keys     *KeyPolicy        // how the site's cache keys are made
+	Keys     *store.KeyPolicy  // how the site's cache keys are made
 	Scheme   string            // http or https, as the client sees it
 	Host     string            // the client's host, in lower case without port
 	Upstream http.RoundTripper // who is asked on a miss: origin, or whatever else stands below
 	// Stored returns all keys under which a response to GET or HEAD for path?query of this scheme and host may be stored, whatever
 	// rule matches them. It is asked only when an unsafe request invalidates; nil means the one key that Keys makes.
-	Stored func(path, query string) []Key
+	Stored func(path, query string) []store.Key
 	// Bypass, when not empty, is why nothing is looked up or stored for this request; it is forwarded.
 	Bypass               string
-	Defaults             *Defaults     // what the site says of responses; nil: nothing
-	StaleIfError         time.Duration // where the origin doesn't say stale-if-error
-	StaleWhileRevalidate time.Duration // where the origin doesn't say stale-while-revalidate
+	Defaults             *store.Defaults // what the site says of responses; nil: nothing
+	StaleIfError         time.Duration   // where the origin doesn't say stale-if-error
+	StaleWhileRevalidate time.Duration   // where the origin doesn't say stale-while-revalidate
 }
 
 // Verdict is how a request was answered, one word for log, metrics and trace.
@@ -94,7 +95,7 @@ type Outcome struct {
 // Options are what a Cache is made of.
 type Options struct {
 	Name    string // of this node, for Cache-Status and Via
-	Store   Store
+	Store   store.Store
 	Metrics *Metrics
 	Now     func() time.Time // nil means time.Now
 }
@@ -103,7 +104,7 @@ type Options struct {
 type Cache struct {
 	name     string
 	member   string // name as Cache-Status has it
-	store    Store
+	store    store.Store
 	metrics  *Metrics
 	now      func() time.Time
 	groups   *invalidations // of the groups of RFC 9875
@@ -131,7 +132,7 @@ func New(o Options) *Cache {
 		flights: map[flightID]*flight{}, running: map[*flight]struct{}{}, solo: soloKeys{until: map[flightID]time.Time{}},
 	}
 	c.streams.all = map[uint64][]*stream{}
-	c.member = tokenOrString(o.Name)
+	c.member = field.TokenOrString(o.Name)
 	c.exchanges.New = func() any { return new(exchange) }
 	if c.now == nil {
 		c.now = time.Now
@@ -163,11 +164,11 @@ type exchange struct {
 	r   *http.Request
 	p   *Policy
 	t   *trace.Trace
-	key Key
+	key store.Key
 	req field.Directives
 	now time.Time // when it was decided what to send
 
-	stored   *Response // what the request selects, or nil
+	stored   *store.Response // what the request selects, or nil
 	decision decision
 	alone    bool // this request's fetch is not shared
 	asSent   bool // and goes out with the client's conditions and range
@@ -179,9 +180,9 @@ type exchange struct {
 	late   bool // the flight that is joined had landed already
 	// interim forwards 1xx responses of the fetch that is led.
 	interim *interim
-	resp    *Response      // what to deliver: complete if flight is nil
-	direct  *http.Response // or this, straight from the upstream
-	sink    sink           // between a stored body and w
+	resp    *store.Response // what to deliver: complete if flight is nil
+	direct  *http.Response  // or this, straight from the upstream
+	sink    sink            // between a stored body and w
 
 	status status
 	out    Outcome
@@ -231,13 +232,13 @@ func (x *exchange) passBecause(fwd, why string) step {
 func (x *exchange) lookup() step {
 	x.now = x.c.now()
 	stored := x.find()
-	x.stored = selectStored(stored, x.p.Keys, headerFields(x.r.Header))
+	x.stored = store.Select(stored, x.p.Keys, field.Header(x.r.Header))
 	x.decision = decide(x.stored, len(stored) > 0, x.c.invalidated(x.stored), &x.req, x.p, x.now)
 	x.out.Detail = x.decision.why
 	if x.t.On() {
 		why := x.decision.why
 		if x.decision.reuse == reuseFresh {
-			why = "fresh for " + seconds(x.stored.fresh.left(x.now)) + " by " + x.stored.fresh.basis
+			why = "fresh for " + seconds(x.stored.Fresh.Left(x.now)) + " by " + x.stored.Fresh.Basis
 		}
 		x.t.Addf("cache", "lookup", "%s: %s", x.decision.reuse, why)
 	}
@@ -278,7 +279,7 @@ func (x *exchange) staleInstead(err error) step {
 	x.now = x.c.now()
 	ok, why := false, x.c.invalidated(x.stored)
 	if why == "" {
-		ok, why = x.stored.onError(&x.req, x.p, x.now)
+		ok, why = onError(x.stored, &x.req, x.p, x.now)
 	}
 	x.t.Addf("cache", "stale", "%t: %s", ok, why)
 	if !ok {

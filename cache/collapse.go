@@ -10,13 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/fault"
 )
 
 // flightID names a fetch that may be shared: the key, whether the request was with Authorization (then the response most often
 // can't be shared, and others shouldn't wait for it), and the request fields that Vary is known to name for it.
 type flightID struct {
-	key        Key
+	key        store.Key
 	authorized bool
 	secondary  string
 }
@@ -37,10 +38,10 @@ type flight struct {
 	header chan struct{} // closed when the outcome below is there
 
 	// The outcome; set before header is closed, constant afterwards.
-	resp        *Response // nil if the fetch failed or the response is only for the leader
-	complete    bool      // resp's body is in the store already
-	shared      bool      // others than the leader may use resp
-	revalidated bool      // the upstream said 304
+	resp        *store.Response // nil if the fetch failed or the response is only for the leader
+	complete    bool            // resp's body is in the store already
+	shared      bool            // others than the leader may use resp
+	revalidated bool            // the upstream said 304
 	err         error
 	why         string // why resp isn't stored or shared, for the trace
 	fetchStatus int
@@ -53,14 +54,14 @@ type flight struct {
 	direct     *http.Response
 	stream     *stream // that fills the parts of resp; the flight is a user of it as long as somebody waits
 	leaderGone bool
-	waiting    int   // exchanges that wait for the header section or read the body
-	background bool  // goes on without anybody waiting
-	landed     bool  // header is closed
-	doomed     bool  // purged meanwhile: don't store
-	abandoned  bool  // cancelled because nobody waits
-	body       Body  // nil before it is known that the response may be stored, and when nobody needs it any more
-	inBody     int64 // bytes in body
-	length     int64 // bytes that have arrived: those in body, then those in tail
+	waiting    int        // exchanges that wait for the header section or read the body
+	background bool       // goes on without anybody waiting
+	landed     bool       // header is closed
+	doomed     bool       // purged meanwhile: don't store
+	abandoned  bool       // cancelled because nobody waits
+	body       store.Body // nil before it is known that the response may be stored, and when nobody needs it any more
+	inBody     int64      // bytes in body
+	length     int64      // bytes that have arrived: those in body, then those in tail
 	tail       []tailPiece
 	tailBytes  int
 	spilled    bool // the store couldn't hold it all: what arrives goes through tail, at the pace of the slowest reader

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/wherry/wherry/cache/store"
 )
 
 // gated answers in pieces: the i-th piece is sent when the i-th gate opens. The header section goes with the first.
@@ -168,7 +170,7 @@ func TestCollapseByRequestNoStore(t *testing.T) {
 				g.open(0)
 				g.open(1)
 				w.get("/", field...)
-				w.cache.PurgeFunc(func(Key) bool { return true })
+				w.cache.PurgeFunc(func(store.Key) bool { return true })
 				seen := w.up.seen()
 				g.in()
 				alone := w.begin("/", field...)
@@ -357,7 +359,7 @@ func TestFailureIsShared(t *testing.T) {
 func TestSoloKeysAreBounded(t *testing.T) {
 	now := time.Unix(0, 0)
 	s := soloKeys{until: map[flightID]time.Time{}}
-	key := func(i int) flightID { return flightID{key: Key(strconv.Itoa(i))} }
+	key := func(i int) flightID { return flightID{key: store.Key(strconv.Itoa(i))} }
 	for i := range 2 * soloMax {
 		s.set(key(i), true, now)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // reuse is what may be done with the stored response that a request selects.
@@ -28,7 +29,7 @@ type decision struct {
 
 // decide says what a request with directives req may do with stored at the time now (RFC 9111 §4). varied tells that there are
 // stored responses, but for other request fields; invalid, if not empty, why stored needs validation whatever its age.
-func decide(stored *Response, varied bool, invalid string, req *field.Directives, p *Policy, now time.Time) decision {
+func decide(stored *store.Response, varied bool, invalid string, req *field.Directives, p *Policy, now time.Time) decision {
 	d := reusable(stored, varied, req, p, now)
 	if invalid != "" && stored != nil && d.reuse != reuseValidate {
 		d = decision{reuseValidate, invalid, "stale"} // RFC 9111 §4.4
@@ -39,62 +40,62 @@ func decide(stored *Response, varied bool, invalid string, req *field.Directives
 	return d
 }
 
-func reusable(stored *Response, varied bool, req *field.Directives, p *Policy, now time.Time) decision {
+func reusable(stored *store.Response, varied bool, req *field.Directives, p *Policy, now time.Time) decision {
 	if stored == nil {
 		if varied {
 			return decision{reuseNone, "stored only for other request fields (Vary)", "vary-miss"}
 		}
 		return decision{reuseNone, "nothing stored", "uri-miss"}
 	}
-	age, left := stored.fresh.age(now), stored.fresh.left(now)
+	age, left := stored.Fresh.Age(now), stored.Fresh.Left(now)
 	unwanted := "request" // RFC 9211 §2.2: fresh, but not for this request
 	if left <= 0 {
 		unwanted = "stale"
 	}
 	switch {
-	case stored.directives.NoCache: // §5.2.2.4
-		return decision{reuseValidate, stored.directivesFrom + " no-cache", "stale"}
+	case stored.Directives.NoCache: // §5.2.2.4
+		return decision{reuseValidate, stored.DirectivesFrom + " no-cache", "stale"}
 	case req.NoCache: // §5.2.1.4
 		return decision{reuseValidate, "request no-cache", unwanted}
-	case req.MaxAge != field.Absent && age-req.MaxAge > max(0, req.MaxStale) && !stored.unchanging(now): // §5.2.1.1
+	case req.MaxAge != field.Absent && age-req.MaxAge > max(0, req.MaxStale) && !unchanging(stored, now): // §5.2.1.1
 		return decision{reuseValidate, fmt.Sprintf("age %s above the request's max-age %s", seconds(age), seconds(req.MaxAge)), unwanted}
 	case req.MinFresh != field.Absent && left < req.MinFresh: // §5.2.1.3
 		return decision{reuseValidate, fmt.Sprintf("fresh for %s, below the request's min-fresh %s", seconds(left), seconds(req.MinFresh)), unwanted}
 	case left > 0: // §4.2
-		return decision{reuseFresh, stored.fresh.why, ""}
-	case req.MaxStale != field.Absent && -left <= req.MaxStale && !stored.staleForbidden(): // §5.2.1.2
+		return decision{reuseFresh, stored.Fresh.Why, ""}
+	case req.MaxStale != field.Absent && -left <= req.MaxStale && !staleForbidden(stored): // §5.2.1.2
 		return decision{reuseStale, "stale for " + seconds(-left) + ", within the request's max-stale", ""}
-	case req.MaxAge == field.Absent && -left < stored.whileRevalidate(p): // RFC 5861 §3; §5.2.1.1: max-age alone wants nothing stale
+	case req.MaxAge == field.Absent && -left < whileRevalidate(stored, p): // RFC 5861 §3; §5.2.1.1: max-age alone wants nothing stale
 		return decision{reuseRefresh, "stale for " + seconds(-left) + ", within stale-while-revalidate", ""}
 	}
-	return decision{reuseValidate, "stale for " + seconds(-left) + " by " + stored.fresh.basis, "stale"}
+	return decision{reuseValidate, "stale for " + seconds(-left) + " by " + stored.Fresh.Basis, "stale"}
 }
 
 // unchanging says whether the origin promises that the response doesn't change while it is fresh, which it is. Then a reload, which
 // browsers send with max-age=0, needs no validation; a forced one comes with no-cache (RFC 8246 §2).
-func (r *Response) unchanging(now time.Time) bool {
-	return r.directives.Immutable && r.fresh.left(now) > 0
+func unchanging(r *store.Response, now time.Time) bool {
+	return r.Directives.Immutable && r.Fresh.Left(now) > 0
 }
 
 // staleForbidden says whether the origin forbids every use of the stale response (RFC 9111 §4.2.4, §5.2.2.10).
-func (r *Response) staleForbidden() bool {
-	return r.revalidates() || r.directives.SMaxAge != field.Absent
+func staleForbidden(r *store.Response) bool {
+	return revalidates(r) || r.Directives.SMaxAge != field.Absent
 }
 
-func (r *Response) revalidates() bool {
-	d := &r.directives
+func revalidates(r *store.Response) bool {
+	d := &r.Directives
 	return d.MustRevalidate || d.ProxyRevalidate || d.NoCache
 }
 
 // whileRevalidate is for how long the stale response may be sent while it is validated. What the origin says itself counts even
 // beside s-maxage: it says both in one breath, so it means both (docs/decisions/0005).
-func (r *Response) whileRevalidate(p *Policy) time.Duration {
+func whileRevalidate(r *store.Response, p *Policy) time.Duration {
 	switch {
-	case r.revalidates():
+	case revalidates(r):
 		return 0
-	case r.directives.StaleWhileRevalidate != field.Absent:
-		return r.directives.StaleWhileRevalidate
-	case r.directives.SMaxAge != field.Absent, r.fresh.negative:
+	case r.Directives.StaleWhileRevalidate != field.Absent:
+		return r.Directives.StaleWhileRevalidate
+	case r.Directives.SMaxAge != field.Absent, r.Fresh.Negative:
 		return 0
 	}
 	return p.StaleWhileRevalidate
@@ -102,68 +103,28 @@ func (r *Response) whileRevalidate(p *Policy) time.Duration {
 
 // onError says whether the stale response may be sent at now, to a request with directives req, because the upstream failed, and
 // why (RFC 5861 §4).
-func (r *Response) onError(req *field.Directives, p *Policy, now time.Time) (ok bool, why string) {
-	if r.revalidates() {
+func onError(r *store.Response, req *field.Directives, p *Policy, now time.Time) (ok bool, why string) {
+	if revalidates(r) {
 		return false, "must-revalidate or its like forbids stale"
 	}
-	stale := -r.fresh.left(now)
+	stale := -r.Fresh.Left(now)
 	if stale < 0 {
 		return true, "still fresh" // only the request wanted it validated
 	}
 	allowed, from := p.StaleIfError, "the site's stale_if_error"
-	if r.directives.SMaxAge != field.Absent || r.fresh.negative {
+	if r.Directives.SMaxAge != field.Absent || r.Fresh.Negative {
 		allowed = 0
 	}
-	if r.directives.StaleIfError != field.Absent {
-		allowed, from = r.directives.StaleIfError, "stale-if-error"
+	if r.Directives.StaleIfError != field.Absent {
+		allowed, from = r.Directives.StaleIfError, "stale-if-error"
 	}
-	if req.StaleIfError > allowed && !r.staleForbidden() {
+	if req.StaleIfError > allowed && !staleForbidden(r) {
 		allowed, from = req.StaleIfError, "the request's stale-if-error"
 	}
 	if stale >= allowed {
 		return false, fmt.Sprintf("stale for %s, %s allows %s", seconds(stale), from, seconds(allowed))
 	}
 	return true, fmt.Sprintf("stale for %s, within %s", seconds(stale), from)
-}
-
-// selectStored returns the response that a request with fields req selects: of the matching ones the one with the latest Date
-// (RFC 9111 §4), but rather one with Vary, because origins forget Vary on what they send to those who express no preference (§4.1).
-// The newest stored stands first, which decides between equals.
-func selectStored(stored []*Response, p *KeyPolicy, req Fields) *Response {
-	if len(stored) == 1 {
-		if r := stored[0]; p.selects(&r.varies, req) {
-			return r
-		}
-		return nil
-	}
-	var best *Response
-	of := selector{keys: p, req: req}
-	for _, r := range stored {
-		if !of.selects(&r.varies) {
-			continue
-		}
-		if best == nil || r.preferredTo(best) {
-			best = r
-		}
-	}
-	return best
-}
-
-// preferredTo says whether r goes before other where a request selects both.
-func (r *Response) preferredTo(other *Response) bool {
-	switch {
-	case r.outlasts(other):
-		return true
-	case other.outlasts(r):
-		return false
-	}
-	return dateOr(r.Header, r.fresh.at).After(dateOr(other.Header, other.fresh.at))
-}
-
-// outlasts says whether r has Vary, other hasn't, and r could still be used when other came: else the origin has just said that it
-// varies no more.
-func (r *Response) outlasts(other *Response) bool {
-	return len(r.Header["Vary"]) > 0 && len(other.Header["Vary"]) == 0 && !r.directives.NoCache && r.fresh.left(other.fresh.at) > 0
 }
 
 // seconds renders a duration for people.

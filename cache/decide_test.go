@@ -6,15 +6,8 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
-
-// storedAt is a response with these fields that was received at received, to a request with the fields req.
-func storedAt(req, h http.Header) *Response {
-	if h.Get("Date") == "" {
-		h.Set("Date", at(0))
-	}
-	return newResponse("k", req, 200, h, received, received)
-}
 
 func TestDecide(t *testing.T) {
 	cc := func(s string) http.Header { return fields("Cache-Control", s) }
@@ -135,7 +128,7 @@ func TestDecide(t *testing.T) {
 		{"RFC 9211 §2.2: stale goes before request", cc("max-age=60"), site, "no-cache", 61 * time.Second, reuseValidate, "stale"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var stored *Response
+			var stored *store.Response
 			if c.stored != nil {
 				stored = storedAt(nil, c.stored)
 			}
@@ -188,38 +181,8 @@ func TestOnError(t *testing.T) {
 	} {
 		r := storedAt(nil, fields("Cache-Control", c.cc))
 		req := field.ParseCacheControl([]string{c.req})
-		if got, why := r.onError(&req, c.policy, received.Add(c.age)); got != c.want || why == "" {
+		if got, why := onError(r, &req, c.policy, received.Add(c.age)); got != c.want || why == "" {
 			t.Errorf("%s: %t (%s), want %t", c.name, got, why, c.want)
-		}
-	}
-}
-
-func TestSelectStored(t *testing.T) {
-	gzip, br := fields("Accept-Encoding", "gzip"), fields("Accept-Encoding", "br")
-	vary := func(req http.Header, date time.Duration) *Response {
-		return storedAt(req, fields("Vary", "Accept-Encoding", "Date", at(date), "Cache-Control", "max-age=60"))
-	}
-	older, newer, other := vary(gzip, 0), vary(gzip, time.Second), vary(br, 2*time.Second)
-	plain, olderPlain := storedAt(nil, fields("Date", at(time.Minute))), storedAt(nil, fields("Date", at(0)))
-	for _, c := range []struct {
-		name   string
-		stored []*Response
-		req    http.Header
-		want   *Response
-	}{
-		{"none", nil, gzip, nil},
-		{"RFC 9111 §4.1: the one that matches", []*Response{other, older}, gzip, older},
-		{"RFC 9111 §4.1: none matches", []*Response{older, newer}, br, nil},
-		{"RFC 9111 §4: the latest Date", []*Response{older, newer, other}, gzip, newer},
-		{"RFC 9111 §4: the latest Date, wherever it stands", []*Response{newer, older}, gzip, newer},
-		{"RFC 9111 §4.1: one without Vary matches", []*Response{other, plain}, gzip, plain},
-		{"RFC 9111 §4.1: one with Vary is preferred", []*Response{plain, older, olderPlain}, gzip, older},
-		{"RFC 9111 §4.1: wherever it stands", []*Response{older, plain}, gzip, older},
-		{"RFC 9111 §4: of those without, the latest Date", []*Response{olderPlain, plain, other}, gzip, plain},
-		{"equal Dates: the newest stored", []*Response{older, vary(gzip, 0)}, gzip, older},
-	} {
-		if got := selectStored(c.stored, new(KeyPolicy), headerFields(c.req)); got != c.want {
-			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
 	}
 }

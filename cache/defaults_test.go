@@ -5,60 +5,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-func TestAssign(t *testing.T) {
-	d := &Defaults{
-		TTL: time.Minute, MaxTTL: time.Hour,
-		Negative: []Negative{{Statuses: []int{404, 503}, TTL: 10 * time.Second}, {Statuses: []int{410}, Server: true, TTL: time.Second}},
-	}
-	now := time.Now()
-	old := now.Add(-1000 * time.Hour).UTC().Format(http.TimeFormat)
-	for _, c := range []struct {
-		name   string
-		status int
-		fields http.Header
-		left   time.Duration
-		why    string
-	}{
-		{"the origin says nothing", 200, fields(), time.Minute, "fresh by the site's default_ttl"},
-		{"no guess where the site knows", 200, fields("Last-Modified", old), time.Minute, "fresh by the site's default_ttl"},
-		{"public alone is no freshness", 200, fields("Cache-Control", "public"), time.Minute, "fresh by the site's default_ttl"},
-		{"redirect", 301, fields(), time.Minute, "fresh by the site's default_ttl"},
-		{"counted from the arrival", 200, fields("Age", "3600"), time.Minute, "fresh by the site's default_ttl"},
-		{"an origin with a slow clock", 200, fields("Date", old), time.Minute, "fresh by the site's default_ttl"},
-		{"a redirect for now", 302, fields(), 0, "fresh by no freshness given"},
-		{"an error without an entry", 405, fields(), 0, "fresh by no freshness given"},
-		{"the origin says max-age", 200, fields("Cache-Control", "max-age=5"), 5 * time.Second, "fresh by max-age"},
-		{"the origin says 0", 200, fields("Cache-Control", "max-age=0"), 0, "fresh by max-age"},
-		{"the origin says Expires", 200, fields("Expires", "0"), 0, "fresh by invalid Expires"},
-		{
-			"the origin says too much", 200, fields("Cache-Control", "max-age=86400", "Age", "600"), time.Hour,
-			"fresh by the site's max_ttl, shorter than max-age",
-		},
-		{"not found", 404, fields(), 10 * time.Second, "fresh by the site's negative ttl"},
-		{"not found, by a guess", 404, fields("Last-Modified", old), 10 * time.Second, "fresh by the site's negative ttl"},
-		{"the origin says max-age of an error", 404, fields("Cache-Control", "max-age=60"), time.Minute, "fresh by max-age"},
-		{"one of a class by itself", 503, fields(), 10 * time.Second, "fresh by the site's negative ttl"},
-		{"a class", 502, fields(), time.Second, "fresh by the site's negative ttl"},
-		{"beside a class", 410, fields(), time.Second, "fresh by the site's negative ttl"},
-	} {
-		r := newResponse("", http.Header{}, c.status, c.fields, now, now)
-		d.assign(&r.fresh, r.Status)
-		if got := r.fresh.left(now).Round(time.Second); got != c.left || r.fresh.why != c.why {
-			t.Errorf("%s: %v %s; want %v %s", c.name, got, r.fresh.why, c.left, c.why)
-		}
-	}
-	r := newResponse("", http.Header{}, 200, fields("Last-Modified", old), now, now)
-	new(Defaults).assign(&r.fresh, r.Status)
-	if got := r.fresh.left(now).Round(time.Second); got != heuristicMax || r.fresh.basis != "heuristic" {
-		t.Errorf("a site that says nothing changes the guess to %v by %s", got, r.fresh.basis)
-	}
-}
+	"github.com/wherry/wherry/cache/store"
+)
 
 func TestDefaultTTL(t *testing.T) {
 	bubble(t, counted("Etag", `"1"`), func(w *world) {
-		w.policy.Defaults = &Defaults{TTL: 10 * time.Second}
+		w.policy.Defaults = &store.Defaults{TTL: 10 * time.Second}
 		w.expect(w.get("/"), Miss, 200, "1")
 		time.Sleep(9 * time.Second)
 		hit := w.get("/")
@@ -83,7 +36,7 @@ func TestDefaultTTLAfterValidation(t *testing.T) {
 		answer(w, 200, "x", "Etag", `"1"`)
 	}
 	bubble(t, handler, func(w *world) {
-		w.policy.Defaults = &Defaults{TTL: 10 * time.Second}
+		w.policy.Defaults = &store.Defaults{TTL: 10 * time.Second}
 		w.get("/")
 		for range 3 {
 			time.Sleep(10 * time.Second)
@@ -97,7 +50,7 @@ func TestDefaultTTLAfterValidation(t *testing.T) {
 func TestNegativeTTL(t *testing.T) {
 	w404 := always(404, "gone")
 	bubble(t, script(w404, w404, always(503, "busy"), always(503, "busy"), always(200, "ok", "Cache-Control", "max-age=60")), func(w *world) {
-		w.policy.Defaults = &Defaults{Negative: []Negative{{Statuses: []int{404}, Server: true, TTL: 10 * time.Second}}}
+		w.policy.Defaults = &store.Defaults{Negative: []store.Negative{{Statuses: []int{404}, Server: true, TTL: 10 * time.Second}}}
 		w.policy.StaleIfError, w.policy.StaleWhileRevalidate = time.Hour, time.Hour
 		w.expect(w.get("/"), Miss, 404, "gone")
 		w.expect(w.get("/"), Hit, 404, "gone")
@@ -113,7 +66,7 @@ func TestNegativeTTL(t *testing.T) {
 		w.expectSeen(5)
 	})
 	bubble(t, script(always(404, "gone", "Cache-Control", "no-store"), always(404, "2")), func(w *world) {
-		w.policy.Defaults = &Defaults{Negative: []Negative{{Statuses: []int{404}, TTL: 10 * time.Second}}}
+		w.policy.Defaults = &store.Defaults{Negative: []store.Negative{{Statuses: []int{404}, TTL: 10 * time.Second}}}
 		w.expect(w.get("/"), Miss, 404, "gone")
 		w.expect(w.get("/"), Miss, 404, "2")
 	})
@@ -122,7 +75,7 @@ func TestNegativeTTL(t *testing.T) {
 // TestAFailureIsNoNegativeAnswer: what can't be reached is asked again at once.
 func TestAFailureIsNoNegativeAnswer(t *testing.T) {
 	bubble(t, script(refused, always(200, "ok")), func(w *world) {
-		w.policy.Defaults = &Defaults{Negative: []Negative{{Server: true, TTL: time.Minute}}}
+		w.policy.Defaults = &store.Defaults{Negative: []store.Negative{{Server: true, TTL: time.Minute}}}
 		if c := w.get("/"); c.outcome.Verdict != Failed {
 			t.Errorf("%s", c.outcome.Verdict)
 		}
@@ -133,20 +86,20 @@ func TestAFailureIsNoNegativeAnswer(t *testing.T) {
 func TestSetCookieBySite(t *testing.T) {
 	for _, c := range []struct {
 		name          string
-		defaults      *Defaults
+		defaults      *store.Defaults
 		control       string
 		first, second string // the cookies that the first two clients get
 		seen          int
 	}{
 		{"as the origin says", nil, "max-age=60", "1", "1", 1},
-		{"store", &Defaults{}, "max-age=60", "1", "1", 1},
-		{"strip", &Defaults{SetCookie: StripCookie}, "max-age=60", "1", "", 1},
-		{"strip what is private beside", &Defaults{SetCookie: StripCookie}, `max-age=60, private="x-user"`, "1", "", 1},
-		{"refuse", &Defaults{SetCookie: RefuseCookie}, "public, max-age=60", "1", "2", 2},
-		{"store, by the site's word alone", &Defaults{TTL: time.Minute}, "", "1", "2", 2},
-		{"store, public", &Defaults{TTL: time.Minute}, "public", "1", "1", 1},
-		{"strip, by the site's word alone", &Defaults{TTL: time.Minute, SetCookie: StripCookie}, "", "1", "", 1},
-		{"strip, by nobody's word", &Defaults{SetCookie: StripCookie}, "", "1", "2", 2},
+		{"store", &store.Defaults{}, "max-age=60", "1", "1", 1},
+		{"strip", &store.Defaults{SetCookie: store.StripCookie}, "max-age=60", "1", "", 1},
+		{"strip what is private beside", &store.Defaults{SetCookie: store.StripCookie}, `max-age=60, private="x-user"`, "1", "", 1},
+		{"refuse", &store.Defaults{SetCookie: store.RefuseCookie}, "public, max-age=60", "1", "2", 2},
+		{"store, by the site's word alone", &store.Defaults{TTL: time.Minute}, "", "1", "2", 2},
+		{"store, public", &store.Defaults{TTL: time.Minute}, "public", "1", "1", 1},
+		{"strip, by the site's word alone", &store.Defaults{TTL: time.Minute, SetCookie: store.StripCookie}, "", "1", "", 1},
+		{"strip, by nobody's word", &store.Defaults{SetCookie: store.StripCookie}, "", "1", "2", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := 0
@@ -183,7 +136,7 @@ func TestSetCookieOfAValidation(t *testing.T) {
 		answer(w, 200, "x", "Etag", `"1"`, "Cache-Control", "max-age=10")
 	}
 	bubble(t, handler, func(w *world) {
-		w.policy.Defaults = &Defaults{SetCookie: StripCookie}
+		w.policy.Defaults = &store.Defaults{SetCookie: store.StripCookie}
 		w.get("/")
 		time.Sleep(10 * time.Second)
 		validated := w.get("/")

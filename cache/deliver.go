@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 
 	"github.com/wherry/wherry/fault"
 )
@@ -23,7 +24,7 @@ func (x *exchange) deliver() step {
 	}
 	f := x.flight
 	switch {
-	case x.resp.parts != nil:
+	case x.resp.Parts != nil:
 		if f != nil {
 			defer f.leave(x.leads)
 		}
@@ -32,7 +33,7 @@ func (x *exchange) deliver() step {
 			e.own = f.streams()
 		}
 		defer e.close()
-		return x.deliverEntity(e, x.resp.parts.size)
+		return x.deliverEntity(e, x.resp.Parts.Size)
 	case f == nil || f.complete:
 		if f != nil {
 			defer f.leave(x.leads)
@@ -77,9 +78,9 @@ type fileSender interface {
 const sendFileMin = 64 << 10
 
 // writeBody writes n bytes of b from off on. A writer of several bodies in turn passes through here.
-func (s *sink) writeBody(b Body, off, n int64) (int64, error) {
+func (s *sink) writeBody(b store.Body, off, n int64) (int64, error) {
 	if to, ok := s.w.(fileSender); ok && n >= sendFileMin {
-		if in, ok := b.(FileBody); ok {
+		if in, ok := b.(store.FileBody); ok {
 			if sent, ok := s.sendFile(to, in, off, n); ok {
 				return sent, s.err
 			}
@@ -88,7 +89,7 @@ func (s *sink) writeBody(b Body, off, n int64) (int64, error) {
 	return b.WriteRange(s, off, n)
 }
 
-func (s *sink) sendFile(to fileSender, b FileBody, off, n int64) (sent int64, ok bool) {
+func (s *sink) sendFile(to fileSender, b store.FileBody, off, n int64) (sent int64, ok bool) {
 	f, at, release, ok := b.File()
 	if !ok {
 		return 0, false
@@ -155,7 +156,7 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 			send = *f.asAsked // whatever the origin makes of a range, it has just made of this one
 		}
 	}
-	content := x.r.Method != http.MethodHead && hasContent(send.status) && (send.whole || len(send.ranges) > 0)
+	content := x.r.Method != http.MethodHead && field.HasContent(send.status) && (send.whole || len(send.ranges) > 0)
 	if parts, ok := body.(*partsEntity); ok && content {
 		if err := parts.prepare(send.of(size)); err != nil {
 			return x.unprepared(err)
@@ -166,9 +167,9 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 	}
 	keepUntyped(h)
 	if x.out.Verdict != Miss || x.status.fwd == "partial" {
-		h["Age"] = []string{strconv.FormatInt(int64(resp.fresh.age(x.now)/time.Second), 10)} // RFC 9111 §5.1
+		h["Age"] = []string{strconv.FormatInt(int64(resp.Fresh.Age(x.now)/time.Second), 10)} // RFC 9111 §5.1
 	}
-	x.status.ttl, x.status.hasTTL = resp.fresh.left(x.now), true
+	x.status.ttl, x.status.hasTTL = resp.Fresh.Left(x.now), true
 	x.sendStatus(h)
 	send.describe(h, size)
 	if trailers := len(resp.Trailer) > 0 && x.r.Method != http.MethodHead && send.whole && send.status == resp.Status; trailers {
@@ -218,7 +219,7 @@ func announced(trailer http.Header) http.Header {
 func (x *exchange) narrow(size int64) selection {
 	whole := selection{status: http.StatusOK, whole: true}
 	h := x.resp.Header
-	if notModified(headerFields(x.r.Header), h, x.resp.fresh.at) {
+	if field.NotModified(field.Header(x.r.Header), h, x.resp.Received()) {
 		return selection{status: http.StatusNotModified}
 	}
 	specs := field.ParseRange(x.r.Header)
@@ -226,7 +227,7 @@ func (x *exchange) narrow(size int64) selection {
 		return whole
 	}
 	whole.ranged = x.r.Header["Range"] != nil
-	if specs == nil || !rangeStillValid(x.r.Header, h, x.resp.fresh.at) {
+	if specs == nil || !field.RangeStillValid(x.r.Header, h, x.resp.Received()) {
 		return whole
 	}
 	ranges, kind := field.Ranges(specs, size)
@@ -251,15 +252,15 @@ func (x *exchange) deliverDirect() step {
 		h[name] = slices.Clip(lines)
 	}
 	keepUntyped(h)
-	AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
+	field.AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
 	x.sendStatus(h)
 	if len(resp.Trailer) > 0 {
 		h["Trailer"] = slices.Sorted(maps.Keys(resp.Trailer))
 	}
 	x.out.Status = resp.StatusCode
-	if resp.StatusCode == http.StatusOK && x.flight != nil && !x.asSent && notModified(headerFields(x.r.Header), h, x.c.now()) {
+	if resp.StatusCode == http.StatusOK && x.flight != nil && !x.asSent && field.NotModified(field.Header(x.r.Header), h, x.c.now()) {
 		x.out.Status = http.StatusNotModified // the conditions were kept from the upstream, so they are ours to evaluate
-		dropContentFields(h)
+		field.DropContent(h)
 		delete(h, "Trailer")
 	}
 	x.w.WriteHeader(x.out.Status)
@@ -334,17 +335,4 @@ func keepUntyped(h http.Header) {
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil
 	}
-}
-
-// dropContentFields removes what describes a body that isn't sent (RFC 9110 §15.4.5).
-func dropContentFields(h http.Header) {
-	delete(h, "Content-Length")
-	for _, name := range contentFields {
-		delete(h, name)
-	}
-}
-
-// hasContent says whether a response with this status has a body (RFC 9110 §6.4.1).
-func hasContent(status int) bool {
-	return status != http.StatusNoContent && status != http.StatusNotModified
 }

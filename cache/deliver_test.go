@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+
+	"github.com/wherry/wherry/cache/store"
 )
 
 func TestRanges(t *testing.T) {
@@ -383,11 +385,11 @@ func TestOverTheWire(t *testing.T) {
 		w.Header().Set("X-Sum", "42")
 	}))
 	defer origin.Close()
-	store, err := NewMemory(1<<20, 1<<20)
+	memory, err := store.NewMemory(1<<20, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := New(Options{Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry())})
+	c := New(Options{Name: "lisbon-1", Store: memory, Metrics: NewMetrics(prometheus.NewRegistry())})
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error)
 	go func() { ran <- c.Run(ctx) }()
@@ -396,7 +398,7 @@ func TestOverTheWire(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	edge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Host = host
-		c.Serve(w, r, &Policy{Keys: &KeyPolicy{}, Scheme: "http", Host: host, Upstream: transport})
+		c.Serve(w, r, &Policy{Keys: &store.KeyPolicy{}, Scheme: "http", Host: host, Upstream: transport})
 	}))
 	for i, verdict := range []string{"fwd=uri-miss", "hit", "hit"} {
 		hints := 0

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
 )
@@ -34,16 +35,16 @@ func (x *exchange) fetch() step {
 		x.t.Add("cache", "fetch", "alone: the last response for this key couldn't be shared")
 	}
 	stored := c.store.Peek(x.key) // c.mu waits for no disk
-	id.secondary = x.p.Keys.secondary(x.r.Header)
+	id.secondary = x.p.Keys.Secondary(x.r.Header)
 	if len(stored) > 0 {
-		id.secondary = stored[0].varies.secondary(x.r.Header)
+		id.secondary = stored[0].Varies.Secondary(x.r.Header)
 	}
 	if !x.alone {
 		if x.join(&id, now) {
 			x.t.Add("cache", "fetch", "wait for a fetch that runs")
 			return stepAwait
 		}
-		if again := selectStored(stored, x.p.Keys, headerFields(x.r.Header)); again != x.stored && again != nil && x.rejoins < rejoinsMax {
+		if again := store.Select(stored, x.p.Keys, field.Header(x.r.Header)); again != x.stored && again != nil && x.rejoins < rejoinsMax {
 			x.rejoins++ // it landed since we looked
 			return stepLookup
 		}
@@ -62,9 +63,9 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 		}
 		f.mu.Lock()
 		landed := f.landed
-		if landed && f.resp != nil && !x.p.Keys.selects(&f.resp.varies, headerFields(x.r.Header)) {
+		if landed && f.resp != nil && !x.p.Keys.Selects(&f.resp.Varies, field.Header(x.r.Header)) {
 			f.mu.Unlock()
-			secondary := f.resp.varies.secondary(x.r.Header)
+			secondary := f.resp.Varies.Secondary(x.r.Header)
 			if secondary == id.secondary {
 				return false
 			}
@@ -91,7 +92,7 @@ func (x *exchange) mayShare(f *flight, now time.Time) bool {
 	}
 	req := x.req
 	if !x.late {
-		req.NoCache, now = false, f.resp.fresh.at
+		req.NoCache, now = false, f.resp.Received()
 	}
 	d := reusable(f.resp, false, &req, x.p, now)
 	return d.reuse == reuseFresh || d.reuse == reuseStale
@@ -115,7 +116,7 @@ func (x *exchange) refresh() {
 	x.c.mu.Lock()
 	defer x.c.mu.Unlock()
 	id := flightID{
-		key: x.key, authorized: x.r.Header["Authorization"] != nil, secondary: x.stored.varies.secondary(x.r.Header),
+		key: x.key, authorized: x.r.Header["Authorization"] != nil, secondary: x.stored.Varies.Secondary(x.r.Header),
 	}
 	if x.c.closed || x.c.flights[id] != nil {
 		return
@@ -158,7 +159,7 @@ func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 func (x *exchange) fillRequest(ctx context.Context) *http.Request {
 	req := x.upstreamRequest(ctx)
 	req.Body, req.ContentLength = nil, 0
-	x.p.Keys.forKey(req)
+	x.p.Keys.Reduce(req)
 	req.Method = http.MethodGet // a HEAD may have found that the stored response wants a refresh; it has no content to store
 	for _, name := range conditionalFields {
 		delete(req.Header, name)
@@ -171,8 +172,8 @@ func (x *exchange) upstreamRequest(ctx context.Context) *http.Request {
 	u := *x.r.URL
 	u.Scheme, u.Host = x.p.Scheme, x.r.Host
 	h := maps.Clone(x.r.Header)
-	EndHop(h)
-	AddVia(h, x.r.ProtoMajor, x.r.ProtoMinor, x.c.name)
+	field.EndHop(h)
+	field.AddVia(h, x.r.ProtoMajor, x.r.ProtoMinor, x.c.name)
 	req := &http.Request{
 		Method: x.r.Method, URL: &u, Host: x.r.Host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: x.r.Body, ContentLength: x.r.ContentLength, Trailer: x.r.Trailer,
@@ -188,7 +189,7 @@ type fill struct {
 	c             *Cache
 	f             *flight
 	p             Policy
-	stored        *Response // what is validated, or nil
+	stored        *store.Response // what is validated, or nil
 	req           *http.Request
 	fields        http.Header // of the client's request, for Vary; nobody changes it any more
 	reqDirectives field.Directives
@@ -212,8 +213,8 @@ func (j *fill) run() {
 		return
 	}
 	j.f.fetchStatus = resp.StatusCode
-	EndHop(resp.Header)
-	ensureDate(resp.Header, received)
+	field.EndHop(resp.Header)
+	field.EnsureDate(resp.Header, received)
 	switch {
 	case resp.StatusCode == http.StatusNotModified && j.stored == nil && !j.asSent:
 		resp.Body.Close()
@@ -267,21 +268,21 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 			resp.Header["Content-Length"] = []string{strconv.FormatInt(size, 10)}
 		}
 	}
-	r := newResponse(f.id.key, j.fields, status, resp.Header, requested, received)
-	j.p.adjust(r, j.fields)
+	r := store.NewResponse(f.id.key, j.fields, status, resp.Header, requested, received)
+	r.Adjust(j.p.Keys, j.p.Defaults, j.fields)
 	ok, why := storable(j.fields, &j.reqDirectives, r)
 	if ok && j.asSent && answersCondition(status) {
 		ok, why = false, "answer to the request's own conditions or range"
 	}
 	inParts := f.size > j.c.store.Usage().ResponseBytes || part.Length != f.size
 	if ok && inParts {
-		r.parts, why = j.partsFor(r, sure)
-		ok = r.parts != nil
+		r.Parts, why = j.partsFor(r, sure)
+		ok = r.Parts != nil
 	}
 	if ok {
-		AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
-		f.resp, f.shared = r, j.place(r) && r.shareable()
-		f.why = "fresh for " + seconds(r.fresh.left(received)) + " by " + r.fresh.basis
+		field.AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
+		f.resp, f.shared = r, j.place(r) && r.Shareable()
+		f.why = "fresh for " + seconds(r.Fresh.Left(received)) + " by " + r.Fresh.Basis
 		j.t.Add("cache", "store", f.why)
 		if inParts {
 			j.pumpParts(resp, part)
@@ -366,7 +367,7 @@ func (j *fill) pump(resp *http.Response) (stored bool) {
 			r = &copied
 		}
 		r.Body, r.Trailer = f.body, resp.Trailer
-		j.c.store.Insert(r.forStore().prepared())
+		j.c.store.Insert(r.ForStore().Prepared())
 		j.c.metrics.kept()
 		stored = true
 	case f.body != nil:
@@ -438,7 +439,7 @@ func (x *exchange) await() step {
 	case f.resp == nil || !f.shared:
 		x.t.Add("cache", "await", "not for us: the response can't be shared")
 		x.alone = true
-	case !x.p.Keys.selects(&f.resp.varies, headerFields(x.r.Header)):
+	case !x.p.Keys.Selects(&f.resp.Varies, field.Header(x.r.Header)):
 		x.t.Add("cache", "await", "not for us: it varies")
 		x.rejoins++
 		x.alone = x.rejoins >= rejoinsMax
@@ -449,7 +450,7 @@ func (x *exchange) await() step {
 		x.status.collapsed = true
 		x.out.Verdict = Collapsed
 		x.out.Detail = "used the response to another request's fetch"
-		x.resp = f.resp.forStore() // RFC 9111 §5.2.2.7: what private="…" names is for the leader alone
+		x.resp = f.resp.ForStore() // RFC 9111 §5.2.2.7: what private="…" names is for the leader alone
 		return stepDeliver
 	}
 	f.leave(false)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // invalidationsMax bounds how many invalidations are remembered.
@@ -73,15 +74,15 @@ func (i *invalidations) since(g group, asked time.Time) bool {
 
 // invalidated returns why r may not be used without validation though it may be fresh, or the empty string: a group of it has been
 // invalidated since it was asked for (RFC 9875 §2.2.1).
-func (c *Cache) invalidated(r *Response) (why string) {
+func (c *Cache) invalidated(r *store.Response) (why string) {
 	if r == nil {
 		return ""
 	}
-	if byRule(r.Key) && c.purged.since(group{origin: baseOf(r.Key)}, r.asked) {
+	if byRule(r.Key) && c.purged.since(group{origin: baseOf(r.Key)}, r.Asked) {
 		return "its path was purged"
 	}
-	for _, name := range r.groups {
-		if c.groups.since(group{originOf(r.Key), name}, r.asked) {
+	for _, name := range r.Groups {
+		if c.groups.since(group{originOf(r.Key), name}, r.Asked) {
 			return "its group " + strconv.Quote(name) + " was invalidated"
 		}
 	}
@@ -117,7 +118,7 @@ func (x *exchange) origins() []string {
 }
 
 // originOf returns the part of a key before the path.
-func originOf(key Key) string {
+func originOf(key store.Key) string {
 	before, rest, _ := strings.Cut(string(key), "://")
 	host, _, _ := strings.Cut(rest, "/")
 	return before + "://" + host

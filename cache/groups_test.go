@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // grouped answers GET with a body that tells which request it was, and the groups; other methods with the fields.
@@ -87,8 +90,8 @@ func TestCacheGroupsSameOrigin(t *testing.T) {
 		same := forPolicy(func(*Policy) {})
 		scheme := forPolicy(func(p *Policy) { p.Scheme = "https" })
 		host := forPolicy(func(p *Policy) { p.Host = "other.test" })
-		site := forPolicy(func(p *Policy) { p.Keys = &KeyPolicy{Site: "blog"} })
-		shared := forPolicy(func(p *Policy) { p.Host, p.Keys = "other.test", &KeyPolicy{Site: "shop", IgnoreHost: true} })
+		site := forPolicy(func(p *Policy) { p.Keys = &store.KeyPolicy{Site: "blog"} })
+		shared := forPolicy(func(p *Policy) { p.Host, p.Keys = "other.test", &store.KeyPolicy{Site: "shop", IgnoreHost: true} })
 		all := []func() *client{same, scheme, host, site, shared}
 		for _, get := range all {
 			w.expect(get(), Miss, 200, "")
@@ -123,7 +126,7 @@ func TestCacheGroupsAreValidated(t *testing.T) {
 		time.Sleep(time.Second)
 		w.do(http.MethodPost, "/b")
 		time.Sleep(time.Second)
-		if _, ok := w.cache.LookupHit(NewKey(w.policy.Keys, "http", "shop.test", "/a", ""), headerFields{}, &w.policy, time.Now()); ok {
+		if _, ok := w.cache.LookupHit(store.NewKey(w.policy.Keys, "http", "shop.test", "/a", ""), field.Header{}, &w.policy, time.Now()); ok {
 			t.Error("LookupHit finds it")
 		}
 		w.expect(w.get("/a", "Cache-Control", "only-if-cached"), Failed, 0, "")
@@ -190,9 +193,9 @@ func TestInvalidationsAreBounded(t *testing.T) {
 }
 
 func TestOriginOf(t *testing.T) {
-	keys := &KeyPolicy{Site: "shop"}
+	keys := &store.KeyPolicy{Site: "shop"}
 	for _, path := range []string{"/", "/a://b/c", "//x"} {
-		if got := originOf(NewKey(keys, "https", "shop.test", path, "a=/b")); got != "shop https://shop.test" {
+		if got := originOf(store.NewKey(keys, "https", "shop.test", path, "a=/b")); got != "shop https://shop.test" {
 			t.Errorf("%s: %q", path, got)
 		}
 	}

@@ -11,9 +11,11 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // upstream is an http.RoundTripper in memory over an http.Handler. Bodies stream: what the handler writes is read before Write
@@ -135,7 +137,7 @@ func (w *upstreamWriter) WriteHeader(status int) {
 }
 
 func (w *upstreamWriter) bodyless() bool {
-	return w.r.Method == http.MethodHead || !hasContent(w.status)
+	return w.r.Method == http.MethodHead || !field.HasContent(w.status)
 }
 
 func (w *upstreamWriter) Write(p []byte) (int, error) {
@@ -222,7 +224,7 @@ func (c *client) wait() *client {
 type world struct {
 	t      *testing.T
 	cache  *Cache
-	store  Store
+	store  store.Store
 	up     *upstream
 	policy Policy
 	stop   func() // ends Run and returns when it has returned
@@ -237,15 +239,15 @@ func bubble(t *testing.T, handler http.HandlerFunc, test func(w *world)) {
 func bubbleWithStore(t *testing.T, bytesMax, objectMax int64, handler http.HandlerFunc, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		store, err := NewMemory(bytesMax, objectMax)
+		memory, err := store.NewMemory(bytesMax, objectMax)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, store: store, up: &upstream{handler: handler}}
+		w := &world{t: t, store: memory, up: &upstream{handler: handler}}
 		w.cache = New(Options{
-			Name: "lisbon-1", Store: store, Metrics: NewMetrics(prometheus.NewRegistry()),
+			Name: "lisbon-1", Store: memory, Metrics: NewMetrics(prometheus.NewRegistry()),
 		})
-		w.policy = Policy{Keys: &KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: w.up}
+		w.policy = Policy{Keys: &store.KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: w.up}
 		ctx, cancel := context.WithCancel(t.Context())
 		ran := make(chan error, 1)
 		go func() { ran <- w.cache.Run(ctx) }()
@@ -268,12 +270,6 @@ func request(method, path string, fields ...string) *http.Request {
 	}
 	setFields(r.Header, fields)
 	return r
-}
-
-func setFields(h http.Header, fields []string) {
-	for i := 0; i < len(fields); i += 2 {
-		h.Add(fields[i], fields[i+1])
-	}
 }
 
 // newClient returns a client that hasn't asked yet.
@@ -343,7 +339,7 @@ func (w *world) expectEmpty() {
 // answer writes a response whose fields are name, value pairs.
 func answer(w http.ResponseWriter, status int, body string, fields ...string) {
 	setFields(w.Header(), fields)
-	if hasContent(status) && w.Header().Get("Content-Length") == "" {
+	if field.HasContent(status) && w.Header().Get("Content-Length") == "" {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(status)
@@ -384,25 +380,4 @@ func counted(fields ...string) http.HandlerFunc {
 // refused fails as an upstream that can't be reached.
 func refused(http.ResponseWriter, *http.Request) {
 	panic(brokenOff{errors.New("connection refused")})
-}
-
-// httpDate renders the time d from now.
-func httpDate(d time.Duration) string {
-	return time.Now().Add(d).UTC().Format(http.TimeFormat)
-}
-
-// fields returns a header of name, value pairs.
-func fields(pairs ...string) http.Header {
-	h := http.Header{}
-	setFields(h, pairs)
-	return h
-}
-
-// numbered is n bytes of which every place can be told.
-func numbered(n int) string {
-	b := make([]byte, 0, n+9)
-	for i := 10_000_000; len(b) < n; i++ {
-		b = append(strconv.AppendInt(b, int64(i), 10), '\n')
-	}
-	return string(b[:n])
 }

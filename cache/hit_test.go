@@ -11,13 +11,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // lookUp returns what LookupHit has for a request, as a response.
 func (w *world) lookUp(r *http.Request) (resp *http.Response, body, detail string, ok bool) {
 	w.t.Helper()
-	key := NewKey(w.policy.Keys, "http", "shop.test", r.URL.EscapedPath(), r.URL.RawQuery)
-	a, ok := w.cache.LookupHit(key, headerFields(r.Header), &w.policy, time.Now())
+	key := store.NewKey(w.policy.Keys, "http", "shop.test", r.URL.EscapedPath(), r.URL.RawQuery)
+	a, ok := w.cache.LookupHit(key, field.Header(r.Header), &w.policy, time.Now())
 	if !ok {
 		return nil, "", "", false
 	}
@@ -121,8 +124,8 @@ func TestLookupHitCountsWhenTold(t *testing.T) {
 	bubble(t, handler, func(w *world) {
 		w.get("/")
 		synctest.Wait()
-		key := NewKey(w.policy.Keys, "http", "shop.test", "/", "")
-		a, ok := w.cache.LookupHit(key, headerFields{}, &w.policy, time.Now())
+		key := store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")
+		a, ok := w.cache.LookupHit(key, field.Header{}, &w.policy, time.Now())
 		if before := testutil.ToFloat64(w.cache.metrics.verdicts[Hit]); !ok || before != 0 {
 			t.Errorf("%t, %v hits before", ok, before)
 		}
@@ -157,32 +160,10 @@ func TestLookupHitAfterValidation(t *testing.T) {
 }
 
 // What is prepared for LookupHit counts as memory, and is given back.
-func TestPreparedFieldsAreCharged(t *testing.T) {
-	store, err := NewMemory(1<<20, 1<<16)
-	if err != nil {
-		t.Fatal(err)
-	}
-	insert := func(prepare bool) int64 {
-		r := newResponse("k", nil, 200, http.Header{"Content-Type": {"text/plain"}, "Date": {"Sat, 01 Jan 2000 00:00:00 GMT"}}, time.Now(), time.Now())
-		r.Body = store.NewBody(0)
-		if prepare {
-			r = r.prepared()
-		}
-		store.Insert(r)
-		return store.Usage().Bytes
-	}
-	if plain, prepared := insert(false), insert(true); prepared < plain+50 {
-		t.Errorf("%d bytes without and %d with prepared fields", plain, prepared)
-	}
-	if store.Remove("k"); store.Usage().Bytes != 0 {
-		t.Errorf("%d bytes are left", store.Usage().Bytes)
-	}
-}
-
 func TestLookupHitAllocatesNothing(t *testing.T) {
 	b := newBench(t, 1<<10)
-	key := NewKey(b.p.Keys, "http", "shop.test", "/0", "")
-	var fields Fields = headerFields(b.r.Header)
+	key := store.NewKey(b.p.Keys, "http", "shop.test", "/0", "")
+	var fields field.Fields = field.Header(b.r.Header)
 	head, body := make([]byte, 0, 4096), make([][]byte, 0, 4)
 	if n := testing.AllocsPerRun(100, func() {
 		a, ok := b.c.LookupHit(key, fields, b.p, time.Now())
@@ -198,8 +179,8 @@ func TestLookupHitAllocatesNothing(t *testing.T) {
 
 func BenchmarkLookupHit(b *testing.B) {
 	s := newBench(b, 1<<10)
-	key := NewKey(s.p.Keys, "http", "shop.test", "/0", "")
-	var fields Fields = headerFields(s.r.Header)
+	key := store.NewKey(s.p.Keys, "http", "shop.test", "/0", "")
+	var fields field.Fields = field.Header(s.r.Header)
 	head := make([]byte, 0, 4096)
 	b.ReportAllocs()
 	for b.Loop() {

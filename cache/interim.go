@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/textproto"
 	"sync"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // interim forwards 1xx responses to the client until the final one is there or the client has left.
@@ -24,7 +26,7 @@ func (i *interim) forward(code int, h textproto.MIMEHeader) error {
 	kept := out.Clone()
 	clear(out)
 	maps.Copy(out, http.Header(h).Clone())
-	EndHop(out)
+	field.EndHop(out)
 	i.w.WriteHeader(code)
 	clear(out)
 	maps.Copy(out, kept)

@@ -1,10 +1,8 @@
 package cache
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/trace"
 )
 
@@ -35,13 +34,13 @@ func (f *flushes) Flush() { f.n++ }
 func TestSmallMissIsSentInOnePiece(t *testing.T) {
 	for _, length := range []int{0, 5} {
 		synctest.Test(t, func(t *testing.T) {
-			store, err := NewMemory(1<<20, 1<<16)
+			memory, err := store.NewMemory(1<<20, 1<<16)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := New(Options{Name: "n", Store: store, Metrics: NewMetrics(prometheus.NewRegistry())})
+			c := New(Options{Name: "n", Store: memory, Metrics: NewMetrics(prometheus.NewRegistry())})
 			body := strings.Repeat("x", length)
-			p := &Policy{Keys: new(KeyPolicy), Scheme: "http", Host: "shop.test", Upstream: roundTrip(func(*http.Request) (*http.Response, error) {
+			p := &Policy{Keys: new(store.KeyPolicy), Scheme: "http", Host: "shop.test", Upstream: roundTrip(func(*http.Request) (*http.Response, error) {
 				resp := &http.Response{
 					StatusCode: 200, ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(length), Body: arrived{strings.NewReader(body)},
 					Header: http.Header{"Cache-Control": {"max-age=60"}, "Content-Type": {"text/plain"}},
@@ -62,27 +61,6 @@ func TestSmallMissIsSentInOnePiece(t *testing.T) {
 			}
 			synctest.Wait()
 		})
-	}
-}
-
-// The prepared fields are those that net/http would write.
-func TestBlockIsAsNetHTTPWrites(t *testing.T) {
-	content := http.Header{"Content-Type": {"text/plain"}, "Content-Language": {"pt", "en"}}
-	other := http.Header{
-		"X-B": {" b\t", "", "a\r\nb: c"}, "X-A": nil, "Not A Name": {"x"}, "Vary": {"Accept"}, "Content-Length-X": {"1"},
-		"Etag": {strings.Repeat("e", 2000)},
-	}
-	h := http.Header{"Age": {"7"}, "Content-Length": {"99"}}
-	maps.Copy(h, content)
-	maps.Copy(h, other)
-	var want bytes.Buffer
-	_ = other.Write(&want)
-	size := want.Len()
-	_ = content.Write(&want)
-	want.WriteString("Content-Length: 5\r\n")
-	b := newBlock(h, 5)
-	if !bytes.Equal(b.fields, want.Bytes()) || b.content != size {
-		t.Errorf("%d bytes before the content's fields in\n%q\nwant %d in\n%q", b.content, b.fields, size, want.Bytes())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // searchesMax bounds how many paths have a remembered No-Vary-Search. Forgetting one costs a fetch.
@@ -59,8 +60,8 @@ func (s *searches) set(base string, rule field.Search) {
 }
 
 // key is where a request for path?query under p looks for its response.
-func (c *Cache) key(p *Policy, path, query string) Key {
-	raw := NewKey(p.Keys, p.Scheme, p.Host, path, query)
+func (c *Cache) key(p *Policy, path, query string) store.Key {
+	raw := store.NewKey(p.Keys, p.Scheme, p.Host, path, query)
 	if c.searches.n.Load() == 0 {
 		return raw
 	}
@@ -70,12 +71,12 @@ func (c *Cache) key(p *Policy, path, query string) Key {
 
 // find returns what is stored for the request: under the key by rule, else what came for the very same URL without one, such as an
 // error.
-func (x *exchange) find() []*Response {
+func (x *exchange) find() []*store.Response {
 	stored := x.c.store.Lookup(x.key)
 	if len(stored) > 0 || !byRule(x.key) {
 		return stored
 	}
-	raw := NewKey(x.p.Keys, x.p.Scheme, x.p.Host, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
+	raw := store.NewKey(x.p.Keys, x.p.Scheme, x.p.Host, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
 	if stored = x.c.store.Lookup(raw); len(stored) > 0 {
 		x.key = raw
 	}
@@ -83,17 +84,17 @@ func (x *exchange) find() []*Response {
 }
 
 // keyUnder is the key of all requests that are equivalent to one for path?query if a response has the No-Vary-Search s.
-func (p *Policy) keyUnder(s *field.Search, path, query string) Key {
-	canonical, ok := s.Canonical(p.Keys.query(query))
+func (p *Policy) keyUnder(s *field.Search, path, query string) store.Key {
+	canonical, ok := s.Canonical(p.Keys.Query(query))
 	if s.IsDefault() || !ok {
-		return NewKey(p.Keys, p.Scheme, p.Host, path, query)
+		return store.NewKey(p.Keys, p.Scheme, p.Host, path, query)
 	}
-	return NewKey(p.Keys, p.Scheme, p.Host, path, canonical) + Key(searchMark+s.String())
+	return store.NewKey(p.Keys, p.Scheme, p.Host, path, canonical) + store.Key(searchMark+s.String())
 }
 
 // place gives r, which is about to be stored, the key that its own No-Vary-Search makes, and lets the next requests for its path
 // look there. It returns whether r is good for all who wait for this fetch; they wait under a key that an earlier response made.
-func (j *fill) place(r *Response) (forAll bool) {
+func (j *fill) place(r *store.Response) (forAll bool) {
 	waited, u := r.Key, j.req.URL
 	rule := field.NoVarySearch(r.Header["No-Vary-Search"])
 	base := baseOf(waited)
@@ -108,18 +109,18 @@ func (j *fill) place(r *Response) (forAll bool) {
 }
 
 // byRule says whether a No-Vary-Search made the key.
-func byRule(key Key) bool { return strings.Contains(string(key), searchMark) }
+func byRule(key store.Key) bool { return strings.Contains(string(key), searchMark) }
 
 // baseOf returns the part of a key before the query.
-func baseOf(key Key) string {
-	base, _, _ := strings.Cut(string(key.request()), searchMark)
+func baseOf(key store.Key) string {
+	base, _, _ := strings.Cut(string(key.Request()), searchMark)
 	base, _, _ = strings.Cut(base, "?")
 	return base
 }
 
 // byLastRule returns the key under which what a request with key selects is stored by the rule of the moment; key itself if there
 // is no rule.
-func (c *Cache) byLastRule(key Key) Key {
+func (c *Cache) byLastRule(key store.Key) store.Key {
 	base := baseOf(key)
 	rule := c.searches.of(base)
 	canonical, ok := rule.Canonical(strings.TrimPrefix(strings.TrimPrefix(string(key), base), "?"))
@@ -129,5 +130,5 @@ func (c *Cache) byLastRule(key Key) Key {
 	if canonical != "" {
 		base += "?" + canonical
 	}
-	return Key(base + searchMark + rule.String())
+	return store.Key(base + searchMark + rule.String())
 }

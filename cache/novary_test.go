@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // echo answers with the query as body.
@@ -121,12 +122,12 @@ func TestNoVarySearchCollapse(t *testing.T) {
 
 func TestNoVarySearchAndTheQueryPolicy(t *testing.T) {
 	for name, c := range map[string]struct {
-		keys KeyPolicy
+		keys store.KeyPolicy
 		hit  bool
 	}{
-		"drop": {KeyPolicy{Site: "shop", DropQuery: true}, true},
-		"only": {KeyPolicy{Site: "shop", OnlyQuery: []string{"utm"}}, true},
-		"sort": {KeyPolicy{Site: "shop", SortQuery: true}, false},
+		"drop": {store.KeyPolicy{Site: "shop", DropQuery: true}, true},
+		"only": {store.KeyPolicy{Site: "shop", OnlyQuery: []string{"utm"}}, true},
+		"sort": {store.KeyPolicy{Site: "shop", SortQuery: true}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, echo("No-Vary-Search", `params=("utm")`), func(w *world) {
@@ -164,7 +165,9 @@ func TestNoVarySearchPurge(t *testing.T) {
 	rule := `params=("utm")`
 	handler := func(w http.ResponseWriter, r *http.Request) { echo("No-Vary-Search", rule)(w, r) }
 	bubble(t, handler, func(w *world) {
-		purge := func(query string) int { return w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", query)) }
+		purge := func(query string) int {
+			return w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", query))
+		}
 		w.get("/?a=1&utm=x")
 		if n := purge("utm=y&a=1"); n != 1 {
 			t.Errorf("%d purged", n)
@@ -198,7 +201,7 @@ func TestNoVarySearchPurgeDuringFetch(t *testing.T) {
 		gate = make(chan struct{})
 		c := w.begin("/?a=1&utm=x")
 		time.Sleep(time.Second)
-		w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "a=1"))
+		w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "a=1"))
 		time.Sleep(time.Second)
 		close(gate)
 		c.wait()
@@ -213,8 +216,8 @@ func TestNoVarySearchKeys(t *testing.T) {
 	bubble(t, echo("No-Vary-Search", `params=("utm")`), func(w *world) {
 		w.get("/?a=1&utm=x")
 		for _, query := range []string{"a=1", "a=1&utm=x"} {
-			key := NewKey(w.policy.Keys, "http", "shop.test", "/", query)
-			if _, ok := w.cache.LookupHit(key, headerFields{}, &w.policy, time.Now()); ok {
+			key := store.NewKey(w.policy.Keys, "http", "shop.test", "/", query)
+			if _, ok := w.cache.LookupHit(key, field.Header{}, &w.policy, time.Now()); ok {
 				t.Errorf("found by %q", query)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -30,7 +31,7 @@ func (x *exchange) partWanted() string {
 	if want.First < 0 {
 		return "bytes=-" + strconv.FormatInt(want.Suffix, 10) // where the fragment begins can't be known
 	}
-	grain := max(x.c.grain(), grainMin)
+	grain := max(store.Grain(x.c.store), store.GrainMin)
 	from := want.First - want.First%grain
 	if want.Last < 0 || want.Last > 1<<62 {
 		return "bytes=" + strconv.FormatInt(from, 10) + "-"
@@ -57,16 +58,16 @@ func partOf(resp *http.Response) (part field.Range, size int64, sure, ok bool) {
 }
 
 // partsFor returns the parts to store r in, or why it can't be stored in any. sure is what partOf says.
-func (j *fill) partsFor(r *Response, sure bool) (p *parts, why string) {
+func (j *fill) partsFor(r *store.Response, sure bool) (p *store.Parts, why string) {
 	size := j.f.size
 	if size < 0 {
 		return nil, "a part of something that has no length"
 	}
-	if p = j.c.newParts(r, size); p == nil {
+	if p = store.NewParts(j.c.store, r, size); p == nil {
 		return nil, "more bytes than a stored response may have: " + strconv.FormatInt(size, 10)
 	}
-	p.joinable = p.joinable && sure
-	if !p.joinable && size > j.c.store.Usage().ResponseBytes {
+	p.Joinable = p.Joinable && sure
+	if !p.Joinable && size > j.c.store.Usage().ResponseBytes {
 		// What is missing, or evicted, could never be fetched by itself.
 		return nil, strconv.FormatInt(size, 10) + " bytes, more than a stored response may have, and no strong validator to store it in parts by"
 	}
@@ -88,7 +89,7 @@ func (j *fill) pumpParts(resp *http.Response, part field.Range) {
 		s.users = 0 // they have left
 	}
 	if !f.doomed {
-		c.store.Insert(f.resp.forStore())
+		c.store.Insert(f.resp.ForStore())
 		c.metrics.kept()
 	}
 	f.mu.Unlock()
@@ -103,7 +104,7 @@ func (j *fill) pumpParts(resp *http.Response, part field.Range) {
 // partsEntity is the content of a response that is stored in parts, for one exchange.
 type partsEntity struct {
 	x    *exchange
-	head *Response
+	head *store.Response
 	s    *stream // that it is a user of, or nil
 	own  int64   // up to here streams that it was a user of have brought, or will have
 }
@@ -111,11 +112,11 @@ type partsEntity struct {
 // prepare makes sure that ranges can be had, or says why not; only then is the header section sent. The first byte is there, or a stream
 // has begun to bring it; what can't be fetched has to be there whole.
 func (e *partsEntity) prepare(ranges []field.Range) error {
-	if !e.head.parts.joinable && !e.covers(ranges) {
+	if !e.head.Parts.Joinable && !e.covers(ranges) {
 		return errHole
 	}
 	off, end := ranges[0].Start, ranges[0].End()
-	if off >= end || e.x.c.fragment(e.head, off, off < e.own) != nil {
+	if off >= end || store.Fragment(e.x.c.store, e.head, off, off < e.own) != nil {
 		return nil
 	}
 	if err := e.reach(off, end); err != nil || e.s == nil {
@@ -128,11 +129,11 @@ func (e *partsEntity) prepare(ranges []field.Range) error {
 func (e *partsEntity) covers(ranges []field.Range) bool {
 	for _, r := range ranges {
 		for off := r.Start; off < r.End(); {
-			if there := e.x.c.fragment(e.head, off, true); there != nil {
-				off = there.start + there.Body.Len()
+			if there := store.Fragment(e.x.c.store, e.head, off, true); there != nil {
+				off = there.Start + there.Body.Len()
 				continue
 			}
-			s := e.x.c.streams.attach(e.head.parts, off)
+			s := e.x.c.streams.attach(e.head.Parts, off)
 			if s == nil {
 				return false
 			}
@@ -146,10 +147,10 @@ func (e *partsEntity) covers(ranges []field.Range) bool {
 // reach finds or opens a stream that brings the byte at off, unless it is there by now.
 func (e *partsEntity) reach(off, end int64) error {
 	e.close()
-	if e.s = e.x.c.streams.attach(e.head.parts, off); e.s != nil {
+	if e.s = e.x.c.streams.attach(e.head.Parts, off); e.s != nil {
 		return nil
 	}
-	if e.x.c.fragment(e.head, off, true) != nil {
+	if store.Fragment(e.x.c.store, e.head, off, true) != nil {
 		return nil // a stream has just ended with it
 	}
 	s, err := e.x.openStream(e.head, off, end)
@@ -172,7 +173,7 @@ func (e *partsEntity) close() {
 // copyTo implements entity. A stream that breaks off is replaced by another one from where it ended, a few times.
 func (e *partsEntity) copyTo(w io.Writer, off, n int64) (written int64, err error) {
 	if n < 0 {
-		n = e.head.parts.size - off
+		n = e.head.Parts.Size - off
 	}
 	client := &sink{w: w}
 	for failures, idle := 0, 0; written < n; idle++ {
@@ -195,7 +196,7 @@ func (e *partsEntity) copyTo(w io.Writer, off, n int64) (written int64, err erro
 			return written, fault.New(fault.Origin, "fetch", http.StatusBadGateway, err)
 		case err != nil:
 			e.close()
-			if failures++; failures > resumesMax || !e.head.parts.joinable {
+			if failures++; failures > resumesMax || !e.head.Parts.Joinable {
 				return written, err
 			}
 			e.x.t.Add("cache", "deliver", "a part broke off: "+err.Error())
@@ -212,8 +213,8 @@ func (e *partsEntity) copySome(w *sink, off, end int64) (n int64, err error) {
 			return n, err
 		}
 	}
-	if r := e.x.c.fragment(e.head, off, e.s != nil || off < e.own); r != nil {
-		return w.writeBody(r.Body, off-r.start, min(end, r.start+r.Body.Len())-off)
+	if r := store.Fragment(e.x.c.store, e.head, off, e.s != nil || off < e.own); r != nil {
+		return w.writeBody(r.Body, off-r.Start, min(end, r.Start+r.Body.Len())-off)
 	}
 	return 0, e.reach(off, end)
 }

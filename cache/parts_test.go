@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // library is an origin with one large object, of which it sends what it is asked for.
@@ -120,7 +121,7 @@ func TestLargerThanTheStoreTakes(t *testing.T) {
 		}
 		w.expect(w.do(http.MethodHead, "/"), Hit, 200, "")
 		w.expectSeen(1)
-		if w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "")) == 0 {
+		if w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) == 0 {
 			t.Error("nothing to purge")
 		}
 		w.expect(w.get("/", "Range", "bytes=0-9"), Miss, 206, text(1, 0, 10))
@@ -453,7 +454,7 @@ func TestPartsAtRandom(t *testing.T) {
 					switch random.IntN(12) {
 					case 0:
 						l.version.Add(1)
-						w.cache.PurgeFunc(func(Key) bool { return true })
+						w.cache.PurgeFunc(func(store.Key) bool { return true })
 					case 1:
 						l.version.Add(1)
 					case 2:
@@ -511,10 +512,15 @@ func TestPartsGiveBackTheirRoom(t *testing.T) {
 			w.expect(got, got.outcome.Verdict, 206, text(1, off, end-off+1))
 		}
 		w.expect(w.get("/"), Miss, 200, text(1, 0, l.size))
-		w.cache.PurgeFunc(func(Key) bool { return true })
+		w.cache.PurgeFunc(func(store.Key) bool { return true })
 		w.expectEmpty()
-		if filling := w.store.(*Memory).filling.Load(); filling != 0 {
-			t.Errorf("%d bytes are charged for bodies that nobody fills", filling)
+		// Bodies that nobody fills any more have given back their share of the room for such: there is as much as at the beginning.
+		for range partsMemory / 2 / partsObject {
+			body := w.store.NewBody(partsObject)
+			defer body.Discard()
+			if _, err := body.Append(make([]byte, partsObject)); err != nil {
+				t.Errorf("no room for another body: %v", err)
+			}
 		}
 	})
 }

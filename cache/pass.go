@@ -3,6 +3,8 @@ package cache
 import (
 	"net/http"
 	"net/http/httptrace"
+
+	"github.com/wherry/wherry/cache/field"
 )
 
 // pass forwards the request as it is, in this goroutine.
@@ -13,7 +15,7 @@ func (x *exchange) pass() step {
 	requested := x.c.now()
 	req := x.upstreamRequest(ctx)
 	if x.stored != nil {
-		x.p.Keys.forKey(req) // the response to HEAD may freshen it
+		x.p.Keys.Reduce(req) // the response to HEAD may freshen it
 	}
 	resp, err := x.p.Upstream.RoundTrip(req)
 	received := x.c.now()
@@ -26,8 +28,8 @@ func (x *exchange) pass() step {
 		return x.fail(err)
 	}
 	x.out.FetchStatus, x.status.fwdStatus = resp.StatusCode, resp.StatusCode
-	EndHop(resp.Header)
-	ensureDate(resp.Header, received)
+	field.EndHop(resp.Header)
+	field.EnsureDate(resp.Header, received)
 	if unsafe(x.r.Method) && resp.StatusCode >= 200 && resp.StatusCode < 400 {
 		x.invalidate(resp.Header) // RFC 9111 §4.4
 	}

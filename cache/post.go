@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // keepPosted makes the response to a POST be stored on its way to the client, for later requests for GET, if it says that it is
@@ -15,15 +16,15 @@ func (x *exchange) keepPosted(resp *http.Response, requested, received time.Time
 	if x.r.Method != http.MethodPost || resp.StatusCode != http.StatusOK || x.p.Bypass != "" || !x.namesTarget(resp.Header) {
 		return
 	}
-	if keys := x.p.Keys; keys.DropQuery || !keys.wholeQuery() || keys.Cookies != nil || resp.Header["Set-Cookie"] != nil {
+	if keys := x.p.Keys; keys.DropQuery || !keys.WholeQuery() || keys.Cookies != nil || resp.Header["Set-Cookie"] != nil {
 		return // the request went out with more than a GET would, and that may have shaped the response
 	}
 	key := x.storedKeys(x.r.URL.EscapedPath(), x.r.URL.RawQuery)[0]
-	r := newResponse(key, x.r.Header, resp.StatusCode, resp.Header.Clone(), requested, received)
-	x.p.adjust(r, x.r.Header)
+	r := store.NewResponse(key, x.r.Header, resp.StatusCode, resp.Header.Clone(), requested, received)
+	r.Adjust(x.p.Keys, x.p.Defaults, x.r.Header)
 	directives := field.RequestDirectives(x.r.Header)
 	ok, why := storable(x.r.Header, &directives, r)
-	if ok && !r.fresh.explicit {
+	if ok && !r.Fresh.Explicit {
 		ok, why = false, "answer to POST without explicit freshness"
 	}
 	if ok && resp.ContentLength > x.c.store.Usage().ResponseBytes {
@@ -33,7 +34,7 @@ func (x *exchange) keepPosted(resp *http.Response, requested, received time.Time
 		x.t.Add("cache", "store", "no: "+why)
 		return
 	}
-	AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
+	field.AddVia(r.Header, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
 	p := &posted{ReadCloser: resp.Body, c: x.c, r: r, size: resp.ContentLength, resp: resp, mark: newFlight(flightID{key: key}, func() {})}
 	p.r.Body = x.c.store.NewBody(resp.ContentLength)
 	if !x.c.watch(p.mark) {
@@ -42,7 +43,7 @@ func (x *exchange) keepPosted(resp *http.Response, requested, received time.Time
 	}
 	resp.Body = p
 	x.out.Stored, x.status.stored = true, true
-	x.t.Add("cache", "store", "fresh for "+seconds(r.fresh.left(received))+" by "+r.fresh.basis)
+	x.t.Add("cache", "store", "fresh for "+seconds(r.Fresh.Left(received))+" by "+r.Fresh.Basis)
 }
 
 // namesTarget says whether Content-Location is the URI that was asked for.
@@ -66,8 +67,8 @@ func pathOrRoot(u *url.URL) string {
 type posted struct {
 	io.ReadCloser
 	c    *Cache
-	r    *Response // with the body as far as it has come
-	size int64     // that it shall have, -1 if unknown
+	r    *store.Response // with the body as far as it has come
+	size int64           // that it shall have, -1 if unknown
 	resp *http.Response
 	mark *flight // that a purge dooms
 	over bool    // stored, or given up
@@ -101,7 +102,7 @@ func (p *posted) settle(complete bool) {
 	p.mark.mu.Lock()
 	if complete && !p.mark.doomed {
 		p.r.Trailer = p.resp.Trailer
-		p.c.store.Insert(p.r.forStore().prepared())
+		p.c.store.Insert(p.r.ForStore().Prepared())
 		p.c.metrics.kept()
 	} else {
 		p.r.Body.Discard()

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wherry/wherry/cache/store"
 )
 
 // TestPostIsStored asks with POST and then with GET. What the origin answered to POST is the body "posted".
@@ -67,9 +69,9 @@ func TestPostIsStored(t *testing.T) {
 func TestPostIsNotStoredUnder(t *testing.T) {
 	for name, change := range map[string]func(p *Policy){
 		"bypass":        func(p *Policy) { p.Bypass = "rule" },
-		"query dropped": func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", DropQuery: true} },
-		"query only":    func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", OnlyQuery: []string{"a"}} },
-		"some cookies":  func(p *Policy) { p.Keys = &KeyPolicy{Site: "shop", Cookies: []string{}} },
+		"query dropped": func(p *Policy) { p.Keys = &store.KeyPolicy{Site: "shop", DropQuery: true} },
+		"query only":    func(p *Policy) { p.Keys = &store.KeyPolicy{Site: "shop", OnlyQuery: []string{"a"}} },
+		"some cookies":  func(p *Policy) { p.Keys = &store.KeyPolicy{Site: "shop", Cookies: []string{}} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, counted("Cache-Control", "max-age=60", "Content-Location", "/"), func(w *world) {
@@ -84,7 +86,7 @@ func TestPostIsNotStoredUnder(t *testing.T) {
 		w.expectEmpty()
 	})
 	bubble(t, counted("Cache-Control", "max-age=60", "Content-Location", "/"), func(w *world) {
-		w.policy.Keys = &KeyPolicy{Site: "shop", Headers: []string{"X-Country"}}
+		w.policy.Keys = &store.KeyPolicy{Site: "shop", Headers: []string{"X-Country"}}
 		w.do(http.MethodPost, "/", "X-Country", "pt")
 		w.expect(w.get("/", "X-Country", "pt"), Hit, 200, "1")
 		w.expect(w.get("/", "X-Country", "jp"), Miss, 200, "2")
@@ -142,7 +144,7 @@ func TestPurgeDuringPost(t *testing.T) {
 		for c.got() == "" {
 			time.Sleep(time.Second)
 		}
-		w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", ""))
+		w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", ""))
 		close(gate)
 		w.expect(c.wait(), Pass, 200, "whole")
 		w.expectEmpty()

@@ -5,16 +5,18 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/wherry/wherry/cache/store"
 )
 
 // Purge drops all responses under key and returns how many there were. A fetch under way for it is not stored.
 //
 // A response with No-Vary-Search stands under a key of its own, which key doesn't tell if the rule has changed since. So those of
 // the path are validated before they are used again, whatever their queries.
-func (c *Cache) Purge(key Key) int {
+func (c *Cache) Purge(key store.Key) int {
 	base := baseOf(key)
 	c.purged.add(group{origin: base}, c.now())
-	c.doom(func(k Key) bool { return k == key || byRule(k) && baseOf(k) == base })
+	c.doom(func(k store.Key) bool { return k == key || byRule(k) && baseOf(k) == base })
 	n := c.store.Remove(key)
 	if other := c.byLastRule(key); other != key {
 		n += c.store.Remove(other)
@@ -23,13 +25,13 @@ func (c *Cache) Purge(key Key) int {
 }
 
 // PurgeFunc is Purge for all keys that match. Of a response that is stored in parts each part counts.
-func (c *Cache) PurgeFunc(match func(Key) bool) int {
+func (c *Cache) PurgeFunc(match func(store.Key) bool) int {
 	c.doom(match)
-	return c.store.RemoveFunc(func(k Key) bool { return match(k.request()) })
+	return c.store.RemoveFunc(func(k store.Key) bool { return match(k.Request()) })
 }
 
 // doom keeps the fetches whose key matches from being stored, and from being joined.
-func (c *Cache) doom(match func(Key) bool) {
+func (c *Cache) doom(match func(store.Key) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for f := range c.running {
@@ -72,11 +74,11 @@ func (x *exchange) target() *url.URL {
 	return &url.URL{Scheme: x.p.Scheme, Host: x.r.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
 }
 
-func (x *exchange) storedKeys(path, query string) []Key {
+func (x *exchange) storedKeys(path, query string) []store.Key {
 	if x.p.Stored != nil {
 		return x.p.Stored(path, query)
 	}
-	return []Key{NewKey(x.p.Keys, x.p.Scheme, x.p.Host, path, query)}
+	return []store.Key{store.NewKey(x.p.Keys, x.p.Scheme, x.p.Host, path, query)}
 }
 
 // sameOrigin compares the origins of two URIs (RFC 9110 §4.3.1), but for the spelling of a default port.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"github.com/wherry/wherry/cache/store"
 )
 
 // TestInvalidation has /a, /b and /c stored, sends an unsafe request to /a, and looks what of them is still there.
@@ -78,8 +80,10 @@ func TestInvalidationUnderAnotherKey(t *testing.T) {
 	bubble(t, counted("Cache-Control", "max-age=60"), func(w *world) {
 		ofGet := w.policy.Keys
 		w.get("/")
-		w.policy.Keys = &KeyPolicy{Site: "shop", IgnoreHost: true}
-		w.policy.Stored = func(path, query string) []Key { return []Key{NewKey(ofGet, "http", "shop.test", path, query)} }
+		w.policy.Keys = &store.KeyPolicy{Site: "shop", IgnoreHost: true}
+		w.policy.Stored = func(path, query string) []store.Key {
+			return []store.Key{store.NewKey(ofGet, "http", "shop.test", path, query)}
+		}
 		w.do(http.MethodPost, "/")
 		w.policy.Keys = ofGet
 		w.expect(w.get("/"), Miss, 200, "3")
@@ -88,7 +92,7 @@ func TestInvalidationUnderAnotherKey(t *testing.T) {
 
 func TestPurge(t *testing.T) {
 	bubble(t, counted("Cache-Control", "max-age=60", "Vary", "Accept"), func(w *world) {
-		key := func(path string) Key { return NewKey(w.policy.Keys, "http", "shop.test", path, "") }
+		key := func(path string) store.Key { return store.NewKey(w.policy.Keys, "http", "shop.test", path, "") }
 		w.get("/a", "Accept", "1")
 		w.get("/a", "Accept", "2")
 		w.get("/b")
@@ -99,7 +103,7 @@ func TestPurge(t *testing.T) {
 			t.Errorf("%d purged, want both variants", n)
 		}
 		w.expect(w.get("/b"), Hit, 200, "3")
-		if n := w.cache.PurgeFunc(func(k Key) bool { return strings.HasPrefix(string(k), "shop ") }); n != 1 {
+		if n := w.cache.PurgeFunc(func(k store.Key) bool { return strings.HasPrefix(string(k), "shop ") }); n != 1 {
 			t.Errorf("%d purged, want 1", n)
 		}
 		w.expectEmpty()
@@ -116,12 +120,12 @@ func TestPurgeDuringFetch(t *testing.T) {
 	}{
 		{
 			"Purge before the header section",
-			false, false, func(w *world) { w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "")) },
+			false, false, func(w *world) { w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) },
 		},
-		{"Purge in the body", false, true, func(w *world) { w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
-		{"PurgeFunc in the body", false, true, func(w *world) { w.cache.PurgeFunc(func(Key) bool { return true }) }},
+		{"Purge in the body", false, true, func(w *world) { w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
+		{"PurgeFunc in the body", false, true, func(w *world) { w.cache.PurgeFunc(func(store.Key) bool { return true }) }},
 		{"POST in the body", false, true, func(w *world) { w.do(http.MethodPost, "/") }},
-		{"Purge before a 304", true, false, func(w *world) { w.cache.Purge(NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
+		{"Purge before a 304", true, false, func(w *world) { w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var gate chan struct{}
@@ -183,7 +187,7 @@ func TestPurgeDuringFetch(t *testing.T) {
 func TestPurgeRace(t *testing.T) {
 	for range 200 {
 		bubble(t, always(200, "x", "Cache-Control", "max-age=60"), func(w *world) {
-			key := NewKey(w.policy.Keys, "http", "shop.test", "/", "")
+			key := store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")
 			var group sync.WaitGroup
 			for range 4 {
 				w.start(newClient(), request(http.MethodGet, "/"))

@@ -59,14 +59,14 @@ func (s *selection) describe(h http.Header, size int64) {
 	length := int64(-1)
 	switch {
 	case s.status == http.StatusNotModified:
-		dropContentFields(h)
+		field.DropContent(h)
 		return
 	case s.status == http.StatusRequestedRangeNotSatisfiable:
-		dropContentFields(h)
+		field.DropContent(h)
 		h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)} // RFC 9110 §14.4
 		length = 0
 	case s.whole:
-		if size >= 0 && hasContent(s.status) && !saysLength(h["Content-Length"], size) {
+		if size >= 0 && field.HasContent(s.status) && !saysLength(h["Content-Length"], size) {
 			length = size
 		}
 	case s.heads == nil:

@@ -83,34 +83,11 @@ func TestStatus(t *testing.T) {
 		{"no name", status{hit: true}, "", "", map[string]any{"hit": true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := c.status.render(tokenOrString(c.node))
+			got := c.status.render(field.TokenOrString(c.node))
 			value, params := parseStatus(t, got)
 			if !reflect.DeepEqual(value, c.value) || !reflect.DeepEqual(params, c.params) {
 				t.Errorf("%s: %#v %#v", got, value, params)
 			}
 		})
-	}
-}
-
-// TestTokenOrString tries every byte at the first and at a later place.
-func TestTokenOrString(t *testing.T) {
-	for b := range 256 {
-		for _, s := range []string{string([]byte{byte(b)}), string([]byte{'a', byte(b)})} {
-			item, err := httpsfv.UnmarshalItem([]string{tokenOrString(s)})
-			if err != nil {
-				t.Errorf("%q renders as %q: %v", s, tokenOrString(s), err)
-				continue
-			}
-			var back string
-			switch v := item.Value.(type) {
-			case httpsfv.Token:
-				back = string(v)
-			case string:
-				back = v
-			}
-			if b >= 0x20 && b < 0x7f && back != s {
-				t.Errorf("%q renders as %q and is read as %q", s, tokenOrString(s), back)
-			}
-		}
 	}
 }

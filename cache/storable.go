@@ -4,11 +4,12 @@ import (
 	"net/http"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // storable says whether a response may be stored (RFC 9111 §3), and if not, why, in the words of the trace.
-func storable(req http.Header, reqDirectives *field.Directives, resp *Response) (ok bool, why string) {
-	d := &resp.directives
+func storable(req http.Header, reqDirectives *field.Directives, resp *store.Response) (ok bool, why string) {
+	d := &resp.Directives
 	switch {
 	case reqDirectives.NoStore: // §5.2.1.5
 		return false, "request no-store"
@@ -19,23 +20,23 @@ func storable(req http.Header, reqDirectives *field.Directives, resp *Response) 
 	case d.MustUnderstand && !understood(resp.Status): // §5.2.2.3
 		return false, "must-understand and an unknown status"
 	case d.NoStore && !d.MustUnderstand: // §5.2.2.5; §5.2.2.3 lets must-understand override it
-		return false, resp.directivesFrom + " no-store"
+		return false, resp.DirectivesFrom + " no-store"
 	case d.Private: // §5.2.2.7
-		return false, resp.directivesFrom + " private"
+		return false, resp.DirectivesFrom + " private"
 	case req["Authorization"] != nil && !d.Public && !d.MustRevalidate && d.SMaxAge == field.Absent: // §3.5
 		return false, "answer to a request with Authorization, without public, must-revalidate or s-maxage"
-	case resp.refused != "":
-		return false, resp.refused
-	case resp.varies.star:
+	case resp.Refused != "":
+		return false, resp.Refused
+	case resp.Varies.Star:
 		return false, "Vary: *" // §4.1: could never be reused
-	case resp.Header["Set-Cookie"] != nil && !resp.fresh.explicit && !resp.fresh.assigned && !d.Public:
+	case resp.Header["Set-Cookie"] != nil && !resp.Fresh.Explicit && !resp.Fresh.Assigned && !d.Public:
 		// Nothing forbids it, but nobody asked to share somebody's cookie by a guess.
 		return false, "Set-Cookie without explicit freshness"
-	case !resp.fresh.explicit && !resp.fresh.assigned && !d.Public && !heuristicallyCacheable(resp.Status):
+	case !resp.Fresh.Explicit && !resp.Fresh.Assigned && !d.Public && !store.HeuristicallyCacheable(resp.Status):
 		return false, "status without explicit freshness"
-	case resp.fresh.left(resp.fresh.at) <= 0 && !resp.hasValidator() && !resp.staleUseful():
-		return false, "never fresh (" + resp.fresh.basis + ") and no validator"
-	case d.NoCache && !resp.hasValidator():
+	case resp.Fresh.Left(resp.Received()) <= 0 && !resp.HasValidator() && !resp.StaleUseful():
+		return false, "never fresh (" + resp.Fresh.Basis + ") and no validator"
+	case d.NoCache && !resp.HasValidator():
 		return false, "no-cache and no validator"
 	}
 	return true, ""

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 )
 
 func TestStorable(t *testing.T) {
@@ -88,7 +89,7 @@ func TestStorable(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			req := field.RequestDirectives(c.req)
-			resp := newResponse("k", c.req, c.status, c.fields, received, received)
+			resp := store.NewResponse("k", c.req, c.status, c.fields, received, received)
 			got, why := storable(c.req, &req, resp)
 			if got != c.want {
 				t.Errorf("%d %v: %t (%s), want %t", c.status, c.fields, got, why, c.want)
@@ -102,7 +103,7 @@ func TestStorable(t *testing.T) {
 
 func TestUnderstoodIncludesHeuristicallyCacheable(t *testing.T) {
 	for status := 100; status < 600; status++ {
-		if heuristicallyCacheable(status) && !understood(status) {
+		if store.HeuristicallyCacheable(status) && !understood(status) {
 			t.Errorf("%d is cached by heuristics, but not understood", status)
 		}
 	}
@@ -116,15 +117,15 @@ func TestHeuristicStatuses(t *testing.T) {
 		if status == http.StatusPartialContent || status == http.StatusNotModified {
 			continue // have rules of their own
 		}
-		guess := newResponse("k", nil, status, fields("Date", at(0), "Last-Modified", at(-1e12)), received, received)
-		if got, _ := storable(nil, &nothing, guess); got != heuristic[status] || got != (guess.fresh.lifetime > 0) {
-			t.Errorf("RFC 9110 §15.1: %d without freshness is stored: %t, for %s", status, got, guess.fresh.lifetime)
+		guess := store.NewResponse("k", nil, status, fields("Date", at(0), "Last-Modified", at(-1e12)), received, received)
+		if got, _ := storable(nil, &nothing, guess); got != heuristic[status] || got != (guess.Fresh.Left(received) > 0) {
+			t.Errorf("RFC 9110 §15.1: %d without freshness is stored: %t, for %s", status, got, guess.Fresh.Left(received))
 		}
-		explicit := newResponse("k", nil, status, fields("Cache-Control", "max-age=1"), received, received)
+		explicit := store.NewResponse("k", nil, status, fields("Cache-Control", "max-age=1"), received, received)
 		if got, why := storable(nil, &nothing, explicit); !got {
 			t.Errorf("RFC 9111 §3: %d with max-age isn't stored: %s", status, why)
 		}
-		unknown := newResponse("k", nil, status, fields("Cache-Control", "max-age=1, must-understand, no-store"), received, received)
+		unknown := store.NewResponse("k", nil, status, fields("Cache-Control", "max-age=1, must-understand, no-store"), received, received)
 		if got, _ := storable(nil, &nothing, unknown); got != understood(status) {
 			t.Errorf("RFC 9111 §5.2.2.3: %d with must-understand is stored: %t", status, got)
 		}

@@ -12,10 +12,15 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/fault"
 )
 
 const (
+	// readAhead is how many fragments a stream may be ahead of its furthest reader.
+	readAhead = 4
+	// streamMax is how many fragments one request asks for at most, when parts are missing.
+	streamMax = 16
 	// fullPause is how long a stream waits for room in the store before it tries again, fullTries how often.
 	fullPause = 20 * time.Millisecond
 	fullTries = 250
@@ -31,7 +36,7 @@ var (
 // ahead, and for nobody else: who falls behind reads from the store, or opens a stream of its own. It ends when nobody reads.
 type stream struct {
 	c      *Cache
-	head   *Response
+	head   *store.Response
 	cancel context.CancelFunc
 
 	mu      sync.Mutex // protects what follows
@@ -40,7 +45,7 @@ type stream struct {
 	front   int64      // how far the furthest reader has got
 	begun   bool       // the upstream's header section is there and right
 	start   int64      // of body; what lies before has gone into the store
-	body    Body       // the fragment under way; nil before its first byte
+	body    store.Body // the fragment under way; nil before its first byte
 	held    int64      // bytes in body
 	kept    int        // fragments that were stored
 	end     int64      // where the stream ends
@@ -49,7 +54,7 @@ type stream struct {
 	err     error
 }
 
-func newStream(c *Cache, head *Response, start, end int64, cancel context.CancelFunc) *stream {
+func newStream(c *Cache, head *store.Response, start, end int64, cancel context.CancelFunc) *stream {
 	s := &stream{c: c, head: head, cancel: cancel, users: 1, front: start, start: start, end: end}
 	s.changed = sync.NewCond(&s.mu)
 	return s
@@ -64,14 +69,14 @@ type streams struct {
 func (l *streams) add(s *stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	id := s.head.parts.id
+	id := s.head.Parts.ID
 	l.all[id] = append(l.all[id], s)
 }
 
 func (l *streams) remove(s *stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	id := s.head.parts.id
+	id := s.head.Parts.ID
 	if l.all[id] = slices.DeleteFunc(l.all[id], func(other *stream) bool { return other == s }); len(l.all[id]) == 0 {
 		delete(l.all, id)
 	}
@@ -79,10 +84,10 @@ func (l *streams) remove(s *stream) {
 
 // attach returns a stream that will soon bring the byte at off of the response with these parts, as one more user of it; nil if there
 // is none.
-func (l *streams) attach(p *parts, off int64) *stream {
+func (l *streams) attach(p *store.Parts, off int64) *stream {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.all[p.id] {
+	for _, s := range l.all[p.ID] {
 		if s.join(off) {
 			return s
 		}
@@ -93,7 +98,7 @@ func (l *streams) attach(p *parts, off int64) *stream {
 func (s *stream) join(off int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	near := s.only || off < s.start+s.held+readAhead*s.head.parts.grain
+	near := s.only || off < s.start+s.held+readAhead*s.head.Parts.Grain
 	if s.users == 0 || s.done || off < s.start || off >= s.end || !near {
 		return false
 	}
@@ -150,7 +155,7 @@ func (s *stream) finish(err error) {
 
 // keep stores the fragment under way. mu is held.
 func (s *stream) keep() {
-	s.c.insertFragment(s.head, s.start, s.body, s.c.now())
+	store.InsertFragment(s.c.store, s.head, s.start, s.body, s.c.now())
 	s.start, s.held, s.body = s.start+s.held, 0, nil
 	s.kept++
 }
@@ -193,7 +198,7 @@ func (s *stream) complete() error {
 func (s *stream) awaitReaders() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for at := s.start + s.held; s.users > 0 && at < s.end && at > s.front+readAhead*s.head.parts.grain; {
+	for at := s.start + s.held; s.users > 0 && at < s.end && at > s.front+readAhead*s.head.Parts.Grain; {
 		s.changed.Wait()
 	}
 	return s.users > 0
@@ -205,7 +210,7 @@ func (s *stream) add(ctx context.Context, p []byte) (kept int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for tries := 0; len(p) > 0 && s.start+s.held < s.end; {
-		_, to := s.head.parts.bounds(s.start)
+		_, to := s.head.Parts.Bounds(s.start)
 		if s.body == nil {
 			s.body = s.c.store.NewBody(to - s.start)
 		}
@@ -304,23 +309,23 @@ func (s *stream) copySome(ctx context.Context, w io.Writer, off, end int64, idle
 }
 
 // openStream starts to fetch what is missing of head from off on, and at most up to end.
-func (x *exchange) openStream(head *Response, off, end int64) (*stream, error) {
-	c, p := x.c, head.parts
-	if !p.joinable {
+func (x *exchange) openStream(head *store.Response, off, end int64) (*stream, error) {
+	c, p := x.c, head.Parts
+	if !p.Joinable {
 		return nil, errHole
 	}
-	start, to := p.bounds(off)
-	if off > start && c.fragment(head, off-1, true) != nil {
+	start, to := p.Bounds(off)
+	if off > start && store.Fragment(c.store, head, off-1, true) != nil {
 		start = off // a stream ended here, because nobody wanted more of it
 	}
-	for i := int64(1); to < min(end, p.size) && i < streamMax && c.fragment(head, to, true) == nil; i++ {
-		_, to = p.bounds(to)
+	for i := int64(1); to < min(end, p.Size) && i < streamMax && store.Fragment(c.store, head, to, true) == nil; i++ {
+		_, to = p.Bounds(to)
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	s := newStream(c, head, start, to, cancel)
 	req := x.fillRequest(ctx)
 	req.Header["Range"] = []string{"bytes=" + strconv.FormatInt(start, 10) + "-" + strconv.FormatInt(to-1, 10)}
-	req.Header["If-Range"] = []string{head.strongValidator()} // RFC 9110 §13.1.5: never parts of two versions
+	req.Header["If-Range"] = []string{head.StrongValidator()} // RFC 9110 §13.1.5: never parts of two versions
 	upstream := x.p.Upstream
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -362,9 +367,9 @@ func (s *stream) run(ctx context.Context, upstream http.RoundTripper, req *http.
 // check sees whether resp has bytes of the content that the other parts are of, and begins the stream with them.
 func (s *stream) check(resp *http.Response) error {
 	received := s.c.now()
-	ensureDate(resp.Header, received)
-	got := newResponse(s.head.Key, nil, resp.StatusCode, resp.Header, received, received)
-	same := got.strongValidator() == s.head.strongValidator() && !got.directives.NoStore && !got.directives.Private
+	field.EnsureDate(resp.Header, received)
+	got := store.NewResponse(s.head.Key, nil, resp.StatusCode, resp.Header, received, received)
+	same := got.StrongValidator() == s.head.StrongValidator() && !got.Directives.NoStore && !got.Directives.Private
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
 		part, size, ok := field.ParseContentRange(resp.Header)
@@ -372,15 +377,15 @@ func (s *stream) check(resp *http.Response) error {
 			return fault.New(fault.Origin, "fetch", http.StatusBadGateway,
 				fmt.Errorf("asked for bytes %d-%d, the origin sent %q", s.start, s.end-1, resp.Header.Get("Content-Range")))
 		}
-		if !same || size >= 0 && size != s.head.parts.size {
+		if !same || size >= 0 && size != s.head.Parts.Size {
 			return errChanged
 		}
-		s.begin(part.Start, min(part.End(), s.head.parts.size), false)
+		s.begin(part.Start, min(part.End(), s.head.Parts.Size), false)
 	case http.StatusOK:
-		if !same || resp.ContentLength >= 0 && resp.ContentLength != s.head.parts.size {
+		if !same || resp.ContentLength >= 0 && resp.ContentLength != s.head.Parts.Size {
 			return errChanged
 		}
-		s.begin(0, s.head.parts.size, true)
+		s.begin(0, s.head.Parts.Size, true)
 	case http.StatusNotFound, http.StatusGone, http.StatusRequestedRangeNotSatisfiable, http.StatusPreconditionFailed:
 		return errChanged
 	default:

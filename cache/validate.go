@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 
 	"github.com/wherry/wherry/fault"
 )
@@ -18,11 +19,11 @@ func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 		j.askAgain()
 		return
 	}
-	AddVia(resp.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
-	fresh := j.stored.freshened(resp.Header, requested, received)
-	j.p.adjust(fresh, nil)
+	field.AddVia(resp.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
+	fresh := j.stored.Freshened(resp.Header, requested, received)
+	fresh.Adjust(j.p.Keys, j.p.Defaults, nil)
 	j.f.resp, j.f.complete, j.f.revalidated = fresh, true, true
-	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.fresh.left(received)), fresh.fresh.basis)
+	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.Fresh.Left(received)), fresh.Fresh.Basis)
 	j.f.mu.Lock()
 	j.f.why = "purged meanwhile"
 	if !j.f.doomed {
@@ -30,7 +31,7 @@ func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 		j.updateTwins(resp.Header, requested, received)
 	}
 	j.f.mu.Unlock()
-	j.f.shared = j.f.why == "" && fresh.shareable()
+	j.f.shared = j.f.why == "" && fresh.Shareable()
 	if j.f.why != "" {
 		j.t.Add("cache", "store", "not updated: "+j.f.why)
 	}
@@ -40,10 +41,10 @@ func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 // identifies says whether a 304 with the fields update is about the stored response that was asked about, by the first rule of
 // RFC 9111 §4.3.4 that fits. One that names no validator is: ours was the only one in the request.
 func identifies(update, stored http.Header) bool {
-	if etag := update.Get("Etag"); isStrong(etag) {
+	if etag := update.Get("Etag"); field.IsStrong(etag) {
 		return etag == stored.Get("Etag")
 	} else if etag != "" {
-		return opaque(etag) == opaque(stored.Get("Etag"))
+		return field.Opaque(etag) == field.Opaque(stored.Get("Etag"))
 	}
 	modified := update.Get("Last-Modified")
 	return modified == "" || modified == stored.Get("Last-Modified")
@@ -53,13 +54,13 @@ func identifies(update, stored http.Header) bool {
 // validator (RFC 9111 §4.3.4). j.f.mu is held.
 func (j *fill) updateTwins(update http.Header, requested, received time.Time) {
 	etag := update.Get("Etag")
-	if !isStrong(etag) {
+	if !field.IsStrong(etag) {
 		return
 	}
 	for _, r := range j.c.store.Lookup(j.f.id.key) {
-		if r != j.stored && r != j.f.resp && r.Header.Get("Etag") == etag && j.p.Keys.selects(&r.varies, headerFields(j.fields)) {
-			fresh := r.freshened(update, requested, received)
-			j.p.adjust(fresh, nil)
+		if r != j.stored && r != j.f.resp && r.Header.Get("Etag") == etag && j.p.Keys.Selects(&r.Varies, field.Header(j.fields)) {
+			fresh := r.Freshened(update, requested, received)
+			fresh.Adjust(j.p.Keys, j.p.Defaults, nil)
 			j.c.update(r, fresh, j.fields, &j.reqDirectives)
 		}
 	}
@@ -83,8 +84,8 @@ func (j *fill) askAgain() {
 		return
 	}
 	j.f.fetchStatus = resp.StatusCode
-	EndHop(resp.Header)
-	ensureDate(resp.Header, received)
+	field.EndHop(resp.Header)
+	field.EnsureDate(resp.Header, received)
 	j.receive(resp, requested, received)
 }
 
@@ -94,7 +95,7 @@ func errUnasked304() error {
 
 // update puts fresh in the place of stored, of which it is a newer form. It doesn't if the request with fields req forbids to
 // store its response, and drops stored if the origin now does; then it returns why.
-func (c *Cache) update(stored, fresh *Response, req http.Header, d *field.Directives) (why string) {
+func (c *Cache) update(stored, fresh *store.Response, req http.Header, d *field.Directives) (why string) {
 	nothing := field.NoDirectives()
 	if ok, why := storable(nil, &nothing, fresh); !ok {
 		c.store.Remove(stored.Key)
@@ -103,7 +104,7 @@ func (c *Cache) update(stored, fresh *Response, req http.Header, d *field.Direct
 	if ok, why := storable(req, d, fresh); !ok {
 		return why
 	}
-	c.store.Replace(stored, fresh.forStore().prepared())
+	c.store.Replace(stored, fresh.ForStore().Prepared())
 	c.metrics.kept()
 	return ""
 }
@@ -112,14 +113,14 @@ func (c *Cache) update(stored, fresh *Response, req http.Header, d *field.Direct
 // (RFC 9111 §4.3.5).
 func (x *exchange) freshenByHead(resp *http.Response, requested, received time.Time) {
 	h := resp.Header.Clone() // the client gets it without what is stored beside it
-	AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
+	field.AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
 	if name := differs(h, x.stored); name != "" {
 		n := x.c.store.Remove(x.key)
 		x.t.Addf("cache", "head", "%s changed: dropped %d responses", name, n)
 		return
 	}
-	fresh := x.stored.freshened(h, requested, received)
-	x.p.adjust(fresh, nil)
+	fresh := x.stored.Freshened(h, requested, received)
+	fresh.Adjust(x.p.Keys, x.p.Defaults, nil)
 	if why := x.c.update(x.stored, fresh, x.r.Header, &x.req); why != "" {
 		x.t.Add("cache", "head", "not updated: "+why)
 		return
@@ -129,15 +130,15 @@ func (x *exchange) freshenByHead(resp *http.Response, requested, received time.T
 
 // differs returns the field by which a response to HEAD with the fields head shows that stored isn't what GET would give now, or
 // the empty string (RFC 9111 §4.3.5).
-func differs(head http.Header, stored *Response) string {
+func differs(head http.Header, stored *store.Response) string {
 	for _, name := range [...]string{"Etag", "Last-Modified"} {
 		if head[name] != nil && head.Get(name) != stored.Header.Get(name) {
 			return name
 		}
 	}
 	size := stored.Body.Len()
-	if stored.parts != nil {
-		size = stored.parts.size
+	if stored.Parts != nil {
+		size = stored.Parts.Size
 	}
 	if lines := head["Content-Length"]; lines != nil && !saysLength(lines, size) {
 		return "Content-Length"
@@ -154,6 +155,19 @@ func (j *fill) staleAllowed(now time.Time) bool {
 	if j.stored == nil || j.c.invalidated(j.stored) != "" {
 		return false
 	}
-	ok, _ := j.stored.onError(&j.reqDirectives, &j.p, now)
+	ok, _ := onError(j.stored, &j.reqDirectives, &j.p, now)
 	return ok
+}
+
+// conditionalFields lists the fields that make a request conditional or partial.
+var conditionalFields = [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"}
+
+// condition makes the request fields h ask whether stored is still current (RFC 9111 §4.3.1).
+func condition(h http.Header, stored *store.Response) {
+	if etag := stored.Header.Get("Etag"); etag != "" {
+		h["If-None-Match"] = []string{etag}
+	}
+	if modified := stored.Header.Get("Last-Modified"); modified != "" {
+		h["If-Modified-Since"] = []string{modified}
+	}
 }

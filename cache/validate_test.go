@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -207,11 +208,11 @@ func TestRevalidationUpdatesTwins(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				w.get("/", "A", "2", "B", "2") // not for A: 1
 				time.Sleep(12 * time.Second)
-				key := NewKey(w.policy.Keys, "http", "shop.test", "/", "")
+				key := store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")
 				w.expect(w.get("/", "A", "1", "B", "2"), Revalidated, 200, "x")
 				for _, r := range w.store.Lookup(key) {
-					if fresh := r.fresh.left(time.Now()) > 0; fresh != (c.updated || r.varies.names[0] == "B") {
-						t.Errorf("that with Vary: %s is fresh: %t", r.varies.names, fresh)
+					if fresh := r.Fresh.Left(time.Now()) > 0; fresh != (c.updated || r.Header.Get("Vary") == "B") {
+						t.Errorf("that with Vary: %s is fresh: %t", r.Header.Get("Vary"), fresh)
 					}
 				}
 			})
@@ -337,4 +338,23 @@ func TestHeadUpdatesParts(t *testing.T) {
 		w.do(http.MethodHead, "/")
 		w.expect(w.get("/"), Hit, 200, content)
 	})
+}
+
+func TestCondition(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		stored         http.Header
+		match, changed string
+	}{
+		{"RFC 9111 §4.3.1: both", fields("Etag", `W/"a"`, "Last-Modified", at(-time.Hour)), `W/"a"`, at(-time.Hour)},
+		{"RFC 9111 §4.3.1: tag", fields("Etag", `"a"`), `"a"`, ""},
+		{"RFC 9111 §4.3.1: date", fields("Last-Modified", at(-time.Hour)), "", at(-time.Hour)},
+		{"neither", fields(), "", ""},
+	} {
+		h := http.Header{}
+		condition(h, storedAt(nil, c.stored))
+		if h.Get("If-None-Match") != c.match || h.Get("If-Modified-Since") != c.changed {
+			t.Errorf("%s: %v", c.name, h)
+		}
+	}
 }

@@ -24,6 +24,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/gate"
 	"github.com/wherry/wherry/logs"
@@ -128,7 +130,7 @@ type countingCache struct {
 	panics  bool
 }
 
-func (c *countingCache) LookupHit(k cache.Key, f cache.Fields, p *cache.Policy, now time.Time) (cache.Answer, bool) {
+func (c *countingCache) LookupHit(k store.Key, f field.Fields, p *cache.Policy, now time.Time) (cache.Answer, bool) {
 	if c.panics {
 		panic("of a test")
 	}
@@ -183,13 +185,13 @@ type bubbleNode struct {
 
 func startBubble(t testing.TB, laneless bool, key *tls.Certificate) *bubbleNode {
 	t.Helper()
-	store, err := cache.NewMemory(16<<20, 4<<20)
+	memory, err := store.NewMemory(16<<20, 4<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := &bubbleNode{registry: prometheus.NewRegistry(), door: newPipes(), sni: "shop.test"}
 	quiet := slog.New(slog.DiscardHandler)
-	n.cache = &countingCache{Cache: cache.New(cache.Options{Name: "lisbon-1", Store: store, Metrics: cache.NewMetrics(n.registry)})}
+	n.cache = &countingCache{Cache: cache.New(cache.Options{Name: "lisbon-1", Store: memory, Metrics: cache.NewMetrics(n.registry)})}
 	access := logs.NewWriter(&n.log, logs.Options{Metrics: logs.NewMetrics(prometheus.NewRegistry())})
 	o := Options{
 		Node: "lisbon-1", Snapshot: parse(t, lanesYAML), Cache: n.cache, Access: access, Log: quiet, Metrics: NewMetrics(n.registry),

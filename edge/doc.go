@@ -8,7 +8,7 @@
 //	                                                └ upstream (WebSocket and the like: the cache has no part)
 //
 // A plain hit on an HTTP/1.1 connection doesn't go through net/http: the lane (lane.go) reads it where net/http asks the connection
-// for the next request, takes the same decisions in passage.go and writes the stored response at once, without allocating. All
+// for the next request (edge/plain), takes the same decisions in passage.go and writes the stored response at once, without allocating. All
 // that it doesn't know to be plain it returns to net/http with its bytes. HTTP/2 is spoken by package h2, which asks lane2.go for
 // each plain request. Nobody can tell which way a request went, but by the clock: the tests compare the ways, and net/http's
 // HTTP/2, on the same requests.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/trace"
@@ -43,14 +45,14 @@ type Cacher interface {
 	// client saw them, path and query as sent. It uses w and r.Body only until it returns.
 	Serve(w http.ResponseWriter, r *http.Request, p *cache.Policy) cache.Outcome
 	// Purge removes all that is stored under k and says how many responses that were.
-	Purge(k cache.Key) int
+	Purge(k store.Key) int
 }
 
 var _ Cacher = (*cache.Cache)(nil)
 
 // hitter is a Cacher that has answers for the lane.
 type hitter interface {
-	LookupHit(key cache.Key, fields cache.Fields, p *cache.Policy, now time.Time) (cache.Answer, bool)
+	LookupHit(key store.Key, fields field.Fields, p *cache.Policy, now time.Time) (cache.Answer, bool)
 }
 
 var _ hitter = (*cache.Cache)(nil)
@@ -124,7 +126,7 @@ func New(o Options) (*Edge, error) {
 		return nil, err
 	}
 	e := &Edge{
-		node: o.Node, member: cache.MemberName(string(o.Node)), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
+		node: o.Node, member: field.TokenOrString(string(o.Node)), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
 		access: o.Access, log: o.Log, metrics: o.Metrics, token: o.OperatorToken, now: o.Now,
 		path: steps(), ids: ids, http: []string{"http"}, https: []string{"https"},
 	}

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/field"
 )
 
 // forward takes off the fields that were for this hop, and puts on what the origin may know of the client.
@@ -20,7 +20,7 @@ import (
 func (e *Edge) forward(x *exchange) (goOn bool) {
 	h := x.r.Header
 	x.upgrade = upgradeOf(x.r)
-	cache.EndHop(h) // before the edge's own are added: a client could name those otherwise
+	field.EndHop(h) // before the edge's own are added: a client could name those otherwise
 	h[RequestIDField] = x.w.requestID
 	removeForgeries(h, x.target.method)
 	if x.conn != nil {

@@ -46,24 +46,24 @@ func (n *node) dialFrames(secure bool) *frames {
 	return f
 }
 
-// field is one of a header section; in the order in which they stand there.
-type field = hpack.HeaderField
+// headerField is one of a header section; in the order in which they stand there.
+type headerField = hpack.HeaderField
 
-func fields(namesAndValues ...string) []field {
-	var all []field
+func fields(namesAndValues ...string) []headerField {
+	var all []headerField
 	for i := 0; i < len(namesAndValues); i += 2 {
-		all = append(all, field{Name: namesAndValues[i], Value: namesAndValues[i+1]})
+		all = append(all, headerField{Name: namesAndValues[i], Value: namesAndValues[i+1]})
 	}
 	return all
 }
 
 // pseudo returns the fields that begin each request.
-func pseudo(method, scheme, path string, more ...string) []field {
+func pseudo(method, scheme, path string, more ...string) []headerField {
 	return append(fields(":method", method, ":scheme", scheme, ":authority", "shop.test", ":path", path), fields(more...)...)
 }
 
 // open sends the header section of a new stream. An error means that the other side has closed.
-func (f *frames) open(section []field, end bool) error {
+func (f *frames) open(section []headerField, end bool) error {
 	f.stream += 2
 	f.block.Reset()
 	for _, h := range section {
@@ -149,16 +149,16 @@ func (f *frames) outcome() (o outcome) {
 // malformed (RFC 9113 §8.1.1).
 type http2Test struct {
 	name    string
-	section []field
+	section []headerField
 	content string
 	status  string // empty: RST_STREAM, and malformed is why
 	why     reason
 }
 
 func http2Tests(scheme string) []http2Test {
-	get := func(more ...string) []field { return pseudo("GET", scheme, "/bad", more...) }
-	post := func(more ...string) []field { return pseudo("POST", scheme, "/bad", more...) }
-	to := func(authority string) []field {
+	get := func(more ...string) []headerField { return pseudo("GET", scheme, "/bad", more...) }
+	post := func(more ...string) []headerField { return pseudo("POST", scheme, "/bad", more...) }
+	to := func(authority string) []headerField {
 		return fields(":method", "GET", ":scheme", scheme, ":authority", authority, ":path", "/bad")
 	}
 	return []http2Test{

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/field"
 	"github.com/wherry/wherry/config"
 )
 
@@ -53,7 +53,7 @@ func FuzzForwardedFields(f *testing.F) {
 				}
 			}
 		}
-		cache.EndHop(r.Header)
+		field.EndHop(r.Header)
 		removeForgeries(r.Header, http.MethodGet)
 		if r.Header["X-Forwarded-For"] != nil || r.Header["Connection"] != nil || r.Header["Upgrade"] != nil {
 			t.Errorf("left over: %v", r.Header)
@@ -78,7 +78,7 @@ func FuzzHead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var h head
-		if !h.parse(p) {
+		if !h.Parse(p) {
 			return
 		}
 		source := bytes.NewReader(p)
@@ -87,17 +87,17 @@ func FuzzHead(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: %v", p, err)
 		}
-		if size := len(p) - source.Len() - buffered.Buffered(); size != h.size || r.ContentLength != 0 || r.Close {
-			t.Errorf("%q: %d bytes, content of %d, close %t; the lane takes %d bytes", p, size, r.ContentLength, r.Close, h.size)
+		if size := len(p) - source.Len() - buffered.Buffered(); size != h.Size || r.ContentLength != 0 || r.Close {
+			t.Errorf("%q: %d bytes, content of %d, close %t; the lane takes %d bytes", p, size, r.ContentLength, r.Close, h.Size)
 		}
-		if r.Method != h.method || pathOf(r.URL) != h.path || r.URL.RawQuery != h.query || r.Host != h.host || r.Proto != "HTTP/1.1" {
-			t.Errorf("%q: %s %q %q %q; the lane reads %s %q %q %q", p, r.Method, pathOf(r.URL), r.URL.RawQuery, r.Host, h.method, h.path, h.query, h.host)
+		if r.Method != h.Method || pathOf(r.URL) != h.Path || r.URL.RawQuery != h.Query || r.Host != h.Host || r.Proto != "HTTP/1.1" {
+			t.Errorf("%q: %s %q %q %q; the lane reads %s %q %q %q", p, r.Method, pathOf(r.URL), r.URL.RawQuery, r.Host, h.Method, h.Path, h.Query, h.Host)
 		}
-		if mayBe := mayBeHealth(h.path); r.URL.Path == config.HealthPath && !mayBe {
-			t.Errorf("%q is the health endpoint", h.path)
+		if mayBe := mayBeHealth(h.Path); r.URL.Path == config.HealthPath && !mayBe {
+			t.Errorf("%q is the health endpoint", h.Path)
 		}
-		if agent, referer := r.UserAgent(), r.Referer(); agent != h.userAgent || referer != h.referer {
-			t.Errorf("%q: user agent %q, referer %q; the lane reads %q, %q", p, agent, referer, h.userAgent, h.referer)
+		if agent, referer := r.UserAgent(), r.Referer(); agent != h.UserAgent || referer != h.Referer {
+			t.Errorf("%q: user agent %q, referer %q; the lane reads %q, %q", p, agent, referer, h.UserAgent, h.Referer)
 		}
 		count := 1 // Host
 		for name, values := range r.Header {
@@ -106,11 +106,11 @@ func FuzzHead(f *testing.F) {
 				t.Errorf("%q: %s is %q, the lane reads %q", p, name, values, lines)
 			}
 		}
-		if count != h.count {
-			t.Errorf("%q: %d fields, the lane reads %d", p, count, h.count)
+		if count != h.Count {
+			t.Errorf("%q: %d fields, the lane reads %d", p, count, h.Count)
 		}
-		if n, _ := headerSize(r); n > h.size+h.count {
-			t.Errorf("%q: %d bytes for the limit, the lane counts %d", p, n, h.size+h.count)
+		if n, _ := headerSize(r); n > h.Size+h.Count {
+			t.Errorf("%q: %d bytes for the limit, the lane counts %d", p, n, h.Size+h.Count)
 		}
 	})
 }

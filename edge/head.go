@@ -1,184 +1,25 @@
 package edge
 
-import (
-	"bytes"
-	"strings"
-	"unsafe"
-)
+import "github.com/wherry/wherry/edge/plain"
 
-// headFieldsMax is how many fields a request may have in the lane; browsers send about twenty.
-const headFieldsMax = 48
-
-// head is the header section of a request that is plain enough for the lane. Its strings are views of the connection's buffer:
-// they are good until the request is answered, and nothing may keep them.
+// head is a plain header section as the cache may see it before the steps have altered it.
 type head struct {
-	method      string // GET or HEAD
-	path, query string // as in the request line
-	host        string // as sent
-	userAgent   string // of several lines the first, as in the log of the general path
-	referer     string
-	seen        struct{ userAgent, referer bool }
-	fields      [headFieldsMax]headField
-	count       int
-	size        int  // bytes in all
-	crumbs      bool // Cookie comes in several lines, which are one (RFC 9113 §8.2.3)
-	altered     bool // Lines was asked for a field that the steps alter before they ask the cache
-	lines       [headFieldsMax]string
+	plain.Head
+	altered bool // Lines was asked for a field that the steps alter before they ask the cache
 }
 
-type headField struct{ name, value string }
-
-// forget drops all views.
 func (h *head) forget() {
-	clear(h.fields[:h.count])
-	clear(h.lines[:h.count])
-	h.method, h.path, h.query, h.host, h.userAgent, h.referer = "", "", "", "", "", ""
-	h.count, h.size, h.altered, h.crumbs, h.seen.userAgent, h.seen.referer = 0, 0, false, false, false, false
+	h.Head.Forget()
+	h.altered = false
 }
 
-// parse reads the request at the beginning of p. It returns false for all that isn't a whole header section of the plainest kind:
-// net/http has to find out what the rest is.
-//
-// What it takes it must understand as net/http does: a request line with single spaces, an origin-form target (RFC 9112 §3.2.1)
-// that url.URL would give back as it came, one Host, lines that end in CRLF and don't go on in the next one, and no field that
-// says anything about content, connection, conditions other than on a plain GET, ranges, caching or proxies.
-func (h *head) parse(p []byte) bool {
-	switch {
-	case bytes.HasPrefix(p, []byte("GET /")):
-		h.method = "GET"
-	case bytes.HasPrefix(p, []byte("HEAD /")):
-		h.method = "HEAD"
-	default:
-		return false
-	}
-	at, ok := h.parseTarget(p, len(h.method)+1)
-	if !ok {
-		return false
-	}
-	const version = "HTTP/1.1\r\n"
-	if len(p)-at < len(version) || string(p[at:at+len(version)]) != version {
-		return false
-	}
-	hosts := 0
-	for at += len(version); ; {
-		if len(p)-at < 2 {
-			return false
-		}
-		if p[at] == '\r' {
-			h.size = at + 2
-			return p[at+1] == '\n' && hosts == 1 // RFC 9112 §3.2: exactly one
-		}
-		f, next, ok := parseField(p, at)
-		if !ok || h.count == headFieldsMax || !h.plain(f, &hosts) {
-			return false
-		}
-		h.fields[h.count] = f
-		h.count++
-		at = next
-	}
-}
-
-// parseTarget reads the target at p[at:] and returns where what follows its space begins.
-func (h *head) parseTarget(p []byte, at int) (next int, ok bool) {
-	end := at
-	for end < len(p) && class[p[end]]&inPath != 0 {
-		if p[end] == '%' && (len(p)-end < 3 || class[p[end+1]]&class[p[end+2]]&isHex == 0) {
-			return 0, false
-		}
-		end++
-	}
-	h.path = view(p[at:end])
-	if end < len(p) && p[end] == '?' {
-		at = end + 1
-		for end = at; end < len(p) && class[p[end]]&inQuery != 0; end++ {
-		}
-		h.query = view(p[at:end])
-	}
-	return end + 1, end < len(p) && p[end] == ' '
-}
-
-// parseField reads the field line at p[at:] (RFC 9112 §5).
-func parseField(p []byte, at int) (f headField, next int, ok bool) {
-	end := at
-	for end < len(p) && class[p[end]]&inName != 0 {
-		end++
-	}
-	if end == at || end >= len(p) || p[end] != ':' { // §5.1: no space before the colon; §5.2: no line that goes on
-		return f, 0, false
-	}
-	f.name = view(p[at:end])
-	for at = end + 1; at < len(p) && (p[at] == ' ' || p[at] == '\t'); at++ {
-	}
-	for end = at; end < len(p) && class[p[end]]&inValue != 0; end++ {
-	}
-	if len(p)-end < 2 || p[end] != '\r' || p[end+1] != '\n' {
-		return f, 0, false
-	}
-	next = end + 2
-	for end > at && (p[end-1] == ' ' || p[end-1] == '\t') {
-		end--
-	}
-	f.value = view(p[at:end])
-	return f, next, true
-}
-
-// plain takes note of a field, or says that a request with it isn't for the lane.
-func (h *head) plain(f headField, hosts *int) bool {
-	switch f.name[0] | 0x20 {
-	case 'a':
-		return !folds(f.name, "authorization")
-	case 'c':
-		if folds(f.name, "connection") {
-			return folds(f.value, "keep-alive")
-		}
-		return !folds(f.name, "cache-control") && !folds(f.name, "cdn-loop") && !foldsPrefix(f.name, "content-")
-	case 'e':
-		return !folds(f.name, "expect")
-	case 'h':
-		if folds(f.name, "host") {
-			h.host = f.value
-			*hosts++
-		}
-		return !folds(f.name, "http2-settings")
-	case 'i':
-		return !foldsPrefix(f.name, "if-") || folds(f.name, "if-none-match") || folds(f.name, "if-modified-since")
-	case 'k':
-		return !folds(f.name, "keep-alive")
-	case 'p':
-		return !folds(f.name, "pragma") && !foldsPrefix(f.name, "proxy-")
-	case 'r':
-		if !h.seen.referer && folds(f.name, "referer") {
-			h.referer, h.seen.referer = f.value, true
-		}
-		return !folds(f.name, "range")
-	case 't':
-		return !folds(f.name, "te") && !folds(f.name, "trailer") && !folds(f.name, "transfer-encoding")
-	case 'u':
-		if !h.seen.userAgent && folds(f.name, "user-agent") {
-			h.userAgent, h.seen.userAgent = f.value, true
-		}
-		return !folds(f.name, "upgrade")
-	case 'v':
-		return !folds(f.name, "via")
-	case 'w':
-		return !foldsPrefix(f.name, "wherry-")
-	}
-	return true
-}
-
-// Lines implements cache.Fields.
+// Lines implements field.Fields.
 func (h *head) Lines(name string) []string {
-	if altered(name) || h.crumbs && name == "Cookie" {
+	if altered(name) || h.Crumbs && name == "Cookie" {
 		h.altered = true
 		return nil
 	}
-	lines := h.lines[:0]
-	for i := range h.fields[:h.count] {
-		if f := &h.fields[i]; len(f.name) == len(name) && strings.EqualFold(f.name, name) {
-			lines = append(lines, f.value)
-		}
-	}
-	return lines
+	return h.Head.Lines(name)
 }
 
 // altered says whether the steps, or net/http, take a field off the request or put it on before they ask the cache.
@@ -188,57 +29,4 @@ func altered(name string) bool {
 		return true
 	}
 	return forged(name) || overridesMethod(name)
-}
-
-// view returns b as a string without copying it: the caller answers for it that b doesn't change while the string is in use.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
-// folds says whether s is word, which has only lower-case letters and hyphens, in any case.
-func folds(s, word string) bool { return len(s) == len(word) && foldsPrefix(s, word) }
-
-func foldsPrefix(s, word string) bool {
-	if len(s) < len(word) {
-		return false
-	}
-	for i := range len(word) {
-		if c := s[i]; c != word[i] && (c < 'A' || c > 'Z' || c|0x20 != word[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// What a byte may be part of in the lane.
-const (
-	inName  = 1 << iota // token (RFC 9110 §5.6.2)
-	inValue             // field-value but for obs-text (§5.5)
-	inPath              // pchar, "/" (RFC 3986 §3.3)
-	inQuery             // whatever is visible but for "#"
-	isHex
-)
-
-// class tells for each byte. It is a table because every byte of a request goes through it.
-var class = classes()
-
-func classes() (t [256]uint8) {
-	for c := range t {
-		b := byte(c)
-		letter, digit := 'a' <= b|0x20 && b|0x20 <= 'z', '0' <= b && b <= '9'
-		if letter || digit || b != 0 && strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0 {
-			t[c] |= inName
-		}
-		if b == '\t' || ' ' <= b && b <= '~' {
-			t[c] |= inValue
-		}
-		if letter || digit || b != 0 && strings.IndexByte("-._~!$&'()*+,;=:@/%", b) >= 0 {
-			t[c] |= inPath
-		}
-		if '!' <= b && b <= '~' && b != '#' {
-			t[c] |= inQuery
-		}
-		if digit || 'a' <= b|0x20 && b|0x20 <= 'f' {
-			t[c] |= isHex
-		}
-	}
-	return t
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -118,7 +117,7 @@ func (s *secondServer) hit(c *laneConn, r *h2.Request) (found h2.Hit) {
 			h.end()
 		}
 	}()
-	if r.Scheme != c.scheme() || !h.head.fill(r) || !s.edge.hit(c, &h.passage, r.At) {
+	if r.Scheme != c.scheme() || !h.head.Fill(r) || !s.edge.hit(c, &h.passage, r.At) {
 		return nil
 	}
 	if h.Size() > 0 {
@@ -159,7 +158,7 @@ const requestIDFieldLower = "wherry-request-id"
 
 // Size implements h2.Hit.
 func (h *streamHit) Size() int64 {
-	if h.head.method != http.MethodGet {
+	if h.head.Method != http.MethodGet {
 		return 0
 	}
 	return h.answer.Size
@@ -186,57 +185,4 @@ func (h *streamHit) Done(sent int64, at time.Time, err error) {
 	}
 	h.server.edge.recordHit(h.lane, &h.passage, err)
 	h.end()
-}
-
-// fill makes h the header section of a request by HTTP/2. It returns false where parse would, for what comes to the same.
-func (h *head) fill(r *h2.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead || !r.ASCII || len(r.Fields) > headFieldsMax {
-		return false
-	}
-	var ok bool
-	if h.path, h.query, ok = splitTarget(r.Path); !ok {
-		return false
-	}
-	h.method, h.host = r.Method, r.Authority
-	// As headerBytes counts.
-	h.size = len(r.Method) + len(r.Path) + len(r.Authority) + len("  HTTP/2.0\r\nHost: \r\n\r\n")
-	hosts, cookies := 0, 0
-	for _, f := range r.Fields {
-		switch f.Name {
-		case "host", "te": // the one is h.host, the other says "trailers", and what is stored has none
-			continue
-		case "cookie":
-			cookies++
-		default:
-			if !h.plain(headField{f.Name, f.Value}, &hosts) {
-				return false
-			}
-		}
-		h.fields[h.count] = headField{f.Name, f.Value}
-		h.count++
-		h.size += len(f.Name) + len(f.Value) + len(": \r\n")
-	}
-	h.crumbs = cookies > 1
-	return true
-}
-
-// splitTarget is parseTarget for :path.
-func splitTarget(s string) (path, query string, ok bool) {
-	end := 0
-	for end < len(s) && class[s[end]]&inPath != 0 {
-		if s[end] == '%' && (len(s)-end < 3 || class[s[end+1]]&class[s[end+2]]&isHex == 0) {
-			return "", "", false
-		}
-		end++
-	}
-	if path = s[:end]; end == len(s) {
-		return path, "", strings.HasPrefix(path, "/")
-	}
-	query = s[end+1:]
-	for i := range len(query) {
-		if class[query[i]]&inQuery == 0 {
-			return "", "", false
-		}
-	}
-	return path, query, s[end] == '?' && strings.HasPrefix(path, "/")
 }

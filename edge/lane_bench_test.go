@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/logs"
 )
@@ -29,12 +30,12 @@ const browserRequest = "GET /static/app.js?v=1 HTTP/1.1\r\nHost: shop.test\r\nUs
 // response to browserRequest.
 func laneBench(tb testing.TB, laneless, secure bool, bodyBytes int) (c net.Conn, responseBytes int) {
 	tb.Helper()
-	store, err := cache.NewMemory(64<<20, 16<<20)
+	memory, err := store.NewMemory(64<<20, 16<<20)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	quiet, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
-	inner := cache.New(cache.Options{Name: "lisbon-1", Store: store, Metrics: cache.NewMetrics(registry)})
+	inner := cache.New(cache.Options{Name: "lisbon-1", Store: memory, Metrics: cache.NewMetrics(registry)})
 	access := logs.NewWriter(io.Discard, logs.Options{Metrics: logs.NewMetrics(registry)})
 	body := strings.Repeat("x", bodyBytes)
 	var upstream http.RoundTripper = roundTrip(func(*http.Request) (*http.Response, error) {
@@ -81,7 +82,7 @@ func laneBench(tb testing.TB, laneless, secure bool, bodyBytes int) (c net.Conn,
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true, ServerName: "shop.test"})
 	}
 	first := newReader(c)
-	for store.Usage().Responses == 0 {
+	for memory.Usage().Responses == 0 {
 		responseBytes = first.ask(tb)
 	}
 	for range 100 { // the ids and ages of later ones are as long

@@ -17,11 +17,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // fileStore is a store whose bodies stand in files, behind something else.
 type fileStore struct {
-	*cache.Memory
+	*store.Memory
 	t       testing.TB
 	unknown bool // the files aren't known to be as they were written
 
@@ -31,7 +32,7 @@ type fileStore struct {
 
 const fileOffset = 4099 // where the content begins
 
-func (s *fileStore) NewBody(int64) cache.Body {
+func (s *fileStore) NewBody(int64) store.Body {
 	f, err := os.CreateTemp(s.t.TempDir(), "body")
 	if err != nil {
 		s.t.Fatal(err)
@@ -45,7 +46,7 @@ func (s *fileStore) NewBody(int64) cache.Body {
 	return b
 }
 
-// fileBody is a cache.FileBody that counts how it is used.
+// fileBody is a store.FileBody that counts how it is used.
 type fileBody struct {
 	store   *fileStore
 	f       *os.File
@@ -56,7 +57,7 @@ type fileBody struct {
 	release func()
 }
 
-var _ cache.FileBody = (*fileBody)(nil)
+var _ store.FileBody = (*fileBody)(nil)
 
 func (b *fileBody) Append(p []byte) (int, error) {
 	n, err := b.f.WriteAt(p, fileOffset+b.size.Load())
@@ -85,7 +86,7 @@ func (b *fileBody) File() (f *os.File, off int64, release func(), ok bool) {
 // startFiles runs a node whose responses are stored in files; a path is the size of its response.
 func startFiles(t testing.TB, o nodeOptions, unknown bool) (*node, *fileStore) {
 	t.Helper()
-	memory, err := cache.NewMemory(64<<20, 32<<20)
+	memory, err := store.NewMemory(64<<20, 32<<20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/plain"
 	"github.com/wherry/wherry/edge/socket"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
@@ -60,11 +62,11 @@ func (c *laneConn) answerAll(p []byte) (used int, at time.Time, whole bool) {
 	x := e.passages.Get().(*passage)
 	defer e.passages.Put(x)
 	for used < len(p) {
-		if !x.head.parse(p[used:]) || !e.hit(c, x, e.now()) {
+		if !x.head.Parse(p[used:]) || !e.hit(c, x, e.now()) {
 			x.forget()
 			return used, at, true
 		}
-		used += x.head.size
+		used += x.head.Size
 		err := c.send(x)
 		at = x.ended
 		e.recordHit(c, x, err)
@@ -101,10 +103,10 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 	s := x.routes.snapshot
 	// admit: with the id, and with the space after a colon that headerBytes counts and a client may leave out.
 	const idLine = len(RequestIDField) + len(": \r\n") + requestIDBytes
-	if limit := s.Limits.HeaderSize; limit > 0 && h.size+h.count+idLine > int(limit) || mayBeHealth(h.path) {
+	if limit := s.Limits.HeaderSize; limit > 0 && h.Size+h.Count+idLine > int(limit) || mayBeHealth(h.Path) {
 		return false
 	}
-	host, ok := parseHost(h.host)
+	host, ok := parseHost(h.Host)
 	if !ok {
 		return false
 	}
@@ -119,7 +121,7 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 		}
 	}
 	host = s.StandsFor(found, host)
-	x.site, x.rule = x.routes.sites[found], found.Rule(h.method, h.path)
+	x.site, x.rule = x.routes.sites[found], found.Rule(h.Method, h.Path)
 	t := x.site.treatments[x.rule]
 	if x.rule != nil && x.rule.Refuse != 0 || t.bypass != "" {
 		return false
@@ -128,10 +130,10 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 	if x.site.upstream == nil {
 		return false
 	}
-	to := target{method: h.method, scheme: c.scheme(), host: host, path: h.path, query: h.query}
+	to := target{method: h.Method, scheme: c.scheme(), host: host, path: h.Path, query: h.Query}
 	x.policy = t.policy(&to)
-	x.key = cache.AppendKey(x.key[:0], &t.keys, to.scheme, string(host), h.path, h.query)
-	x.answer, ok = e.hits.LookupHit(cache.Key(view(x.key)), h, &x.policy, x.began)
+	x.key = store.AppendKey(x.key[:0], &t.keys, to.scheme, string(host), h.Path, h.Query)
+	x.answer, ok = e.hits.LookupHit(store.Key(plain.View(x.key)), h, &x.policy, x.began)
 	// HTTP/2 takes content from memory only.
 	return ok && !h.altered && !x.answer.Has(RequestIDField) && (x.answer.InMemory() || !c.moved())
 }
@@ -163,7 +165,7 @@ func (c *laneConn) send(x *passage) error {
 	x.out = append(out, "\r\n\r\n"...)
 	x.sent, x.ended, x.pieces = -int64(len(x.out)), x.began, x.pieces[:0]
 	left := int64(len(x.out))
-	if x.head.method == http.MethodGet {
+	if x.head.Method == http.MethodGet {
 		left += x.answer.Size
 	}
 	if left > joinBytes {
@@ -337,14 +339,14 @@ func (e *Edge) recordHit(c *laneConn, x *passage, err error) {
 		return
 	}
 	h, l := &x.head, &x.line
-	l.Time, l.Node, l.Site, l.RequestID, l.Client = x.began, string(e.node), string(x.site.Name), view(x.out[x.id[0]:x.id[1]]), c.base.client
+	l.Time, l.Node, l.Site, l.RequestID, l.Client = x.began, string(e.node), string(x.site.Name), plain.View(x.out[x.id[0]:x.id[1]]), c.base.client
 	if x.rule != nil {
 		l.Rule = x.rule.Name
 	}
-	l.Method, l.Scheme, l.Host, l.Path, l.Query, l.Protocol, l.TLS = h.method, c.scheme(), h.host, h.path, h.query, c.protocol(), c.version
+	l.Method, l.Scheme, l.Host, l.Path, l.Query, l.Protocol, l.TLS = h.Method, c.scheme(), h.Host, h.Path, h.Query, c.protocol(), c.version
 	l.Status, l.ResponseBodyBytes, l.Duration, l.FirstByte = x.answer.Status, x.sent, took, x.first.Sub(x.began)
-	l.Cache, l.CacheDetail, l.CacheStatus = string(cache.Hit), x.answer.Detail(), view(x.out[x.status[0]:x.status[1]])
-	l.UserAgent, l.Referer = h.userAgent, h.referer
+	l.Cache, l.CacheDetail, l.CacheStatus = string(cache.Hit), x.answer.Detail(), plain.View(x.out[x.status[0]:x.status[1]])
+	l.UserAgent, l.Referer = h.UserAgent, h.Referer
 	if err != nil {
 		l.Fault, l.FaultOp, l.Error, l.Aborted = string(fault.Client), "send body", err.Error(), true
 	}

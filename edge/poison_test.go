@@ -11,16 +11,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // caching returns a real cache with nothing in it.
 func caching(t testing.TB) cacheFunc {
 	t.Helper()
-	store, err := cache.NewMemory(16<<20, 1<<20)
+	memory, err := store.NewMemory(16<<20, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cache.New(cache.Options{Name: "lisbon-1", Store: store, Metrics: cache.NewMetrics(prometheus.NewRegistry())}).Serve
+	return cache.New(cache.Options{Name: "lisbon-1", Store: memory, Metrics: cache.NewMetrics(prometheus.NewRegistry())}).Serve
 }
 
 // askAs asks over a protocol with fields and returns what came.

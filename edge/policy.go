@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 )
 
@@ -16,15 +17,15 @@ type treatment struct {
 	site    *config.Site
 	rule    *config.Rule // nil: none
 	caching config.Caching
-	keys    cache.KeyPolicy
-	says    cache.Defaults
+	keys    store.KeyPolicy
+	says    store.Defaults
 	bypass  string
 }
 
 // newTreatment is where configuration becomes cache policy: for requests, for Purge and for KeyFor alike.
 func newTreatment(site *config.Site, rule *config.Rule) *treatment {
 	t := &treatment{site: site, rule: rule, caching: site.Caching(rule)}
-	t.keys = cache.KeyPolicy{
+	t.keys = store.KeyPolicy{
 		Site:        string(site.Name),
 		IgnoreHost:  !t.caching.KeyHost,
 		DropQuery:   t.caching.Query == config.QueryDrop,
@@ -44,16 +45,16 @@ func newTreatment(site *config.Site, rule *config.Rule) *treatment {
 	return t
 }
 
-func newDefaults(c *config.Caching) cache.Defaults {
-	d := cache.Defaults{TTL: c.DefaultTTL, MaxTTL: c.MaxTTL}
+func newDefaults(c *config.Caching) store.Defaults {
+	d := store.Defaults{TTL: c.DefaultTTL, MaxTTL: c.MaxTTL}
 	switch c.SetCookie {
 	case config.SetCookieStrip:
-		d.SetCookie = cache.StripCookie
+		d.SetCookie = store.StripCookie
 	case config.SetCookieRefuse:
-		d.SetCookie = cache.RefuseCookie
+		d.SetCookie = store.RefuseCookie
 	}
 	for _, entry := range c.Negative {
-		n := cache.Negative{TTL: entry.TTL}
+		n := store.Negative{TTL: entry.TTL}
 		for _, pattern := range entry.Status {
 			if status, err := strconv.Atoi(string(pattern)); err == nil {
 				n.Statuses = append(n.Statuses, status)
@@ -82,20 +83,20 @@ func (t *treatment) policy(to *target) cache.Policy {
 	default:
 		// What the request changes may be stored under other rules' keys than its own (RFC 9111 §4.4).
 		scheme, host := to.scheme, string(to.host)
-		p.Stored = func(path, query string) []cache.Key { return keysOf(t.site, scheme, host, path, query) }
+		p.Stored = func(path, query string) []store.Key { return keysOf(t.site, scheme, host, path, query) }
 	}
 	return p
 }
 
 // keysOf returns the keys under which responses for path?query of a site may be stored. GET and HEAD share a key, but a rule may
 // match only one of them and change it.
-func keysOf(site *config.Site, scheme, host, path, query string) []cache.Key {
-	get := cache.NewKey(&newTreatment(site, site.Rule(http.MethodGet, path)).keys, scheme, host, path, query)
-	head := cache.NewKey(&newTreatment(site, site.Rule(http.MethodHead, path)).keys, scheme, host, path, query)
+func keysOf(site *config.Site, scheme, host, path, query string) []store.Key {
+	get := store.NewKey(&newTreatment(site, site.Rule(http.MethodGet, path)).keys, scheme, host, path, query)
+	head := store.NewKey(&newTreatment(site, site.Rule(http.MethodHead, path)).keys, scheme, host, path, query)
 	if get == head {
-		return []cache.Key{get}
+		return []store.Key{get}
 	}
-	return []cache.Key{get, head}
+	return []store.Key{get, head}
 }
 
 // Match is what a snapshot makes of a request for a URL.
@@ -103,7 +104,7 @@ type Match struct {
 	Site    *config.Site
 	Pattern config.HostPattern // by which the site claims the host
 	Rule    *config.Rule       // nil if none matches
-	Key     cache.Key
+	Key     store.Key
 	Policy  cache.Policy // without Upstream
 }
 
@@ -121,7 +122,7 @@ func KeyFor(s *config.Snapshot, method, rawURL string) (Match, error) {
 	t.host = s.StandsFor(found, t.host)
 	rule := found.Rule(t.method, t.path)
 	treated := newTreatment(found, rule)
-	key := cache.NewKey(&treated.keys, t.scheme, string(t.host), t.path, t.query)
+	key := store.NewKey(&treated.keys, t.scheme, string(t.host), t.path, t.query)
 	return Match{Site: found, Pattern: pattern, Rule: rule, Key: key, Policy: treated.policy(t)}, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 )
 
@@ -37,7 +37,7 @@ func TestKeyFor(t *testing.T) {
 	s := parse(t, policyYAML)
 	for _, test := range []struct {
 		method, url      string
-		key              cache.Key
+		key              store.Key
 		site, rule, pass string
 		pattern          config.HostPattern
 		problem          bool
@@ -88,15 +88,15 @@ func TestPolicyIsWhatTheConfigurationSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := cache.KeyPolicy{
+	keys := store.KeyPolicy{
 		Site: "shop", SortQuery: true, ExceptQuery: []string{"utm_*"}, Headers: []string{"X-Country"}, Cookies: []string{},
 	}
 	if !reflect.DeepEqual(*m.Policy.Keys, keys) {
 		t.Errorf("keys %+v, want %+v", *m.Policy.Keys, keys)
 	}
-	says := cache.Defaults{
-		TTL: 5 * time.Minute, MaxTTL: time.Hour, SetCookie: cache.StripCookie,
-		Negative: []cache.Negative{{Statuses: []int{404, 503}, TTL: 10 * time.Second}, {Server: true, TTL: time.Second}},
+	says := store.Defaults{
+		TTL: 5 * time.Minute, MaxTTL: time.Hour, SetCookie: store.StripCookie,
+		Negative: []store.Negative{{Statuses: []int{404, 503}, TTL: 10 * time.Second}, {Server: true, TTL: time.Second}},
 	}
 	if !reflect.DeepEqual(*m.Policy.Defaults, says) {
 		t.Errorf("defaults %+v, want %+v", *m.Policy.Defaults, says)
@@ -106,10 +106,10 @@ func TestPolicyIsWhatTheConfigurationSays(t *testing.T) {
 // purging is a cache that holds one response under each key that it is asked to purge.
 type purging struct {
 	cacheFunc
-	keys []cache.Key
+	keys []store.Key
 }
 
-func (p *purging) Purge(k cache.Key) int {
+func (p *purging) Purge(k store.Key) int {
 	p.keys = append(p.keys, k)
 	return 1
 }
@@ -118,14 +118,14 @@ func TestPurge(t *testing.T) {
 	e := start(t, nodeOptions{yaml: policyYAML}).Edge
 	for _, test := range []struct {
 		url  string
-		keys []cache.Key
+		keys []store.Key
 	}{
-		{"https://shop.test/a?b=1&a=2", []cache.Key{"shop http://shop.test/a?a=2&b=1", "shop https://shop.test/a?a=2&b=1"}},
-		{"http://a.shop.test/static/x?v=1", []cache.Key{"shop http://*/static/x", "shop https://*/static/x"}},
-		{"http://shop.test/h?x", []cache.Key{
+		{"https://shop.test/a?b=1&a=2", []store.Key{"shop http://shop.test/a?a=2&b=1", "shop https://shop.test/a?a=2&b=1"}},
+		{"http://a.shop.test/static/x?v=1", []store.Key{"shop http://*/static/x", "shop https://*/static/x"}},
+		{"http://shop.test/h?x", []store.Key{
 			"shop http://shop.test/h?x", "shop http://shop.test/h", "shop https://shop.test/h?x", "shop https://shop.test/h",
 		}},
-		{"http://www.blog.test:8080/a", []cache.Key{"blog http://blog.test/a", "blog https://blog.test/a"}},
+		{"http://www.blog.test:8080/a", []store.Key{"blog http://blog.test/a", "blog https://blog.test/a"}},
 		{"http://nobody.test/", nil},
 		{"shop.test/a", nil},
 	} {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/field"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -55,7 +56,7 @@ func (e *Edge) fetchUpgrade(x *exchange) (*http.Response, error) {
 	out.Body, out.ContentLength, out.Close = http.NoBody, 0, false
 	out.Header["Connection"] = []string{"Upgrade"}
 	out.Header["Upgrade"] = []string{x.upgrade}
-	cache.AddVia(out.Header, 1, 1, string(e.node)) // an upgrade is of HTTP/1.1
+	field.AddVia(out.Header, 1, 1, string(e.node)) // an upgrade is of HTTP/1.1
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = nil // or net/http adds its own
 	}
@@ -89,14 +90,14 @@ func (f flushing) Write(p []byte) (int, error) {
 
 // copyFields copies the end-to-end fields of resp to h and adds those of this node.
 func (x *exchange) copyFields(h http.Header, resp *http.Response) {
-	cache.EndHop(resp.Header)
+	field.EndHop(resp.Header)
 	for name, values := range resp.Header {
 		h[name] = values
 	}
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // or net/http guesses one
 	}
-	cache.AddVia(h, resp.ProtoMajor, resp.ProtoMinor, string(x.edge.node))
+	field.AddVia(h, resp.ProtoMajor, resp.ProtoMinor, string(x.edge.node))
 	x.outcome.CacheStatus += fmt.Sprintf("; fwd-status=%d", resp.StatusCode)
 	h["Cache-Status"] = append(h["Cache-Status"], x.outcome.CacheStatus)
 }

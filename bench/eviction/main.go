@@ -26,7 +26,7 @@ func contenders() []contender {
 		{"S3 √size", newS3FIFO(0.5)},
 		{"S3 size", newS3FIFO(1)},
 		{"S3 √size, 64 shards", newSharded(64, newS3FIFO(0.5))},
-		{"cache.Memory", newMemory},
+		{"store.Memory", newMemory},
 	}
 }
 

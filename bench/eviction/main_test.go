@@ -23,23 +23,23 @@ func TestEveryRunIsTheSame(t *testing.T) {
 	}
 }
 
-// TestMemoryIsTheModel: cache.Memory hits exactly where the model of its policy does.
+// TestMemoryIsTheModel: store.Memory hits exactly where the model of its policy does.
 func TestMemoryIsTheModel(t *testing.T) {
 	cs := contenders()
 	at := func(name string) int {
 		return slices.IndexFunc(cs, func(c contender) bool { return c.name == name })
 	}
 	for _, r := range measure(traces(testRequests), cs) {
-		if got, want := r.of[at("cache.Memory")], r.of[at("S3 √size")]; got != want {
-			t.Errorf("%s, %g: cache.Memory hits %+v, the model %+v", r.trace, r.part, got, want)
+		if got, want := r.of[at("store.Memory")], r.of[at("S3 √size")]; got != want {
+			t.Errorf("%s, %g: store.Memory hits %+v, the model %+v", r.trace, r.part, got, want)
 		}
 		for i, c := range cs {
 			if got := r.of[i]; got.objects < 0 || got.objects > 100 || got.bytes < 0 || got.bytes > 100 {
 				t.Errorf("%s, %g: %s hits %+v", r.trace, r.part, c.name, got)
 			}
 		}
-		if got, lru := r.of[at("cache.Memory")], r.of[at("LRU")]; got.objects < lru.objects || got.bytes < lru.bytes-10 {
-			t.Errorf("%s, %g: cache.Memory hits %+v, LRU %+v", r.trace, r.part, got, lru)
+		if got, lru := r.of[at("store.Memory")], r.of[at("LRU")]; got.objects < lru.objects || got.bytes < lru.bytes-10 {
+			t.Errorf("%s, %g: store.Memory hits %+v, LRU %+v", r.trace, r.part, got, lru)
 		}
 	}
 }

@@ -5,12 +5,12 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 )
 
-// memory is cache.Memory as a policy.
+// memory is store.Memory as a policy.
 type memory struct {
-	store    *cache.Memory
+	store    *store.Memory
 	limit    int64
 	sizes    []int64
 	overhead int64 // what a response without a size is charged
@@ -27,8 +27,8 @@ func newMemory(sizes []int64, limit int64) policy {
 	return m
 }
 
-func mustMemory(limit int64) *cache.Memory {
-	m, err := cache.NewMemory(limit, limit)
+func mustMemory(limit int64) *store.Memory {
+	m, err := store.NewMemory(limit, limit)
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}
@@ -36,10 +36,10 @@ func mustMemory(limit int64) *cache.Memory {
 }
 
 // key has the same length for all objects, so that the overhead is the same too.
-func (m *memory) key(o int32) cache.Key { return cache.Key(strconv.Itoa(1_000_000_000 + int(o))) }
+func (m *memory) key(o int32) store.Key { return store.Key(strconv.Itoa(1_000_000_000 + int(o))) }
 
-func (m *memory) response(o int32, size int64) *cache.Response {
-	return &cache.Response{Key: m.key(o), Status: http.StatusOK, Header: http.Header{"X": {padding[:size]}}}
+func (m *memory) response(o int32, size int64) *store.Response {
+	return &store.Response{Key: m.key(o), Status: http.StatusOK, Header: http.Header{"X": {padding[:size]}}}
 }
 
 func (m *memory) request(o int32) bool {

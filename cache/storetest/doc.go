@@ -1,4 +1,4 @@
-// Package storetest holds what every cache.Store promises to those who know nothing of its inside, as tests that each store's own tests
+// Package storetest holds what every store.Store promises to those who know nothing of its inside, as tests that each store's own tests
 // run. It is a chamber of cache for tests only.
 //
 // The heart is a model: whatever is done to a store, in any order and by many at once, a look-up finds of each variant the newest

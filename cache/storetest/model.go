@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 )
 
 const (
@@ -30,7 +30,7 @@ type model struct {
 }
 
 type name struct {
-	key     cache.Key
+	key     store.Key
 	variant string
 }
 
@@ -50,7 +50,7 @@ func testModel(t *testing.T, s Subject) {
 type modelTest struct {
 	t       *testing.T
 	s       Subject
-	store   cache.Store
+	store   store.Store
 	random  *rand.Rand
 	may     map[name]*model
 	version int
@@ -62,19 +62,19 @@ func (m *modelTest) log(format string, args ...any) {
 }
 
 func (m *modelTest) step() {
-	key := cache.Key("k" + strconv.Itoa(m.random.IntN(modelKeys)))
+	key := store.Key("k" + strconv.Itoa(m.random.IntN(modelKeys)))
 	switch m.random.IntN(20) {
 	case 0:
 		m.log("remove %s: %d", key, m.store.Remove(key))
-		m.removed(func(k cache.Key) bool { return k == key })
+		m.removed(func(k store.Key) bool { return k == key })
 	case 1:
-		odd := func(k cache.Key) bool { return k == "k1" || k == "k3" }
+		odd := func(k store.Key) bool { return k == "k1" || k == "k3" }
 		m.log("remove odd: %d", m.store.RemoveFunc(odd))
 		m.removed(odd)
 	case 2:
 		m.log("flood")
 		for i := range 40 {
-			Insert(m.t, m.store, cache.Key("flood"+strconv.Itoa(m.random.IntN(1e6))), "", i, 50_000)
+			Insert(m.t, m.store, store.Key("flood"+strconv.Itoa(m.random.IntN(1e6))), "", i, 50_000)
 		}
 	case 3, 4, 5, 6:
 		m.version++
@@ -92,7 +92,7 @@ func (m *modelTest) step() {
 	}
 }
 
-func (m *modelTest) removed(match func(cache.Key) bool) {
+func (m *modelTest) removed(match func(store.Key) bool) {
 	for n := range m.may {
 		if match(n.key) {
 			delete(m.may, n)
@@ -101,7 +101,7 @@ func (m *modelTest) removed(match func(cache.Key) bool) {
 }
 
 // lookup looks whether what is found under key may be.
-func (m *modelTest) lookup(key cache.Key) []*cache.Response {
+func (m *modelTest) lookup(key store.Key) []*store.Response {
 	responses := m.store.Lookup(key)
 	seen := map[string]bool{}
 	for _, r := range responses {
@@ -126,7 +126,7 @@ func (m *modelTest) lookup(key cache.Key) []*cache.Response {
 }
 
 // replace renews one of the responses under key. Where the store has dropped it meanwhile, that does nothing.
-func (m *modelTest) replace(key cache.Key) {
+func (m *modelTest) replace(key store.Key) {
 	responses := m.lookup(key)
 	if len(responses) == 0 {
 		return
@@ -155,10 +155,10 @@ type contested struct {
 type contest struct {
 	t       *testing.T
 	s       Subject
-	store   cache.Store
+	store   store.Store
 	version atomic.Int64
 	names   map[name]*contested
-	floors  map[cache.Key]*atomic.Int64 // what was inserted up to here is removed
+	floors  map[store.Key]*atomic.Int64 // what was inserted up to here is removed
 }
 
 // testConcurrent has many do everything at once. What was inserted before a removal began isn't found by a look-up that begins after it
@@ -166,10 +166,10 @@ type contest struct {
 func testConcurrent(t *testing.T, s Subject) {
 	const workers, rounds = 8, 300
 	c := &contest{
-		t: t, s: s, store: s.Open(t, modelMemory, modelObject), names: map[name]*contested{}, floors: map[cache.Key]*atomic.Int64{},
+		t: t, s: s, store: s.Open(t, modelMemory, modelObject), names: map[name]*contested{}, floors: map[store.Key]*atomic.Int64{},
 	}
 	for i := range modelKeys {
-		key := cache.Key("k" + strconv.Itoa(i))
+		key := store.Key("k" + strconv.Itoa(i))
 		c.floors[key] = new(atomic.Int64)
 		for _, variant := range variants[:2] {
 			c.names[name{key, variant}] = new(contested)
@@ -185,19 +185,19 @@ func testConcurrent(t *testing.T, s Subject) {
 		})
 	}
 	group.Wait()
-	c.store.RemoveFunc(func(cache.Key) bool { return true })
+	c.store.RemoveFunc(func(store.Key) bool { return true })
 	if u := c.store.Usage(); u.Responses != 0 || u.Bytes != 0 {
 		t.Errorf("all is removed, and there is %+v", u)
 	}
 }
 
 func (c *contest) step(random *rand.Rand) {
-	key, variant := cache.Key("k"+strconv.Itoa(random.IntN(modelKeys))), variants[random.IntN(2)]
+	key, variant := store.Key("k"+strconv.Itoa(random.IntN(modelKeys))), variants[random.IntN(2)]
 	switch random.IntN(12) {
 	case 0:
 		c.remove(key, func() { c.store.Remove(key) })
 	case 1:
-		c.remove(key, func() { c.store.RemoveFunc(func(k cache.Key) bool { return k == key }) })
+		c.remove(key, func() { c.store.RemoveFunc(func(k store.Key) bool { return k == key }) })
 	case 2, 3:
 		of := c.names[name{key, variant}]
 		of.mu.Lock()
@@ -207,7 +207,7 @@ func (c *contest) step(random *rand.Rand) {
 			of.version.Store(n)
 		}
 	case 4:
-		Insert(c.t, c.store, cache.Key("flood"+strconv.Itoa(random.IntN(1000))), "", 1, 100_000)
+		Insert(c.t, c.store, store.Key("flood"+strconv.Itoa(random.IntN(1000))), "", 1, 100_000)
 	case 5:
 		for _, r := range c.store.Lookup(key) {
 			n, _ := strconv.Atoi(r.Header.Get("Version"))
@@ -219,7 +219,7 @@ func (c *contest) step(random *rand.Rand) {
 }
 
 // remove calls do, and then raises the floor of key to what was inserted before.
-func (c *contest) remove(key cache.Key, do func()) {
+func (c *contest) remove(key store.Key, do func()) {
 	to := c.inserted(key)
 	do()
 	floor := c.floors[key]
@@ -228,7 +228,7 @@ func (c *contest) remove(key cache.Key, do func()) {
 }
 
 // inserted returns a version that all inserted ones of key are up to, and no later one.
-func (c *contest) inserted(key cache.Key) int64 {
+func (c *contest) inserted(key store.Key) int64 {
 	for _, variant := range variants[:2] {
 		of := c.names[name{key, variant}]
 		of.mu.Lock()
@@ -237,7 +237,7 @@ func (c *contest) inserted(key cache.Key) int64 {
 	return c.version.Load()
 }
 
-func (c *contest) lookup(key cache.Key) {
+func (c *contest) lookup(key store.Key) {
 	removed := c.floors[key].Load()
 	newest := map[string]int64{}
 	for _, v := range variants[:2] {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // Began is when the first version of each response was received. It is some time ago, so that a store that looks at the clock finds all of
@@ -43,9 +43,9 @@ func Head(variant string, n int) []byte {
 }
 
 // Response returns a response like that under key, without a body.
-func Response(t testing.TB, key cache.Key, variant string, n int) *cache.Response {
+func Response(t testing.TB, key store.Key, variant string, n int) *store.Response {
 	t.Helper()
-	r, err := cache.ParseResponse(key, Head(variant, n), time.Now())
+	r, err := store.ParseResponse(key, Head(variant, n), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,13 +53,13 @@ func Response(t testing.TB, key cache.Key, variant string, n int) *cache.Respons
 }
 
 // Content is the content of version n of a response: size bytes that tell whose they are.
-func Content(key cache.Key, variant string, n, size int) string {
+func Content(key store.Key, variant string, n, size int) string {
 	line := fmt.Sprintf("%s|%s|%d\n", key, variant, n)
 	return strings.Repeat(line, size/len(line)+1)[:max(size, len(line))]
 }
 
 // Insert stores version n of a response and returns it.
-func Insert(t testing.TB, s cache.Store, key cache.Key, variant string, n, size int) *cache.Response {
+func Insert(t testing.TB, s store.Store, key store.Key, variant string, n, size int) *store.Response {
 	t.Helper()
 	r := Response(t, key, variant, n)
 	content := Content(key, variant, n, size)
@@ -75,7 +75,7 @@ func Insert(t testing.TB, s cache.Store, key cache.Key, variant string, n, size 
 }
 
 // Renewed returns old as a 304 would make it: version n of the head, over the same body.
-func Renewed(t testing.TB, old *cache.Response, n int) *cache.Response {
+func Renewed(t testing.TB, old *store.Response, n int) *store.Response {
 	t.Helper()
 	r := Response(t, old.Key, variantOf(old), n)
 	r.Copy = old.Copy
@@ -83,9 +83,9 @@ func Renewed(t testing.TB, old *cache.Response, n int) *cache.Response {
 }
 
 // variantOf finds out which variant r is.
-func variantOf(r *cache.Response) string {
+func variantOf(r *store.Response) string {
 	for _, variant := range variants {
-		probe, err := cache.ParseResponse(r.Key, Head(variant, 0), time.Now())
+		probe, err := store.ParseResponse(r.Key, Head(variant, 0), time.Now())
 		if err == nil && probe.Variant() == r.Variant() {
 			return variant
 		}
@@ -106,7 +106,7 @@ type Found struct {
 }
 
 // Read reads r, which was looked up under key.
-func Read(key cache.Key, r *cache.Response) Found {
+func Read(key store.Key, r *store.Response) Found {
 	f := Found{Variant: variantOf(r)}
 	f.Version, _ = strconv.Atoi(r.Header.Get("Version"))
 	var w bytes.Buffer

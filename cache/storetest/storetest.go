@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 )
 
 // Subject is how a store is made for a test.
 type Subject struct {
 	// Open returns an empty store with so much memory and responses up to objectMax. It is closed by t.Cleanup.
-	Open func(t testing.TB, bytesMax, objectMax int64) cache.Store
+	Open func(t testing.TB, bytesMax, objectMax int64) store.Store
 	// Fails says that the store may lose what it has, and break off what it sends, at any time.
 	Fails bool
 }
@@ -32,10 +32,10 @@ func Run(t *testing.T, s Subject) {
 }
 
 // expect looks key up: what is there must be these contents, newest first; a store that fails may have fewer.
-func (s Subject) expect(t *testing.T, store cache.Store, key cache.Key, want ...string) {
+func (s Subject) expect(t *testing.T, opened store.Store, key store.Key, want ...string) {
 	t.Helper()
 	var got []string
-	for _, r := range store.Lookup(key) {
+	for _, r := range opened.Lookup(key) {
 		f := Read(key, r)
 		if f.Wrong != "" || f.Unreadable != nil && !s.Fails {
 			t.Errorf("%q: %s %v", key, f.Wrong, f.Unreadable)
@@ -51,112 +51,112 @@ func (s Subject) expect(t *testing.T, store cache.Store, key cache.Key, want ...
 }
 
 func testLookup(t *testing.T, s Subject) {
-	store := s.Open(t, 1<<20, 1<<16)
-	if store.Lookup("k") != nil || store.Peek("k") != nil {
+	opened := s.Open(t, 1<<20, 1<<16)
+	if opened.Lookup("k") != nil || opened.Peek("k") != nil {
 		t.Error("an empty store has something")
 	}
-	Insert(t, store, "k", "", 1, 100)
-	Insert(t, store, "l", "", 1, 0)
+	Insert(t, opened, "k", "", 1, 100)
+	Insert(t, opened, "l", "", 1, 0)
 	for range 3 {
-		s.expect(t, store, "k", Content("k", "", 1, 100))
+		s.expect(t, opened, "k", Content("k", "", 1, 100))
 	}
-	s.expect(t, store, "l", Content("l", "", 1, 0))
-	s.expect(t, store, "K")
-	r := store.Peek("k")[0]
+	s.expect(t, opened, "l", Content("l", "", 1, 0))
+	s.expect(t, opened, "K")
+	r := opened.Peek("k")[0]
 	if r.Key != "k" || r.Status != 200 || r.Header.Get("Cache-Control") != "max-age=3600" {
 		t.Errorf("%+v", r)
 	}
-	if u := store.Usage(); u.Responses != 2 || u.BytesMax != 1<<20 || u.ResponseBytes != 1<<16 || u.Bytes <= 100 {
+	if u := opened.Usage(); u.Responses != 2 || u.BytesMax != 1<<20 || u.ResponseBytes != 1<<16 || u.Bytes <= 100 {
 		t.Errorf("%+v", u)
 	}
 }
 
 func testVariants(t *testing.T, s Subject) {
-	store := s.Open(t, 1<<20, 1<<16)
-	Insert(t, store, "k", "a", 1, 100)
-	before := store.Lookup("k")
-	Insert(t, store, "k", "b", 2, 100)
-	s.expect(t, store, "k", Content("k", "b", 2, 100), Content("k", "a", 1, 100))
-	Insert(t, store, "k", "a", 3, 50) // RFC 9111 §4.1
-	s.expect(t, store, "k", Content("k", "a", 3, 50), Content("k", "b", 2, 100))
+	opened := s.Open(t, 1<<20, 1<<16)
+	Insert(t, opened, "k", "a", 1, 100)
+	before := opened.Lookup("k")
+	Insert(t, opened, "k", "b", 2, 100)
+	s.expect(t, opened, "k", Content("k", "b", 2, 100), Content("k", "a", 1, 100))
+	Insert(t, opened, "k", "a", 3, 50) // RFC 9111 §4.1
+	s.expect(t, opened, "k", Content("k", "a", 3, 50), Content("k", "b", 2, 100))
 	if len(before) != 1 || Read("k", before[0]).Body != Content("k", "a", 1, 100) {
 		t.Error("what a look-up has returned has changed")
 	}
-	if n := store.Remove("k"); n != 2 {
+	if n := opened.Remove("k"); n != 2 {
 		t.Errorf("%d removed, want 2", n)
 	}
 }
 
 func testLaterReceivedStays(t *testing.T, s Subject) {
-	store := s.Open(t, 1<<20, 1<<16)
-	Insert(t, store, "k", "", 9, 100)
-	Insert(t, store, "k", "", 1, 100) // its fetch took longer
-	s.expect(t, store, "k", Content("k", "", 9, 100))
-	Insert(t, store, "k", "a", 1, 100)
-	s.expect(t, store, "k", Content("k", "a", 1, 100), Content("k", "", 9, 100))
+	opened := s.Open(t, 1<<20, 1<<16)
+	Insert(t, opened, "k", "", 9, 100)
+	Insert(t, opened, "k", "", 1, 100) // its fetch took longer
+	s.expect(t, opened, "k", Content("k", "", 9, 100))
+	Insert(t, opened, "k", "a", 1, 100)
+	s.expect(t, opened, "k", Content("k", "a", 1, 100), Content("k", "", 9, 100))
 }
 
 func testReplace(t *testing.T, s Subject) {
-	store := s.Open(t, 1<<20, 1<<16)
-	Insert(t, store, "k", "", 1, 100)
-	Insert(t, store, "k", "a", 2, 100)
-	s.expect(t, store, "k", Content("k", "a", 2, 100), Content("k", "", 1, 100))
-	old := store.Lookup("k")[1]
-	store.Replace(old, Renewed(t, old, 3))
-	s.expect(t, store, "k", Content("k", "", 1, 100), Content("k", "a", 2, 100))
-	if f := Read("k", store.Lookup("k")[0]); f.Version != 3 || f.BodyVersion != 1 {
+	opened := s.Open(t, 1<<20, 1<<16)
+	Insert(t, opened, "k", "", 1, 100)
+	Insert(t, opened, "k", "a", 2, 100)
+	s.expect(t, opened, "k", Content("k", "a", 2, 100), Content("k", "", 1, 100))
+	old := opened.Lookup("k")[1]
+	opened.Replace(old, Renewed(t, old, 3))
+	s.expect(t, opened, "k", Content("k", "", 1, 100), Content("k", "a", 2, 100))
+	if f := Read("k", opened.Lookup("k")[0]); f.Version != 3 || f.BodyVersion != 1 {
 		t.Errorf("version %d of the head, %d of the body", f.Version, f.BodyVersion)
 	}
-	store.Replace(old, Renewed(t, old, 4)) // it isn't there any more
-	if f := Read("k", store.Lookup("k")[0]); f.Version != 3 {
+	opened.Replace(old, Renewed(t, old, 4)) // it isn't there any more
+	if f := Read("k", opened.Lookup("k")[0]); f.Version != 3 {
 		t.Error("what had gone was replaced")
 	}
-	Insert(t, store, "k", "", 5, 100)
-	s.expect(t, store, "k", Content("k", "", 5, 100), Content("k", "a", 2, 100))
-	gone := store.Lookup("k")[0]
-	store.Remove("k")
-	store.Replace(gone, Renewed(t, gone, 6))
-	s.expect(t, store, "k")
+	Insert(t, opened, "k", "", 5, 100)
+	s.expect(t, opened, "k", Content("k", "", 5, 100), Content("k", "a", 2, 100))
+	gone := opened.Lookup("k")[0]
+	opened.Remove("k")
+	opened.Replace(gone, Renewed(t, gone, 6))
+	s.expect(t, opened, "k")
 }
 
 func testRemove(t *testing.T, s Subject) {
-	store := s.Open(t, 1<<20, 1<<16)
+	opened := s.Open(t, 1<<20, 1<<16)
 	fill := func() {
-		for _, key := range []cache.Key{"a1", "a2", "b1"} {
+		for _, key := range []store.Key{"a1", "a2", "b1"} {
 			for range 2 { // asked for twice: on disk, if the store has one
-				Insert(t, store, key, "", 1, 100)
-				Insert(t, store, key, "a", 1, 100)
-				store.Lookup(key)
+				Insert(t, opened, key, "", 1, 100)
+				Insert(t, opened, key, "a", 1, 100)
+				opened.Lookup(key)
 			}
 		}
 	}
 	fill()
-	if n := store.Remove("a1"); n != 2 && !s.Fails {
+	if n := opened.Remove("a1"); n != 2 && !s.Fails {
 		t.Errorf("%d removed, want 2", n)
 	}
-	if n := store.Remove("a1"); n != 0 && !s.Fails {
+	if n := opened.Remove("a1"); n != 0 && !s.Fails {
 		t.Errorf("%d removed again", n)
 	}
-	s.expect(t, store, "a1")
+	s.expect(t, opened, "a1")
 	fill()
-	if n := store.RemoveFunc(func(k cache.Key) bool { return k[0] == 'a' }); n != 4 && !s.Fails {
+	if n := opened.RemoveFunc(func(k store.Key) bool { return k[0] == 'a' }); n != 4 && !s.Fails {
 		t.Errorf("%d removed, want 4", n)
 	}
-	s.expect(t, store, "a1")
-	s.expect(t, store, "a2")
-	s.expect(t, store, "b1", Content("b1", "a", 1, 100), Content("b1", "", 1, 100))
-	store.RemoveFunc(func(cache.Key) bool { return true })
-	if u := store.Usage(); u.Responses != 0 || u.Bytes != 0 || u.Disk != nil && u.Disk.Responses != 0 && !s.Fails {
+	s.expect(t, opened, "a1")
+	s.expect(t, opened, "a2")
+	s.expect(t, opened, "b1", Content("b1", "a", 1, 100), Content("b1", "", 1, 100))
+	opened.RemoveFunc(func(store.Key) bool { return true })
+	if u := opened.Usage(); u.Responses != 0 || u.Bytes != 0 || u.Disk != nil && u.Disk.Responses != 0 && !s.Fails {
 		t.Errorf("all is removed, and there is %+v", u)
 	}
 }
 
 func testBody(t *testing.T, s Subject) {
-	store := s.Open(t, 16<<20, 4<<20)
+	opened := s.Open(t, 16<<20, 4<<20)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 30 {
 		content := []byte(Content("k", "", 1, random.IntN(3<<20)))
-		b := store.NewBody([]int64{-1, 0, int64(len(content)) / 3, int64(len(content))}[random.IntN(4)])
+		b := opened.NewBody([]int64{-1, 0, int64(len(content)) / 3, int64(len(content))}[random.IntN(4)])
 		for rest := content; len(rest) > 0; {
 			n := min(len(rest), 1+random.IntN(1<<20))
 			if got, err := b.Append(rest[:n]); got != n || err != nil {
@@ -174,32 +174,32 @@ func testBody(t *testing.T, s Subject) {
 		}
 		b.Discard()
 	}
-	if u := store.Usage(); u.Bytes != 0 {
+	if u := opened.Usage(); u.Bytes != 0 {
 		t.Errorf("%d bytes are charged for nothing", u.Bytes)
 	}
 }
 
 func testTooLarge(t *testing.T, s Subject) {
-	store := s.Open(t, 1<<20, 10_000)
-	b := store.NewBody(-1)
+	opened := s.Open(t, 1<<20, 10_000)
+	b := opened.NewBody(-1)
 	n, err := b.Append([]byte(strings.Repeat("x", 10_003)))
-	if n != 10_000 || !errors.Is(err, cache.ErrTooLarge) {
+	if n != 10_000 || !errors.Is(err, store.ErrTooLarge) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	b.Discard()
-	if u := store.Usage(); u.Bytes != 0 {
+	if u := opened.Usage(); u.Bytes != 0 {
 		t.Errorf("%d bytes are charged for nothing", u.Bytes)
 	}
 }
 
 func testNegative(t *testing.T, s Subject) {
-	store := s.Open(t, 1<<20, 1<<16)
-	Insert(t, store, "k", "", 1, 100)
-	if n := testing.AllocsPerRun(100, func() { store.Lookup("what nobody has asked for") }); n > 0 {
+	opened := s.Open(t, 1<<20, 1<<16)
+	Insert(t, opened, "k", "", 1, 100)
+	if n := testing.AllocsPerRun(100, func() { opened.Lookup("what nobody has asked for") }); n > 0 {
 		t.Errorf("%v allocations for a look-up that finds nothing", n)
 	}
-	store.Lookup("k")
-	if n := testing.AllocsPerRun(100, func() { store.Lookup("k") }); n > 0 && !s.Fails {
+	opened.Lookup("k")
+	if n := testing.AllocsPerRun(100, func() { opened.Lookup("k") }); n > 0 && !s.Fails {
 		t.Errorf("%v allocations for a look-up that finds something in memory", n)
 	}
 }

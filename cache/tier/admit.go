@@ -6,24 +6,24 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/disk"
 )
 
 // write is a response that waits to be written.
 type write struct {
-	key    cache.Key
-	body   cache.Body
-	queued *cache.Response
-	latest *cache.Response // another than queued if a 304 has renewed it meanwhile
+	key    store.Key
+	body   store.Body
+	queued *store.Response
+	latest *store.Response // another than queued if a 304 has renewed it meanwhile
 	hides  bool            // something else was on disk under key, which may be the one that this replaces
 
 	replaces atomic.Bool // it is
 	stored   atomic.Bool // this one was written
 }
 
-// Insert implements cache.Store.
-func (s *Store) Insert(r *cache.Response) {
+// Insert implements store.Store.
+func (s *Store) Insert(r *store.Response) {
 	st := s.stripe(r.Key)
 	st.mu.Lock()
 	st.overtake(r.Key)
@@ -39,15 +39,15 @@ func (s *Store) Insert(r *cache.Response) {
 }
 
 // newerThan says whether there is something in memory that was received later than r and answers the same requests.
-func (s *Store) newerThan(r *cache.Response, variant string) bool {
-	return slices.ContainsFunc(s.memory.Peek(r.Key), func(other *cache.Response) bool {
+func (s *Store) newerThan(r *store.Response, variant string) bool {
+	return slices.ContainsFunc(s.memory.Peek(r.Key), func(other *store.Response) bool {
 		return other.Received().After(r.Received()) && other.Variant() == variant
 	})
 }
 
 // copied says whether what is in memory under key and variant is known to be on disk, too.
-func (s *Store) copied(key cache.Key, variant string) bool {
-	return slices.ContainsFunc(s.memory.Peek(key), func(r *cache.Response) bool {
+func (s *Store) copied(key store.Key, variant string) bool {
+	return slices.ContainsFunc(s.memory.Peek(key), func(r *store.Response) bool {
 		return r.Copy != nil && r.Variant() == variant && r.Copy.Live()
 	})
 }
@@ -55,7 +55,7 @@ func (s *Store) copied(key cache.Key, variant string) bool {
 // supersede brings the disk up to r, which has just come; again says whether it was seen before, replaces whether it is
 // known to replace something there. Which variants are on disk isn't known
 // without reading, so r goes there whenever its key does: what memory drops must not leave an older one. st is locked.
-func (s *Store) supersede(st *stripe, r *cache.Response, again, replaces bool) {
+func (s *Store) supersede(st *stripe, r *store.Response, again, replaces bool) {
 	onDisk := s.onDisk(st, r.Key)
 	switch {
 	case !onDisk && !again:
@@ -67,12 +67,12 @@ func (s *Store) supersede(st *stripe, r *cache.Response, again, replaces bool) {
 }
 
 // onDisk says whether something is on disk under key, or will be. st is locked.
-func (s *Store) onDisk(st *stripe, key cache.Key) bool {
+func (s *Store) onDisk(st *stripe, key store.Key) bool {
 	return len(st.writes[key]) > 0 || s.disk.Has(string(key))
 }
 
 // second is called when a response in memory is asked for.
-func (s *Store) second(r *cache.Response) {
+func (s *Store) second(r *store.Response) {
 	if r.Copy != nil && r.Copy.Live() {
 		return
 	}
@@ -91,7 +91,7 @@ func (s *Store) second(r *cache.Response) {
 }
 
 // admit queues r to be written. hides says that something is on disk under its key, replaces that it is what r replaces. st is locked.
-func (s *Store) admit(st *stripe, r *cache.Response, hides, replaces bool) bool {
+func (s *Store) admit(st *stripe, r *store.Response, hides, replaces bool) bool {
 	if !r.WorthKeeping(s.now()) {
 		s.metrics.admissions.WithLabelValues("useless").Inc()
 		return false
@@ -121,7 +121,7 @@ func (s *Store) admit(st *stripe, r *cache.Response, hides, replaces bool) bool 
 }
 
 // content writes all of a body.
-type content struct{ body cache.Body }
+type content struct{ body store.Body }
 
 func (c content) WriteTo(w io.Writer) (int64, error) { return c.body.WriteRange(w, 0, c.body.Len()) }
 
@@ -179,8 +179,8 @@ func (s *Store) link(w *write, b *disk.Blob) {
 	}
 }
 
-// Replace implements cache.Store.
-func (s *Store) Replace(old, r *cache.Response) {
+// Replace implements store.Store.
+func (s *Store) Replace(old, r *store.Response) {
 	st := s.stripe(r.Key)
 	st.mu.Lock()
 	st.overtake(r.Key)
@@ -196,7 +196,7 @@ func (s *Store) Replace(old, r *cache.Response) {
 }
 
 // current returns the response in memory that old is or has become: when it was written, or dropped and read again, another stands for it.
-func (s *Store) current(old *cache.Response) *cache.Response {
+func (s *Store) current(old *store.Response) *store.Response {
 	for _, r := range s.memory.Peek(old.Key) {
 		same := r.Received().Equal(old.Received()) && r.Variant() == old.Variant() && (r.Body == old.Body || r.Copy != nil)
 		if r == old || same {
@@ -207,7 +207,7 @@ func (s *Store) current(old *cache.Response) *cache.Response {
 }
 
 // renew gives what is on disk of old the head of r. An old head there would come back when memory drops r. st is locked.
-func (s *Store) renew(st *stripe, old, r *cache.Response) {
+func (s *Store) renew(st *stripe, old, r *store.Response) {
 	for _, w := range st.writes[r.Key] {
 		if w.body == old.Body {
 			if w.latest == w.queued {
@@ -229,7 +229,7 @@ func (s *Store) renew(st *stripe, old, r *cache.Response) {
 }
 
 // setHead has the head of r written for b. Until that is done, or if it can't be, the old one isn't used. st is locked.
-func (s *Store) setHead(st *stripe, b *disk.Blob, r *cache.Response) {
+func (s *Store) setHead(st *stripe, b *disk.Blob, r *store.Response) {
 	done := func(err error) {
 		st.mu.Lock()
 		defer st.mu.Unlock()

@@ -6,15 +6,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/cache/storetest"
 )
 
 // benchWorld has n responses of size bytes on disk, and memory for few of them.
-func benchWorld(b *testing.B, n, size int) (*world, []cache.Key) {
+func benchWorld(b *testing.B, n, size int) (*world, []store.Key) {
 	b.Helper()
 	w := open(b, options{bytesMax: 2 << 20, diskMax: 64 * testSegment})
-	keys := make([]cache.Key, n)
+	keys := make([]store.Key, n)
 	for i := range keys {
 		keys[i] = key(i)
 		storetest.Insert(b, w, keys[i], "", 1, size)
@@ -85,7 +85,7 @@ func BenchmarkInsertOnce(b *testing.B) {
 	head := storetest.Head("", 1)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		r, err := cache.ParseResponse(key(i), head, storetest.Began)
+		r, err := store.ParseResponse(key(i), head, storetest.Began)
 		if err != nil {
 			b.Fatal(err)
 		}

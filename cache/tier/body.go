@@ -6,34 +6,34 @@ import (
 	"os"
 	"runtime"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/disk"
 )
 
 // fileBody is a body on disk.
 type fileBody struct {
 	store   *Store
-	key     cache.Key
+	key     store.Key
 	blob    *disk.Blob
 	release func()
 }
 
-var _ cache.FileBody = (*fileBody)(nil)
+var _ store.FileBody = (*fileBody)(nil)
 
-func newFileBody(s *Store, key cache.Key, b *disk.Blob) *fileBody {
+func newFileBody(s *Store, key store.Key, b *disk.Blob) *fileBody {
 	return &fileBody{store: s, key: key, blob: b, release: func() { runtime.KeepAlive(b) }}
 }
 
-// Append implements cache.Body: nothing can be added to what is complete.
-func (b *fileBody) Append([]byte) (int, error) { return 0, cache.ErrTooLarge }
+// Append implements store.Body: nothing can be added to what is complete.
+func (b *fileBody) Append([]byte) (int, error) { return 0, store.ErrTooLarge }
 
-// Len implements cache.Body.
+// Len implements store.Body.
 func (b *fileBody) Len() int64 { return b.blob.Size() }
 
-// Discard implements cache.Body: the disk drops what it has when it needs the room.
+// Discard implements store.Body: the disk drops what it has when it needs the room.
 func (b *fileBody) Discard() {}
 
-// WriteRange implements cache.Body.
+// WriteRange implements store.Body.
 func (b *fileBody) WriteRange(w io.Writer, off, n int64) (int64, error) {
 	written, err := b.blob.WriteRange(w, off, n)
 	if err != nil {
@@ -42,7 +42,7 @@ func (b *fileBody) WriteRange(w io.Writer, off, n int64) (int64, error) {
 	return written, err
 }
 
-// File implements cache.FileBody.
+// File implements store.FileBody.
 func (b *fileBody) File() (f *os.File, off int64, release func(), ok bool) {
 	f, off, ok = b.blob.File()
 	return f, off, b.release, ok
@@ -74,7 +74,7 @@ func (s *Store) unreadable(b *fileBody, err error) {
 // sweepFiles drops from memory what has its body on a disk: some disk has failed to return one. What can still be read is loaded again
 // when it is asked for.
 func (s *Store) sweepFiles() {
-	s.memory.Sweep(anyKey, func(r *cache.Response) *cache.Response {
+	s.memory.Sweep(anyKey, func(r *store.Response) *store.Response {
 		if _, ok := r.Body.(*fileBody); ok {
 			return nil
 		}
@@ -84,7 +84,7 @@ func (s *Store) sweepFiles() {
 
 // sweepMoved lets go of bodies in files that the disk has done away with, but whose room it can't use as long as somebody has them open.
 func (s *Store) sweepMoved() {
-	s.memory.Sweep(anyKey, func(r *cache.Response) *cache.Response {
+	s.memory.Sweep(anyKey, func(r *store.Response) *store.Response {
 		if b, ok := r.Body.(*fileBody); ok && (b.blob.Moved() || !b.blob.Live()) {
 			return nil
 		}
@@ -92,4 +92,4 @@ func (s *Store) sweepMoved() {
 	})
 }
 
-func anyKey(cache.Key) bool { return true }
+func anyKey(store.Key) bool { return true }

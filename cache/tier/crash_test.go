@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/cache/storetest"
 )
 
@@ -76,7 +76,7 @@ func crashChild(arg string) {
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
-	removed := map[cache.Key]int{} // versions up to this one
+	removed := map[store.Key]int{} // versions up to this one
 	version, survived := 0, 0
 	for range crashRounds {
 		version = runChild(t, dir, version, time.Duration(random.Int64N(int64(crashLife))), removed)
@@ -104,7 +104,7 @@ func TestKill(t *testing.T) {
 }
 
 // runChild runs a child on dir for so long, kills it and notes what it has removed. It returns the version that it came to.
-func runChild(t *testing.T, dir string, version int, life time.Duration, removed map[cache.Key]int) int {
+func runChild(t *testing.T, dir string, version int, life time.Duration, removed map[store.Key]int) int {
 	t.Helper()
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), crashDirectory+"="+dir+" "+strconv.Itoa(version))

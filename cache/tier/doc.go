@@ -1,4 +1,4 @@
-// Package tier is a cache.Store of two tiers: memory, and below it one or several disks.
+// Package tier is a store.Store of two tiers: memory, and below it one or several disks.
 //
 // It is a chamber of cache, which knows only the Store contract. What is looked up is taken from memory; else, if the disk's index
 // knows the key, it is read from there and goes into memory, with its body if that is small. What is written is what was asked for

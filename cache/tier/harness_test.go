@@ -15,7 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/disk"
 )
 
@@ -86,7 +86,7 @@ func open(t testing.TB, o options) *world {
 
 // newWorld returns a world that doesn't run yet.
 func newWorld(o options) (*world, error) {
-	memory, err := cache.NewMemory(o.bytesMax, o.objectMax)
+	memory, err := store.NewMemory(o.bytesMax, o.objectMax)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (w *world) busy() bool {
 
 // forget drops all that is in memory, as if other things had taken its room.
 func (w *world) forget() {
-	w.memory.Sweep(anyKey, func(*cache.Response) *cache.Response { return nil })
+	w.memory.Sweep(anyKey, func(*store.Response) *store.Response { return nil })
 }
 
 // badFS is the system's files, with faults.

@@ -6,21 +6,21 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/disk"
 )
 
 // load is one read of all that is on disk under a key, for all who look it up meanwhile.
 type load struct {
 	done  chan struct{} // closed when found is there
-	found []*cache.Response
+	found []*store.Response
 	// void: the key has changed since the read began, so that what it returns may be old or removed. The stripe's lock protects it.
 	void bool
 }
 
 // load reads what is on disk under key, puts it into memory and returns it.
-func (s *Store) load(key cache.Key) []*cache.Response {
-	key = cache.Key(strings.Clone(string(key)))
+func (s *Store) load(key store.Key) []*store.Response {
+	key = store.Key(strings.Clone(string(key)))
 	st := s.stripe(key)
 	st.mu.Lock()
 	if st.hidden[key] > 0 {
@@ -51,7 +51,7 @@ func (s *Store) load(key cache.Key) []*cache.Response {
 }
 
 // finish ends l, which has found responses.
-func (s *Store) finish(st *stripe, key cache.Key, l *load, found []*cache.Response) {
+func (s *Store) finish(st *stripe, key store.Key, l *load, found []*store.Response) {
 	defer close(l.done)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -71,9 +71,9 @@ func (s *Store) finish(st *stripe, key cache.Key, l *load, found []*cache.Respon
 }
 
 // read returns what is on disk under key, the latest received first.
-func (s *Store) read(key cache.Key) []*cache.Response {
+func (s *Store) read(key store.Key) []*store.Response {
 	blobs, err := s.disk.Get(string(key))
-	var found []*cache.Response
+	var found []*store.Response
 	for _, b := range blobs {
 		r, readErr := s.response(key, b)
 		if readErr != nil {
@@ -82,7 +82,7 @@ func (s *Store) read(key cache.Key) []*cache.Response {
 		}
 		found = append(found, r)
 	}
-	slices.SortStableFunc(found, func(a, b *cache.Response) int { return b.Received().Compare(a.Received()) })
+	slices.SortStableFunc(found, func(a, b *store.Response) int { return b.Received().Compare(a.Received()) })
 	switch {
 	case len(found) > 0:
 		s.metrics.loads.WithLabelValues("found").Inc()
@@ -96,8 +96,8 @@ func (s *Store) read(key cache.Key) []*cache.Response {
 }
 
 // response makes a response of b, with a small body in memory.
-func (s *Store) response(key cache.Key, b *disk.Blob) (*cache.Response, error) {
-	r, err := cache.ParseResponse(key, b.Head, s.now())
+func (s *Store) response(key store.Key, b *disk.Blob) (*store.Response, error) {
+	r, err := store.ParseResponse(key, b.Head, s.now())
 	if err != nil {
 		// Another version wrote it; it would be read in vain each time.
 		st := s.stripe(key)
@@ -116,7 +116,7 @@ func (s *Store) response(key cache.Key, b *disk.Blob) (*cache.Response, error) {
 	body := s.memory.NewBody(b.Size())
 	if _, err := b.WriteRange(appender{body}, 0, b.Size()); err != nil {
 		body.Discard()
-		if errors.Is(err, cache.ErrFull) || errors.Is(err, cache.ErrTooLarge) {
+		if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrTooLarge) {
 			return r.With(file), nil
 		}
 		return nil, err
@@ -125,20 +125,20 @@ func (s *Store) response(key cache.Key, b *disk.Blob) (*cache.Response, error) {
 }
 
 // appender writes at the end of a body.
-type appender struct{ body cache.Body }
+type appender struct{ body store.Body }
 
 func (a appender) Write(p []byte) (int, error) { return a.body.Append(p) }
 
 // overtake is called when key changes: a load under way has read what was before. st is locked.
-func (st *stripe) overtake(key cache.Key) {
+func (st *stripe) overtake(key store.Key) {
 	if l := st.loads[key]; l != nil {
 		l.void = true
 	}
 }
 
-func (st *stripe) hide(key cache.Key) { st.hidden[key]++ }
+func (st *stripe) hide(key store.Key) { st.hidden[key]++ }
 
-func (st *stripe) unhide(key cache.Key) {
+func (st *stripe) unhide(key store.Key) {
 	if st.hidden[key]--; st.hidden[key] <= 0 {
 		delete(st.hidden, key)
 	}

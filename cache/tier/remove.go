@@ -4,13 +4,13 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/disk"
 )
 
-// Remove implements cache.Store. Nothing of key is used from the disk while it is removed there, and nothing that was read before
+// Remove implements store.Store. Nothing of key is used from the disk while it is removed there, and nothing that was read before
 // goes into memory afterwards.
-func (s *Store) Remove(key cache.Key) int {
+func (s *Store) Remove(key store.Key) int {
 	st := s.stripe(key)
 	st.mu.Lock()
 	st.overtake(key)
@@ -37,25 +37,25 @@ func (s *Store) Remove(key cache.Key) int {
 	return t.with(n)
 }
 
-// RemoveFunc implements cache.Store. What it drops from the disk may be read into memory until then, and what is in memory may be
+// RemoveFunc implements store.Store. What it drops from the disk may be read into memory until then, and what is in memory may be
 // written until then; so memory is cleared before and after, and nothing is written meanwhile.
-func (s *Store) RemoveFunc(match func(cache.Key) bool) int {
+func (s *Store) RemoveFunc(match func(store.Key) bool) int {
 	s.purging.Add(1)
 	defer s.purging.Add(-1)
 	var t tally
 	s.overtakeFunc(match, &t) // and wait for those who have seen that nobody purges
-	s.memory.Sweep(match, func(r *cache.Response) *cache.Response {
+	s.memory.Sweep(match, func(r *store.Response) *store.Response {
 		t.add(r)
 		return nil
 	})
-	n, err := s.disk.RemoveFunc(func(key string) bool { return match(cache.Key(key)) })
+	n, err := s.disk.RemoveFunc(func(key string) bool { return match(store.Key(key)) })
 	if err != nil {
 		s.log.Warn("responses were removed, but a disk couldn't note it: they may come back if the process is killed before it can",
 			"error", err)
 	}
 	n = t.with(n)
 	s.overtakeFunc(match, &tally{})
-	s.memory.Sweep(match, func(r *cache.Response) *cache.Response {
+	s.memory.Sweep(match, func(r *store.Response) *store.Response {
 		if r.Copy == nil { // what was read from disk is counted
 			n++
 		}
@@ -65,7 +65,7 @@ func (s *Store) RemoveFunc(match func(cache.Key) bool) int {
 }
 
 // overtakeFunc is overtake for all keys that match. It notes in t what is being written of them.
-func (s *Store) overtakeFunc(match func(cache.Key) bool, t *tally) {
+func (s *Store) overtakeFunc(match func(store.Key) bool, t *tally) {
 	for i := range s.stripes {
 		st := &s.stripes[i]
 		st.mu.Lock()
@@ -86,18 +86,18 @@ func (s *Store) overtakeFunc(match func(cache.Key) bool, t *tally) {
 type tally struct {
 	n      int                 // in memory
 	both   int                 // of them, on disk too
-	bodies map[cache.Body]bool // of those in memory of which that isn't known yet
+	bodies map[store.Body]bool // of those in memory of which that isn't known yet
 	writes []*write            // under way
 }
 
-func (t *tally) add(r *cache.Response) {
+func (t *tally) add(r *store.Response) {
 	t.n++
 	if r.Copy != nil && r.Copy.Live() {
 		t.both++
 		return
 	}
 	if t.bodies == nil {
-		t.bodies = map[cache.Body]bool{}
+		t.bodies = map[store.Body]bool{}
 	}
 	t.bodies[r.Body] = true
 }
@@ -120,17 +120,17 @@ type removals struct {
 	more chan struct{} // holds one token when there may be some
 
 	mu   sync.Mutex // protects what follows; lost with the process
-	keys []cache.Key
+	keys []store.Key
 }
 
-func (q *removals) add(key cache.Key) {
+func (q *removals) add(key store.Key) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.keys = append(q.keys, key)
 }
 
 // next takes the key that has waited longest.
-func (q *removals) next() (key cache.Key, ok bool) {
+func (q *removals) next() (key store.Key, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.keys) == 0 {
@@ -158,7 +158,7 @@ func (q *removals) full() bool {
 }
 
 // removeLater has all that is on disk under key removed, and hides it until that is done. st is locked.
-func (s *Store) removeLater(st *stripe, key cache.Key) {
+func (s *Store) removeLater(st *stripe, key store.Key) {
 	st.hide(key)
 	s.removals.add(key)
 	s.removals.poke()

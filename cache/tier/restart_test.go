@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/cache/storetest"
 )
 
@@ -73,7 +74,7 @@ func (n *node) get(path string) (*httptest.ResponseRecorder, cache.Outcome) {
 func (n *node) do(r *http.Request) (*httptest.ResponseRecorder, cache.Outcome) {
 	rec := httptest.NewRecorder()
 	out := n.cache.Serve(rec, r, &cache.Policy{
-		Keys: &cache.KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: n.upstream,
+		Keys: &store.KeyPolicy{Site: "shop"}, Scheme: "http", Host: "shop.test", Upstream: n.upstream,
 	})
 	return rec, out
 }
@@ -150,7 +151,7 @@ func TestRemovedStaysAwayOverRestarts(t *testing.T) {
 	for i := range 10 {
 		w.Lookup(key(i)) // some are in memory, too
 	}
-	odd := func(k cache.Key) bool { return (k[len(k)-1]-'0')%2 == 1 }
+	odd := func(k store.Key) bool { return (k[len(k)-1]-'0')%2 == 1 }
 	if n := w.RemoveFunc(odd); n != 15 {
 		t.Errorf("%d removed, want 15", n)
 	}

@@ -4,7 +4,7 @@ import (
 	"hash/maphash"
 	"sync"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 )
 
 const (
@@ -39,7 +39,7 @@ func newSeen(diskBytes int64) *seen {
 }
 
 // add remembers the response under key with this variant, and says whether it was remembered before.
-func (s *seen) add(key cache.Key, variant string) bool {
+func (s *seen) add(key store.Key, variant string) bool {
 	h := maphash.String(s.seed, string(key))
 	if variant != "" {
 		h ^= maphash.String(s.seed, variant) * 0x9e3779b97f4a7c15

@@ -4,10 +4,10 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 )
 
-func key(i int) cache.Key { return cache.Key("shop http://shop.test/" + strconv.Itoa(i)) }
+func key(i int) store.Key { return store.Key("shop http://shop.test/" + strconv.Itoa(i)) }
 
 func TestSeen(t *testing.T) {
 	s := newSeen(0)

@@ -8,13 +8,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/disk"
 )
 
 // Options are what a Store is made of.
 type Options struct {
-	Memory  *cache.Memory // nobody else uses it
+	Memory  *store.Memory // nobody else uses it
 	Disk    *disk.Store   // just opened; Run runs it
 	Log     *slog.Logger  // default: none
 	Now     func() time.Time
@@ -32,9 +32,9 @@ const (
 	sweepInterval = time.Second
 )
 
-// Store is a cache.Store in memory and on disk.
+// Store is a store.Store in memory and on disk.
 type Store struct {
-	memory  *cache.Memory
+	memory  *store.Memory
 	disk    *disk.Store
 	log     *slog.Logger
 	now     func() time.Time
@@ -50,16 +50,16 @@ type Store struct {
 	suspect  chan struct{} // a body couldn't be read: holds one token
 }
 
-var _ cache.Store = (*Store)(nil)
+var _ store.Store = (*Store)(nil)
 
 // stripe is what is under way for a part of the keys. Memory and disk change for a key only under its stripe's lock, but for purges by
 // function and for what either drops to make room. No lock is held while a disk is waited for.
 type stripe struct {
 	mu     sync.Mutex // protects what follows; lost with the process
-	loads  map[cache.Key]*load
-	writes map[cache.Key][]*write
+	loads  map[store.Key]*load
+	writes map[store.Key][]*write
 	// hidden counts why nothing that is on disk under a key may be used: it is being replaced or removed.
-	hidden map[cache.Key]int
+	hidden map[store.Key]int
 }
 
 // New returns a store over o.Memory and o.Disk.
@@ -80,13 +80,13 @@ func New(o Options) *Store {
 	}
 	for i := range s.stripes {
 		st := &s.stripes[i]
-		st.loads, st.writes, st.hidden = map[cache.Key]*load{}, map[cache.Key][]*write{}, map[cache.Key]int{}
+		st.loads, st.writes, st.hidden = map[store.Key]*load{}, map[store.Key][]*write{}, map[store.Key]int{}
 	}
-	s.memory.Watch(cache.MemoryEvents{Second: s.second})
+	s.memory.Watch(store.MemoryEvents{Second: s.second})
 	return s
 }
 
-func (s *Store) stripe(key cache.Key) *stripe {
+func (s *Store) stripe(key store.Key) *stripe {
 	return &s.stripes[maphash.String(s.seed, string(key))%stripes]
 }
 
@@ -132,30 +132,30 @@ func (s *Store) tend(ctx context.Context, ran <-chan struct{}) {
 	}
 }
 
-// Lookup implements cache.Store.
-func (s *Store) Lookup(key cache.Key) []*cache.Response {
+// Lookup implements store.Store.
+func (s *Store) Lookup(key store.Key) []*store.Response {
 	if found := s.memory.Lookup(key); found != nil || !s.disk.Has(string(key)) {
 		return found
 	}
 	return s.load(key)
 }
 
-// Peek implements cache.Store.
-func (s *Store) Peek(key cache.Key) []*cache.Response { return s.memory.Peek(key) }
+// Peek implements store.Store.
+func (s *Store) Peek(key store.Key) []*store.Response { return s.memory.Peek(key) }
 
-// NewBody implements cache.Store.
-func (s *Store) NewBody(size int64) cache.Body { return s.memory.NewBody(size) }
+// NewBody implements store.Store.
+func (s *Store) NewBody(size int64) store.Body { return s.memory.NewBody(size) }
 
-// Usage implements cache.Store.
-func (s *Store) Usage() cache.Usage {
+// Usage implements store.Store.
+func (s *Store) Usage() store.Usage {
 	u := s.memory.Usage()
 	d := s.disk.Usage()
-	u.Disk = &cache.DiskUsage{
+	u.Disk = &store.DiskUsage{
 		Responses: d.Blobs, Bytes: d.Bytes, BytesMax: d.BytesMax, Evictions: d.Evictions, Queued: d.Queued,
-		Volumes: make([]cache.VolumeUsage, 0, len(d.Volumes)),
+		Volumes: make([]store.VolumeUsage, 0, len(d.Volumes)),
 	}
 	for _, v := range d.Volumes {
-		u.Disk.Volumes = append(u.Disk.Volumes, cache.VolumeUsage{
+		u.Disk.Volumes = append(u.Disk.Volumes, store.VolumeUsage{
 			Dir: v.Dir, State: string(v.State), Since: v.Since, LastError: v.LastError,
 			Responses: v.Blobs, Bytes: v.Bytes, BytesMax: v.BytesMax,
 		})

@@ -12,12 +12,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/cache/storetest"
 )
 
 // expect looks key up: what is there must be these versions, newest first, and readable.
-func (w *world) expect(key cache.Key, want ...int) []*cache.Response {
+func (w *world) expect(key store.Key, want ...int) []*store.Response {
 	w.t.Helper()
 	found := w.Lookup(key)
 	if len(found) != len(want) {
@@ -99,7 +99,7 @@ func TestLargeBodyLeavesMemory(t *testing.T) {
 	}
 	for range 2 { // also when it is loaded
 		found := w.expect("k", 1)
-		file, ok := found[0].Body.(cache.FileBody)
+		file, ok := found[0].Body.(store.FileBody)
 		if !ok {
 			t.Fatal("its body isn't one in a file")
 		}
@@ -180,7 +180,7 @@ func TestPurgeKeepsOlderAway(t *testing.T) {
 	hold.Store(true)
 	storetest.Insert(t, w, "k", "", 2, 1000)
 	calls, looked := 0, false
-	n := w.RemoveFunc(func(k cache.Key) bool {
+	n := w.RemoveFunc(func(k store.Key) bool {
 		if calls++; calls < 4 || looked { // asked for the queue here, memory, the disk's queue, and what is on disk
 			return true
 		}
@@ -261,7 +261,7 @@ func TestChangedWhileRead(t *testing.T) {
 		want   []int
 	}{
 		"removed":             {func(w *world) { w.Remove("k") }, nil},
-		"removed by function": {func(w *world) { w.RemoveFunc(func(k cache.Key) bool { return k == "k" }) }, nil},
+		"removed by function": {func(w *world) { w.RemoveFunc(func(k store.Key) bool { return k == "k" }) }, nil},
 		"replaced":            {func(w *world) { storetest.Insert(w.t, w, "k", "", 2, 1000) }, []int{2}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -369,7 +369,7 @@ func TestBadSector(t *testing.T) {
 	w := open(t, options{fs: fs})
 	storetest.Insert(t, w, "k", "", 1, 2<<20)
 	storetest.Insert(t, w, "l", "", 1, 300_000)
-	for _, key := range []cache.Key{"k", "l"} {
+	for _, key := range []store.Key{"k", "l"} {
 		w.Lookup(key)
 		w.settle()
 	}
@@ -412,8 +412,8 @@ func TestDamagedOnDisk(t *testing.T) {
 func TestUsage(t *testing.T) {
 	w := open(t, options{})
 	for i := range 10 {
-		storetest.Insert(t, w, cache.Key(strconv.Itoa(i)), "", 1, 1000)
-		w.Lookup(cache.Key(strconv.Itoa(i)))
+		storetest.Insert(t, w, store.Key(strconv.Itoa(i)), "", 1, 1000)
+		w.Lookup(store.Key(strconv.Itoa(i)))
 	}
 	w.settle()
 	w.forget()

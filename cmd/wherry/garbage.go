@@ -9,9 +9,13 @@ import (
 )
 
 const (
-	// garbageMax is how much garbage there may be beside the caches, or a tenth of what lives where the caches are huge.
+	// There may be garbage of half of what the caches may hold, between these two, or a tenth of what lives where the caches are huge.
+	garbageMin   = 32 << 20
 	garbageMax   = 128 << 20
 	gcPercentMin = 10
+	// liveMin is what lives at least. Before the first collection the runtime says that nothing does, and a share of nothing would put
+	// that collection off for ever.
+	liveMin = 16 << 20
 	// gcPercentIdle bounds it for a process that does little: as Go does by itself.
 	gcPercentIdle = 100
 	// garbageTick is how often the bound is looked at. The garbage of garbageTicks needn't be collected before.
@@ -20,12 +24,13 @@ const (
 )
 
 // gcPercent returns how much garbage there may be, in percent of what lives. What Go does by itself would let the heap grow to twice
-// of what the caches hold, so full caches get garbageMax beside them. That is a share, though, and of a cache that is still small it
+// of what the caches hold, so full caches get a bound beside them. That is a share, though, and of a cache that is still small it
 // is next to nothing: a busy node would collect many times in a second. So what is allocated in a few ticks is always allowed, within
-// garbageMax.
+// that bound.
 func gcPercent(cacheBytes, liveBytes, tickBytes int64) int {
-	least := max(gcPercentMin, min(gcPercentIdle, garbageMax*100/max(1, cacheBytes)))
-	return int(max(least, min(garbageMax, garbageTicks*tickBytes)*100/max(1, liveBytes)))
+	garbage := min(garbageMax, max(garbageMin, cacheBytes/2))
+	least := max(gcPercentMin, min(gcPercentIdle, garbage*100/max(1, cacheBytes)))
+	return int(max(least, min(garbage, garbageTicks*tickBytes)*100/max(liveMin, liveBytes)))
 }
 
 // boundGarbage bounds the heap of a process whose caches may hold cacheBytes, until ctx ends. $GOGC counts before it.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/cache/tier"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/disk"
@@ -21,18 +21,18 @@ const (
 
 // shelf is where a station keeps responses.
 type shelf struct {
-	store cache.Store
+	store store.Store
 	run   func(context.Context) error // nil if it is memory alone
 	close func() error                // instead of run
 }
 
 // newShelf makes the store of a node: memory, and below it the volumes, if there are any.
 func newShelf(memory config.Memory, volumes []config.Volume, log *slog.Logger, reg prometheus.Registerer) (*shelf, error) {
-	m, err := cache.NewMemory(int64(memory.Cache), int64(memory.Object))
+	m, err := store.NewMemory(int64(memory.Cache), int64(memory.Object))
 	if err != nil {
 		return nil, err
 	}
-	cache.WatchStore(reg, m)
+	store.Watch(reg, m)
 	if len(volumes) == 0 {
 		return &shelf{store: m, close: func() error { return nil }}, nil
 	}
