@@ -36,7 +36,7 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 			"This node has as many connections as it can serve.")
 	}
 	size, fields := headerSize(r)
-	if limit := x.routes.snapshot.Limits.HeaderSize; limit > 0 && size > int(limit) || fields > gate.FieldsMax {
+	if limit := x.routes.snapshot.Limits.HeaderSize; x.oversized || limit > 0 && size > int(limit) || fields > gate.FieldsMax {
 		return x.refuse(refusedHeaderSize, fault.Client, http.StatusRequestHeaderFieldsTooLarge,
 			"The header section of the request is larger than this node accepts.")
 	}

@@ -257,6 +257,10 @@ func (e *Edge) countUnread(c *conn) {
 	if c.timedOut.Load() {
 		why = refusedHeaderTimeout
 	}
+	e.countRefused(why)
+}
+
+func (e *Edge) countRefused(why reason) {
 	e.metrics.refused[why].Inc()
 	e.tally.refused.Add(1)
 }

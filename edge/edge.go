@@ -149,11 +149,15 @@ func New(o Options) (*Edge, error) {
 }
 
 // ServeHTTP takes one request through the steps.
-func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.take(w, r, false) }
+
+// take is ServeHTTP, also for a request of which only the beginning is here, because its header section is too large.
+func (e *Edge) take(w http.ResponseWriter, r *http.Request, oversized bool) {
 	e.inFlight.begin()
 	defer e.inFlight.end()
 	x := e.exchanges.Get().(*exchange)
 	x.begin(e, w, r)
+	x.oversized = oversized
 	goOn := true
 	for i := range e.path {
 		s := &e.path[i]

@@ -22,9 +22,11 @@ type exchange struct {
 	body   *requestBody // nil without a request body
 	began  time.Time
 	asked  string // Host as the client sent it
-	id     string
-	trace  *trace.Trace // nil unless an operator asked
-	step   string       // where on the path
+	// oversized says that r lacks fields, because the header section is too large.
+	oversized bool
+	id        string
+	trace     *trace.Trace // nil unless an operator asked
+	step      string       // where on the path
 
 	target    target     // by admit
 	site      *site      // by route; nil if no site was found

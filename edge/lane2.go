@@ -20,13 +20,19 @@ type secondServer struct {
 	ctx  context.Context // of the requests
 	door *handover
 	hits sync.Pool // of *streamHit
+	// The names of the fields that each hit has of its own, in a header block.
+	statusName, idName []byte
 }
 
 func newSecondServer(ctx context.Context, e *Edge, door *handover) *secondServer {
 	limits := e.limits()
-	s := &secondServer{edge: e, ctx: ctx, door: door}
+	s := &secondServer{
+		edge: e, ctx: ctx, door: door,
+		statusName: h2.AppendFieldName(nil, "cache-status"), idName: h2.AppendFieldName(nil, requestIDFieldLower),
+	}
 	s.Server = h2.New(h2.Options{
 		Handler: e, ErrorLog: e.serverLog, Now: e.now,
+		Oversized: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.take(w, r, true) }),
 		Limits: h2.Limits{
 			Streams: streamsMax, HeaderBytes: 2 * int(limits.HeaderSize), Header: limits.HeaderTimeout, Idle: limits.IdleTimeout,
 			Stall: limits.WriteTimeout, Ping: pingAfter,
@@ -60,7 +66,7 @@ func (s *secondServer) serve(nc net.Conn) {
 	c.multiplexed.Store(true)
 	s.edge.track(c, http.StateNew)
 	p := h2.Peer{
-		Conn: nc, Context: withConn(s.ctx, c), State: func(state http.ConnState) { s.edge.track(c, state) },
+		Conn: nc, Context: withConn(s.ctx, c), State: func(state http.ConnState) { s.edge.track(c, state) }, Refused: s.refused,
 	}
 	if t, ok := nc.(*tls.Conn); ok {
 		state := t.ConnectionState()
@@ -73,6 +79,20 @@ func (s *secondServer) serve(nc net.Conn) {
 		p.Hit = func(r *h2.Request) h2.Hit { return s.hit(c.lane, r) }
 	}
 	s.ServeConn(p)
+}
+
+// refused counts what comes to no step.
+func (s *secondServer) refused(why h2.Refusal) {
+	r := refusedMalformed
+	switch why {
+	case h2.RefusedHeader:
+		r = refusedHeaderSize
+	case h2.RefusedSlow:
+		r = refusedHeaderTimeout
+	case h2.RefusedFlood:
+		r = refusedFlood
+	}
+	s.edge.countRefused(r)
 }
 
 // streamHit is a plain hit on a stream.
@@ -97,7 +117,7 @@ func (s *secondServer) hit(c *laneConn, r *h2.Request) (found h2.Hit) {
 			h.end()
 		}
 	}()
-	if r.Scheme != c.scheme() || !h.head.Fill(r) || !s.edge.hit(c, &h.passage) {
+	if r.Scheme != c.scheme() || !h.head.Fill(r) || !s.edge.hit(c, &h.passage, r.At) {
 		return nil
 	}
 	if h.Size() > 0 {
@@ -125,8 +145,8 @@ func (h *streamHit) AppendHeader(dst []byte) []byte {
 	h.id = [2]int{h.status[1], len(out)}
 	h.out = out
 	dst = h.answer.AppendBlock(dst)
-	dst = h2.AppendValue(h2.AppendFieldName(dst, "cache-status"), out[:h.status[1]])
-	dst = h2.AppendValue(h2.AppendFieldName(dst, requestIDFieldLower), out[h.status[1]:])
+	dst = h2.AppendValue(append(dst, h.server.statusName...), out[:h.status[1]])
+	dst = h2.AppendValue(append(dst, h.server.idName...), out[h.status[1]:])
 	if h.Size() > joinBytes {
 		h.first = e.now() // or it would be told from the end
 	}

@@ -150,7 +150,7 @@ func lane2Tests() []struct {
 		"Range: bytes=0-1", "If-Range: \"1\"", "Cache-Control: no-cache", "Cache-Control: max-age=0", "Pragma: no-cache", "Authorization: a",
 		"Cdn-Loop: a", "Via: 1.1 lisbon-1", "Expect: 100-continue", "If-Match: \"1\"", "If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT",
 		"Content-Type: a", "Wherry-Trace: a", "Proxy-Authorization: a", "X-Odd: \xe9", "Trailer: X-Sum",
-		"X-Large: " + strings.Repeat("a", 3000), "X-Larger: " + strings.Repeat("a", 6000),
+		"X-Large: " + strings.Repeat("a", 3000),
 	} {
 		add(false, "GET /etag", f)
 	}
@@ -191,11 +191,13 @@ func FuzzLane2(f *testing.F) {
 		f.Add(test.ask.request, field, "Accept: */*")
 	}
 	f.Fuzz(func(t *testing.T, request, one, other string) {
-		if len(request)+len(one)+len(other) > 16<<10 || !strings.Contains(request, " ") {
-			return
+		if len(request)+len(one)+len(other) > 3<<10 || !strings.Contains(request, " ") {
+			return // beyond twice limits.header_size net/http answers by itself, or not at all
 		}
 		_, target, _ := strings.Cut(request, " ")
-		if _, err := url.ParseRequestURI(target[max(0, strings.IndexByte(target, '/')):]); err != nil {
+		host, path, slash := strings.Cut(target, "/")
+		_, err := url.ParseRequestURI("/" + path)
+		if err != nil || !slash || strings.TrimSpace(host) != host || strings.TrimRight(path, " \t") != path {
 			return // reset, which makes net/http's client try again for ever
 		}
 		ask := ask2{request: request}

@@ -62,7 +62,7 @@ func (c *laneConn) answerAll(p []byte) (used int, at time.Time, whole bool) {
 	x := e.passages.Get().(*passage)
 	defer e.passages.Put(x)
 	for used < len(p) {
-		if !x.head.Parse(p[used:]) || !e.hit(c, x) {
+		if !x.head.Parse(p[used:]) || !e.hit(c, x, e.now()) {
 			x.forget()
 			return used, at, true
 		}
@@ -97,9 +97,9 @@ func (x *passage) forget() {
 // else than have the cache send what is stored; then nothing has happened.
 //
 // Whoever changes one of these steps looks here too; FuzzLane compares them.
-func (e *Edge) hit(c *laneConn, x *passage) bool {
+func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 	h := &x.head
-	x.began, x.routes = e.now(), e.routes.Load()
+	x.began, x.routes = at, e.routes.Load()
 	s := x.routes.snapshot
 	// admit: with the id, and with the space after a colon that headerBytes counts and a client may leave out.
 	const idLine = len(RequestIDField) + len(": \r\n") + requestIDBytes

@@ -20,12 +20,14 @@ const (
 	refusedRule          reason = "rule"                     // a rule's refuse
 	refusedBodySize      reason = "body_size"                // the site's body_size: 413
 	refusedBodyTimeout   reason = "body_timeout"             // limits.body_timeout: 408
+	refusedFlood         reason = "flood"                    // HTTP/2 that leads to nothing: GOAWAY
 )
 
 func reasons() []reason {
 	return []reason{
 		refusedConnections, refusedHeaderSize, refusedHeaderTimeout, refusedMalformed, refusedMethod, refusedHost, refusedTarget,
 		refusedMisdirected, refusedNoSite, refusedLoop, refusedRule, refusedBodySize, refusedBodyTimeout,
+		refusedFlood,
 	}
 }
 

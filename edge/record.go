@@ -16,8 +16,7 @@ import (
 // record tells the log, the metrics and the trace what became of the request.
 func (e *Edge) record(x *exchange) (goOn bool) {
 	if x.refused != "" {
-		e.metrics.refused[x.refused].Inc()
-		e.tally.refused.Add(1)
+		e.countRefused(x.refused)
 	}
 	if x.quiet {
 		return true

@@ -34,6 +34,10 @@ const (
 
 	streamWindow = 256 << 10 // what a client may send ahead of a handler
 	connWindow   = 1 << 20   // and of all handlers of a connection
+	// restBytesMax is how much of requests that are answered already a client may still send on a connection at a time, and
+	// restWithin for how long: see takeRest.
+	restBytesMax = 16 << 20
+	restWithin   = 10 * time.Second
 	// resetsKept is how many streams that we have reset are remembered, because the client may not know it yet.
 	resetsKept = 256
 )
@@ -95,6 +99,9 @@ type conn struct {
 	initialWindow int64
 	heldBytes     int64 // got, and not yet given back by WINDOW_UPDATE
 	creditBytes   int64 // read by handlers, to be given back
+	restBytes     int64 // that may still come of requests that are answered
+	aheadBytes    int64 // given back before they came, for restBytes; what that doesn't need any more isn't given back again
+	bodyBytes     int64 // in memory, for handlers
 	dataSent      int   // DATA frames since the guard was told
 
 	// What is to be sent: next first, then a DATA frame of each stream in line.
@@ -125,7 +132,7 @@ func newConn(s *Server, p Peer) *conn {
 	c.eager, _ = p.Conn.(Eager)
 	c.wrote.L = &c.mu
 	c.decoder = hpack.NewDecoder(defaultTableSize, c.section.take)
-	c.decoder.SetMaxStringLength(s.limits.HeaderBytes)
+	c.decoder.SetMaxStringLength(2 * s.limits.HeaderBytes) // as takeBlock
 	c.read = s.now()
 	c.idleSince = c.read
 	c.guard.refill(c.read)
@@ -203,7 +210,7 @@ func (c *conn) handleAll() (goOn bool) {
 		p := (*c.buf)[c.from:c.to]
 		if !c.prefaced {
 			if n := min(len(p), len(preface)); string(p[:n]) != preface[:n] {
-				return c.fail(codeProtocol, "no connection preface") // §3.4
+				return c.fail(breaks(codeProtocol, "no connection preface")) // §3.4
 			} else if n < len(preface) {
 				break
 			}
@@ -213,7 +220,7 @@ func (c *conn) handleAll() (goOn bool) {
 		}
 		f, size, length := parseFrame(p)
 		if length > frameSizeMax {
-			return c.fail(codeFrameSize, "a frame that is too large") // §4.2
+			return c.fail(breaks(codeFrameSize, "a frame that is too large")) // §4.2
 		}
 		if size == 0 {
 			break
@@ -243,10 +250,13 @@ func (c *conn) handle(f *frame) (goOn bool) {
 		return !c.failed
 	}
 	if err.stream == 0 {
-		return c.fail(err.code, err.why)
+		return c.fail(err)
 	}
 	if !c.guard.spend(costError) {
-		return c.fail(codeEnhanceCalm, "too many errors")
+		return c.fail(breaks(codeEnhanceCalm, "too many errors"))
+	}
+	if s := c.streams[err.stream]; err.refusal != 0 && (s == nil || !s.answered) {
+		c.refused(err.refusal)
 	}
 	c.reset(err.stream, err.code, err)
 	return true
@@ -254,21 +264,50 @@ func (c *conn) handle(f *frame) (goOn bool) {
 
 // failure is what is wrong with a frame.
 type failure struct {
-	stream uint32 // 0: the connection is at an end
-	code   code
-	why    string
+	stream  uint32 // 0: the connection is at an end
+	code    code
+	why     string
+	refusal Refusal // 0: it isn't counted as one
 }
 
 func (f *failure) Error() string { return f.why }
 
+// breaks is what ends the connection.
+func breaks(why code, text string) *failure {
+	if why == codeEnhanceCalm {
+		return &failure{0, why, text, RefusedFlood}
+	}
+	return &failure{0, why, text, RefusedMalformed}
+}
+
+// resets is what ends a stream; stream 0 is the connection.
+func resets(stream uint32, why code, text string) *failure {
+	if stream == 0 {
+		return breaks(why, text)
+	}
+	return &failure{stream, why, text, 0}
+}
+
+// malformed is a request that isn't one (§8.1.1).
+func malformed(stream uint32, text string) *failure {
+	return &failure{stream, codeProtocol, text, RefusedMalformed}
+}
+
 // fail ends the connection with GOAWAY (§5.4.1).
-func (c *conn) fail(why code, text string) (goOn bool) {
+func (c *conn) fail(err *failure) (goOn bool) {
 	if !c.failed {
 		c.failed = true
-		c.server.log.Printf("HTTP/2 connection from %s ends: %s", c.remote, text)
-		c.next.out = appendGoAway(c.room(), c.last, why)
+		c.refused(err.refusal)
+		c.server.log.Printf("HTTP/2 connection from %s ends: %s", c.remote, err.why)
+		c.next.out = appendGoAway(c.room(), c.last, err.code)
 	}
 	return false
+}
+
+func (c *conn) refused(why Refusal) {
+	if c.peer.Refused != nil {
+		c.peer.Refused(why)
+	}
 }
 
 // tick looks at what may have come to a halt and sets the deadline for the next look.
@@ -282,7 +321,10 @@ func (c *conn) tick() (goOn bool) {
 		return false
 	}
 	for _, s := range c.streams {
-		if stall := c.server.limits.Stall; stall > 0 && s.stalled(now, stall) {
+		switch stall := c.server.limits.Stall; {
+		case s.answered && now.Sub(s.progress) >= restWithin:
+			c.reset(s.id, codeNone, errReturned)
+		case !s.answered && stall > 0 && s.stalled(now, stall):
 			c.reset(s.id, codeCancel, os.ErrDeadlineExceeded)
 		}
 	}
@@ -308,11 +350,11 @@ func (c *conn) checkSilence(now time.Time) bool {
 		return l.Header <= 0 || now.Sub(c.idleSince) < l.Header
 	case c.section.stream != 0:
 		if l.Header > 0 && now.Sub(c.section.begun) >= l.Header {
-			return c.fail(codeEnhanceCalm, "a header section that doesn't end")
+			return c.fail(&failure{0, codeEnhanceCalm, "a header section that doesn't end", RefusedSlow})
 		}
 	case len(c.streams) == 0:
 		if !c.partial.IsZero() && l.Header > 0 && now.Sub(c.partial) >= l.Header {
-			return c.fail(codeEnhanceCalm, "a frame that doesn't end")
+			return c.fail(&failure{0, codeEnhanceCalm, "a frame that doesn't end", RefusedSlow})
 		}
 		if l.Idle > 0 && quiet >= l.Idle && now.Sub(c.idleSince) >= l.Idle {
 			c.leave()
@@ -390,9 +432,15 @@ func (c *conn) beginDrain() {
 
 // leave takes no more streams.
 func (c *conn) leave() {
-	if c.closing != leaving {
-		c.closing = leaving
-		c.next.out = appendGoAway(c.room(), c.last, codeNone)
+	if c.closing == leaving {
+		return
+	}
+	c.closing = leaving
+	c.next.out = appendGoAway(c.room(), c.last, codeNone)
+	for _, s := range c.streams {
+		if s.answered {
+			c.reset(s.id, codeNone, errReturned)
+		}
 	}
 }
 

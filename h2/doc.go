@@ -16,6 +16,7 @@
 //   - Streams share the connection fairly: they take turns, one DATA frame each. Flow control is kept both ways.
 //   - Nothing is unbounded: streams, handlers that outlive their streams, header lists and the bytes that they come in, bodies that
 //     nobody reads, frames that wait to be written, and frames that lead to nothing (see guard).
+//   - A response may end before its request: the client gets its window for the rest first, which is thrown away, within bounds.
 //   - Silence is bounded by Limits: of a client that begins a frame, that reads nothing, that has no request.
 //   - Shutdown lets requests finish and tells clients which ones were not begun (RFC 9113 §6.8).
 //

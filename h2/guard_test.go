@@ -64,6 +64,16 @@ func TestFloods(t *testing.T) {
 				if _, ends = answers(w.got()); ends != "ENHANCE_YOUR_CALM" || !w.isClosed() {
 					t.Errorf("GOAWAY %q, closed: %t", ends, w.isClosed())
 				}
+				why := RefusedFlood
+				if strings.HasPrefix(test.name, "CONTINUATION") {
+					why = RefusedHeader
+				}
+				if test.name == "malformed requests" {
+					w.counts[RefusedMalformed] = 0 // as many as there were
+				}
+				if w.counts[why] != 1 || w.counts[RefusedMalformed] != 0 {
+					t.Errorf("refusals: %v", w.counts)
+				}
 			})
 		})
 	}

@@ -15,7 +15,7 @@ import (
 type Limits struct {
 	// Streams is how many requests a connection may have open.
 	Streams int
-	// HeaderBytes is how large a header list may be as RFC 9113 §6.5.2 counts it. A larger one is answered with 431.
+	// HeaderBytes is how large a header list may be as RFC 9113 §6.5.2 counts it. A larger one is Options.Oversized's.
 	HeaderBytes int
 	// Header is how long a client may take for the preface, and for a frame that it has begun while no request needs it.
 	// 0: any time
@@ -35,6 +35,9 @@ type Limits struct {
 type Options struct {
 	Handler http.Handler
 	Limits  Limits
+	// Oversized answers requests whose header section is too large, of which it sees the beginning.
+	// default: they are answered with 431
+	Oversized http.Handler
 	// ErrorLog is told of handlers that panic and of connections that break the protocol.
 	// default: nobody is told
 	ErrorLog *log.Logger
@@ -67,7 +70,20 @@ type Peer struct {
 	Hit func(r *Request) Hit
 	// State is told that the connection is active, idle or closed, as http.Server.ConnState. It may be nil, and must not wait.
 	State func(http.ConnState)
+	// Refused is told of what reaches no handler, once each, and of requests that turn out to be malformed when they have. It may be
+	// nil, and must not wait.
+	Refused func(Refusal)
 }
+
+// Refusal is why the server refuses a request, or goes on with a connection no more.
+type Refusal int
+
+const (
+	RefusedMalformed Refusal = iota + 1 // a request or a connection that breaks the protocol
+	RefusedHeader                       // a header section that is too large
+	RefusedSlow                         // a header section, or a frame on a connection without requests, that doesn't end in time
+	RefusedFlood                        // frames that lead to nothing, requests that are taken back, errors: too many of them
+)
 
 // Eager is a connection that can write without waiting.
 type Eager interface {
@@ -81,10 +97,11 @@ type Eager interface {
 
 // Server serves connections. It is safe for use by many goroutines.
 type Server struct {
-	handler http.Handler
-	limits  Limits
-	log     *log.Logger
-	now     func() time.Time
+	handler   http.Handler
+	oversized http.Handler // may be nil
+	limits    Limits
+	log       *log.Logger
+	now       func() time.Time
 
 	ins   sync.Pool // of *[]byte with readBytes
 	outs  sync.Pool // of *[]byte with room for a batch
@@ -100,7 +117,7 @@ type Server struct {
 
 // New returns a Server.
 func New(o Options) *Server {
-	s := &Server{handler: o.Handler, limits: o.Limits, log: o.ErrorLog, now: o.Now, conns: map[*conn]struct{}{}}
+	s := &Server{handler: o.Handler, oversized: o.Oversized, limits: o.Limits, log: o.ErrorLog, now: o.Now, conns: map[*conn]struct{}{}}
 	if s.log == nil {
 		s.log = log.New(io.Discard, "", 0)
 	}

@@ -10,13 +10,12 @@ import (
 	"strings"
 )
 
-// start has a request answered by the handler.
-func (c *conn) start(id uint32) {
+// start has a request answered by a handler.
+func (c *conn) start(id uint32, handler http.Handler) *failure {
 	x := &c.section
 	r := newRequest(&x.Request, x.endStream, x.length)
 	if r == nil {
-		c.reset(id, codeProtocol, errClosed) // a target that is no URI
-		return
+		return malformed(id, "a target that is no URI")
 	}
 	s := c.newStream(id)
 	s.length, s.remoteEnd, s.trailer, s.handling = x.length, x.endStream, r.Trailer, true
@@ -37,7 +36,8 @@ func (c *conn) start(id uint32) {
 		r.Body = b
 	}
 	c.running++
-	c.handlers.Go(func() { c.run(s, w, r) })
+	c.handlers.Go(func() { c.run(handler, s, w, r) })
+	return nil
 }
 
 // newRequest returns what net/http would make of x, or nil if the target is no URI.
@@ -105,7 +105,7 @@ func hasToken(values []string, token string) bool {
 }
 
 // run calls the handler.
-func (c *conn) run(s *stream, w *responseWriter, r *http.Request) {
+func (c *conn) run(handler http.Handler, s *stream, w *responseWriter, r *http.Request) {
 	returned := false
 	defer func() {
 		v := recover()
@@ -119,8 +119,7 @@ func (c *conn) run(s *stream, w *responseWriter, r *http.Request) {
 		defer c.mu.Unlock()
 		c.running--
 		s.handling = false
-		c.giveBack(int64(len(s.body) - s.read)) // nobody reads it any more
-		s.body, s.read = nil, 0
+		c.forget(s)
 		s.cond.Broadcast()
 		switch {
 		case s.err != nil || s.answered:
@@ -131,7 +130,7 @@ func (c *conn) run(s *stream, w *responseWriter, r *http.Request) {
 		}
 		c.flush()
 	}()
-	c.server.handler.ServeHTTP(w, r)
+	handler.ServeHTTP(w, r)
 	returned = true
 }
 
@@ -163,7 +162,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			if s.read += n; s.read == len(s.body) {
 				s.body, s.read = s.body[:0], 0
 			}
-			c.giveBack(int64(n))
+			c.taken(int64(n))
 			s.giveBack(int64(n))
 			c.flush()
 			return n, nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -72,16 +73,18 @@ type wire struct {
 	closed chan struct{}
 	log    bytes.Buffer
 	states []http.ConnState
+	counts map[Refusal]int // what was refused
 
 	pause chan struct{} // while it blocks the client reads nothing
 }
 
 type wireOptions struct {
-	limits  *Limits
-	handler http.HandlerFunc
-	hit     func(*Request) Hit
-	raw     bool // no preface, no settings
-	deaf    bool // reads nothing until hears
+	limits    *Limits
+	handler   http.HandlerFunc
+	oversized http.Handler
+	hit       func(*Request) Hit
+	raw       bool // no preface, no settings
+	deaf      bool // reads nothing until hears
 }
 
 // dial starts a server and a connection to it. It is called in a bubble.
@@ -97,14 +100,16 @@ func dial(t *testing.T, o wireOptions) *wire {
 	ours, theirs := net.Pipe()
 	w := &wire{
 		t: t, nc: ours, frames: make(chan []http2.Frame, 1), served: make(chan struct{}), closed: make(chan struct{}), pause: make(chan struct{}),
+		counts: map[Refusal]int{},
 	}
 	w.frames <- nil
 	w.enc, w.dec = hpack.NewEncoder(&w.block), hpack.NewDecoder(4096, nil)
-	w.server = New(Options{Handler: o.handler, Limits: *o.limits, ErrorLog: log.New(&w.log, "", 0)})
+	w.server = New(Options{Handler: o.handler, Oversized: o.oversized, Limits: *o.limits, ErrorLog: log.New(&w.log, "", 0)})
 	go func() {
 		defer close(w.served)
 		w.server.ServeConn(Peer{
 			Conn: theirs, Context: context.Background(), Hit: o.hit, State: func(s http.ConnState) { w.states = append(w.states, s) },
+			Refused: func(why Refusal) { w.counts[why]++ },
 		})
 	}()
 	w.framer = http2.NewFramer(ours, ours)
@@ -167,6 +172,8 @@ func (w *wire) read() {
 			w.keep(&http2.PingFrame{FrameHeader: f.FrameHeader, Data: f.Data})
 		case *http2.GoAwayFrame:
 			w.keep(&http2.GoAwayFrame{FrameHeader: f.FrameHeader, LastStreamID: f.LastStreamID, ErrCode: f.ErrCode})
+		case *http2.WindowUpdateFrame:
+			w.keep(&http2.WindowUpdateFrame{FrameHeader: f.FrameHeader, Increment: f.Increment})
 		case *http2.RSTStreamFrame:
 			w.keep(&http2.RSTStreamFrame{FrameHeader: f.FrameHeader, ErrCode: f.ErrCode})
 		}
@@ -304,6 +311,19 @@ func (w *wire) isClosed() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// refused checks what the server has said that it refused.
+func (w *wire) refused(whys ...Refusal) {
+	w.t.Helper()
+	synctest.Wait()
+	want := map[Refusal]int{}
+	for _, why := range whys {
+		want[why]++
+	}
+	if !maps.Equal(w.counts, want) {
+		w.t.Errorf("refusals: %v, want %v", w.counts, want)
 	}
 }
 

@@ -2,16 +2,19 @@ package h2
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/http"
+
+	"golang.org/x/net/http2/hpack"
 )
 
 // dispatch handles a frame that was received. It is called with mu held.
 func (c *conn) dispatch(f *frame) *failure {
 	if !c.settled && (f.kind != frameSettings || f.has(flagAck)) {
-		return &failure{0, codeProtocol, "the first frame isn't SETTINGS"} // §3.4
+		return breaks(codeProtocol, "the first frame isn't SETTINGS") // §3.4
 	}
 	if c.section.stream != 0 && (f.kind != frameContinuation || f.stream != c.section.stream) {
-		return &failure{0, codeProtocol, "a header block that another frame interrupts"} // §6.2
+		return breaks(codeProtocol, "a header block that another frame interrupts") // §6.2
 	}
 	switch f.kind {
 	case frameData:
@@ -25,15 +28,15 @@ func (c *conn) dispatch(f *frame) *failure {
 	case frameSettings:
 		return c.takeSettings(f)
 	case framePush:
-		return &failure{0, codeProtocol, "PUSH_PROMISE by a client"} // §8.4
+		return breaks(codeProtocol, "PUSH_PROMISE by a client") // §8.4
 	case framePing:
 		return c.takePing(f)
 	case frameGoAway:
 		if f.stream != 0 {
-			return &failure{0, codeProtocol, "GOAWAY on a stream"}
+			return breaks(codeProtocol, "GOAWAY on a stream")
 		}
 		if len(f.payload) < 8 {
-			return &failure{0, codeFrameSize, "GOAWAY of a wrong size"}
+			return breaks(codeFrameSize, "GOAWAY of a wrong size")
 		}
 		return c.useless() // the client opens no more streams; what it has opened is answered
 	case frameWindowUpdate:
@@ -47,7 +50,7 @@ func (c *conn) dispatch(f *frame) *failure {
 // useless takes note of a frame that leads to nothing.
 func (c *conn) useless() *failure {
 	if !c.guard.spend(costFrame) {
-		return &failure{0, codeEnhanceCalm, "too many frames that lead to nothing"}
+		return breaks(codeEnhanceCalm, "too many frames that lead to nothing")
 	}
 	return nil
 }
@@ -59,31 +62,31 @@ func (c *conn) takeData(f *frame) *failure {
 	size := int64(len(f.payload)) // §6.9.1: with the padding
 	switch {
 	case f.stream == 0:
-		return &failure{0, codeProtocol, "DATA on no stream"}
+		return breaks(codeProtocol, "DATA on no stream")
 	case c.idle(f.stream) && c.closing != leaving:
-		return &failure{0, codeProtocol, "DATA on an idle stream"}
+		return breaks(codeProtocol, "DATA on an idle stream")
 	case !f.unpad():
-		return &failure{0, codeProtocol, "more padding than payload"}
+		return breaks(codeProtocol, "more padding than payload")
 	}
 	if c.heldBytes += size; c.heldBytes > connWindow {
-		return &failure{0, codeFlowControl, "more content than the connection's window"}
+		return breaks(codeFlowControl, "more content than the connection's window")
 	}
 	if len(f.payload) == 0 && !f.has(flagEndStream) && !c.guard.spend(costFrame) {
-		return &failure{0, codeEnhanceCalm, "too many empty frames"}
+		return breaks(codeEnhanceCalm, "too many empty frames")
 	}
 	s := c.streams[f.stream]
 	if s == nil || s.remoteEnd {
 		c.giveBack(size)
 		switch {
 		case s != nil:
-			return &failure{f.stream, codeStreamClosed, "DATA after the end of a stream"}
+			return resets(f.stream, codeStreamClosed, "DATA after the end of a stream")
 		case c.wasReset(f.stream) || c.idle(f.stream):
 			return c.useless()
 		}
-		return &failure{0, codeStreamClosed, "DATA on a closed stream"}
+		return breaks(codeStreamClosed, "DATA on a closed stream")
 	}
 	if s.heldBytes += size; s.heldBytes > streamWindow {
-		return &failure{f.stream, codeFlowControl, "more content than the stream's window"}
+		return resets(f.stream, codeFlowControl, "more content than the stream's window")
 	}
 	return c.takeContent(s, f, size)
 }
@@ -91,14 +94,20 @@ func (c *conn) takeData(f *frame) *failure {
 // takeContent hands the content of a DATA frame to the handler.
 func (c *conn) takeContent(s *stream, f *frame, size int64) *failure {
 	s.received += int64(len(f.payload))
+	rest := min(s.rest, size)
+	s.rest -= rest
+	c.restBytes -= rest
 	if s.length >= 0 && s.received > s.length {
-		return &failure{s.id, codeProtocol, "more content than Content-Length says"} // §8.1.1
+		return malformed(s.id, "more content than Content-Length says") // §8.1.1
 	}
 	if s.handling && !s.closed {
 		if s.read > 0 && len(s.body)+len(f.payload) > cap(s.body) {
 			s.body, s.read = s.body[:copy(s.body, s.body[s.read:])], 0 // or it would grow with all that was ever read
 		}
 		s.body = append(s.body, f.payload...)
+		if c.bodyBytes += int64(len(f.payload)); c.bodyBytes > connWindow { // takeRest has opened the window further
+			return resets(s.id, codeEnhanceCalm, "more content than handlers read")
+		}
 		size -= int64(len(f.payload)) // the padding is read already
 	}
 	c.giveBack(size)
@@ -113,34 +122,36 @@ func (c *conn) takeContent(s *stream, f *frame, size int64) *failure {
 // endContent takes note that a request is complete.
 func (c *conn) endContent(s *stream) *failure {
 	if s.length >= 0 && s.received != s.length {
-		return &failure{s.id, codeProtocol, "less content than Content-Length says"} // §8.1.1
+		return malformed(s.id, "less content than Content-Length says") // §8.1.1
 	}
 	s.remoteEnd = true
 	s.cond.Broadcast()
 	if s.answered {
 		c.drop(s, errReturned)
+		// Some clients (curl 7.88) have all now and see it only when something more comes.
+		c.next.out = appendPing(c.room(), 0, pingAlive[:])
 	}
 	return nil
 }
 
 func (c *conn) takeHeaders(f *frame) *failure {
 	if f.stream%2 == 0 {
-		return &failure{0, codeProtocol, "HEADERS on a stream that isn't the client's"} // §5.1.1
+		return breaks(codeProtocol, "HEADERS on a stream that isn't the client's") // §5.1.1
 	}
 	if !f.unpad() {
-		return &failure{0, codeProtocol, "more padding than payload"}
+		return breaks(codeProtocol, "more padding than payload")
 	}
 	self := false
 	if f.has(flagPriority) {
 		if len(f.payload) < 5 {
-			return &failure{0, codeFrameSize, "HEADERS of a wrong size"}
+			return breaks(codeFrameSize, "HEADERS of a wrong size")
 		}
 		self = binary.BigEndian.Uint32(f.payload)&lastStreamMax == f.stream
 		f.payload = f.payload[5:]
 	}
 	s := c.streams[f.stream]
 	if s == nil && !c.idle(f.stream) && !c.wasReset(f.stream) {
-		return &failure{0, codeStreamClosed, "HEADERS on a closed stream"} // §5.1
+		return breaks(codeStreamClosed, "HEADERS on a closed stream") // §5.1
 	}
 	c.section.begin(f.stream, c.server.limits.HeaderBytes)
 	c.section.selfish, c.section.endStream = self, f.has(flagEndStream)
@@ -159,7 +170,7 @@ func (c *conn) takeHeaders(f *frame) *failure {
 
 func (c *conn) takeContinuation(f *frame) *failure {
 	if c.section.stream == 0 {
-		return &failure{0, codeProtocol, "CONTINUATION of nothing"} // §6.10
+		return breaks(codeProtocol, "CONTINUATION of nothing") // §6.10
 	}
 	if len(f.payload) == 0 || !f.has(flagEndHeaders) {
 		if err := c.useless(); err != nil {
@@ -174,10 +185,12 @@ func (c *conn) takeBlock(f *frame) *failure {
 	x := &c.section
 	// Even if the section is too large it has to be decoded to its end, within reason.
 	if x.received += len(f.payload); x.received > 2*c.server.limits.HeaderBytes || x.Size > 4*c.server.limits.HeaderBytes {
-		return &failure{0, codeEnhanceCalm, "a header section without end"}
+		return &failure{0, codeEnhanceCalm, "a header section without end", RefusedHeader}
 	}
-	if _, err := c.decoder.Write(f.payload); err != nil {
-		return &failure{0, codeCompression, err.Error()} // §4.3
+	if _, err := c.decoder.Write(f.payload); errors.Is(err, hpack.ErrStringLength) {
+		return &failure{0, codeEnhanceCalm, "a field that is too large", RefusedHeader}
+	} else if err != nil {
+		return breaks(codeCompression, err.Error()) // §4.3
 	}
 	if !f.has(flagEndHeaders) {
 		if x.begun.IsZero() {
@@ -186,7 +199,7 @@ func (c *conn) takeBlock(f *frame) *failure {
 		return nil
 	}
 	if err := c.decoder.Close(); err != nil {
-		return &failure{0, codeCompression, err.Error()}
+		return breaks(codeCompression, err.Error())
 	}
 	stream := x.stream
 	x.stream = 0
@@ -199,23 +212,22 @@ func (c *conn) takeBlock(f *frame) *failure {
 		}
 		return c.useless() // reset while they came
 	case x.selfish:
-		return &failure{stream, codeProtocol, "a stream that depends on itself"}
+		return malformed(stream, "a stream that depends on itself")
 	case !x.finish():
-		return &failure{stream, codeProtocol, "a malformed request"} // §8.1.1
+		return malformed(stream, "a malformed request") // §8.1.1
 	}
-	c.takeRequest(stream)
-	return nil
+	return c.takeRequest(stream)
 }
 
 func (c *conn) takeTrailers(s *stream) *failure {
 	x := &c.section
 	switch {
 	case s.remoteEnd:
-		return &failure{s.id, codeStreamClosed, "HEADERS after the end of a stream"} // §5.1
+		return resets(s.id, codeStreamClosed, "HEADERS after the end of a stream") // §5.1
 	case !x.endStream || !x.finish():
-		return &failure{s.id, codeProtocol, "malformed trailers"} // §8.1
+		return malformed(s.id, "malformed trailers") // §8.1
 	case x.tooLarge:
-		return &failure{s.id, codeEnhanceCalm, "trailers that are too large"}
+		return &failure{s.id, codeEnhanceCalm, "trailers that are too large", RefusedHeader}
 	}
 	if s.trailer != nil {
 		s.arrived = append([]Field(nil), x.Fields...)
@@ -229,47 +241,52 @@ func (c *conn) open() int {
 }
 
 // takeRequest answers a request, or has it answered.
-func (c *conn) takeRequest(stream uint32) {
+func (c *conn) takeRequest(stream uint32) *failure {
 	x := &c.section
 	c.guard.earn(earnHead)
 	switch {
-	case x.tooLarge:
-		c.refuse(stream, x.endStream, http.StatusRequestHeaderFieldsTooLarge)
-		return
 	case c.open() >= c.server.limits.Streams || c.running >= 2*c.server.limits.Streams:
 		c.reset(stream, codeRefused, errClosed) // §5.1.2
 		if !c.guard.spend(costFrame) {
-			c.fail(codeEnhanceCalm, "too many requests at once")
+			return breaks(codeEnhanceCalm, "too many requests at once")
 		}
-		return
+		return nil
+	case x.tooLarge && (x.headless || c.server.oversized == nil):
+		c.refused(RefusedHeader)
+		c.refuse(stream, x.endStream, http.StatusRequestHeaderFieldsTooLarge)
+		return nil
+	case x.tooLarge:
+		return c.start(stream, c.server.oversized)
 	}
 	if c.peer.Hit != nil && x.endStream {
+		x.At = c.read
 		if h := c.peer.Hit(&x.Request); h != nil {
 			c.answer(stream, h)
-			return
+			return nil
 		}
 	}
-	c.start(stream)
+	return c.start(stream, c.server.handler)
 }
 
 // refuse answers a request that nobody gets to see.
 func (c *conn) refuse(stream uint32, ended bool, status int) {
+	s := c.newStream(stream)
+	s.length, s.remoteEnd = c.section.length, ended
+	c.takeRest(s)
 	begin := c.openHeaders()
 	c.next.out = AppendField(AppendStatus(c.next.out, status), "content-length", "0")
 	c.next.out = closeHeaders(c.next.out, begin, stream, flagEndStream)
-	if !ended {
-		c.reset(stream, codeNone, errClosed) // §8.1
-	}
+	c.finish(s)
 }
 
 func (c *conn) takePriority(f *frame) *failure {
 	switch {
 	case f.stream == 0:
-		return &failure{0, codeProtocol, "PRIORITY of no stream"}
+		return breaks(codeProtocol, "PRIORITY of no stream")
 	case len(f.payload) != 5:
-		return &failure{f.stream, codeFrameSize, "PRIORITY of a wrong size"} // §6.3
+		return resets(f.stream, codeFrameSize, "PRIORITY of a wrong size") // §6.3
 	case binary.BigEndian.Uint32(f.payload)&lastStreamMax == f.stream:
-		return &failure{f.stream, codeProtocol, "a stream that depends on itself"}
+		return resets(f.stream, codeProtocol, "a stream that depends on itself")
 	}
 	return c.useless()
 }
@@ -277,9 +294,9 @@ func (c *conn) takePriority(f *frame) *failure {
 func (c *conn) takeReset(f *frame) *failure {
 	switch {
 	case f.stream == 0 || c.idle(f.stream) && c.closing != leaving:
-		return &failure{0, codeProtocol, "RST_STREAM of an idle stream"} // §6.4
+		return breaks(codeProtocol, "RST_STREAM of an idle stream") // §6.4
 	case len(f.payload) != 4:
-		return &failure{0, codeFrameSize, "RST_STREAM of a wrong size"}
+		return breaks(codeFrameSize, "RST_STREAM of a wrong size")
 	}
 	s := c.streams[f.stream]
 	if s == nil {
@@ -287,7 +304,7 @@ func (c *conn) takeReset(f *frame) *failure {
 	}
 	c.drop(s, errReset)
 	if !c.guard.spend(costReset) {
-		return &failure{0, codeEnhanceCalm, "too many requests that are taken back"}
+		return breaks(codeEnhanceCalm, "too many requests that are taken back")
 	}
 	return nil
 }
@@ -295,14 +312,14 @@ func (c *conn) takeReset(f *frame) *failure {
 func (c *conn) takeSettings(f *frame) *failure {
 	switch {
 	case f.stream != 0:
-		return &failure{0, codeProtocol, "SETTINGS on a stream"}
+		return breaks(codeProtocol, "SETTINGS on a stream")
 	case f.has(flagAck):
 		if len(f.payload) != 0 {
-			return &failure{0, codeFrameSize, "an acknowledgement of a wrong size"}
+			return breaks(codeFrameSize, "an acknowledgement of a wrong size")
 		}
 		return c.useless()
 	case len(f.payload)%settingBytes != 0:
-		return &failure{0, codeFrameSize, "SETTINGS of a wrong size"}
+		return breaks(codeFrameSize, "SETTINGS of a wrong size")
 	}
 	for p := f.payload; len(p) > 0; p = p[settingBytes:] {
 		if err := c.set(setting{binary.BigEndian.Uint16(p), binary.BigEndian.Uint32(p[2:])}); err != nil {
@@ -328,21 +345,21 @@ func (c *conn) set(s setting) *failure {
 		c.shrinkTable = c.shrinkTable || s.value < defaultTableSize
 	case settingPush:
 		if s.value > 1 {
-			return &failure{0, codeProtocol, "a setting of ENABLE_PUSH that isn't one"}
+			return breaks(codeProtocol, "a setting of ENABLE_PUSH that isn't one")
 		}
 	case settingFrameSize:
 		if s.value < frameSizeMax || s.value > frameSizeCeiling {
-			return &failure{0, codeProtocol, "a setting of MAX_FRAME_SIZE that isn't one"}
+			return breaks(codeProtocol, "a setting of MAX_FRAME_SIZE that isn't one")
 		}
 	case settingWindow:
 		if s.value > windowMax {
-			return &failure{0, codeFlowControl, "a setting of INITIAL_WINDOW_SIZE that isn't one"}
+			return breaks(codeFlowControl, "a setting of INITIAL_WINDOW_SIZE that isn't one")
 		}
 		more := int64(s.value) - c.initialWindow
 		c.initialWindow = int64(s.value)
 		for _, t := range c.streams { // §6.9.2
 			if t.window += more; t.window > windowMax {
-				return &failure{0, codeFlowControl, "a window that is too large"}
+				return breaks(codeFlowControl, "a window that is too large")
 			}
 			c.enqueue(t)
 		}
@@ -353,9 +370,9 @@ func (c *conn) set(s setting) *failure {
 func (c *conn) takePing(f *frame) *failure {
 	switch {
 	case f.stream != 0:
-		return &failure{0, codeProtocol, "PING on a stream"}
+		return breaks(codeProtocol, "PING on a stream")
 	case len(f.payload) != 8:
-		return &failure{0, codeFrameSize, "PING of a wrong size"}
+		return breaks(codeFrameSize, "PING of a wrong size")
 	case !f.has(flagAck):
 		c.next.out = appendPing(c.room(), flagAck, f.payload)
 	case c.closing == announced && [8]byte(f.payload) == pingDrain:
@@ -368,20 +385,20 @@ func (c *conn) takePing(f *frame) *failure {
 func (c *conn) takeWindowUpdate(f *frame) *failure {
 	switch {
 	case len(f.payload) != 4:
-		return &failure{0, codeFrameSize, "WINDOW_UPDATE of a wrong size"}
+		return breaks(codeFrameSize, "WINDOW_UPDATE of a wrong size")
 	case f.stream != 0 && c.idle(f.stream) && c.closing != leaving:
-		return &failure{0, codeProtocol, "WINDOW_UPDATE of an idle stream"}
+		return breaks(codeProtocol, "WINDOW_UPDATE of an idle stream")
 	}
 	more := int64(binary.BigEndian.Uint32(f.payload) & windowMax)
 	if more == 0 {
-		return &failure{f.stream, codeProtocol, "WINDOW_UPDATE by nothing"} // §6.9
+		return resets(f.stream, codeProtocol, "WINDOW_UPDATE by nothing") // §6.9
 	}
 	if err := c.useless(); err != nil {
 		return err
 	}
 	if f.stream == 0 {
 		if c.window += more; c.window > windowMax {
-			return &failure{0, codeFlowControl, "a window that is too large"} // §6.9.1
+			return breaks(codeFlowControl, "a window that is too large") // §6.9.1
 		}
 		return nil
 	}
@@ -390,7 +407,7 @@ func (c *conn) takeWindowUpdate(f *frame) *failure {
 		return nil
 	}
 	if s.window += more; s.window > windowMax {
-		return &failure{f.stream, codeFlowControl, "a window that is too large"}
+		return resets(f.stream, codeFlowControl, "a window that is too large")
 	}
 	c.enqueue(s)
 	return nil

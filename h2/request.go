@@ -14,6 +14,8 @@ type Field struct{ Name, Value string }
 type Request struct {
 	Method, Scheme, Authority, Path string
 	Fields                          []Field
+	// At is when it came.
+	At time.Time
 	// Size is that of the header list (RFC 9113 §6.5.2).
 	Size int
 	// ASCII says that the values of all Fields are visible ASCII, spaces and tabs.
@@ -37,6 +39,7 @@ type section struct {
 	begun     time.Time // when there was more to come
 	malformed bool
 	tooLarge  bool
+	headless  bool // too large, and without what a request needs
 	regular   bool // a regular field was there
 	seen      uint8
 	length    int64 // Content-Length, -1 if there is none
@@ -128,12 +131,20 @@ func (s *section) field(name, value string) bool {
 
 // finish checks the section as a whole. It returns false if it is malformed.
 func (s *section) finish() bool {
-	if s.tooLarge || s.ignored {
+	switch {
+	case s.ignored:
+		return true
+	case s.malformed || s.trailers:
+		return !s.malformed
+	case s.tooLarge:
+		s.headless = !s.whole() // it may be among what wasn't kept
 		return true
 	}
-	if s.malformed || s.trailers {
-		return !s.malformed
-	}
+	return s.whole()
+}
+
+// whole says whether the fields make a request.
+func (s *section) whole() bool {
 	if s.Method == "CONNECT" { // §8.5
 		if s.seen != seenMethod|seenAuthority || s.Authority == "" {
 			return false

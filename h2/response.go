@@ -127,13 +127,16 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 		}
 	}
 	rest := p[n:]
-	if len(rest) <= cap(*w.buf) {
-		*w.buf = append(*w.buf, rest...)
-		return len(p), nil
+	end := len(rest)
+	if w.written == w.length || end <= cap(*w.buf) {
+		end = max(0, end-cap(*w.buf)) // what ends the content goes with the end of the stream
 	}
-	if err := w.send(w.open(rest, false), rest, false); err != nil {
-		return n, err
+	if end > 0 {
+		if err := w.send(w.open(rest, false), rest[:end], false); err != nil {
+			return n, err
+		}
 	}
+	*w.buf = append(*w.buf, rest[end:]...)
 	return len(p), nil
 }
 
@@ -242,6 +245,7 @@ func (w *responseWriter) finish() {
 	trailers := w.trailers()
 	w.c.mu.Lock()
 	w.s.last = trailers
+	w.c.takeRest(w.s)
 	w.c.mu.Unlock()
 	block := w.open(kept, true)
 	if w.length > w.written && !w.head && !bodyless(w.status) {

@@ -30,6 +30,8 @@ type stream struct {
 	buf      *[]byte  // which queued is a part of when the handler has gone
 	ending   bool     // the stream ends with queued
 	answered bool     // to its end, before the request was complete
+	rest     int64    // of the connection's restBytes
+	spared   bool     // it isn't reset for that: there is room for the rest of the request
 	begun    bool     // the final response's header section is out
 	last     []byte   // the header block of the response's trailers
 	writing  deadline // passes: the stream is reset
@@ -90,8 +92,8 @@ func (c *conn) drop(s *stream, err error) {
 		s.hit = nil
 	}
 	s.release()
-	c.giveBack(int64(len(s.body) - s.read))
-	s.body = nil
+	c.forget(s)
+	c.restBytes -= s.rest
 	s.writing.stop()
 	s.reading.stop()
 	if s.cancel != nil {
@@ -147,14 +149,66 @@ func (c *conn) finish(s *stream) {
 		c.drop(s, errReturned)
 		return
 	}
-	s.answered = true
+	s.answered, s.progress = true, c.server.now()
 	s.release()
 	s.writing.stop()
+	if s.spared && c.closing != leaving {
+		if s.cancel != nil {
+			s.cancel()
+		}
+		return
+	}
 	c.stops = append(c.stops, s.id)
+}
+
+// takeRest makes room for the rest of a request whose response is about to end, with all that is left of it at once: some clients
+// (curl 7.88) don't read any more when they have the response, but go on to send until they have no window. So the room has to come
+// before the end of the response, and no RST_STREAM, which would make them lose what they haven't read. What comes is read and
+// thrown away. Who has more to send than that gets RST_STREAM (§8.1), and whoever doesn't heed it is the guard's.
+func (c *conn) takeRest(s *stream) {
+	if s.remoteEnd || s.err != nil || s.spared {
+		return
+	}
+	s.closed = true
+	c.forget(s)
+	room := restBytesMax - c.restBytes
+	s.spared = room > 0
+	if s.length >= 0 {
+		rest := s.length - s.received
+		s.spared = rest <= room
+		room = min(room, rest)
+	}
+	if room <= 0 {
+		return
+	}
+	s.rest = room
+	c.restBytes += room
+	if more := c.restBytes - c.aheadBytes; more > 0 {
+		c.next.out = appendWindowUpdate(c.room(), 0, uint32(more))
+		c.heldBytes -= more
+		c.aheadBytes += more
+	}
+	c.next.out = appendWindowUpdate(c.room(), s.id, uint32(room))
+	s.heldBytes -= room
+}
+
+// forget throws away what the handler hasn't read.
+func (c *conn) forget(s *stream) {
+	c.taken(int64(len(s.body) - s.read))
+	s.body, s.read = nil, 0
+}
+
+// taken takes note that n bytes of content are in memory no more.
+func (c *conn) taken(n int64) {
+	c.bodyBytes -= n
+	c.giveBack(n)
 }
 
 // giveBack opens the connection's window by n bytes that nobody holds any more. Updates are saved up.
 func (c *conn) giveBack(n int64) {
+	ahead := min(n, c.aheadBytes-c.restBytes)
+	c.aheadBytes -= ahead
+	n -= ahead
 	if c.creditBytes += n; c.creditBytes >= connWindow/4 {
 		c.next.out = appendWindowUpdate(c.room(), 0, uint32(c.creditBytes))
 		c.heldBytes -= c.creditBytes
@@ -164,7 +218,7 @@ func (c *conn) giveBack(n int64) {
 
 // giveBack opens the stream's window.
 func (s *stream) giveBack(n int64) {
-	if s.credit += n; s.credit >= streamWindow/4 && !s.remoteEnd {
+	if s.credit += n; s.credit >= streamWindow/4 && !s.remoteEnd && !s.answered {
 		s.c.next.out = appendWindowUpdate(s.c.room(), s.id, uint32(s.credit))
 		s.heldBytes -= s.credit
 		s.credit = 0

@@ -67,6 +67,7 @@ func TestMalformedRequests(t *testing.T) {
 				if a := streams[1]; ends != "" || a == nil || a.reset != "PROTOCOL_ERROR" || a.status != "" || reached {
 					t.Errorf("%+v, connection: %q, reached: %t", a, ends, reached)
 				}
+				w.refused(RefusedMalformed)
 				w.get(3, "/next") // the connection goes on
 				if streams, _ := answers(w.got()); streams[3] == nil || streams[3].status != "200" {
 					t.Errorf("the next request: %+v", streams[3])
@@ -98,6 +99,9 @@ func TestContentLengthIsChecked(t *testing.T) {
 			streams, _ := answers(w.got())
 			if a := streams[1]; a.reset != test.want || test.want == "" && a.body != strings.Join(test.pieces, "") {
 				t.Errorf("%+v: %+v", test, a)
+			}
+			if test.want != "" {
+				w.refused(RefusedMalformed)
 			}
 		})
 	}
@@ -155,6 +159,7 @@ func TestConnectionErrors(t *testing.T) {
 				if ends != test.want || !w.isClosed() {
 					t.Errorf("GOAWAY %q, closed: %t", ends, w.isClosed())
 				}
+				w.refused(RefusedMalformed)
 			})
 		})
 	}
@@ -275,16 +280,60 @@ func TestStreamsAreLimited(t *testing.T) {
 	})
 }
 
-// A header list beyond the limit gets 431; the connection goes on, and so does the decoder's table.
+// A header list beyond the limit is for who answers those, or gets 431; the connection goes on, and so does the decoder's table.
 func TestHeaderListIsLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := dial(t, wireOptions{hit: func(r *Request) Hit { return newPage(r.Fields[len(r.Fields)-1].Value) }})
-		w.headers(1, true, request("GET", "/", "x-kept: in the table", "x-a: "+strings.Repeat("a", 5000), "x-b: "+strings.Repeat("b", 5000))...)
-		w.headers(3, true, request("GET", "/", "x-kept: in the table")...)
-		streams, ends := answers(w.got())
-		if streams[1].status != "431" || !streams[1].ended || streams[3].body != "in the table" || ends != "" {
-			t.Errorf("%+v, %+v, connection: %q", streams[1], streams[3], ends)
+	const kept = "x-kept: in the table"
+	large, huge := "x-a: "+strings.Repeat("a", 5000), "x-a: "+strings.Repeat("a", 10_000)
+	for _, test := range []struct {
+		name   string
+		lines  []string
+		status string // with Options.Oversized
+		counts []Refusal
+	}{
+		{"many fields", request("GET", "/", kept, large, large), "499", nil},
+		{"one field", request("GET", "/", kept, huge), "499", nil},
+		{"content that has yet to come", request("POST", "/", kept, huge, "content-length: 5"), "499", nil},
+		{"a path", request("GET", "/"+huge, kept), "431", []Refusal{RefusedHeader}},
+		{"malformed, too", request("GET", "/", "connection: close", huge), "", []Refusal{RefusedMalformed}},
+	} {
+		for _, own := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s %t", test.name, own), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					o := wireOptions{hit: func(r *Request) Hit { return newPage(r.Fields[len(r.Fields)-1].Value) }}
+					if own {
+						o.oversized = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+							if got := r.Header.Get("X-Kept"); got != "in the table" || r.Host != "shop.test" || len(r.Header.Get("X-A")) > 5000 {
+								t.Errorf("it sees %v", r)
+							}
+							w.WriteHeader(499)
+						})
+					} else if test.status == "499" {
+						test.status, test.counts = "431", []Refusal{RefusedHeader}
+					}
+					w := dial(t, o)
+					w.headers(1, test.lines[0] == ":method: GET", test.lines...)
+					w.headers(3, true, request("GET", "/", kept)...)
+					streams, ends := answers(w.got())
+					if streams[1].status != test.status || streams[1].ended != (test.status != "") {
+						t.Errorf("%+v", streams[1])
+					}
+					if streams[3].body != "in the table" || ends != "" {
+						t.Errorf("the next one: %+v, connection: %q", streams[3], ends)
+					}
+					w.refused(test.counts...)
+				})
+			})
 		}
+	}
+	t.Run("a field without end", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := dial(t, wireOptions{})
+			w.must(w.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte("\x00\x01a\x7f\xff\xff\x7f"), EndStream: true}))
+			if _, ends := answers(w.got()); ends != "ENHANCE_YOUR_CALM" {
+				t.Errorf("connection: %q", ends)
+			}
+			w.refused(RefusedHeader)
+		})
 	})
 }
 
@@ -363,21 +412,6 @@ func TestShutdownIsGraceful(t *testing.T) {
 		}
 		if err := <-down; err != nil || !w.isClosed() {
 			t.Errorf("shutdown: %v, closed: %t", err, w.isClosed())
-		}
-	})
-}
-
-// RFC 9113 §8.1: a response may be complete before its request is. The client is told to stop.
-func TestResponseBeforeTheRequestIsComplete(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := dial(t, wireOptions{handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "no, thanks") }})
-		w.headers(1, false, request("POST", "/")...)
-		if streams, _ := answers(w.got()); streams[1].body != "no, thanks" || streams[1].reset != "NO_ERROR" {
-			t.Errorf("%+v", streams[1])
-		}
-		w.must(w.framer.WriteData(1, true, []byte("late"))) // before the client knew
-		if _, ends := answers(w.got()); ends != "" {
-			t.Errorf("connection: %q", ends)
 		}
 	})
 }
