@@ -24,12 +24,13 @@ var plan = map[string][]string{
 	"fault":  {},
 	"h2":     {},
 	"logs":   {},
+	"socket": {},
 	"trace":  {},
 	// first floor: trades
 	"cache":           {"cache/field", "cache/store", "fault", "h2", "trace"},
 	"certs":           {"config", "fault"},
 	"mapper":          {"config"},
-	"origin":          {"config", "edge/socket", "fault", "trace"},
+	"origin":          {"config", "fault", "socket", "trace"},
 	"cache/field":     {},
 	"cache/store":     {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
 	"cache/storetest": {"cache/store"},
@@ -38,9 +39,8 @@ var plan = map[string][]string{
 	"edge/gate":       {},
 	"edge/plain":      {"h2"},
 	// second floor: stations
-	"dns":         {"config", "fault", "mapper"},
-	"edge":        {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "edge/socket", "fault", "h2", "logs", "trace"},
-	"edge/socket": {},
+	"dns":  {"config", "fault", "mapper"},
+	"edge": {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "fault", "h2", "logs", "socket", "trace"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof

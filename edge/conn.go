@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/wherry/wherry/config"
-	"github.com/wherry/wherry/edge/socket"
+	"github.com/wherry/wherry/socket"
 	"github.com/wherry/wherry/h2"
 )
 

@@ -14,7 +14,7 @@
 // HTTP/2, on the same requests.
 //
 // What stands in memory goes out in one call; what stands in a file the system sends from there, but for TLS. The calls themselves are
-// those of edge/socket.
+// those of socket.
 //
 //	client ─ conn ─┬─ lane ─ gate ─ net/http ─┬─ receive …
 //	               └─ h2 ─── lane2 ────────────┘

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/wherry/wherry/edge/socket"
+	"github.com/wherry/wherry/socket"
 )
 
 const (

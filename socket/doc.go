@@ -1,9 +1,9 @@
 // Package socket reads from and writes to connections without telling the scheduler.
 //
-// It is a chamber of room edge, below the lane, and room origin talks to origins through it too: a net.Conn goes in, and comes out as
-// something that does the same with less. net.Conn tells the scheduler, before and after each call, that the thread may block. Where
-// other processes want the processor too, a thread is often off it in the middle of a call, and the runtime's monitor gives the thread's place to another one, which has to be woken for
-// it and put to sleep again: a tenth of a hit's cost, and more of a large one's. The calls here never block, because the descriptor
+// Rooms edge and origin talk to clients and origins through it: a net.Conn goes in, and comes out as something that does the same with
+// less. net.Conn tells the scheduler, before and after each call, that the thread may block. Where other processes want the processor
+// too, a thread is often off it in the middle of a call, and the runtime's monitor gives the thread's place to another one, which has
+// to be woken for it and put to sleep again: a tenth of a hit's cost, and more of a large one's. The calls here never block, because the descriptor
 // doesn't, so nobody has to know of them. What waits, waits in the runtime's poller as ever, under the connection's deadlines.
 //
 // It promises what net.Conn does, errors included, but for one thing: in each direction there may be one call at a time. A call that
