@@ -13,8 +13,8 @@ import (
 	"sync/atomic"
 
 	"github.com/wherry/wherry/config"
-	"github.com/wherry/wherry/socket"
 	"github.com/wherry/wherry/h2"
+	"github.com/wherry/wherry/socket"
 )
 
 // spareConnections is how many cleartext connections beyond limits.connections are taken for as long as it takes to tell them

@@ -12,9 +12,9 @@ import (
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/plain"
-	"github.com/wherry/wherry/socket"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
+	"github.com/wherry/wherry/socket"
 )
 
 const (
