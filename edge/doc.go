@@ -38,7 +38,8 @@
 //
 // It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does
 // not trust a proxy in front of it: client addresses are those of the connections. HTTP/2 streams that h2 finds malformed are
-// reset before any step, without a log record and a count.
+// reset before any step: they are counted in wherry_edge_refused_total, but have no log record. Streams beyond the most that a
+// connection may have at once are refused without a count.
 //
 // Serve starts all goroutines and returns when they are gone; while a connection is upgraded, ServeHTTP has two more, which end
 // before it returns.
