@@ -22,30 +22,33 @@ var plan = map[string][]string{
 	"config": {},
 	"disk":   {},
 	"fault":  {},
+	"feed":   {"config"},
 	"h2":     {},
 	"logs":   {},
 	"socket": {},
 	"trace":  {},
 	// first floor: trades
-	"cache":           {"cache/field", "cache/store", "fault", "h2", "trace"},
-	"certs":           {"config", "fault"},
-	"mapper":          {"config"},
-	"origin":          {"config", "fault", "socket", "trace"},
-	"cache/field":     {},
-	"cache/store":     {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
-	"cache/storetest": {"cache/store"},
-	"cache/tier":      {"cache", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
-	"config/explain":  {"config"},
-	"edge/gate":       {},
-	"edge/plain":      {"h2"},
+	"cache":            {"cache/field", "cache/store", "fault", "h2", "trace"},
+	"certs":            {"config", "fault"},
+	"mapper":           {"config"},
+	"origin":           {"config", "fault", "socket", "trace"},
+	"cache/field":      {},
+	"cache/store":      {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
+	"cache/storetest":  {"cache/store"},
+	"cache/tier":       {"cache", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
+	"config/explain":   {"config"},
+	"config/reference": {"config"},
+	"edge/gate":        {},
+	"edge/plain":       {"h2"},
 	// second floor: stations
-	"dns":  {"config", "fault", "mapper"},
-	"edge": {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "fault", "h2", "logs", "socket", "trace"},
+	"dns":         {"config", "fault", "mapper"},
+	"edge":        {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "fault", "h2", "logs", "socket", "trace"},
+	"control/api": {"config", "feed"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
 	"internal/network": {"cache", "cache/store", "cache/tier", "certs", "config", "disk", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
-	"cmd/wherry":       {"certs", "config", "config/explain", "edge", "internal/network", "logs", "portal", "trace"},
+	"cmd/wherry":       {"certs", "config", "config/explain", "config/reference", "edge", "internal/network", "logs", "portal", "trace"},
 	// beside the house
 	"internal/simnet":  {},
 	"internal/testnet": {"config", "internal/network", "internal/simnet"},

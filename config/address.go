@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-func addressForm() form {
-	return form{
-		name: "a listen address", text: "`HOST:PORT`, `:PORT` (all addresses of the machine) or `off`; port 0 picks a free one",
-		example: ":8080", json: []string{"string"}, pattern: `^(off|.*:[0-9]{1,5})$`,
+func addressForm() Form {
+	return Form{
+		Name: "a listen address", Text: "`HOST:PORT`, `:PORT` (all addresses of the machine) or `off`; port 0 picks a free one",
+		Example: ":8080", JSON: []string{"string"}, Pattern: `^(off|.*:[0-9]{1,5})$`,
 		parse: func(text string) (any, *mistake) {
 			if Address(text) == Off {
 				return text, nil
@@ -60,10 +60,10 @@ func isPort(port string) bool {
 	return err == nil && strconv.FormatUint(n, 10) == port
 }
 
-func addrForm() form {
-	return form{
-		name: "an IP address", text: "IPv4 or IPv6, without a prefix length", example: "192.0.2.1", json: []string{"string"},
-		pattern: `^[0-9A-Fa-f.:]+$`,
+func addrForm() Form {
+	return Form{
+		Name: "an IP address", Text: "IPv4 or IPv6, without a prefix length", Example: "192.0.2.1", JSON: []string{"string"},
+		Pattern: `^[0-9A-Fa-f.:]+$`,
 		parse: func(text string) (any, *mistake) {
 			addr, err := netip.ParseAddr(text)
 			if err != nil {
@@ -88,10 +88,10 @@ func addrForm() form {
 	}
 }
 
-func prefixForm() form {
-	return form{
-		name: "a prefix", text: "a network in CIDR form with no bits behind its length", example: "192.0.2.0/24",
-		json: []string{"string"}, pattern: `^[0-9A-Fa-f.:]+/[0-9]{1,3}$`,
+func prefixForm() Form {
+	return Form{
+		Name: "a prefix", Text: "a network in CIDR form with no bits behind its length", Example: "192.0.2.0/24",
+		JSON: []string{"string"}, Pattern: `^[0-9A-Fa-f.:]+/[0-9]{1,3}$`,
 		parse: func(text string) (any, *mistake) {
 			p, err := netip.ParsePrefix(text)
 			if err != nil {
@@ -113,11 +113,11 @@ func prefixForm() form {
 	}
 }
 
-func urlForm() form {
-	return form{
-		name: "a URL", text: "`http://` or `https://`, a host, optional port and path; no user, query or fragment",
-		example: "http://127.0.0.1:9000", json: []string{"string"},
-		pattern: `^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+(/[^?#\s]*)?$`,
+func urlForm() Form {
+	return Form{
+		Name: "a URL", Text: "`http://` or `https://`, a host, optional port and path; no user, query or fragment",
+		Example: "http://127.0.0.1:9000", JSON: []string{"string"},
+		Pattern: `^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+(/[^?#\s]*)?$`,
 		parse: func(text string) (any, *mistake) {
 			scheme, rest, ok := strings.Cut(text, "://")
 			authority, _, _ := strings.Cut(rest, "/")

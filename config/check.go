@@ -31,10 +31,7 @@ type claimed struct {
 }
 
 func check(n *Network, places map[string]place, report *collector) {
-	c := &checker{
-		n: n, places: places, report: report,
-		owners: map[HostPattern]claimed{}, doors: map[string]string{}, ports: map[string]bool{},
-	}
+	c := newChecker(n, places, report)
 	c.names()
 	c.hosts()
 	c.zone()
@@ -43,14 +40,34 @@ func check(n *Network, places map[string]place, report *collector) {
 	c.disks()
 	c.listeners()
 	for i := range n.Sites {
-		path := fmt.Sprintf("sites[%d]", i)
-		c.aliases(path, &n.Sites[i])
-		c.origins(path, &n.Sites[i])
-		c.fetch(path, &n.Sites[i])
-		c.caching(path, &n.Sites[i])
-		c.rules(path, &n.Sites[i])
-		c.tls(path, &n.Sites[i])
+		c.site(i)
 	}
+}
+
+func newChecker(n *Network, places map[string]place, report *collector) *checker {
+	return &checker{
+		n: n, places: places, report: report,
+		owners: map[HostPattern]claimed{}, doors: map[string]string{}, ports: map[string]bool{},
+	}
+}
+
+// site looks at one site; hosts and listeners must have looked at all.
+func (c *checker) site(i int) {
+	site, path := &c.n.Sites[i], fmt.Sprintf("sites[%d]", i)
+	c.aliases(path, site)
+	c.origins(path, site)
+	c.fetch(path, site)
+	c.caching(path, site)
+	c.rules(path, site)
+	c.tls(path, site)
+}
+
+// where names a place for a message.
+func (c *checker) where(path string) string {
+	if c.places == nil {
+		return path
+	}
+	return fmt.Sprintf("%s (%s)", path, c.at(path))
 }
 
 func (c *checker) error(path, what, instead string) {
@@ -85,7 +102,7 @@ func (c *checker) unique(seen map[string]string, value, path, what string) {
 		return
 	}
 	if first, ok := seen[value]; ok {
-		c.error(path, fmt.Sprintf("%s %s is already at %s (%s)", what, value, first, c.at(first)), "write a name that is used once")
+		c.error(path, fmt.Sprintf("%s %s is already at %s", what, value, c.where(first)), "write a name that is used once")
 		return
 	}
 	seen[value] = path
@@ -123,7 +140,7 @@ func (c *checker) hosts() {
 				c.owners[pattern] = claimed{site.Name, path}
 				continue
 			}
-			what := fmt.Sprintf("%q is already claimed at %s (%s)", pattern, first.path, c.at(first.path))
+			what := fmt.Sprintf("%q is already claimed at %s", pattern, c.where(first.path))
 			if first.site != "" {
 				what += " by the site " + string(first.site)
 			}
@@ -156,7 +173,7 @@ func (c *checker) zone() {
 				c.error(path, fmt.Sprintf("%q is a name of the network itself", pattern),
 					"write a host outside nodes., clusters., sites. and whoami. of "+string(c.n.Zone))
 			case ok:
-				c.error(path, fmt.Sprintf("%q is the name server at %s (%s)", pattern, first, c.at(first)), "write another host")
+				c.error(path, fmt.Sprintf("%q is the name server at %s", pattern, c.where(first)), "write another host")
 			}
 		}
 	}
@@ -182,7 +199,7 @@ func (c *checker) clusters() {
 		for j, p := range cluster.Prefixes {
 			at := fmt.Sprintf("%s.prefixes[%d]", path, j)
 			if first, ok := prefixes[p]; ok && p.IsValid() {
-				c.error(at, fmt.Sprintf("%s is already at %s (%s)", p, first, c.at(first)),
+				c.error(at, fmt.Sprintf("%s is already at %s", p, c.where(first)),
 					"leave it with one cluster, or split it into longer prefixes")
 				continue
 			}
@@ -192,7 +209,7 @@ func (c *checker) clusters() {
 			for k, addr := range cluster.Nodes[j].Addresses {
 				at := fmt.Sprintf("%s.nodes[%d].addresses[%d]", path, j, k)
 				if first, ok := addresses[addr]; ok && addr.IsValid() {
-					c.warn(at, fmt.Sprintf("%s is already at %s (%s)", addr, first, c.at(first)),
+					c.warn(at, fmt.Sprintf("%s is already at %s", addr, c.where(first)),
 						"give each node an address of its own")
 					continue
 				}

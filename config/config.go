@@ -13,7 +13,7 @@ const FileSizeMax = 5 << 20
 
 const (
 	depthMax    = 64      // nested lists and mappings
-	listMax     = 10_000  // entries of one list
+	ListMax     = 10_000  // entries of one list
 	expandedMax = 100_000 // values that stand in the file only through aliases, all together
 )
 

@@ -73,12 +73,12 @@ func TestCachingDefaults(t *testing.T) {
 	}
 	g := mustGrammar()
 	for _, t2 := range []reflect.Type{reflect.TypeFor[Cache](), reflect.TypeFor[Key]()} {
-		for _, f := range g.shapes[t2].fields {
-			if !f.preset.IsValid() {
+		for _, f := range g.Shapes[t2].Fields {
+			if !f.Preset.IsValid() {
 				continue
 			}
-			name := g.shapes[t2].name + "." + f.key
-			if want := f.preset.Interface(); got[name] != want {
+			name := g.Shapes[t2].Name + "." + f.Key
+			if want := f.Preset.Interface(); got[name] != want {
 				t.Errorf("%s is %v by default, its comment says %v", name, got[name], want)
 			}
 			delete(got, name)
@@ -91,27 +91,27 @@ func TestCachingDefaults(t *testing.T) {
 
 // TestModelSaysEverything holds each field's comment to what the reference needs of it.
 func TestModelSaysEverything(t *testing.T) {
-	for _, s := range mustGrammar().order {
-		if s.text == "" {
-			t.Errorf("%s has no comment", s.name)
+	for _, s := range mustGrammar().Order {
+		if s.Text == "" {
+			t.Errorf("%s has no comment", s.Name)
 		}
-		for _, f := range s.fields {
-			name := s.name + "." + f.key
-			if f.text == "" {
+		for _, f := range s.Fields {
+			name := s.Name + "." + f.Key
+			if f.Text == "" {
 				t.Errorf("%s has no comment", name)
 			}
-			if f.required && f.fallback != "" {
+			if f.Required && f.Fallback != "" {
 				t.Errorf("%s is required and has a default", name)
 			}
-			if !f.required && f.fallback == "" && f.form != nil && !f.list && f.form.name != "a file" {
+			if !f.Required && f.Fallback == "" && f.Form != nil && !f.List && f.Form.Name != "a file" {
 				t.Errorf("%s is neither required nor has a default", name)
 			}
-			zero := reflect.Zero(f.leaf)
-			if numeric := f.form != nil && (zero.CanInt() || zero.CanFloat()); numeric && !f.min.IsValid() && len(f.oneOf) == 0 {
+			zero := reflect.Zero(f.Leaf)
+			if numeric := f.Form != nil && (zero.CanInt() || zero.CanFloat()); numeric && !f.Min.IsValid() && len(f.OneOf) == 0 {
 				t.Errorf("%s has no range", name)
 			}
-			if f.preset.IsValid() && f.wrong(f.preset, f.fallback) != nil {
-				t.Errorf("%s: the default %s is not allowed", name, f.fallback)
+			if f.Preset.IsValid() && f.wrong(f.Preset, f.Fallback) != nil {
+				t.Errorf("%s: the default %s is not allowed", name, f.Fallback)
 			}
 		}
 	}

@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// form is how one kind of value is written in the file.
-type form struct {
-	name    string   // in the reference and in messages, with its article
-	text    string   // for the reference: what is allowed
-	example string   // a right value
-	json    []string // the JSON types by which it may arrive: string, integer, number, boolean
-	pattern string   // a regular expression that every right string matches; it may let wrong ones through
+// Form is how one kind of value is written in the file.
+type Form struct {
+	Name    string   // in the reference and in messages, with its article
+	Text    string   // for the reference: what is allowed
+	Example string   // a right value
+	JSON    []string // the JSON types by which it may arrive: string, integer, number, boolean
+	Pattern string   // a regular expression that every right string matches; it may let wrong ones through
 	parse   func(text string) (any, *mistake)
 }
 
 // formOf returns the form of the field called name of a struct called owner, whose leaf type is t.
-func formOf(owner, name string, t reflect.Type) (form, error) {
+func formOf(owner, name string, t reflect.Type) (Form, error) {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
 		return durationForm(), nil
@@ -60,12 +60,12 @@ func formOf(owner, name string, t reflect.Type) (form, error) {
 	case reflect.String:
 		return textFormOf(owner + "." + name)
 	default:
-		return form{}, fmt.Errorf("no form for %s of %s.%s", t, owner, name)
+		return Form{}, fmt.Errorf("no form for %s of %s.%s", t, owner, name)
 	}
 }
 
 // textFormOf returns the form of a field that has no type of its own.
-func textFormOf(field string) (form, error) {
+func textFormOf(field string) (Form, error) {
 	switch field {
 	case "Rule.Name":
 		return labelForm(), nil
@@ -100,12 +100,12 @@ func textFormOf(field string) (form, error) {
 	case "Volume.Dir":
 		return directoryForm(), nil
 	default:
-		return form{}, fmt.Errorf("no form for %s", field)
+		return Form{}, fmt.Errorf("no form for %s", field)
 	}
 }
 
-func (f *form) takes(jsonType string) bool {
-	for _, t := range f.json {
+func (f *Form) Takes(jsonType string) bool {
+	for _, t := range f.JSON {
 		if t == jsonType {
 			return true
 		}
@@ -114,16 +114,16 @@ func (f *form) takes(jsonType string) bool {
 }
 
 // wordForm is for fields with `one of:`, which says what is right.
-func wordForm() form {
-	return form{
-		name: "a word", text: "one of the listed words", json: []string{"string"},
+func wordForm() Form {
+	return Form{
+		Name: "a word", Text: "one of the listed words", JSON: []string{"string"},
 		parse: func(text string) (any, *mistake) { return text, nil },
 	}
 }
 
-func boolForm() form {
-	return form{
-		name: "a truth value", text: "`true` or `false`", example: "true", json: []string{"boolean"},
+func boolForm() Form {
+	return Form{
+		Name: "a truth value", Text: "`true` or `false`", Example: "true", JSON: []string{"boolean"},
 		parse: func(text string) (any, *mistake) {
 			switch strings.ToLower(text) {
 			case "true":
@@ -140,11 +140,11 @@ func boolForm() form {
 	}
 }
 
-func intForm() form {
+func intForm() Form {
 	// 010 is eight to YAML 1.1 and ten to YAML 1.2: refused, as are the other bases.
 	decimal := regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
-	return form{
-		name: "a whole number", text: "in decimal digits", example: "2", json: []string{"integer"},
+	return Form{
+		Name: "a whole number", Text: "in decimal digits", Example: "2", JSON: []string{"integer"},
 		parse: func(text string) (any, *mistake) {
 			n, err := strconv.ParseInt(text, 10, 32)
 			if err != nil || !decimal.MatchString(text) {
@@ -155,10 +155,10 @@ func intForm() form {
 	}
 }
 
-func floatForm() form {
+func floatForm() Form {
 	decimal := regexp.MustCompile(`^[-+]?[0-9]+(\.[0-9]*)?$`)
-	return form{
-		name: "a number", text: "decimal, with or without a fraction", example: "38.72", json: []string{"number", "integer"},
+	return Form{
+		Name: "a number", Text: "decimal, with or without a fraction", Example: "38.72", JSON: []string{"number", "integer"},
 		parse: func(text string) (any, *mistake) {
 			n, err := strconv.ParseFloat(text, 64)
 			if err != nil || !decimal.MatchString(text) || math.IsInf(n, 0) {
@@ -169,14 +169,14 @@ func floatForm() form {
 	}
 }
 
-func durationForm() form {
+func durationForm() Form {
 	const pattern = `^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
 	shape := regexp.MustCompile(pattern)
 	days := regexp.MustCompile(`^([0-9]{1,4})d$`)
 	digits := regexp.MustCompile(`^[0-9]{1,9}$`)
-	return form{
-		name: "a duration", text: "a number with a unit, or several: `500ms`, `20s`, `1h30m`. Units: ns, us, ms, s, m, h",
-		example: "20s", json: []string{"string"}, pattern: pattern,
+	return Form{
+		Name: "a duration", Text: "a number with a unit, or several: `500ms`, `20s`, `1h30m`. Units: ns, us, ms, s, m, h",
+		Example: "20s", JSON: []string{"string"}, Pattern: pattern,
 		parse: func(text string) (any, *mistake) {
 			if digits.MatchString(text) {
 				return nil, &mistake{quoted(text) + " has no unit", "write " + text + "s for seconds"}
@@ -200,13 +200,13 @@ func durationForm() form {
 // sizeUnits returns the units in which sizes are written, smallest first.
 func sizeUnits() []string { return []string{"KiB", "MiB", "GiB", "TiB"} }
 
-func sizeForm() form {
+func sizeForm() Form {
 	shape := regexp.MustCompile(`^([0-9]+) ?([A-Za-z]*)$`)
 	units := either(sizeUnits())
-	return form{
-		name:    "a size",
-		text:    "bytes, or a whole number with a unit: `512`, `64KiB`, `32MiB`, `2GiB`, `1TiB`. One KiB is 1024 bytes",
-		example: "64KiB", json: []string{"integer", "string"}, pattern: `^[0-9]+(KiB|MiB|GiB|TiB)?$`,
+	return Form{
+		Name:    "a size",
+		Text:    "bytes, or a whole number with a unit: `512`, `64KiB`, `32MiB`, `2GiB`, `1TiB`. One KiB is 1024 bytes",
+		Example: "64KiB", JSON: []string{"integer", "string"}, Pattern: `^[0-9]+(KiB|MiB|GiB|TiB)?$`,
 		parse: func(text string) (any, *mistake) {
 			m := shape.FindStringSubmatch(text)
 			if m == nil {

@@ -8,9 +8,9 @@ import (
 
 // The forms of what makes a cache key, and of what is kept under it.
 
-func parameterForm() form {
-	return form{
-		name: "a parameter", text: "the name of a query parameter, decoded", example: "page", json: []string{"string"}, pattern: `.`,
+func parameterForm() Form {
+	return Form{
+		Name: "a parameter", Text: "the name of a query parameter, decoded", Example: "page", JSON: []string{"string"}, Pattern: `.`,
 		parse: func(text string) (any, *mistake) {
 			if m := wrongParameter(text); m != nil {
 				return nil, m
@@ -20,10 +20,10 @@ func parameterForm() form {
 	}
 }
 
-func parameterPatternForm() form {
-	return form{
-		name: "a parameter pattern", text: "the name of a query parameter, decoded, or the beginning of names and `*`", example: "utm_*",
-		json: []string{"string"}, pattern: `^[^*]+\*?$`,
+func parameterPatternForm() Form {
+	return Form{
+		Name: "a parameter pattern", Text: "the name of a query parameter, decoded, or the beginning of names and `*`", Example: "utm_*",
+		JSON: []string{"string"}, Pattern: `^[^*]+\*?$`,
 		parse: func(text string) (any, *mistake) {
 			if m := wrongParameter(text); m != nil {
 				return nil, m
@@ -54,10 +54,10 @@ func wrongParameter(text string) *mistake {
 // tokenPattern is the shape of names of header fields, and of cookies (RFC 9110 §5.6.2, RFC 6265 §4.1.1).
 const tokenPattern = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 
-func headerForm() form {
+func headerForm() Form {
 	shape := regexp.MustCompile(tokenPattern)
-	return form{
-		name: "a header", text: "the name of a request header, in any case", example: "X-Country", json: []string{"string"}, pattern: tokenPattern,
+	return Form{
+		Name: "a header", Text: "the name of a request header, in any case", Example: "X-Country", JSON: []string{"string"}, Pattern: tokenPattern,
 		parse: func(text string) (any, *mistake) {
 			if name, _, ok := strings.Cut(text, ":"); ok && shape.MatchString(name) {
 				return nil, &mistake{quoted(text) + " has a colon", "write only the header's name, such as " + name}
@@ -96,10 +96,10 @@ func unkeyable(name string) (what, instead string) {
 	return "", ""
 }
 
-func cookieForm() form {
+func cookieForm() Form {
 	shape := regexp.MustCompile(tokenPattern)
-	return form{
-		name: "a cookie", text: "the name of a cookie; case counts", example: "lang", json: []string{"string"}, pattern: tokenPattern,
+	return Form{
+		Name: "a cookie", Text: "the name of a cookie; case counts", Example: "lang", JSON: []string{"string"}, Pattern: tokenPattern,
 		parse: func(text string) (any, *mistake) {
 			if name, _, ok := strings.Cut(text, "="); ok && shape.MatchString(name) {
 				return nil, &mistake{quoted(text) + " has a =", "write only the cookie's name, such as " + name}
@@ -112,12 +112,12 @@ func cookieForm() form {
 	}
 }
 
-func statusForm() form {
+func statusForm() Form {
 	const example, allowed = "404", "write 403, 404, 405, 410, 451, one from 500 to 599, or 5xx"
 	digits := regexp.MustCompile(`^[1-5][0-9][0-9]$`)
-	return form{
-		name: "a status", text: "403, 404, 405, 410, 451, one from 500 to 599, or `5xx` for all of the latter", example: example,
-		json: []string{"integer", "string"}, pattern: `^(403|404|405|410|451|5[0-9][0-9]|5xx)$`,
+	return Form{
+		Name: "a status", Text: "403, 404, 405, 410, 451, one from 500 to 599, or `5xx` for all of the latter", Example: example,
+		JSON: []string{"integer", "string"}, Pattern: `^(403|404|405|410|451|5[0-9][0-9]|5xx)$`,
 		parse: func(text string) (any, *mistake) {
 			switch text {
 			case "403", "404", "405", "410", "451", "5xx":

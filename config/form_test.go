@@ -8,7 +8,7 @@ import (
 // TestWhatToWriteIsRight follows what a mistake says to write, which has to be right in the same place.
 func TestWhatToWriteIsRight(t *testing.T) {
 	tests := []struct {
-		form        form
+		form        Form
 		text, write string
 	}{
 		{domainForm(), "Wherry.TEST.", "wherry.test"},
@@ -40,16 +40,16 @@ func TestWhatToWriteIsRight(t *testing.T) {
 	for _, test := range tests {
 		_, m := test.form.parse(test.text)
 		if m == nil {
-			t.Errorf("%s %q is right", test.form.name, test.text)
+			t.Errorf("%s %q is right", test.form.Name, test.text)
 			continue
 		}
 		write := strings.TrimPrefix(strings.TrimPrefix(m.instead, "write "), "one such as ")
 		write, _, _ = strings.Cut(write, " ")
 		if write = strings.Trim(write, `",`); write != test.write {
-			t.Errorf("%s %q: %s, want %s", test.form.name, test.text, m.instead, test.write)
+			t.Errorf("%s %q: %s, want %s", test.form.Name, test.text, m.instead, test.write)
 		}
 		if _, m := test.form.parse(write); m != nil {
-			t.Errorf("%s %q: what it says to write, %q, %s", test.form.name, test.text, write, m.what)
+			t.Errorf("%s %q: what it says to write, %q, %s", test.form.Name, test.text, write, m.what)
 		}
 	}
 }

@@ -15,7 +15,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	f.Add(Sample())
+	f.Add([]byte("sites: [" + shop + "]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, problems := Parse("f", data)
 		for _, p := range problems {

@@ -10,54 +10,55 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
 
 //go:embed model.go model_site.go
 var modelSource embed.FS
 
-// grammar is the model as its types and comments describe it: what Parse enforces and what Schema and Reference show.
-type grammar struct {
-	shapes map[reflect.Type]*shape
-	order  []*shape // Network first, then as they are first used
+// Grammar is the model as its types and comments describe it: what Parse enforces and what Schema and Reference show.
+type Grammar struct {
+	Shapes map[reflect.Type]*Shape
+	Order  []*Shape // Network first, then as they are first used
 }
 
-// shape is one struct of the model: a mapping in the file.
-type shape struct {
-	name   string // of the Go type
-	path   string // where it stands first, such as sites[].fetch
-	text   string
-	fields []*field
-	keys   map[string]*field
+// Shape is one struct of the model: a mapping in the file.
+type Shape struct {
+	Name   string // of the Go type
+	Path   string // where it stands first, such as sites[].fetch
+	Text   string
+	Fields []*Field
+	keys   map[string]*Field
 }
 
-// field is one key of a mapping.
-type field struct {
+// Field is one key of a mapping.
+type Field struct {
 	name  string // of the Go field
-	key   string
+	Key   string
 	index int
-	list  bool
-	leaf  reflect.Type // the type behind list and pointer
-	form  *form        // how a leaf is written; nil if the leaf is a struct
+	List  bool
+	Leaf  reflect.Type // the type behind list and pointer
+	Form  *Form        // how a leaf is written; nil if the leaf is a struct
 
-	text      string
-	fallback  string // as the comment says it
-	required  bool
-	oneOf     []string
-	low, high string // the ends of the range as the comment says them, or empty
+	Text      string
+	Fallback  string // as the comment says it
+	Required  bool
+	OneOf     []string
+	Low, High string // the ends of the range as the comment says them, or empty
 
-	preset   reflect.Value // what fallback means; invalid if it isn't a plain value
-	min, max reflect.Value // what low and high mean
+	Preset   reflect.Value // what fallback means; invalid if it isn't a plain value
+	Min, Max reflect.Value // what low and high mean
 }
 
-// newGrammar reads the model's files. An error is a mistake in them.
-func newGrammar() (*grammar, error) {
+// NewGrammar reads the model's files. An error is a mistake in them.
+func NewGrammar() (*Grammar, error) {
 	comments := map[string]string{}
 	for _, name := range [...]string{"model.go", "model_site.go"} {
 		if err := readComments(name, comments); err != nil {
 			return nil, fmt.Errorf("read the model: %w", err)
 		}
 	}
-	g := &grammar{shapes: map[reflect.Type]*shape{}}
+	g := &Grammar{Shapes: map[reflect.Type]*Shape{}}
 	if err := g.add(reflect.TypeFor[Network](), "", comments); err != nil {
 		return nil, fmt.Errorf("read the model: %w", err)
 	}
@@ -89,13 +90,13 @@ func readComments(name string, comments map[string]string) error {
 }
 
 // mustGrammar is newGrammar for who can't go on without: the model is part of the program and any test finds a mistake in it.
-func mustGrammar() *grammar {
-	g, err := newGrammar()
+var mustGrammar = sync.OnceValue(func() *Grammar {
+	g, err := NewGrammar()
 	if err != nil {
 		panic("BUG: " + err.Error())
 	}
 	return g
-}
+})
 
 func addFieldComments(comments map[string]string, t *ast.TypeSpec) {
 	s, ok := t.Type.(*ast.StructType)
@@ -109,106 +110,106 @@ func addFieldComments(comments map[string]string, t *ast.TypeSpec) {
 	}
 }
 
-func (g *grammar) add(t reflect.Type, path string, comments map[string]string) error {
-	if g.shapes[t] != nil {
+func (g *Grammar) add(t reflect.Type, path string, comments map[string]string) error {
+	if g.Shapes[t] != nil {
 		return nil
 	}
-	s := &shape{name: t.Name(), path: path, text: paragraphs(comments[t.Name()]), keys: map[string]*field{}}
-	g.shapes[t], g.order = s, append(g.order, s)
+	s := &Shape{Name: t.Name(), Path: path, Text: paragraphs(comments[t.Name()]), keys: map[string]*Field{}}
+	g.Shapes[t], g.Order = s, append(g.Order, s)
 	for i := range t.NumField() {
 		f, err := newField(t, i, comments)
 		if err != nil {
 			return err
 		}
-		s.fields, s.keys[f.key] = append(s.fields, f), f
+		s.Fields, s.keys[f.Key] = append(s.Fields, f), f
 	}
-	for _, f := range s.fields {
-		if f.form != nil {
+	for _, f := range s.Fields {
+		if f.Form != nil {
 			continue
 		}
-		below := join(path, f.key)
-		if f.list {
+		below := join(path, f.Key)
+		if f.List {
 			below += "[]"
 		}
-		if err := g.add(f.leaf, below, comments); err != nil {
+		if err := g.add(f.Leaf, below, comments); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func newField(t reflect.Type, index int, comments map[string]string) (*field, error) {
+func newField(t reflect.Type, index int, comments map[string]string) (*Field, error) {
 	sf := t.Field(index)
-	f := &field{name: sf.Name, key: sf.Tag.Get("yaml"), index: index, leaf: sf.Type}
-	if f.key == "" {
+	f := &Field{name: sf.Name, Key: sf.Tag.Get("yaml"), index: index, Leaf: sf.Type}
+	if f.Key == "" {
 		return nil, fmt.Errorf("%s.%s has no key", t.Name(), sf.Name)
 	}
-	if f.leaf.Kind() == reflect.Slice {
-		f.list, f.leaf = true, f.leaf.Elem()
+	if f.Leaf.Kind() == reflect.Slice {
+		f.List, f.Leaf = true, f.Leaf.Elem()
 	}
-	if f.leaf.Kind() == reflect.Pointer {
-		f.leaf = f.leaf.Elem()
+	if f.Leaf.Kind() == reflect.Pointer {
+		f.Leaf = f.Leaf.Elem()
 	}
 	f.read(comments[t.Name()+"."+sf.Name])
-	if f.leaf.Kind() == reflect.Struct && f.leaf.PkgPath() == t.PkgPath() {
+	if f.Leaf.Kind() == reflect.Struct && f.Leaf.PkgPath() == t.PkgPath() {
 		return f, nil
 	}
-	form, err := formOf(t.Name(), sf.Name, f.leaf)
+	form, err := formOf(t.Name(), sf.Name, f.Leaf)
 	if err != nil {
 		return nil, err
 	}
-	f.form = &form
-	if len(f.oneOf) > 0 && form.example == "" {
-		f.form.example = f.oneOf[0]
+	f.Form = &form
+	if len(f.OneOf) > 0 && form.Example == "" {
+		f.Form.Example = f.OneOf[0]
 	}
 	// A default with a word in capitals, such as hostmaster@ZONE, depends on other values: complete fills it in.
-	if f.fallback != "" && !f.list && !strings.Contains(f.fallback, "ZONE") {
-		if f.preset, err = f.constant(f.fallback); err != nil {
+	if f.Fallback != "" && !f.List && !strings.Contains(f.Fallback, "ZONE") {
+		if f.Preset, err = f.Constant(f.Fallback); err != nil {
 			return nil, fmt.Errorf("default of %s.%s: %w", t.Name(), sf.Name, err)
 		}
 	}
-	if f.low != "" {
-		if f.min, err = f.constant(f.low); err == nil {
-			f.max, err = f.constant(f.high)
+	if f.Low != "" {
+		if f.Min, err = f.Constant(f.Low); err == nil {
+			f.Max, err = f.Constant(f.High)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("range of %s.%s: %w", t.Name(), sf.Name, err)
 		}
-		if example, err := f.constant(form.example); err == nil && less(example, f.min) {
-			f.form.example = f.low
+		if example, err := f.Constant(form.Example); err == nil && less(example, f.Min) {
+			f.Form.Example = f.Low
 		}
 	}
 	return f, nil
 }
 
-func (f *field) constant(text string) (reflect.Value, error) {
-	v, m := f.form.parse(text)
+func (f *Field) Constant(text string) (reflect.Value, error) {
+	v, m := f.Form.parse(text)
 	if m != nil {
 		return reflect.Value{}, fmt.Errorf("%s", m.what)
 	}
-	return reflect.ValueOf(v).Convert(f.leaf), nil
+	return reflect.ValueOf(v).Convert(f.Leaf), nil
 }
 
 // read takes a field's comment apart into its text and the lines that say what holds for the value.
-func (f *field) read(comment string) {
+func (f *Field) read(comment string) {
 	var text []string
 	for line := range strings.Lines(comment) {
 		line = strings.TrimSpace(line)
 		name, value, _ := strings.Cut(line, ": ")
 		switch {
 		case line == "required":
-			f.required = true
+			f.Required = true
 		case name == "default":
-			f.fallback = value
+			f.Fallback = value
 		case name == "range":
-			f.low, f.high, _ = strings.Cut(value, " to ")
+			f.Low, f.High, _ = strings.Cut(value, " to ")
 		case name == "one of":
-			f.oneOf = strings.Split(value, ", ")
+			f.OneOf = strings.Split(value, ", ")
 		default:
 			text = append(text, line)
 		}
 	}
-	f.text = paragraphs(strings.Join(text, "\n"))
+	f.Text = paragraphs(strings.Join(text, "\n"))
 }
 
 // paragraphs joins the lines of each paragraph.
@@ -229,20 +230,20 @@ func join(path, key string) string {
 }
 
 // wrong says why v, a right value of the field's form, is not allowed here, or returns nil.
-func (f *field) wrong(v reflect.Value, text string) *mistake {
-	if len(f.oneOf) > 0 && !slices.Contains(f.oneOf, text) {
-		instead := "write " + either(f.oneOf)
-		if near := closest(text, f.oneOf); near != "" && v.Kind() == reflect.String {
-			instead = "did you mean " + near + "? Possible are " + either(f.oneOf)
+func (f *Field) wrong(v reflect.Value, text string) *mistake {
+	if len(f.OneOf) > 0 && !slices.Contains(f.OneOf, text) {
+		instead := "write " + either(f.OneOf)
+		if near := closest(text, f.OneOf); near != "" && v.Kind() == reflect.String {
+			instead = "did you mean " + near + "? Possible are " + either(f.OneOf)
 		}
 		return &mistake{quoted(text) + " is not possible here", instead}
 	}
-	if f.min.IsValid() && (less(v, f.min) || less(f.max, v)) {
+	if f.Min.IsValid() && (less(v, f.Min) || less(f.Max, v)) {
 		side := "more"
-		if less(v, f.min) {
+		if less(v, f.Min) {
 			side = "less"
 		}
-		return &mistake{quoted(text) + " is " + side + " than allowed", "write a value from " + f.low + " to " + f.high}
+		return &mistake{quoted(text) + " is " + side + " than allowed", "write a value from " + f.Low + " to " + f.High}
 	}
 	return nil
 }
@@ -255,34 +256,34 @@ func less(a, b reflect.Value) bool {
 }
 
 // preset fills in the defaults of a new value of the model and of the structs inside it.
-func (g *grammar) preset(v reflect.Value) {
-	for _, f := range g.shapes[v.Type()].fields {
+func (g *Grammar) preset(v reflect.Value) {
+	for _, f := range g.Shapes[v.Type()].Fields {
 		target := v.Field(f.index)
 		switch {
-		case target.Kind() == reflect.Pointer, f.list:
+		case target.Kind() == reflect.Pointer, f.List:
 			// A pointer is how the model says that left open is something of its own.
-		case f.form == nil:
+		case f.Form == nil:
 			if !laidOver(v.Type(), f) {
 				g.preset(target)
 			}
-		case f.preset.IsValid():
-			target.Set(f.preset)
+		case f.Preset.IsValid():
+			target.Set(f.Preset)
 		}
 	}
 }
 
 // laidOver says whether a struct keeps its gaps because something else shows through them: Site.Caching lays the caching of a
 // rule over that of its site over the defaults, Network.ListenAt the addresses of a node over those of the network.
-func laidOver(owner reflect.Type, f *field) bool {
-	return f.leaf == reflect.TypeFor[Cache]() || f.leaf == reflect.TypeFor[Listen]() && owner == reflect.TypeFor[Node]()
+func laidOver(owner reflect.Type, f *Field) bool {
+	return f.Leaf == reflect.TypeFor[Cache]() || f.Leaf == reflect.TypeFor[Listen]() && owner == reflect.TypeFor[Node]()
 }
 
 // owners returns the paths of the mappings that know key.
-func (g *grammar) owners(key string) []string {
+func (g *Grammar) owners(key string) []string {
 	var paths []string
-	for _, s := range g.order {
+	for _, s := range g.Order {
 		if s.keys[key] != nil {
-			paths = append(paths, cmp.Or(s.path, "the top level"))
+			paths = append(paths, cmp.Or(s.Path, "the top level"))
 		}
 	}
 	return paths

@@ -33,6 +33,9 @@ type Network struct {
 	// Where log records go.
 	Log Log `yaml:"log"`
 
+	// How changes reach the nodes, in a network with control.
+	Rollout Rollout `yaml:"rollout"`
+
 	// The places in which nodes stand. Without any there is one cluster `local` with one node that has this machine's
 	// loopback address.
 	Clusters []Cluster `yaml:"clusters"`
@@ -189,6 +192,18 @@ type Log struct {
 	// default: info
 	// one of: debug, info, warn, error
 	Level string `yaml:"level"`
+}
+
+// Rollout says how a change goes from one node to all: a canary, its cluster, a quarter of the edges, all.
+type Rollout struct {
+	// How long each phase is watched before the next begins.
+	// default: 10s
+	// range: 1s to 24h
+	Bake time.Duration `yaml:"bake"`
+
+	// The edges of which the first live one gets changes first. Without any, control takes a live edge, best one with requests for the
+	// site.
+	Canaries []NodeID `yaml:"canaries"`
 }
 
 // Cluster is a place with nodes that are alike to a client.

@@ -14,11 +14,11 @@ const (
 	nameMax  = 253
 )
 
-func labelForm() form {
+func labelForm() Form {
 	foreign := regexp.MustCompile(`[^a-z0-9]+`)
-	return form{
-		name: "a DNS label", text: "1 to 63 of a–z, 0–9 and inner hyphens", example: "shop", json: []string{"string"},
-		pattern: `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`,
+	return Form{
+		Name: "a DNS label", Text: "1 to 63 of a–z, 0–9 and inner hyphens", Example: "shop", JSON: []string{"string"},
+		Pattern: `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`,
 		parse: func(text string) (any, *mistake) {
 			if what := wrongLabel(text, false); what != "" {
 				instead := "write lower-case letters, digits and inner hyphens, such as shop"
@@ -103,10 +103,10 @@ func writeDomain(name string, underscore bool) string {
 	return "write " + name
 }
 
-func domainForm() form {
-	return form{
-		name: "a DNS name", text: "in lower case, without the final dot; international names in their xn-- form",
-		example: "shop.test", json: []string{"string"}, pattern: `^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`,
+func domainForm() Form {
+	return Form{
+		Name: "a DNS name", Text: "in lower case, without the final dot; international names in their xn-- form",
+		Example: "shop.test", JSON: []string{"string"}, Pattern: `^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`,
 		parse: func(text string) (any, *mistake) {
 			if _, err := netip.ParseAddr(text); err == nil {
 				return nil, &mistake{quoted(text) + " is an IP address, not a DNS name", "write a name such as shop.test"}
@@ -136,10 +136,10 @@ func wrongHost(host string, underscore bool) *mistake {
 	return nil
 }
 
-func hostPatternForm() form {
-	return form{
-		name: "a host pattern", text: "a host (`shop.test`, `192.0.2.1`), all names below one (`*.shop.test`), or `*`",
-		example: "shop.test", json: []string{"string"}, pattern: `^(\*|\*\.[a-z0-9][a-z0-9.-]*|[a-z0-9:][a-z0-9.:-]*)$`,
+func hostPatternForm() Form {
+	return Form{
+		Name: "a host pattern", Text: "a host (`shop.test`, `192.0.2.1`), all names below one (`*.shop.test`), or `*`",
+		Example: "shop.test", JSON: []string{"string"}, Pattern: `^(\*|\*\.[a-z0-9][a-z0-9.-]*|[a-z0-9:][a-z0-9.:-]*)$`,
 		parse: func(text string) (any, *mistake) {
 			if text == "*" {
 				return text, nil
@@ -170,10 +170,10 @@ func hostPatternForm() form {
 	}
 }
 
-func upstreamHostForm() form {
-	return form{
-		name: "a Host", text: "`origin`, `client` or a host name", example: "origin", json: []string{"string"},
-		pattern: `^[a-z0-9_:][a-z0-9_.:-]*$`,
+func upstreamHostForm() Form {
+	return Form{
+		Name: "a Host", Text: "`origin`, `client` or a host name", Example: "origin", JSON: []string{"string"},
+		Pattern: `^[a-z0-9_:][a-z0-9_.:-]*$`,
 		parse: func(text string) (any, *mistake) {
 			if m := wrongHost(text, true); m != nil {
 				return nil, &mistake{m.what, m.instead + ", or origin, or client"}
@@ -183,10 +183,10 @@ func upstreamHostForm() form {
 	}
 }
 
-func mailboxForm() form {
-	return form{
-		name: "a mail address", text: "`local-part@domain`", example: "hostmaster@shop.test", json: []string{"string"},
-		pattern: `^[^@\s]+@[^@\s]+$`,
+func mailboxForm() Form {
+	return Form{
+		Name: "a mail address", Text: "`local-part@domain`", Example: "hostmaster@shop.test", JSON: []string{"string"},
+		Pattern: `^[^@\s]+@[^@\s]+$`,
 		parse: func(text string) (any, *mistake) {
 			wrong := &mistake{quoted(text) + " is not a mail address", "write one such as hostmaster@shop.test"}
 			local, domain, ok := strings.Cut(text, "@")

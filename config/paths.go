@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-func pathPatternForm() form {
-	return form{
-		name:    "a path pattern",
-		text:    "exact (`/login`), everything below (`/static/*`) or by extension (`*.jpg`), percent-encoded as in requests",
-		example: "/static/*", json: []string{"string"}, pattern: `^(\*\.[^/*?#\s]+|/[^*?#\s]*\*?)$`,
+func pathPatternForm() Form {
+	return Form{
+		Name:    "a path pattern",
+		Text:    "exact (`/login`), everything below (`/static/*`) or by extension (`*.jpg`), percent-encoded as in requests",
+		Example: "/static/*", JSON: []string{"string"}, Pattern: `^(\*\.[^/*?#\s]+|/[^*?#\s]*\*?)$`,
 		parse: func(text string) (any, *mistake) {
 			if ext, ok := strings.CutPrefix(text, "*"); ok {
 				if len(ext) < 2 || ext[0] != '.' || strings.ContainsAny(ext, "/*") {
@@ -32,10 +32,10 @@ func pathPatternForm() form {
 	}
 }
 
-func pathForm() form {
-	return form{
-		name: "a path", text: "begins with a slash; may have a query", example: "/healthz",
-		json: []string{"string"}, pattern: `^/[^#\s]*$`,
+func pathForm() Form {
+	return Form{
+		Name: "a path", Text: "begins with a slash; may have a query", Example: "/healthz",
+		JSON: []string{"string"}, Pattern: `^/[^#\s]*$`,
 		parse: func(text string) (any, *mistake) {
 			path, query, _ := strings.Cut(text, "?")
 			if strings.Contains(text, "#") || strings.ContainsAny(query, " \t\r\n") {
@@ -87,10 +87,10 @@ func encoded(path string) string {
 	return b.String()
 }
 
-func methodForm() form {
+func methodForm() Form {
 	token := regexp.MustCompile(`^[A-Z][A-Z-]*$`)
-	return form{
-		name: "a method", text: "in capitals", example: "GET", json: []string{"string"}, pattern: `^[A-Z][A-Z-]*$`,
+	return Form{
+		Name: "a method", Text: "in capitals", Example: "GET", JSON: []string{"string"}, Pattern: `^[A-Z][A-Z-]*$`,
 		parse: func(text string) (any, *mistake) {
 			if !token.MatchString(text) {
 				if upper := strings.ToUpper(text); token.MatchString(upper) {
@@ -104,10 +104,10 @@ func methodForm() form {
 }
 
 // fileForm is for a file of the kind that example is of.
-func fileForm(example string) form {
-	return form{
-		name: "a file", text: "a path; if not absolute, from the directory in which wherry was started", example: example,
-		json: []string{"string"}, pattern: `^[^\x00]+$`,
+func fileForm(example string) Form {
+	return Form{
+		Name: "a file", Text: "a path; if not absolute, from the directory in which wherry was started", Example: example,
+		JSON: []string{"string"}, Pattern: `^[^\x00]+$`,
 		parse: func(text string) (any, *mistake) {
 			if wrongFile(text) {
 				return nil, &mistake{quoted(text) + " is not the path of a file", "write one such as " + example}
@@ -117,11 +117,11 @@ func fileForm(example string) form {
 	}
 }
 
-func directoryForm() form {
+func directoryForm() Form {
 	const example = "/var/cache/wherry"
-	return form{
-		name: "a directory", text: "a path; if not absolute, from the directory in which wherry was started", example: example,
-		json: []string{"string"}, pattern: `^[^\x00]+$`,
+	return Form{
+		Name: "a directory", Text: "a path; if not absolute, from the directory in which wherry was started", Example: example,
+		JSON: []string{"string"}, Pattern: `^[^\x00]+$`,
 		parse: func(text string) (any, *mistake) {
 			switch {
 			case wrongFile(text):
@@ -138,10 +138,10 @@ func wrongFile(path string) bool {
 	return strings.TrimSpace(path) == "" || strings.ContainsAny(path, "\x00\n")
 }
 
-func destinationForm() form {
-	return form{
-		name: "a destination", text: "`stdout`, `stderr`, `off` or the path of a file", example: "stdout",
-		json: []string{"string"}, pattern: `^[^\x00]+$`,
+func destinationForm() Form {
+	return Form{
+		Name: "a destination", Text: "`stdout`, `stderr`, `off` or the path of a file", Example: "stdout",
+		JSON: []string{"string"}, Pattern: `^[^\x00]+$`,
 		parse: func(text string) (any, *mistake) {
 			if wrongFile(text) {
 				return nil, &mistake{

@@ -12,11 +12,12 @@ import (
 
 // walk decodes a YAML tree into the model along the model's types, reports what doesn't fit and goes on.
 type walk struct {
-	grammar  *grammar
+	grammar  *Grammar
 	report   *collector
 	places   map[string]place // of every value, by path
 	through  *place           // the outermost alias by which the walk came here, or nil: that is where the value stands
 	expanded int              // values so far behind aliases
+	part     bool             // what stands elsewhere isn't required: sites and nodes of a network, name and addresses of a node
 }
 
 func (w *walk) at(n *yaml.Node) place {
@@ -27,7 +28,7 @@ func (w *walk) at(n *yaml.Node) place {
 }
 
 // value decodes n into out, the field f or one entry of it. A new value behind a pointer or in a list gets its defaults first.
-func (w *walk) value(path string, n *yaml.Node, f *field, out reflect.Value) {
+func (w *walk) value(path string, n *yaml.Node, f *Field, out reflect.Value) {
 	outer := w.through
 	defer func() { w.through = outer }()
 	w.places[path] = w.at(n)
@@ -47,13 +48,13 @@ func (w *walk) value(path string, n *yaml.Node, f *field, out reflect.Value) {
 	case out.Kind() == reflect.Slice:
 		w.list(path, n, f, out)
 	case out.Kind() == reflect.Pointer:
-		fresh := reflect.New(f.leaf)
-		if f.form == nil {
+		fresh := reflect.New(f.Leaf)
+		if f.Form == nil {
 			w.grammar.preset(fresh.Elem())
 		}
 		failed := len(w.report.failed)
 		w.single(path, n, f, fresh.Elem())
-		if f.form == nil || len(w.report.failed) == failed {
+		if f.Form == nil || len(w.report.failed) == failed {
 			out.Set(fresh)
 		}
 	default:
@@ -61,13 +62,13 @@ func (w *walk) value(path string, n *yaml.Node, f *field, out reflect.Value) {
 	}
 }
 
-func (w *walk) insteadOfNothing(f *field) string {
+func (w *walk) insteadOfNothing(f *Field) string {
 	switch {
-	case f.list:
+	case f.List:
 		return "write a list, or remove the key"
-	case f.form != nil:
-		return "write " + f.form.name + " such as " + f.form.example + ", or remove the key"
-	case slices.ContainsFunc(w.grammar.shapes[f.leaf].fields, func(f *field) bool { return f.required }):
+	case f.Form != nil:
+		return "write " + f.Form.Name + " such as " + f.Form.Example + ", or remove the key"
+	case slices.ContainsFunc(w.grammar.Shapes[f.Leaf].Fields, func(f *Field) bool { return f.Required }):
 		return "write its keys below it, indented, or remove the key"
 	default:
 		return "write its keys below it, indented, or {} for the defaults, or remove the key"
@@ -86,20 +87,20 @@ func (w *walk) expand(path string, values int) bool {
 	return w.expanded <= expandedMax
 }
 
-func (w *walk) single(path string, n *yaml.Node, f *field, out reflect.Value) {
+func (w *walk) single(path string, n *yaml.Node, f *Field, out reflect.Value) {
 	switch {
-	case f.form != nil && n.Kind == yaml.ScalarNode:
+	case f.Form != nil && n.Kind == yaml.ScalarNode:
 		w.scalar(path, n, f, out)
-	case f.form != nil:
+	case f.Form != nil:
 		w.report.error(w.at(n), path, mistake{
-			"is " + kindName(n) + ", not " + f.form.name, "write one value such as " + f.form.example,
+			"is " + kindName(n) + ", not " + f.Form.Name, "write one value such as " + f.Form.Example,
 		})
 	case n.Kind == yaml.MappingNode:
 		w.mapping(path, n, out)
 	default:
-		keys := make([]string, len(w.grammar.shapes[f.leaf].fields))
-		for i, below := range w.grammar.shapes[f.leaf].fields {
-			keys[i] = below.key
+		keys := make([]string, len(w.grammar.Shapes[f.Leaf].Fields))
+		for i, below := range w.grammar.Shapes[f.Leaf].Fields {
+			keys[i] = below.Key
 		}
 		w.report.error(w.at(n), path, mistake{
 			"is " + kindName(n) + ", not a mapping", "write its keys below it: " + strings.Join(keys, ", "),
@@ -107,19 +108,19 @@ func (w *walk) single(path string, n *yaml.Node, f *field, out reflect.Value) {
 	}
 }
 
-func (w *walk) list(path string, n *yaml.Node, f *field, out reflect.Value) {
+func (w *walk) list(path string, n *yaml.Node, f *Field, out reflect.Value) {
 	switch {
-	case n.Kind == yaml.ScalarNode && f.form != nil:
+	case n.Kind == yaml.ScalarNode && f.Form != nil:
 		w.report.error(w.at(n), path, mistake{"is one value, not a list", "write [" + short(n.Value) + "]"})
 		return
 	case n.Kind != yaml.SequenceNode:
 		w.report.error(w.at(n), path, mistake{"is " + kindName(n) + ", not a list", "begin each entry with - and a space"})
 		return
-	case len(n.Content) == 0 && f.required:
+	case len(n.Content) == 0 && f.Required:
 		w.report.error(w.at(n), path, mistake{"is an empty list", "write at least one entry"})
 		return
-	case len(n.Content) > listMax:
-		w.report.error(w.at(n), path, mistake{fmt.Sprintf("has %d entries", len(n.Content)), fmt.Sprintf("write at most %d", listMax)})
+	case len(n.Content) > ListMax:
+		w.report.error(w.at(n), path, mistake{fmt.Sprintf("has %d entries", len(n.Content)), fmt.Sprintf("write at most %d", ListMax)})
 		return
 	}
 	out.Set(reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content)))
@@ -128,7 +129,7 @@ func (w *walk) list(path string, n *yaml.Node, f *field, out reflect.Value) {
 			return
 		}
 		fresh := out.Index(i)
-		if f.form == nil {
+		if f.Form == nil {
 			w.grammar.preset(fresh)
 		}
 		w.value(path+"["+strconv.Itoa(i)+"]", entry, f, fresh)
@@ -136,7 +137,7 @@ func (w *walk) list(path string, n *yaml.Node, f *field, out reflect.Value) {
 }
 
 func (w *walk) mapping(path string, n *yaml.Node, out reflect.Value) {
-	s := w.grammar.shapes[out.Type()]
+	s := w.grammar.Shapes[out.Type()]
 	given := map[string]bool{}
 	outer := w.through
 	for _, p := range w.pairs(path, n, 0) {
@@ -146,38 +147,43 @@ func (w *walk) mapping(path string, n *yaml.Node, out reflect.Value) {
 		given[p.key.Value] = true
 		w.through = p.through
 		if f := s.keys[p.key.Value]; f != nil {
-			w.value(join(path, f.key), p.value, f, out.Field(f.index))
+			w.value(join(path, f.Key), p.value, f, out.Field(f.index))
 		} else {
 			w.unknown(path, p.key, s)
 		}
 	}
 	w.through = outer
-	for _, f := range s.fields {
-		if f.required && !given[f.key] {
-			w.report.error(w.at(n), join(path, f.key), mistake{"is required but missing", "write " + w.example(f)})
+	for _, f := range s.Fields {
+		if f.Required && !given[f.Key] && !(w.part && elsewhere(s, f)) {
+			w.report.error(w.at(n), join(path, f.Key), mistake{"is required but missing", "write " + w.example(f)})
 		}
 	}
 }
 
+// elsewhere says whether control keeps a field of s beside the part that s is.
+func elsewhere(s *Shape, f *Field) bool {
+	return s.Name == "Network" && f.Key == "sites" || s.Name == "Cluster" && f.Key == "nodes" || s.Name == "Node"
+}
+
 // example returns a line that gives the field.
-func (w *walk) example(f *field) string {
+func (w *walk) example(f *Field) string {
 	switch {
-	case f.form == nil:
+	case f.Form == nil:
 		var keys []string
-		for _, below := range w.grammar.shapes[f.leaf].fields {
-			if below.required {
-				keys = append(keys, below.key)
+		for _, below := range w.grammar.Shapes[f.Leaf].Fields {
+			if below.Required {
+				keys = append(keys, below.Key)
 			}
 		}
-		entry := f.key + ": and below it "
-		if f.list {
+		entry := f.Key + ": and below it "
+		if f.List {
 			entry += "a list of entries with "
 		}
 		return entry + strings.Join(keys, ", ")
-	case f.list:
-		return f.key + ": [" + strconv.Quote(f.form.example) + "]"
+	case f.List:
+		return f.Key + ": [" + strconv.Quote(f.Form.Example) + "]"
 	default:
-		return f.key + ": " + f.form.example
+		return f.Key + ": " + f.Form.Example
 	}
 }
 
@@ -254,10 +260,10 @@ func (w *walk) merged(path string, n *yaml.Node, depth int, entry bool) []pair {
 	}
 }
 
-func (w *walk) unknown(path string, key *yaml.Node, s *shape) {
-	known := make([]string, len(s.fields))
-	for i, f := range s.fields {
-		known[i] = f.key
+func (w *walk) unknown(path string, key *yaml.Node, s *Shape) {
+	known := make([]string, len(s.Fields))
+	for i, f := range s.Fields {
+		known[i] = f.Key
 	}
 	instead := "write one of " + strings.Join(known, ", ")
 	if near := within(1, key.Value, known); near != "" {
@@ -270,21 +276,21 @@ func (w *walk) unknown(path string, key *yaml.Node, s *shape) {
 	w.report.error(w.at(key), join(path, short(key.Value)), mistake{"is not a known key", instead})
 }
 
-func (w *walk) scalar(path string, n *yaml.Node, f *field, out reflect.Value) {
+func (w *walk) scalar(path string, n *yaml.Node, f *Field, out reflect.Value) {
 	at := w.at(n)
 	tag := n.ShortTag()
-	v, m := f.form.parse(n.Value)
+	v, m := f.Form.parse(n.Value)
 	switch jsonType, known := jsonTypes()[tag]; {
 	case !known:
 		m = &mistake{"has the tag " + short(tag), "remove the tag"}
 	case m != nil:
-	case !f.form.takes(jsonType) && jsonType == "string":
-		m = &mistake{quoted(n.Value) + " is text, not " + f.form.name, "remove the quotation marks"}
-	case !f.form.takes(jsonType):
+	case !f.Form.Takes(jsonType) && jsonType == "string":
+		m = &mistake{quoted(n.Value) + " is text, not " + f.Form.Name, "remove the quotation marks"}
+	case !f.Form.Takes(jsonType):
 		m = &mistake{short(n.Value) + " is " + scalarNames()[jsonType] + " to YAML, not text", "quote it: " + strconv.Quote(n.Value)}
 	}
 	if m == nil {
-		value := reflect.ValueOf(v).Convert(f.leaf)
+		value := reflect.ValueOf(v).Convert(f.Leaf)
 		if m = f.wrong(value, n.Value); m == nil {
 			out.Set(value)
 			return

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/config/explain"
+	"github.com/wherry/wherry/config/reference"
 	"github.com/wherry/wherry/edge"
 )
 
@@ -27,8 +28,8 @@ func newConfigCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newConfigSampleCommand(), newConfigCheckCommand(), newConfigExplainCommand(),
-		newConfigPrintCommand("schema", "Print the JSON Schema of the file, for editors", config.Schema),
-		newConfigPrintCommand("reference", "Print the reference of all keys as Markdown", config.Reference))
+		newConfigPrintCommand("schema", "Print the JSON Schema of the file, for editors", reference.Schema),
+		newConfigPrintCommand("reference", "Print the reference of all keys as Markdown", reference.Reference))
 	return c
 }
 
@@ -44,7 +45,7 @@ func configArgs(usage string, want int) cobra.PositionalArgs {
 
 func newConfigSampleCommand() *cobra.Command {
 	return newConfigPrintCommand("sample", "Print a commented configuration to begin with",
-		func() ([]byte, error) { return config.Sample(), nil })
+		func() ([]byte, error) { return reference.Sample(), nil })
 }
 
 func newConfigPrintCommand(name, short string, text func() ([]byte, error)) *cobra.Command {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/config/reference"
 )
 
 // configCommand runs `wherry config ARGS` and returns what it prints.
@@ -174,7 +175,7 @@ func TestConfigCheckLooksAtFiles(t *testing.T) {
 }
 
 func TestConfigExplain(t *testing.T) {
-	sample := string(config.Sample())
+	sample := string(reference.Sample())
 	tests := []struct {
 		name string
 		args []string

@@ -1,11 +1,14 @@
-package config
+package reference
 
 import (
 	"bytes"
-	_ "embed"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/wherry/wherry/config"
+
+	_ "embed"
 )
 
 //go:embed sample.yaml
@@ -16,16 +19,16 @@ func Sample() []byte { return []byte(sampleText) }
 
 // Reference returns docs/configuration.md: each key of the file with its default and what it does.
 func Reference() ([]byte, error) {
-	g, err := newGrammar()
+	g, err := config.NewGrammar()
 	if err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
 	b.WriteString(referenceHead)
-	for _, s := range g.order {
-		g.writeShape(&b, s)
+	for _, s := range g.Order {
+		writeShape(g, &b, s)
 	}
-	g.writeForms(&b)
+	writeForms(g, &b)
 	return b.Bytes(), nil
 }
 
@@ -49,16 +52,16 @@ aliases and merge keys (` + "`<<`" + `) may be used. The file is UTF-8, has one 
 
 `
 
-func (g *grammar) writeShape(b *bytes.Buffer, s *shape) {
+func writeShape(g *config.Grammar, b *bytes.Buffer, s *config.Shape) {
 	title := "The file"
-	if s.path != "" {
-		title = "`" + s.path + "`"
+	if s.Path != "" {
+		title = "`" + s.Path + "`"
 	}
 	fmt.Fprintf(b, "## %s\n\n%s\n\n", title, sentence(s))
-	for _, f := range s.fields {
-		fmt.Fprintf(b, "- **`%s`** (%s)", f.key, strings.Join(g.facts(f), ", "))
-		if f.text != "" {
-			b.WriteString("<br>\n  " + wrap(f.text, "  "))
+	for _, f := range s.Fields {
+		fmt.Fprintf(b, "- **`%s`** (%s)", f.Key, strings.Join(facts(g, f), ", "))
+		if f.Text != "" {
+			b.WriteString("<br>\n  " + wrap(f.Text, "  "))
 		}
 		b.WriteString("\n")
 	}
@@ -66,14 +69,14 @@ func (g *grammar) writeShape(b *bytes.Buffer, s *shape) {
 }
 
 // sentence is the text of a struct without the Go name that it begins with: "DNS says how" becomes "Says how".
-func sentence(s *shape) string {
-	text := s.text
+func sentence(s *config.Shape) string {
+	text := s.Text
 	for _, verb := range []string{" is ", " are "} {
-		if rest, ok := strings.CutPrefix(text, s.name+verb); ok {
+		if rest, ok := strings.CutPrefix(text, s.Name+verb); ok {
 			text = rest
 		}
 	}
-	text = strings.TrimPrefix(text, s.name+" ")
+	text = strings.TrimPrefix(text, s.Name+" ")
 	if text == "" {
 		return text
 	}
@@ -81,38 +84,38 @@ func sentence(s *shape) string {
 }
 
 // facts says in a few words what a field takes.
-func (g *grammar) facts(f *field) []string {
+func facts(g *config.Grammar, f *config.Field) []string {
 	var facts []string
-	switch kind := g.kind(f); {
-	case f.list:
+	switch kind := kind(g, f); {
+	case f.List:
 		facts = append(facts, "list of "+kind)
 	default:
 		facts = append(facts, kind)
 	}
-	if len(f.oneOf) > 0 {
-		facts = append(facts, "one of `"+strings.Join(f.oneOf, "`, `")+"`")
+	if len(f.OneOf) > 0 {
+		facts = append(facts, "one of `"+strings.Join(f.OneOf, "`, `")+"`")
 	}
-	if f.low != "" {
-		facts = append(facts, fmt.Sprintf("`%s` to `%s`", f.low, f.high))
+	if f.Low != "" {
+		facts = append(facts, fmt.Sprintf("`%s` to `%s`", f.Low, f.High))
 	}
 	switch {
-	case f.required:
+	case f.Required:
 		facts = append(facts, "required")
-	case f.preset.IsValid():
-		facts = append(facts, "default `"+f.fallback+"`")
-	case f.fallback != "":
-		facts = append(facts, "default: "+f.fallback)
+	case f.Preset.IsValid():
+		facts = append(facts, "default `"+f.Fallback+"`")
+	case f.Fallback != "":
+		facts = append(facts, "default: "+f.Fallback)
 	}
 	return facts
 }
 
 // kind names what a field holds, with a link to where that is described.
-func (g *grammar) kind(f *field) string {
-	if f.form == nil {
-		s := g.shapes[f.leaf]
-		return fmt.Sprintf("[%s](#%s)", strings.ToLower(s.name), anchor(s.path))
+func kind(g *config.Grammar, f *config.Field) string {
+	if f.Form == nil {
+		s := g.Shapes[f.Leaf]
+		return fmt.Sprintf("[%s](#%s)", strings.ToLower(s.Name), anchor(s.Path))
 	}
-	return fmt.Sprintf("[%s](#values)", bare(f.form.name))
+	return fmt.Sprintf("[%s](#values)", bare(f.Form.Name))
 }
 
 // bare takes the article off a form's name.
@@ -131,15 +134,15 @@ func anchor(heading string) string {
 	}, heading)
 }
 
-func (g *grammar) writeForms(b *bytes.Buffer) {
+func writeForms(g *config.Grammar, b *bytes.Buffer) {
 	b.WriteString("## Values\n\n")
 	var lines []string
-	for _, s := range g.order {
-		for _, f := range s.fields {
-			if f.form == nil {
+	for _, s := range g.Order {
+		for _, f := range s.Fields {
+			if f.Form == nil {
 				continue
 			}
-			line := fmt.Sprintf("- **%s**: %s\n", bare(f.form.name), wrap(f.form.text, "  ")+".")
+			line := fmt.Sprintf("- **%s**: %s\n", bare(f.Form.Name), wrap(f.Form.Text, "  ")+".")
 			if !slices.Contains(lines, line) {
 				lines = append(lines, line)
 			}

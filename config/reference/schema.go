@@ -1,10 +1,12 @@
-package config
+package reference
 
 import (
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"strconv"
+
+	"github.com/wherry/wherry/config"
 )
 
 // schema is a JSON Schema (2020-12), as far as the model needs it.
@@ -33,17 +35,17 @@ type schema struct {
 // Schema returns the JSON Schema of a configuration file, for editors that complete and check while one types. It accepts every
 // file that Parse accepts (merge keys resolved) but not only those: what is wrong between values, only Parse knows.
 func Schema() ([]byte, error) {
-	g, err := newGrammar()
+	g, err := config.NewGrammar()
 	if err != nil {
 		return nil, err
 	}
-	root := g.schemaOf(g.order[0])
+	root := schemaOf(g, g.Order[0])
 	root.Schema = "https://json-schema.org/draft/2020-12/schema"
 	root.ID = "urn:wherry:config"
 	root.Title = "Wherry configuration"
 	root.Defs = map[string]*schema{}
-	for _, s := range g.order[1:] {
-		root.Defs[s.name] = g.schemaOf(s)
+	for _, s := range g.Order[1:] {
+		root.Defs[s.Name] = schemaOf(g, s)
 	}
 	text, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
@@ -52,80 +54,80 @@ func Schema() ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-func (g *grammar) schemaOf(s *shape) *schema {
+func schemaOf(g *config.Grammar, s *config.Shape) *schema {
 	closed := false
-	out := &schema{Description: s.text, Type: "object", Properties: map[string]*schema{}, Closed: &closed}
-	for _, f := range s.fields {
-		out.Properties[f.key] = g.schemaOfField(f)
-		if f.required {
-			out.Required = append(out.Required, f.key)
+	out := &schema{Description: s.Text, Type: "object", Properties: map[string]*schema{}, Closed: &closed}
+	for _, f := range s.Fields {
+		out.Properties[f.Key] = schemaOfField(g, f)
+		if f.Required {
+			out.Required = append(out.Required, f.Key)
 		}
 	}
 	return out
 }
 
-func (g *grammar) schemaOfField(f *field) *schema {
+func schemaOfField(g *config.Grammar, f *config.Field) *schema {
 	leaf := &schema{}
-	if f.form == nil {
-		leaf.Ref = "#/$defs/" + g.shapes[f.leaf].name
+	if f.Form == nil {
+		leaf.Ref = "#/$defs/" + g.Shapes[f.Leaf].Name
 	} else {
-		leaf = f.schemaOfLeaf()
+		leaf = schemaOfLeaf(f)
 	}
 	out := leaf
-	if f.list {
-		out = &schema{Type: "array", Items: leaf, MaxItems: listMax}
-		if f.required {
+	if f.List {
+		out = &schema{Type: "array", Items: leaf, MaxItems: config.ListMax}
+		if f.Required {
 			out.MinItems = 1
 		}
 	}
-	out.Description = f.describe()
-	if f.preset.IsValid() {
-		out.Default = f.json(f.fallback, f.preset)
+	out.Description = describe(f)
+	if f.Preset.IsValid() {
+		out.Default = jsonOf(f, f.Fallback, f.Preset)
 	}
 	return out
 }
 
-func (f *field) schemaOfLeaf() *schema {
-	leaf := &schema{Type: f.form.json, Pattern: f.form.pattern, Examples: []any{f.jsonText(f.form.example)}}
-	if len(f.form.json) == 1 {
-		leaf.Type = f.form.json[0]
+func schemaOfLeaf(f *config.Field) *schema {
+	leaf := &schema{Type: f.Form.JSON, Pattern: f.Form.Pattern, Examples: []any{jsonText(f, f.Form.Example)}}
+	if len(f.Form.JSON) == 1 {
+		leaf.Type = f.Form.JSON[0]
 	}
-	for _, word := range f.oneOf {
-		leaf.Enum = append(leaf.Enum, f.jsonText(word))
+	for _, word := range f.OneOf {
+		leaf.Enum = append(leaf.Enum, jsonText(f, word))
 	}
-	if f.min.IsValid() && !f.form.takes("string") {
-		leaf.Minimum, leaf.Maximum = f.min.Interface(), f.max.Interface()
+	if f.Min.IsValid() && !f.Form.Takes("string") {
+		leaf.Minimum, leaf.Maximum = f.Min.Interface(), f.Max.Interface()
 	}
 	return leaf
 }
 
-// json returns a value of the model as JSON would have it: numbers and truth values themselves, everything else as written.
-func (f *field) json(text string, v reflect.Value) any {
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && f.form.takes("integer") {
+// jsonOf returns a value of the model as JSON would have it: numbers and truth values themselves, everything else as written.
+func jsonOf(f *config.Field, text string, v reflect.Value) any {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && f.Form.Takes("integer") {
 		return n
 	}
-	if f.form.takes("string") {
+	if f.Form.Takes("string") {
 		return text
 	}
 	return v.Interface()
 }
 
-func (f *field) jsonText(text string) any {
-	v, err := f.constant(text)
+func jsonText(f *config.Field, text string) any {
+	v, err := f.Constant(text)
 	if err != nil {
 		return text
 	}
-	return f.json(text, v)
+	return jsonOf(f, text, v)
 }
 
 // describe is the field's text with what JSON Schema has no word for.
-func (f *field) describe() string {
-	text := f.text
-	if f.low != "" && f.form.takes("string") {
-		text += fmt.Sprintf(" From %s to %s.", f.low, f.high)
+func describe(f *config.Field) string {
+	text := f.Text
+	if f.Low != "" && f.Form.Takes("string") {
+		text += fmt.Sprintf(" From %s to %s.", f.Low, f.High)
 	}
-	if f.fallback != "" && !f.preset.IsValid() {
-		text += fmt.Sprintf(" Default: %s.", f.fallback)
+	if f.Fallback != "" && !f.Preset.IsValid() {
+		text += fmt.Sprintf(" Default: %s.", f.Fallback)
 	}
 	return text
 }
