@@ -16,7 +16,7 @@ func TestSplitTakesAFileInParts(t *testing.T) {
 		},
 		{
 			"aliases and merges", "sites:\n- &a {name: a, hosts: [a.test]}\n- {<<: *a, name: b}\n", "",
-			"a: {name: a, hosts: [a.test]}\n;b: {!!merge <<: {name: a, hosts: [a.test]}, name: b}\n",
+			"a: {name: a, hosts: [a.test]}\n;b: {<<: {name: a, hosts: [a.test]}, name: b}\n",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
