@@ -47,8 +47,9 @@ var plan = map[string][]string{
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
-	"internal/network": {"cache", "cache/store", "cache/tier", "certs", "config", "disk", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
-	"cmd/wherry":       {"certs", "config", "config/explain", "config/reference", "edge", "internal/network", "logs", "portal", "trace"},
+	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "disk", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
+	"internal/node/assembly": {"certs", "config", "feed"},
+	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "internal/network", "logs", "portal", "trace"},
 	// beside the house
 	"internal/simnet":  {},
 	"internal/testnet": {"config", "internal/network", "internal/simnet"},
