@@ -107,7 +107,7 @@ func New(o Options) (*Network, error) {
 		return nil, errors.Join(err, n.closeShelves())
 	}
 	n.portal = portal.New(portal.Options{
-		Network: n, Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), OperatorToken: o.Token,
+		Network: n, API: n.newAPI(), Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), OperatorToken: o.Token,
 		Version: o.Version, Count: portal.NewMetrics(o.Registry), Log: o.Log,
 	})
 	return n, nil
