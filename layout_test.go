@@ -45,13 +45,13 @@ var plan = map[string][]string{
 	"edge":          {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "fault", "h2", "logs", "socket", "trace"},
 	"control/store": {"feed", "mesh"}, // in tests only
 	"mesh":          {"certs", "config", "feed"},
-	"control/api":   {"config", "feed"},
+	"control/api":   {"config", "fault", "feed"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
-	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "disk", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
+	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
-	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "internal/network", "logs", "portal", "trace"},
+	"cmd/wherry":             {"certs", "config", "control/api", "feed", "config/explain", "config/reference", "edge", "internal/network", "logs", "portal", "trace"},
 	// beside the house
 	"internal/simnet":  {},
 	"internal/testnet": {"config", "internal/network", "internal/simnet"},

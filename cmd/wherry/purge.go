@@ -11,7 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/wherry/wherry/portal"
+	"github.com/wherry/wherry/control/api"
+	"github.com/wherry/wherry/feed"
 )
 
 func newPurgeCommand() *cobra.Command {
@@ -43,20 +44,18 @@ func runPurge(ctx context.Context, stdout io.Writer, f *operatorFlags, raw strin
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	var result portal.PurgeResult
-	if err := o.call(ctx, http.MethodPost, "/api/purge", map[string]string{"url": raw}, &result); err != nil {
+	var result api.PurgeResult
+	request := api.PurgeRequest{Purge: feed.Purge{Kind: feed.PurgeURL, Value: raw}}
+	if err := o.call(ctx, http.MethodPost, "/api/v1/purges", request, &result); err != nil {
 		return err
 	}
 	if f.json {
 		return json.NewEncoder(stdout).Encode(result)
 	}
-	removed, nodes := 0, make([]string, 0, len(result.Nodes))
-	for _, n := range result.Nodes {
-		removed += n.Removed
-		nodes = append(nodes, fmt.Sprintf("%s: %d", n.Node, n.Removed))
+	nodes := make([]string, 0, len(result.Confirmed))
+	for _, n := range result.Confirmed {
+		nodes = append(nodes, string(n.Node))
 	}
-	fmt.Fprintf(stdout, "purged %s: %d stored responses removed in %s (%s)\n",
-		raw, removed, time.Since(began).Round(time.Millisecond/10), strings.Join(nodes, ", "))
+	fmt.Fprintf(stdout, "purged %s in %s (%s)\n", raw, result.Took.Round(time.Millisecond/10), strings.Join(nodes, ", "))
 	return nil
 }

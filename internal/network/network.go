@@ -19,6 +19,7 @@ import (
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/certs"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/dns"
 	"github.com/wherry/wherry/edge"
 	"github.com/wherry/wherry/logs"
@@ -36,6 +37,7 @@ type Options struct {
 	Log      *slog.Logger         // nil means slog.Default
 	Registry *prometheus.Registry // nil: one of its own
 	Gather   prometheus.Gatherers // what else /metrics shows
+	Service  api.Service          // answers the API; nil: what can be had without control
 
 	Edges  []EdgeDoors
 	DNS    *DNSDoors
@@ -108,7 +110,8 @@ func New(o Options) (*Network, error) {
 		return nil, errors.Join(err, n.closeShelves())
 	}
 	n.portal = portal.New(portal.Options{
-		Network: n, Metrics: promhttp.HandlerFor(append(prometheus.Gatherers{o.Registry}, o.Gather...), promhttp.HandlerOpts{}), OperatorToken: o.Token,
+		Network: n, Metrics: promhttp.HandlerFor(append(prometheus.Gatherers{o.Registry}, o.Gather...), promhttp.HandlerOpts{}),
+		API: n.newAPI(), OperatorToken: o.Token,
 		Version: o.Version, Count: portal.NewMetrics(o.Registry), Log: o.Log,
 	})
 	return n, nil
