@@ -41,11 +41,12 @@ var plan = map[string][]string{
 	"edge/gate":        {},
 	"edge/plain":       {"h2"},
 	// second floor: stations
-	"dns":           {"config", "fault", "mapper"},
-	"edge":          {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "fault", "h2", "logs", "socket", "trace"},
-	"control/store": {"feed", "mesh"}, // in tests only
-	"mesh":          {"certs", "config", "feed"},
-	"control/api":   {"config", "fault", "feed"},
+	"dns":             {"config", "fault", "mapper"},
+	"edge":            {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "fault", "h2", "logs", "socket", "trace"},
+	"control/rollout": {"config", "feed"},
+	"control/store":   {"feed", "mesh"}, // in tests only
+	"mesh":            {"certs", "config", "feed"},
+	"control/api":     {"config", "fault", "feed"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
