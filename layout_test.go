@@ -43,6 +43,8 @@ var plan = map[string][]string{
 	// second floor: stations
 	"dns":             {"config", "fault", "mapper"},
 	"edge":            {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "fault", "h2", "logs", "socket", "trace"},
+	"control":         {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
+	"control/diff":    {},
 	"control/rollout": {"config", "feed"},
 	"control/store":   {"feed", "mesh"}, // in tests only
 	"mesh":            {"certs", "config", "feed"},

@@ -113,3 +113,6 @@ func (s *State) NewEntry(at time.Time, changes []Change, purge *Purge) *Entry {
 		Position: Position{s.Position.Epoch, s.Position.Seq + 1}, Prev: s.Head, At: at.UTC(), Changes: changes, Purge: purge,
 	}
 }
+
+// Seed is the secret part of the key, for a further control node.
+func (s *Signer) Seed() []byte { return s.key.Seed() }

@@ -225,3 +225,13 @@ func serial() *big.Int {
 	b[15] |= 1
 	return new(big.Int).SetBytes(b)
 }
+
+// KeyOfRequest is the SHA-256 of the public key of a request for a certificate; nil if it isn't one.
+func KeyOfRequest(csr []byte) []byte {
+	request, err := x509.ParseCertificateRequest(csr)
+	if err != nil || request.CheckSignature() != nil {
+		return nil
+	}
+	sum := sha256.Sum256(request.RawSubjectPublicKeyInfo)
+	return sum[:]
+}
