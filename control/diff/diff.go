@@ -1,4 +1,3 @@
-// Package diff shows how two texts differ, line by line, in the unified format.
 package diff
 
 import (
