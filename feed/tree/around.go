@@ -29,9 +29,12 @@ func (t *Tree) listenAround(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait(ctx, jitter(2*aroundInterval))
 		t.mu.Lock()
-		f := t.parent
+		f, stuck := t.parent, t.stuck
+		if stuck {
+			t.claim = claim{} // no other parent would help
+		}
 		t.mu.Unlock()
-		if f == nil || ctx.Err() != nil {
+		if f == nil || stuck || ctx.Err() != nil {
 			continue
 		}
 		t.checkClaim(ctx, f)

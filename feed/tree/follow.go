@@ -20,7 +20,7 @@ const (
 	atOnceMax = 4
 	// entriesAtOnce and bytesAtOnce bound what is kept with one write to the disk.
 	entriesAtOnce, bytesAtOnce = 64, 1 << 20
-	// ownFaultWait is how long to wait when this node itself couldn't take what it was given, such as for a full disk.
+	// ownFaultWait is how long to wait when this node itself couldn't keep what it was given, such as for a full disk.
 	ownFaultWait = time.Second
 )
 
@@ -64,7 +64,7 @@ func (t *Tree) follow(ctx context.Context) {
 		failures = 0
 		err := t.takeFrom(ctx, f)
 		if ctx.Err() == nil {
-			t.judge(ctx, f, err)
+			t.judge(f, err)
 		}
 	}
 	if f := t.takeBetter(); f != nil {
@@ -269,7 +269,7 @@ func (t *Tree) takeFrames(f *following) error {
 			t.touch()
 		}
 		if len(entries) > 0 && (err != nil || frame.Kind != KindEntry) {
-			if err := t.apply(entries); err != nil {
+			if err := t.insist(f, func() error { return t.apply(entries) }); err != nil {
 				return err
 			}
 			entries, bytes = nil, 0
@@ -281,7 +281,7 @@ func (t *Tree) takeFrames(f *following) error {
 		case KindObject:
 			t.riding.add(frame.Hash, frame.Object)
 		case KindCheckpoint:
-			return t.reset(frame.Checkpoint)
+			return t.insist(f, func() error { return t.reset(frame.Checkpoint) })
 		case KindBeat:
 			if err := t.takeBeat(f, &frame.Beat); err != nil {
 				return err
@@ -291,10 +291,32 @@ func (t *Tree) takeFrames(f *following) error {
 			if f.stream.more() && len(entries) < entriesAtOnce && bytes < bytesAtOnce {
 				continue
 			}
-			if err := t.apply(entries); err != nil {
+			if err := t.insist(f, func() error { return t.apply(entries) }); err != nil {
 				return err
 			}
 			entries, bytes = nil, 0
+		}
+	}
+}
+
+// insist does what this node may be unable to do for now, such as for a full disk, until it can. It stays with its parent meanwhile, which
+// isn't at fault, and reports the position that it has.
+func (t *Tree) insist(f *following, do func() error) error {
+	for said := false; ; said = true {
+		err := do()
+		t.mu.Lock()
+		t.stuck = errors.Is(err, errOwn)
+		t.mu.Unlock()
+		if !errors.Is(err, errOwn) {
+			return err
+		}
+		if !said {
+			t.o.Log.Error("the feed can't be kept: trying again until it can", "err", err)
+		}
+		f.stream.watch.timer.Reset(silenceMax)
+		wait(f.stream.ctx, ownFaultWait)
+		if f.stream.ctx.Err() != nil {
+			return context.Cause(f.stream.ctx)
 		}
 	}
 }
@@ -378,7 +400,7 @@ func (t *Tree) reset(c feed.Checkpoint) error {
 }
 
 // judge remembers how it went with a parent that was left.
-func (t *Tree) judge(ctx context.Context, f *following, err error) {
+func (t *Tree) judge(f *following, err error) {
 	if cause := context.Cause(f.stream.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}
@@ -404,10 +426,7 @@ func (t *Tree) judge(ctx context.Context, f *following, err error) {
 	}
 	t.mu.Unlock()
 	level("left the parent", "parent", f.stream.Hello.Node, "address", address, "because", why, "err", err)
-	switch why {
-	case "own":
-		wait(ctx, ownFaultWait)
-	case "silent":
+	if why == "silent" {
 		// Its connection may stand still for minutes; another try needs another one.
 		if c, ok := t.o.Transport.(interface{ CloseIdleConnections() }); ok {
 			c.CloseIdleConnections()
@@ -431,7 +450,6 @@ func leftBecause(err error) string {
 		{errForged, "forged"},
 		{feed.ErrGap, "broken"},
 		{errFrame, "broken"},
-		{errOwn, "own"},
 		{io.EOF, "lost"},
 	} {
 		if errors.Is(err, c.err) {

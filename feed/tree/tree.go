@@ -82,19 +82,20 @@ type Tree struct {
 	secrets  secrets
 	slots    chan struct{} // of objects that are being sent
 
-	mu       sync.Mutex // protects what follows; nothing of it is on disk
+	mu        sync.Mutex      // protects what follows; nothing of it is on disk
 	run       context.Context // of Run; nil while it doesn't run
 	children  map[config.NodeID]*child
-	reporters map[config.NodeID]*child // who sends reports
-	banned   map[config.NodeID]time.Time // children that flooded
-	parent   *following                  // nil: none
-	last     time.Time                   // that anything came from a parent
-	contact  time.Time                   // that control was there, as far as the parents say; zero: never
-	moved    chan struct{}               // closed when the path changes
-	standing standings
-	claim    claim
-	better   *following // opened already, to go to instead of the parent
-	suspect  string     // the address of who may have withheld what the claim is about
+	reporters map[config.NodeID]*child    // who sends reports
+	banned    map[config.NodeID]time.Time // children that flooded
+	parent    *following                  // nil: none
+	last      time.Time                   // that anything came from a parent
+	contact   time.Time                   // that control was there, as far as the parents say; zero: never
+	moved     chan struct{}               // closed when the path changes
+	standing  standings
+	claim     claim
+	better    *following // opened already, to go to instead of the parent
+	stuck     bool       // this node can't keep what it is given
+	suspect   string     // the address of who may have withheld what the claim is about
 
 	reports *reports
 }
