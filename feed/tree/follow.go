@@ -336,6 +336,7 @@ func (t *Tree) takeBeat(f *following, b *Beat) error {
 		return err
 	}
 	t.heard(b)
+	t.reports.again(t.o.Now(), beatInterval/2)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if fmt.Sprint(f.path) != fmt.Sprint(b.Path) {

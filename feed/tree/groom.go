@@ -20,7 +20,8 @@ import (
 
 const (
 	tickInterval   = 100 * time.Millisecond
-	ownInterval    = time.Second
+	beatInterval   = time.Second
+	ownInterval    = 1500 * time.Millisecond // without a parent, whose beats the node answers with its report
 	groomInterval  = time.Second
 	rebaseInterval = 30 * time.Second
 	recordsAtOnce  = 64
@@ -31,7 +32,7 @@ const (
 	checkpointTimeout       = 2 * time.Minute
 )
 
-// keepTime says every second that this node lives, and who doesn't any more.
+// keepTime lets this node's beats be sent every second, and says who of the children isn't there any more.
 func (t *Tree) keepTime(ctx context.Context) {
 	forget := forgetTime
 	if t.o.Root {
@@ -39,7 +40,7 @@ func (t *Tree) keepTime(ctx context.Context) {
 	}
 	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
-	var own time.Time
+	var beat time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -47,11 +48,19 @@ func (t *Tree) keepTime(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := t.o.Now()
-		due := now.Sub(own) >= ownInterval
+		due := now.Sub(beat) >= beatInterval
 		if due {
-			own = now
+			beat = now
+			t.mu.Lock()
+			close(t.pulse)
+			t.pulse = make(chan struct{})
+			t.mu.Unlock()
 		}
-		t.reports.tick(now, due, forget)
+		t.reports.tick(now)
+		if due {
+			t.reports.forget(now, forget)
+			t.reports.again(now, ownInterval)
+		}
 	}
 }
 

@@ -290,8 +290,8 @@ func (p *reports) forgetOne(now time.Time) bool {
 	return longest != ""
 }
 
-// tick says who is away, and forgets who has been for long. ownDue says that the node's own report is to be sent again.
-func (p *reports) tick(now time.Time, ownDue bool, forget time.Duration) {
+// tick says who is away.
+func (p *reports) tick(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id, k := range p.kids {
@@ -304,15 +304,24 @@ func (p *reports) tick(now time.Time, ownDue bool, forget time.Duration) {
 			delete(p.kids, id)
 		}
 	}
-	if !ownDue {
-		return
-	}
+}
+
+// forget forgets those of whom nothing has come for d.
+func (p *reports) forget(now time.Time, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for id, r := range p.rows {
-		if id != p.self && now.Sub(r.at) >= forget {
+		if id != p.self && now.Sub(r.at) >= d {
 			p.set(id, nil)
 		}
 	}
-	if own := p.rows[p.self]; own != nil {
+}
+
+// again sends the node's own report again if it is older than d.
+func (p *reports) again(now time.Time, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if own := p.rows[p.self]; own != nil && now.Sub(own.at) >= d {
 		p.stamp(now)
 		p.dirty(p.self, own, false)
 	}

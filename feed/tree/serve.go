@@ -16,7 +16,6 @@ import (
 )
 
 const (
-	beatInterval = time.Second
 	// writeTimeout is how long a child may take for writeStep bytes.
 	writeTimeout = 10 * time.Second
 	writeStep    = 64 << 10
@@ -195,11 +194,9 @@ func (t *Tree) sendLog(ctx context.Context, out *sink, c *child, after feed.Posi
 	if err := out.send(appendJSON(nil, KindHello, t.hello())); err != nil {
 		return err
 	}
-	timer := time.NewTimer(beatInterval)
-	defer timer.Stop()
 	for ctx.Err() == nil {
 		changed := t.o.Keeper.Changed()
-		_, moved := t.beat()
+		_, moved, pulse := t.beat()
 		for after.Before(t.o.Keeper.Position()) && ctx.Err() == nil {
 			b, ok := t.batches.after(ctx, t, after)
 			if !ok {
@@ -216,10 +213,9 @@ func (t *Tree) sendLog(ctx context.Context, out *sink, c *child, after feed.Posi
 		case <-changed:
 			continue
 		case <-moved:
-		case <-timer.C:
+		case <-pulse:
 		}
-		timer.Reset(beatInterval)
-		b, _ := t.beat()
+		b, _, _ := t.beat()
 		if above(b.Path[1:], c.id) {
 			return errLoop
 		}

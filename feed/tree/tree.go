@@ -91,6 +91,7 @@ type Tree struct {
 	last      time.Time                   // that anything came from a parent
 	contact   time.Time                   // that control was there, as far as the parents say; zero: never
 	moved     chan struct{}               // closed when the path changes
+	pulse     chan struct{}               // closed every second: all beats are sent together, which wakes a processor once
 	standing  standings
 	claim     claim
 	better    *following // opened already, to go to instead of the parent
@@ -136,7 +137,7 @@ func New(o Options) (*Tree, error) {
 	t := &Tree{
 		o: o, slots: make(chan struct{}, objectsAtOnce), children: map[config.NodeID]*child{},
 		reporters: map[config.NodeID]*child{}, banned: map[config.NodeID]time.Time{},
-		moved: make(chan struct{}), standing: standings{},
+		moved: make(chan struct{}), pulse: make(chan struct{}), standing: standings{},
 	}
 	t.reports = newReports(o.Self, o.NodesMax, rand.Text())
 	return t, nil
@@ -199,10 +200,10 @@ func (t *Tree) Contact() time.Time {
 	return t.contact
 }
 
-// beat returns what the node says of itself now, and a channel that is closed when its path changes.
-func (t *Tree) beat() (Beat, <-chan struct{}) {
+// beat returns what the node says of itself now, and channels that are closed when its path changes and when a beat is due.
+func (t *Tree) beat() (b Beat, moved, pulse <-chan struct{}) {
 	now := t.o.Now()
-	b := Beat{Position: t.o.Keeper.Position(), Time: now, Path: []config.NodeID{t.o.Self}}
+	b = Beat{Position: t.o.Keeper.Position(), Time: now, Path: []config.NodeID{t.o.Self}}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.o.Root {
@@ -214,12 +215,12 @@ func (t *Tree) beat() (Beat, <-chan struct{}) {
 	if t.parent != nil {
 		b.Path = append(b.Path, t.parent.path...)
 	}
-	return b, t.moved
+	return b, t.moved, t.pulse
 }
 
 // hello returns what a child hears first.
 func (t *Tree) hello() Hello {
-	b, _ := t.beat()
+	b, _, _ := t.beat()
 	load := t.reports.load()
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -59,7 +59,7 @@ func TestNetworkFormsATree(t *testing.T) {
 
 // path returns who is above the node, with itself.
 func (n *node) path() []config.NodeID {
-	b, _ := n.tree.beat()
+	b, _, _ := n.tree.beat()
 	return b.Path
 }
 
