@@ -18,9 +18,6 @@ type memory struct{ now, most int64 }
 type result struct {
 	o         *options
 	setup     time.Duration
-	began     time.Time
-	took      time.Duration
-	cpu       time.Duration
 	first     uint64 // the seq of the first entry that counts
 	confirmed []time.Duration
 	times     map[uint64][]time.Duration

@@ -172,7 +172,7 @@ func run(ctx context.Context, o *options) (*result, error) {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	r := &result{o: o, setup: time.Since(began), cpu: cpuOf(os.Getpid())}
+	r := &result{o: o, setup: time.Since(began)}
 	if err == nil {
 		err = n.measure(ctx, r)
 	}
@@ -249,7 +249,6 @@ func (n *network) measure(ctx context.Context, r *result) error {
 			return context.Cause(ctx)
 		}
 	}
-	r.took = time.Since(r.began)
 	return nil
 }
 

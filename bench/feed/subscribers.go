@@ -4,15 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/feed/tree"
 	"github.com/wherry/wherry/feed/tree/treetest"
@@ -52,8 +52,7 @@ func (s *subscribers) run(ctx context.Context) error {
 	failed := make(chan error, len(s.names))
 	for i, name := range s.names {
 		all.Go(func() {
-			if err := s.subscribe(ctx, name, s.relay[i%len(s.relay)]); err != nil && ctx.Err() == nil {
-				s.lost.Add(1)
+			if err := s.subscribe(ctx, name, s.relay[i%len(s.relay)]); err != nil {
 				failed <- fmt.Errorf("%s: %w", name, err)
 			}
 		})
@@ -63,54 +62,69 @@ func (s *subscribers) run(ctx context.Context) error {
 	return <-failed
 }
 
+// subscribe follows a relay, and comes again when the stream breaks, until ctx is done.
 func (s *subscribers) subscribe(ctx context.Context, name, address string) error {
-	join := sync.OnceFunc(s.joined.Done)
-	defer join()
 	identity, err := s.ca.issue(name, feed.RoleEdge)
 	if err != nil {
 		return err
 	}
-	transport := transportOf(identity)
-	defer transport.CloseIdleConnections()
-	stream, err := s.open(ctx, transport, address)
+	n := subscriber{s, name, identity, address, sync.OnceFunc(s.joined.Done), feed.Position{}, 0}
+	defer n.join()
+	for ctx.Err() == nil {
+		if err := n.follow(ctx); err != nil && ctx.Err() == nil && s.lost.Add(1) < 5 {
+			fmt.Fprintln(os.Stderr, name, "lost its relay:", err)
+		}
+	}
+	return nil
+}
+
+// subscriber is one simulated node.
+type subscriber struct {
+	*subscribers
+	name     string
+	identity *tls.Config
+	address  string
+	join     func()
+	last     feed.Position
+	count    uint64 // of its reports
+}
+
+func (n *subscriber) follow(ctx context.Context) error {
+	l, err := n.dial(ctx)
 	if err != nil {
 		return err
 	}
-	defer stream.Close()
-	var up sync.WaitGroup
-	defer up.Wait()
-	reports, send := tree.OpenReports(ctx, transport, address)
-	defer reports.Close()
-	up.Go(send)
-	has := make(chan feed.Position, 1)
-	up.Go(func() { report(ctx, name, string(stream.Hello.Node), reports, has) })
-	join()
-	return s.take(stream, has)
-}
-
-// open asks until a relay that has just begun to listen takes it; a handshake may take long while all come at once.
-func (s *subscribers) open(ctx context.Context, transport http.RoundTripper, address string) (stream *tree.Stream, err error) {
-	s.gate <- struct{}{}
-	defer func() { <-s.gate }()
-	for range 20 {
-		if stream, err = tree.OpenLog(ctx, transport, address, feed.Position{}); err == nil || ctx.Err() != nil {
-			break
-		}
+	defer func() { n.count = l.close() }()
+	defer context.AfterFunc(ctx, func() { l.close() })()
+	log := tree.NewDecoder(l)
+	hello, err := log.Hello()
+	if err != nil {
+		return err
 	}
-	return stream, err
+	if err := l.begin(n.address, n.name, string(hello.Node), n.count, n.last); err != nil {
+		return err
+	}
+	n.join()
+	return n.take(l, log)
 }
 
-func (s *subscribers) take(stream *tree.Stream, has chan feed.Position) error {
+// dial is for a few at once: a handshake takes long while all come.
+func (n *subscriber) dial(ctx context.Context) (*link, error) {
+	n.gate <- struct{}{}
+	defer func() { <-n.gate }()
+	return dial(ctx, n.identity, n.address, n.last)
+}
+
+func (n *subscriber) take(l *link, log *tree.Decoder) error {
 	objects := map[feed.Hash]bool{}
-	var last feed.Position
 	for {
-		f, err := stream.Next()
+		f, err := log.Next()
 		if err != nil {
 			return err
 		}
 		switch f.Kind {
 		case tree.KindBeat:
-			tell(has, last)
+			l.beat()
 		case tree.KindObject:
 			objects[f.Hash] = true
 		case tree.KindEntry:
@@ -118,23 +132,14 @@ func (s *subscribers) take(stream *tree.Stream, has chan feed.Position) error {
 			if err := json.Unmarshal(f.Entry.Bytes, &e); err != nil {
 				return err
 			}
-			if err := s.got(&e, f.Entry, objects); err != nil {
+			if err := n.got(&e, f.Entry, objects); err != nil {
 				return err
 			}
 			clear(objects)
-			last = e.Position
-			tell(has, last)
+			n.last = e.Position
+			l.has(n.last)
 		}
 	}
-}
-
-// tell lets a report be sent; one that still waits isn't of interest any more.
-func tell(has chan feed.Position, p feed.Position) {
-	select {
-	case <-has:
-	default:
-	}
-	has <- p
 }
 
 // got notes that one more subscriber has an entry with its objects.
@@ -158,26 +163,4 @@ func (s *subscribers) got(e *feed.Entry, signed feed.Signed, objects map[feed.Ha
 	}
 	s.times[seq] = append(s.times[seq], took)
 	return nil
-}
-
-// report says what a subscriber has at once, and at each beat, as a node does.
-func report(ctx context.Context, name, parent string, to *tree.ReportStream, has <-chan feed.Position) {
-	r := feed.Report{
-		Node: config.NodeID(name), Boot: "1", Started: time.Now(), Version: "bench", Roles: []feed.Role{feed.RoleEdge}, Config: "1",
-		Parent: config.NodeID(parent), Doors: map[string]string{"http": "127.0.0.1:80", "https": "127.0.0.1:443"},
-	}
-	for {
-		r.Count, r.At = r.Count+1, time.Now()
-		text, err := json.Marshal(&r)
-		if err != nil || to.Send(text) != nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-to.Ended():
-			return
-		case r.Position = <-has:
-		}
-	}
 }

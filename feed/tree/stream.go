@@ -53,14 +53,44 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("%s answers %d: %s", r.Node, r.Status, r.Why) }
 
+// Decoder reads a log: a Hello, then frames.
+type Decoder struct{ in *bufio.Reader }
+
+// NewDecoder returns a Decoder that reads ahead from r, a little.
+func NewDecoder(r io.Reader) *Decoder { return &Decoder{bufio.NewReaderSize(r, 4<<10)} }
+
+// Hello reads what a log begins with.
+func (d *Decoder) Hello() (h Hello, err error) {
+	kind, payload, err := readFrame(d.in)
+	if err != nil {
+		return h, err
+	}
+	if kind != KindHello {
+		return h, fmt.Errorf("%w: it begins with kind %d", errFrame, kind)
+	}
+	return h, parseHello(payload, &h)
+}
+
+// Next waits for the next frame.
+func (d *Decoder) Next() (Frame, error) {
+	kind, payload, err := readFrame(d.in)
+	if err != nil {
+		return Frame{}, err
+	}
+	return parseFrame(kind, payload)
+}
+
+// more says whether a part of the next frame is here already.
+func (d *Decoder) more() bool { return d.in.Buffered() > 0 }
+
 // Stream is the log of a parent as it comes.
 type Stream struct {
+	*Decoder
 	Hello Hello
 
 	ctx      context.Context // its cause says why the stream was ended, if it was
 	response *http.Response
 	body     io.ReadCloser
-	in       *bufio.Reader
 	watch    *watchdog
 	cancel   context.CancelCauseFunc
 }
@@ -101,15 +131,9 @@ func (s *Stream) open(ctx context.Context, transport http.RoundTripper, address 
 		return err
 	}
 	s.response, s.body, s.watch.body = response, response.Body, response.Body
-	s.in = bufio.NewReaderSize(s.watch, 4<<10)
-	kind, payload, err := readFrame(s.in)
-	if err != nil {
-		return err
-	}
-	if kind != KindHello {
-		return fmt.Errorf("%w: it begins with kind %d", errFrame, kind)
-	}
-	return parseHello(payload, &s.Hello)
+	s.Decoder = NewDecoder(s.watch)
+	s.Hello, err = s.Decoder.Hello()
+	return err
 }
 
 func parseHello(text []byte, to *Hello) error {
@@ -129,15 +153,8 @@ func parseHello(text []byte, to *Hello) error {
 func (s *Stream) Next() (Frame, error) {
 	limit := time.AfterFunc(frameTimeMax+silenceMax, func() { s.cancel(errSilent) })
 	defer limit.Stop()
-	kind, payload, err := readFrame(s.in)
-	if err != nil {
-		return Frame{}, err
-	}
-	return parseFrame(kind, payload)
+	return s.Decoder.Next()
 }
-
-// more says whether a part of the next frame is here already.
-func (s *Stream) more() bool { return s.in.Buffered() > 0 }
 
 // Close ends the stream.
 func (s *Stream) Close() {
@@ -222,15 +239,22 @@ func postReports(ctx context.Context, transport http.RoundTripper, address strin
 
 // Send sends reports, each a feed.Report in JSON. It waits while the connection takes nothing; Close ends that.
 func (s *ReportStream) Send(reports ...[]byte) error {
-	var frames []byte
+	frames, err := AppendReports(nil, reports...)
+	if err == nil {
+		_, err = s.pipe.Write(frames)
+	}
+	return err
+}
+
+// AppendReports appends reports as they are sent, each a feed.Report in JSON.
+func AppendReports(to []byte, reports ...[]byte) ([]byte, error) {
 	for _, r := range reports {
 		if len(r) > reportMax {
-			return fmt.Errorf("a report of %d bytes: at most %d", len(r), reportMax)
+			return to, fmt.Errorf("a report of %d bytes: at most %d", len(r), reportMax)
 		}
-		frames = appendFrame(frames, KindReport, r)
+		to = appendFrame(to, KindReport, r)
 	}
-	_, err := s.pipe.Write(frames)
-	return err
+	return to, nil
 }
 
 // Ended is closed when the stream has ended.
