@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wherry/wherry/config"
@@ -61,7 +62,8 @@ type Control struct {
 	log     *slog.Logger
 	limiter *limiter
 
-	sites siteCache
+	sites  siteCache
+	synced atomic.Bool // the keeper has had all that the store had
 
 	mu       sync.Mutex // protects what follows; lost with the process
 	tokens   map[string]cachedToken
@@ -126,4 +128,15 @@ func unavailable(err error) error {
 		return nil
 	}
 	return fault.New(fault.Edge, "store", http.StatusServiceUnavailable, err)
+}
+
+// Synced says whether this node's keeper has had all that the store had since Run began.
+func (c *Control) Synced() bool { return c.synced.Load() }
+
+// SecretFor opens a secret for a node that serves the site that it is of, and for nobody else.
+func (c *Control) SecretFor(ctx context.Context, id config.NodeID, h feed.Hash) ([]byte, error) {
+	if !c.secretOf(ctx, id, h) {
+		return nil, refused("this secret isn't for %s", id)
+	}
+	return c.secret(ctx, h)
 }

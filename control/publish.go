@@ -200,6 +200,7 @@ func (c *Control) follow(ctx context.Context) error {
 		}
 		return nil // and again, for what came meanwhile
 	}
+	c.synced.Store(true)
 	return c.o.Store.Watch(ctx, prefixLog, from+1, func(events []store.Event) error {
 		var entries []store.KV
 		for _, e := range events {

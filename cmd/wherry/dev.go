@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/internal/doors"
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/portal"
 )
@@ -95,8 +96,8 @@ func dev(stdout io.Writer, o *devOptions) error {
 	if err != nil {
 		return err
 	}
-	var d doors
-	defer d.close()
+	var d doors.Doors
+	defer d.Close()
 	p := process{state: st}
 	if err := openDev(&d, o, &p); err != nil {
 		return err
@@ -140,7 +141,7 @@ func (o *devOptions) check() error {
 		if config.Address(f.address) == config.Off {
 			continue
 		}
-		if err := checkAddress(f.flag, f.address); err != nil {
+		if err := doors.Check(f.flag, f.address); err != nil {
 			return err
 		}
 		host, port, _ := net.SplitHostPort(f.address)
@@ -175,7 +176,7 @@ func flagProblems(o *devOptions, problems config.Problems) error {
 }
 
 // openDev opens all doors of the dev network.
-func openDev(d *doors, o *devOptions, p *process) error {
+func openDev(d *doors.Doors, o *devOptions, p *process) error {
 	for k := 1; k <= o.edges; k++ {
 		e := network.EdgeDoors{Node: config.NodeID(places[k-1].name + "-1")}
 		var err error
@@ -187,23 +188,23 @@ func openDev(d *doors, o *devOptions, p *process) error {
 		}
 		p.options.Edges = append(p.options.Edges, e)
 	}
-	udp, tcp, err := d.dns("--dns", config.Address(o.dns))
+	udp, tcp, err := d.DNS("--dns", config.Address(o.dns))
 	if err != nil {
 		return err
 	}
 	if udp != nil {
 		p.options.DNS = &network.DNSDoors{Node: p.options.Edges[0].Node, UDP: udp, TCP: tcp}
 	}
-	p.options.Portal, err = d.tcp("--portal", config.Address(o.portal))
+	p.options.Portal, err = d.TCP("--portal", config.Address(o.portal))
 	return err
 }
 
 // openNth opens the k-th edge's listener. The port that the first one gets for port 0 is that of the others too.
-func openNth(d *doors, flag string, address *string, k int) (net.Listener, error) {
+func openNth(d *doors.Doors, flag string, address *string, k int) (net.Listener, error) {
 	if config.Address(*address) == config.Off {
 		return nil, nil
 	}
-	l, err := d.tcp(flag, config.Address(nth(*address, k)))
+	l, err := d.TCP(flag, config.Address(nth(*address, k)))
 	if err == nil && k == 1 {
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		host, _, _ := net.SplitHostPort(*address)

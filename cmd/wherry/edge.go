@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/internal/doors"
 	"github.com/wherry/wherry/internal/network"
 )
 
@@ -44,7 +45,7 @@ SIGTERM and SIGINT finish the requests in flight and stop.`,
 				if address == "" || config.Address(address) == config.Off {
 					continue
 				}
-				if err := checkAddress(flag, address); err != nil {
+				if err := doors.Check(flag, address); err != nil {
 					return usageError{err}
 				}
 			}
@@ -95,8 +96,8 @@ func runEdge(stdout io.Writer, o *edgeOptions) error {
 	if err != nil {
 		return err
 	}
-	var d doors
-	defer d.close()
+	var d doors.Doors
+	defer d.Close()
 	p := process{snapshot: snapshot, state: st}
 	if err := openNode(&d, override(snapshot.ListenAt(node), o.listen), node.Name, &p); err != nil {
 		return err
@@ -166,27 +167,27 @@ func override(l, over config.Listen) config.Listen {
 }
 
 // openNode opens the doors of one node.
-func openNode(d *doors, l config.Listen, node config.NodeID, p *process) error {
+func openNode(d *doors.Doors, l config.Listen, node config.NodeID, p *process) error {
 	e := network.EdgeDoors{Node: node}
 	var err error
-	if e.HTTP, err = d.tcp("listen.http", l.HTTP); err != nil {
+	if e.HTTP, err = d.TCP("listen.http", l.HTTP); err != nil {
 		return err
 	}
-	if e.HTTPS, err = d.tcp("listen.https", l.HTTPS); err != nil {
+	if e.HTTPS, err = d.TCP("listen.https", l.HTTPS); err != nil {
 		return err
 	}
 	if e.HTTP == nil && e.HTTPS == nil {
 		return errors.New("listen.http and listen.https are both off: there is no door for clients")
 	}
 	p.options.Edges = []network.EdgeDoors{e}
-	udp, tcp, err := d.dns("listen.dns", l.DNS)
+	udp, tcp, err := d.DNS("listen.dns", l.DNS)
 	if err != nil {
 		return err
 	}
 	if udp != nil {
 		p.options.DNS = &network.DNSDoors{Node: node, UDP: udp, TCP: tcp}
 	}
-	p.options.Portal, err = d.tcp("listen.portal", l.Portal)
+	p.options.Portal, err = d.TCP("listen.portal", l.Portal)
 	return err
 }
 

@@ -72,7 +72,7 @@ Run it for real:                              wherry config sample > wherry.yaml
 	}
 	root.SetVersionTemplate("wherry {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newVersionCommand())
+	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newInitCommand(), newJoinCommand(), newRunCommand(), newLabCommand(), newVersionCommand())
 	root.AddCommand(console.Commands(consoleFlags)...)
 	addCompletionCommand(root)
 	return root
@@ -94,9 +94,11 @@ func addCompletionCommand(root *cobra.Command) {
 }
 
 // What commands take, in the words of the console's.
-func oneOfItsCommands(c *cobra.Command, args []string) error { return console.OneOfItsCommands(c, args) }
-func noArgs(c *cobra.Command, args []string) error           { return console.NoArgs(c, args) }
-func exactlyOne(what string) cobra.PositionalArgs            { return console.ExactlyOne(what) }
+func oneOfItsCommands(c *cobra.Command, args []string) error {
+	return console.OneOfItsCommands(c, args)
+}
+func noArgs(c *cobra.Command, args []string) error { return console.NoArgs(c, args) }
+func exactlyOne(what string) cobra.PositionalArgs  { return console.ExactlyOne(what) }
 
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{

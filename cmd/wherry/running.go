@@ -51,11 +51,15 @@ func register(portal net.Listener, token string) (*running, error) {
 	if portal == nil {
 		return nil, nil
 	}
+	return registerAt(portal.Addr(), token)
+}
+
+func registerAt(portal net.Addr, token string) (*running, error) {
 	dir, err := runningDir()
 	if err != nil {
 		return nil, err
 	}
-	r := &running{PID: os.Getpid(), Server: "http://" + reachable(portal.Addr()), Token: token}
+	r := &running{PID: os.Getpid(), Server: "http://" + reachable(portal), Token: token}
 	r.path = filepath.Join(dir, strconv.Itoa(r.PID)+".json")
 	data, err := json.Marshal(r)
 	if err != nil {

@@ -154,8 +154,12 @@ func (p *process) listen(ctx context.Context, stop func(), signals <-chan os.Sig
 
 // openAccessLog returns the writer of the access log as the configuration wants it.
 func (p *process) openAccessLog(stdout io.Writer, log *slog.Logger, registry *prometheus.Registry) (*logs.Writer, error) {
+	return p.openAccess(p.snapshot.Log.Access, stdout, log, registry)
+}
+
+func (p *process) openAccess(where string, stdout io.Writer, log *slog.Logger, registry *prometheus.Registry) (*logs.Writer, error) {
 	var out io.Writer
-	switch where := p.snapshot.Log.Access; where {
+	switch where {
 	case "off":
 		return nil, nil
 	case "stdout":

@@ -200,6 +200,17 @@ func (t *Tree) Contact() time.Time {
 	return t.contact
 }
 
+// CaughtUp says whether the node has all that its parent had when it began to follow it, and control is there. A root is where others
+// catch up.
+func (t *Tree) CaughtUp() bool {
+	if t.o.Root {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.parent != nil && !t.contact.IsZero() && !t.o.Keeper.Position().Before(t.parent.stream.Hello.Position)
+}
+
 // beat returns what the node says of itself now, and channels that are closed when its path changes and when a beat is due.
 func (t *Tree) beat() (b Beat, moved, pulse <-chan struct{}) {
 	now := t.o.Now()

@@ -22,11 +22,10 @@ type operations struct {
 var _ api.Service = operations{}
 
 func (n *Network) newAPI() http.Handler {
-	service := n.o.Service
-	if service == nil {
-		service = operations{n: n}
+	if n.o.API != nil {
+		return n.o.API
 	}
-	return api.NewHandler(service, api.Options{Version: n.o.Version, Log: n.o.Log, Count: api.NewMetrics(n.o.Registry)})
+	return api.NewHandler(operations{n: n}, api.Options{Version: n.o.Version, Log: n.o.Log, Count: api.NewMetrics(n.o.Registry)})
 }
 
 // Authenticate implements api.Service: the operator's token opens everything.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -19,7 +20,6 @@ import (
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/certs"
 	"github.com/wherry/wherry/config"
-	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/dns"
 	"github.com/wherry/wherry/edge"
 	"github.com/wherry/wherry/logs"
@@ -37,7 +37,7 @@ type Options struct {
 	Log      *slog.Logger         // nil means slog.Default
 	Registry *prometheus.Registry // nil: one of its own
 	Gather   prometheus.Gatherers // what else /metrics shows
-	Service  api.Service          // answers the API; nil: what can be had without control
+	API      http.Handler         // answers below /api/v1/; nil: what can be had without control
 
 	Edges  []EdgeDoors
 	DNS    *DNSDoors

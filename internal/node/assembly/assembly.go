@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -49,6 +50,7 @@ type use struct {
 	settings *config.Network
 	node     *member
 	site     *config.Site
+	files    []feed.Hash // of the site
 }
 
 // member is a node of the network.
@@ -182,7 +184,13 @@ func (a *Assembly) read(ctx context.Context, key string, ref feed.Ref) (use, err
 	if err != nil {
 		return use{}, &missingError{fmt.Errorf("object of %s: %w", key, err)}
 	}
-	u := use{ref: ref, since: a.o.Now()}
+	u, err := parse(ctx, key, data, a.o.Files)
+	u.ref, u.since = ref, a.o.Now()
+	return u, err
+}
+
+// parse makes of an object what is used of it.
+func parse(ctx context.Context, key string, data []byte, files *Files) (u use, err error) {
 	switch {
 	case key == feed.KeyNetwork:
 		settings, problems := config.ParseSettings(key, data)
@@ -204,15 +212,49 @@ func (a *Assembly) read(ctx context.Context, key string, ref feed.Ref) (use, err
 	if err := json.Unmarshal(data, &bundle); err != nil {
 		return use{}, fmt.Errorf("not a site's bundle: %w", err)
 	}
-	site, problems := config.ParseSite(key, []byte(bundle.YAML))
+	yaml, err := files.credentials(ctx, &bundle)
+	if err != nil {
+		return use{}, err
+	}
+	site, problems := config.ParseSite(key, []byte(yaml))
 	if err := problems.Err(); err != nil {
 		return use{}, err
 	}
-	if err := a.o.Files.place(ctx, site, &bundle); err != nil {
+	if err := files.place(ctx, site, &bundle); err != nil {
 		return use{}, err
 	}
 	u.site = site
+	for _, f := range bundle.Files {
+		u.files = append(u.files, f.Object)
+	}
 	return u, nil
+}
+
+// Try makes the configuration that would hold with a document, of an object and files by their hashes that nobody else has yet, for somebody
+// to look at. clean removes what it put on the disk.
+func (a *Assembly) Try(ctx context.Context, key string, object []byte, content map[string][]byte) (s *config.Snapshot, clean func(), err error) {
+	dir, err := os.MkdirTemp("", "wherry-try-")
+	if err != nil {
+		return nil, func() {}, err
+	}
+	clean = func() { _ = os.RemoveAll(dir) }
+	get := func(_ context.Context, h feed.Hash) ([]byte, error) {
+		if data, ok := content[h.String()]; ok {
+			return data, nil
+		}
+		return nil, errors.New("it wasn't sent along")
+	}
+	u, err := parse(ctx, key, object, &Files{Dir: dir, Object: get, Secret: get})
+	if err != nil {
+		return nil, clean, err
+	}
+	before, held := a.used[key]
+	a.used[key] = u
+	s, err = a.compose()
+	if delete(a.used, key); held {
+		a.used[key] = before
+	}
+	return s, clean, err
 }
 
 func cmpOr(text, otherwise string) string {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/wherry/wherry/certs"
 	"github.com/wherry/wherry/config"
@@ -26,6 +27,9 @@ type Files struct {
 func (f *Files) place(ctx context.Context, site *config.Site, bundle *feed.SiteBundle) error {
 	placed := map[string]string{}
 	for _, file := range bundle.Files {
+		if strings.HasPrefix(file.Name, feed.CredentialFront) {
+			continue
+		}
 		path, err := f.have(ctx, &file)
 		if err != nil {
 			return &missingError{fmt.Errorf("%s: %w", file.Name, err)}
@@ -45,6 +49,26 @@ func (f *Files) place(ctx context.Context, site *config.Site, bundle *feed.SiteB
 	return nil
 }
 
+// credentials returns the YAML of a bundle with the passwords in their places. They are on this disk as the keys are: a node serves without control.
+func (f *Files) credentials(ctx context.Context, bundle *feed.SiteBundle) (string, error) {
+	yaml := bundle.YAML
+	for _, file := range bundle.Files {
+		if !strings.HasPrefix(file.Name, feed.CredentialFront) {
+			continue
+		}
+		path, err := f.have(ctx, &file)
+		if err != nil {
+			return "", &missingError{fmt.Errorf("a password: %w", err)}
+		}
+		password, err := os.ReadFile(path)
+		if err != nil {
+			return "", &missingError{err}
+		}
+		yaml = strings.ReplaceAll(yaml, file.Name, string(password))
+	}
+	return yaml, nil
+}
+
 func certificateOf(site *config.Site) *string {
 	if site.TLS == nil {
 		return nil
@@ -61,7 +85,7 @@ func keyOf(site *config.Site) *string {
 
 // have returns where a file is, after it has fetched it if need be.
 func (f *Files) have(ctx context.Context, file *feed.BundleFile) (string, error) {
-	path := filepath.Join(f.Dir, file.Object.String())
+	path := f.path(file.Object)
 	if data, err := os.ReadFile(path); err == nil && feed.HashOf(data) == file.Object {
 		return path, nil
 	}
@@ -99,14 +123,11 @@ func (f *Files) keep(paths map[string]bool) {
 func (a *Assembly) files() map[string]bool {
 	paths := map[string]bool{}
 	for _, u := range a.used {
-		if u.site == nil {
-			continue
-		}
-		for _, name := range []*string{&u.site.Fetch.CAFile, certificateOf(u.site), keyOf(u.site)} {
-			if name != nil && *name != "" {
-				paths[*name] = true
-			}
+		for _, h := range u.files {
+			paths[a.o.Files.path(h)] = true
 		}
 	}
 	return paths
 }
+
+func (f *Files) path(h feed.Hash) string { return filepath.Join(f.Dir, h.String()) }

@@ -1,4 +1,4 @@
-package main
+package doors
 
 import (
 	"errors"
@@ -11,19 +11,20 @@ import (
 	"github.com/wherry/wherry/config"
 )
 
-// doors opens listeners and remembers them, so that all can be closed when one can't be opened.
-type doors struct {
+// Doors opens listeners and remembers them, so that all can be closed when one can't be opened.
+type Doors struct {
 	opened []interface{ Close() error }
 }
 
-func (d *doors) close() {
+// Close closes all of them.
+func (d *Doors) Close() {
 	for _, l := range d.opened {
 		_ = l.Close()
 	}
 }
 
-// tcp listens at address; off gives nil. flag names what the user can change.
-func (d *doors) tcp(flag string, address config.Address) (net.Listener, error) {
+// TCP listens at address; off gives nil. flag names what the user can change.
+func (d *Doors) TCP(flag string, address config.Address) (net.Listener, error) {
 	if address == config.Off {
 		return nil, nil
 	}
@@ -38,8 +39,8 @@ func (d *doors) tcp(flag string, address config.Address) (net.Listener, error) {
 // pairTries is how often a free port is looked for that is free for UDP and TCP alike.
 const pairTries = 16
 
-// dns listens at one port of address for UDP and TCP; off gives nils.
-func (d *doors) dns(flag string, address config.Address) (net.PacketConn, net.Listener, error) {
+// DNS listens at one port of address for UDP and TCP; off gives nils.
+func (d *Doors) DNS(flag string, address config.Address) (net.PacketConn, net.Listener, error) {
 	if address == config.Off {
 		return nil, nil, nil
 	}
@@ -76,8 +77,8 @@ func explainListen(flag, address string, err error) error {
 	return fmt.Errorf("%s %s: %w", flag, address, err)
 }
 
-// checkAddress refuses what isn't HOST:PORT with a number for the port.
-func checkAddress(flag, address string) error {
+// Check refuses what isn't HOST:PORT with a number for the port.
+func Check(flag, address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("%s %q: write HOST:PORT, such as 127.0.0.1:8080", flag, address)
@@ -86,13 +87,4 @@ func checkAddress(flag, address string) error {
 		return fmt.Errorf("%s %q: the port must be a number from 0 to 65535", flag, address)
 	}
 	return nil
-}
-
-// nth returns address as the n-th edge (from 1) of one machine has it: on loopback 127.0.0.n, at the same port.
-func nth(address string, n int) string {
-	host, port, _ := net.SplitHostPort(address) // which was checked
-	if n > 1 {
-		host = "127.0.0." + strconv.Itoa(n)
-	}
-	return net.JoinHostPort(host, port)
 }

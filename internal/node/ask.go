@@ -1,0 +1,153 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wherry/wherry/control"
+	"github.com/wherry/wherry/feed"
+	"github.com/wherry/wherry/mesh"
+)
+
+// What is read of an answer.
+const (
+	answerMax = 64 << 20
+	errorMax  = 4 << 10
+	askWithin = 30 * time.Second
+)
+
+func decode(r io.Reader, into any) error {
+	return json.NewDecoder(io.LimitReader(r, answerMax)).Decode(into)
+}
+
+// controls are where control is, those of the feed first.
+func (n *Node) controls() (list []string) {
+	for _, r := range n.records() {
+		if slices.Contains(r.Roles, feed.RoleControl) && r.Name != n.s.Name {
+			list = append(list, r.Mesh)
+		}
+	}
+	for _, at := range n.s.Control {
+		if !slices.Contains(list, at) && at != n.s.meshAt() {
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
+// records are the nodes that the feed names.
+func (n *Node) records() (list []feed.NodeRecord) {
+	var refs []feed.Ref
+	n.keeper.View(func(s *feed.State) {
+		for key, doc := range s.Docs {
+			if strings.HasPrefix(key, feed.PrefixNode) {
+				refs = append(refs, doc.Ref)
+			}
+		}
+	})
+	for _, ref := range refs {
+		var r feed.NodeRecord
+		if data, err := n.keeper.Object(ref.Object); err == nil && json.Unmarshal(data, &r) == nil {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// askControl asks one control node after the other until one answers.
+func (n *Node) askControl(ctx context.Context, method, path string, body []byte, take func(io.Reader) error) error {
+	var errs []error
+	for _, at := range n.controls() {
+		err := ask(ctx, n.client(), method, "https://"+at+path, body, take)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", at, err))
+	}
+	if len(errs) == 0 {
+		return errors.New("no control node is known")
+	}
+	return errors.Join(errs...)
+}
+
+// client asks other nodes.
+func (n *Node) client() *http.Client { return &http.Client{Transport: n.transport, Timeout: askWithin} }
+
+// ask sends one request and lets take have the answer; another status than 200 is an error with what was answered.
+func ask(ctx context.Context, c *http.Client, method, url string, body []byte, take func(io.Reader) error) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, errorMax))
+		return &statusError{resp.StatusCode, strings.TrimSpace(string(text))}
+	}
+	return take(resp.Body)
+}
+
+// statusError is what another node answered instead.
+type statusError struct {
+	status int
+	text   string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("%s (%d)", e.text, e.status) }
+
+// secret asks control for a secret of a site that this node serves.
+func (n *Node) secret(ctx context.Context, h feed.Hash) (data []byte, err error) {
+	if st := n.station.Load(); st != nil && n.s.has(feed.RoleEdge) {
+		return st.control.SecretFor(ctx, n.s.Name, h)
+	}
+	err = n.askControl(ctx, http.MethodGet, control.NodePrefix+"secrets/"+h.String(), nil, func(body io.Reader) (err error) {
+		data, err = io.ReadAll(io.LimitReader(body, answerMax))
+		return err
+	})
+	return data, err
+}
+
+// dryRunOn has another node, or this one, try what is to be applied.
+func (n *Node) dryRunOn(ctx context.Context, r feed.NodeRecord, d control.DryRun) error {
+	if r.Name == n.s.Name {
+		return n.dryRun(ctx, d)
+	}
+	body, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	err = ask(mesh.Expect(ctx, r.Name), n.client(), http.MethodPost, "https://"+r.Mesh+dryRunPath, body, func(io.Reader) error { return nil })
+	var no *statusError
+	if errors.As(err, &no) && no.status == http.StatusUnprocessableEntity {
+		return &control.DryRunRefusal{Why: no.text}
+	}
+	return err
+}
+
+// dryRun asks the goroutine that owns the configuration.
+func (n *Node) dryRun(ctx context.Context, d control.DryRun) error {
+	done := make(chan error, 1)
+	select {
+	case n.jobs <- func(ctx context.Context, f *follower) { done <- f.dryRun(ctx, d) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,345 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wherry/wherry/certs"
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/control"
+	"github.com/wherry/wherry/control/api"
+	"github.com/wherry/wherry/feed"
+	"github.com/wherry/wherry/feed/tree"
+	"github.com/wherry/wherry/internal/doors"
+	"github.com/wherry/wherry/internal/network"
+	"github.com/wherry/wherry/internal/node/assembly"
+	"github.com/wherry/wherry/logs"
+	"github.com/wherry/wherry/mesh"
+)
+
+// Options say how a node runs.
+type Options struct {
+	Dir     string
+	Version string
+	Token   string    // of who asks this machine alone, for traces
+	CA      *certs.CA // for sites without a certificate of their own
+	Log     *slog.Logger
+	// OpenAccess opens the access log where the configuration wants it; nil, nil: none.
+	OpenAccess func(where string, registry *prometheus.Registry) (*logs.Writer, error)
+	// Lab lets a lab cut the node off.
+	Lab bool
+}
+
+// The places in a node's directory.
+const (
+	identityDir = "identity"
+	feedDir     = "feed"
+	filesDir    = "files"
+	controlDir  = "control"
+	storeDir    = "store"
+	backupsDir  = "backups"
+	guardName   = "guard.json"
+	pidName     = "node.pid"
+)
+
+// Node is a machine's part of the network.
+type Node struct {
+	o         Options
+	s         *Settings
+	log       *slog.Logger
+	identity  *mesh.Identity
+	mesh      *mesh.Mesh
+	keeper    *feed.Keeper
+	tree      *tree.Tree
+	guard     *assembly.Guard
+	doors     doors.Doors
+	meshDoor  net.Listener
+	peerDoor  net.Listener // of role control
+	began     time.Time
+	registry  *prometheus.Registry // of what isn't the network's
+	transport *http.Transport      // to other nodes
+	program   feed.Hash            // that runs
+
+	jobs    chan func(context.Context, *follower) // for the goroutine of follow
+	started chan struct{}                         // closed when there is a network
+	station atomic.Pointer[station]               // control, when it runs here
+	network atomic.Pointer[network.Network]
+	count   *api.Metrics
+	open    *opened // listeners of clients; of the goroutine of follow
+}
+
+// opened are the doors for clients, and where they lead.
+type opened struct {
+	edges  []network.EdgeDoors
+	dns    *network.DNSDoors
+	portal net.Listener
+	access *logs.Writer
+}
+
+// Open opens what a node has on its disk, and its doors for other nodes.
+func Open(o Options) (n *Node, err error) {
+	n = &Node{
+		o: o, log: o.Log, began: time.Now(), registry: prometheus.NewRegistry(),
+		jobs: make(chan func(context.Context, *follower)), started: make(chan struct{}),
+	}
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	if n.s, err = readSettings(o.Dir); err != nil {
+		return n, err
+	}
+	n.log = n.log.With("node", n.s.Name)
+	if n.identity, err = mesh.OpenIdentity(n.path(identityDir)); err != nil {
+		return n, err
+	}
+	if _, ok := n.identity.Who(); !ok {
+		return n, fmt.Errorf("%s has no certificate: let the node join again", n.path(identityDir))
+	}
+	n.mesh, n.program = mesh.New(n.identity), programHash()
+	n.transport = n.mesh.Transport()
+	var keys []ed25519.PublicKey
+	for _, key := range n.s.FeedKeys {
+		keys = append(keys, key)
+	}
+	if n.keeper, err = feed.OpenKeeper(n.path(feedDir), feed.KeeperOptions{Verifier: feed.NewVerifier(keys...), Log: n.log}); err != nil {
+		return n, err
+	}
+	if n.guard, err = assembly.OpenGuard(n.path(guardName)); err != nil {
+		return n, err
+	}
+	if n.meshDoor, err = n.doors.TCP("--mesh", config.Address(n.s.Mesh)); err != nil {
+		return n, err
+	}
+	if n.s.has(feed.RoleControl) && len(n.s.Store.Endpoints) == 0 {
+		if n.peerDoor, err = n.doors.TCP("--peer", config.Address(n.s.Peer)); err != nil {
+			return n, err
+		}
+	}
+	return n, n.makeTree()
+}
+
+func (n *Node) path(name string) string { return filepath.Join(n.o.Dir, name) }
+
+func (n *Node) makeTree() error {
+	record, err := n.s.record()
+	if err != nil {
+		return err
+	}
+	o := tree.Options{
+		Self: n.s.Name, Keeper: n.keeper, Transport: n.mesh.Transport(), Record: record, Log: n.log, Metrics: tree.NewMetrics(n.registry),
+		Control: func() []string { return n.s.Control },
+		Peer: func(r *http.Request) (config.NodeID, []feed.Role, bool) {
+			who, ok := mesh.PeerOf(r)
+			return who.Node, who.Roles, ok
+		},
+		Answered: func(r *http.Response) (config.NodeID, bool) {
+			who, ok := mesh.AnsweredBy(r)
+			return who.Node, ok
+		},
+	}
+	if n.s.has(feed.RoleControl) {
+		signer, err := n.signer()
+		if err != nil {
+			return err
+		}
+		o.Root = true
+		o.Sign = signer.Checkpoint
+		o.Fetch = func(ctx context.Context, h feed.Hash) ([]byte, error) {
+			st := n.station.Load()
+			if st == nil {
+				return nil, errors.New("control isn't up on this node yet")
+			}
+			return st.control.Object(ctx, h)
+		}
+	}
+	n.tree, err = tree.New(o)
+	return err
+}
+
+// Close gives free what Open has opened.
+func (n *Node) Close() {
+	n.doors.Close()
+	if n.keeper != nil {
+		_ = n.keeper.Close()
+	}
+}
+
+// Run runs the node until ctx ends. It calls ready when everything that its roles name runs.
+func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
+	defer n.Close()
+	if err := os.WriteFile(n.path(pidName), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
+		return err
+	}
+	f := n.newFollower()
+	parts := []network.Part{
+		{Name: "certificate", Run: func(ctx context.Context) error { return n.identity.Run(ctx, n.log, n.renew) }},
+		{Name: "tree", Run: func(ctx context.Context) error { return quiet(n.tree.Run(ctx)) }},
+		{Name: "mesh", Run: n.serveMesh},
+	}
+	if n.s.has(feed.RoleControl) {
+		parts = append(parts, network.Part{Name: "control", Run: n.runControl})
+	}
+	if n.o.Lab {
+		parts = append(parts, network.Part{Name: "lab", Run: n.serveLab})
+	}
+	parts = append(parts,
+		network.Part{Name: "configuration", Run: f.follow},
+		network.Part{Name: "network", Run: func(ctx context.Context) error { return n.runNetwork(ctx, ready) }},
+	)
+	err := network.RunParts(ctx, parts, func() {})
+	return errors.Join(err, n.guard.Close())
+}
+
+// quiet is err if it isn't that a context ended.
+func quiet(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// Doors are where a node listens.
+type Doors struct {
+	Node                           config.NodeID
+	HTTP, HTTPS, DNS, Portal, Mesh net.Addr // nil: nowhere
+}
+
+// runNetwork waits for the first configuration, and runs the network's part that is here.
+func (n *Node) runNetwork(ctx context.Context, ready func(Doors)) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.started:
+	}
+	return n.network.Load().Run(ctx, func() { ready(n.where()) })
+}
+
+func (n *Node) where() Doors {
+	d := Doors{Node: n.s.Name, Mesh: n.meshDoor.Addr()}
+	for _, e := range n.open.edges {
+		d.HTTP, d.HTTPS = addr(e.HTTP), addr(e.HTTPS)
+	}
+	if n.open.dns != nil {
+		d.DNS = n.open.dns.UDP.LocalAddr()
+	}
+	d.Portal = addr(n.open.portal)
+	return d
+}
+
+func addr(l net.Listener) net.Addr {
+	if l == nil {
+		return nil
+	}
+	return l.Addr()
+}
+
+// edge returns the edge of this node, or nil.
+func (n *Node) edge() *edgePort {
+	if net := n.network.Load(); net != nil {
+		if e := net.Edge(n.s.Name); e != nil {
+			return &edgePort{e}
+		}
+	}
+	return nil
+}
+
+// adopt makes a snapshot hold: the first one by making the network of it, another by a reload.
+func (n *Node) adopt(s *config.Snapshot) error {
+	if net := n.network.Load(); net != nil {
+		restart, err := net.Reload(s)
+		if err == nil && len(restart) > 0 {
+			n.log.Warn("some changes hold only after a restart of this node", "keys", restart)
+		}
+		return err
+	}
+	if n.open == nil {
+		if err := n.openClients(s); err != nil {
+			return err
+		}
+	}
+	net, err := network.New(network.Options{
+		Snapshot: s, Version: n.o.Version, Token: n.o.Token, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: prometheus.NewRegistry(),
+		Gather: prometheus.Gatherers{n.registry}, API: n.api(), Edges: n.open.edges, DNS: n.open.dns, Portal: n.open.portal,
+	})
+	if err != nil {
+		return err
+	}
+	n.network.Store(net)
+	return nil
+}
+
+// openClients opens the doors for clients by the node's roles.
+func (n *Node) openClients(s *config.Snapshot) (err error) {
+	at := n.s.Listen
+	node, _ := s.Node(n.s.Name)
+	if node == nil {
+		node = &config.Node{Name: n.s.Name, Listen: at}
+	}
+	at = s.ListenAt(node)
+	open := &opened{}
+	if n.s.has(feed.RoleEdge) {
+		e := network.EdgeDoors{Node: n.s.Name}
+		if e.HTTP, err = n.doors.TCP("listen.http", at.HTTP); err != nil {
+			return err
+		}
+		if e.HTTPS, err = n.doors.TCP("listen.https", at.HTTPS); err != nil {
+			return err
+		}
+		open.edges = []network.EdgeDoors{e}
+	}
+	if n.s.has(feed.RoleDNS) {
+		udp, tcp, err := n.doors.DNS("listen.dns", at.DNS)
+		if err != nil {
+			return err
+		}
+		if udp != nil {
+			open.dns = &network.DNSDoors{Node: n.s.Name, UDP: udp, TCP: tcp}
+		}
+	}
+	if open.portal, err = n.doors.TCP("listen.portal", at.Portal); err != nil {
+		return err
+	}
+	if open.access, err = n.o.OpenAccess(s.Log.Access, n.registry); err != nil {
+		return err
+	}
+	n.open = open
+	return nil
+}
+
+// renew asks control for a new certificate; a control node asks itself.
+func (n *Node) renew(ctx context.Context, csr []byte) (certificate, roots []byte, err error) {
+	if st := n.station.Load(); st != nil {
+		who, _ := n.identity.Who()
+		return st.control.Renew(ctx, who, csr)
+	}
+	var r control.Renewal
+	err = n.askControl(ctx, http.MethodPost, control.NodePrefix+"renew", csr, func(body io.Reader) error { return decode(body, &r) })
+	return r.Certificate, r.Roots, err
+}
+
+// quietLog takes what net/http says of connections that break, to the debug level.
+func quietLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelDebug) }
+
+// apiCount counts what is asked of the API, once for the process.
+func (n *Node) apiCount() *api.Metrics {
+	if n.count == nil {
+		n.count = api.NewMetrics(n.registry)
+	}
+	return n.count
+}

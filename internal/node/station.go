@@ -1,0 +1,240 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/wherry/wherry/certs"
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/control"
+	"github.com/wherry/wherry/control/api"
+	"github.com/wherry/wherry/control/rollout"
+	"github.com/wherry/wherry/control/store"
+	"github.com/wherry/wherry/feed"
+	"github.com/wherry/wherry/feed/tree"
+	"github.com/wherry/wherry/mesh"
+)
+
+// The files that control nodes alone have, in controlDir.
+const (
+	feedKeyName   = "feed.key"
+	secretKeyName = "secret.key"
+)
+
+const (
+	backupEvery = time.Hour
+	backupKeep  = 48
+	memberRetry = 500 * time.Millisecond
+	controlHost = "control.wherry.internal"
+)
+
+// station is control on this node.
+type station struct {
+	control *control.Control
+	store   *store.Store
+	nodes   http.Handler
+	api     http.Handler
+}
+
+func (n *Node) signer() (*feed.Signer, error) {
+	seed, err := os.ReadFile(filepath.Join(n.path(controlDir), feedKeyName))
+	if err != nil {
+		return nil, fmt.Errorf("the key that signs the feed: %w; take %s from another control node", err, feedKeyName)
+	}
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("%s is damaged: take it from another control node", feedKeyName)
+	}
+	return feed.NewSigner(ed25519.NewKeyFromSeed(seed)), nil
+}
+
+// storeOptions are how the store is opened on this node.
+func (n *Node) storeOptions() store.Options { return storeOptions(n.s, n.o.Dir, n.identity, n.log) }
+
+func storeOptions(s *Settings, dir string, id *mesh.Identity, log *slog.Logger) store.Options {
+	o := store.Options{Name: string(s.Name), Dir: filepath.Join(dir, storeDir), PeerURL: "https://" + s.peerAt(), ServerName: controlHost, Log: log}
+	o.Cert, o.Key, o.CA = id.Files()
+	if e := s.Store; len(e.Endpoints) > 0 {
+		o.Endpoints, o.Cert, o.Key, o.CA, o.User, o.Secret, o.ServerName = e.Endpoints, e.Cert, e.Key, e.CA, e.User, e.Password, ""
+	}
+	return o
+}
+
+// onlyControl lets only control nodes through to the store.
+func onlyControl(who mesh.Who) error {
+	for _, r := range who.Roles {
+		if r == feed.RoleControl {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is no control node", who.Node)
+}
+
+// runControl opens the store, as soon as this node is a member of it, and runs control until ctx ends.
+func (n *Node) runControl(ctx context.Context) error {
+	o := n.storeOptions()
+	if n.peerDoor != nil {
+		o.Peer = n.mesh.Listener(n.peerDoor, mesh.ListenOptions{Allow: onlyControl})
+	}
+	if len(o.Endpoints) == 0 && !store.Started(o.Dir) {
+		members, err := n.membership(ctx)
+		if err != nil {
+			return quiet(err)
+		}
+		o.Members = members
+	}
+	s, err := store.Open(o)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	st, err := n.makeStation(s)
+	if err != nil {
+		return err
+	}
+	n.station.Store(st)
+	defer n.station.Store(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	all.Go(func() { _ = st.control.Run(ctx) })
+	all.Go(func() { n.lead(ctx, st) })
+	all.Go(func() { _ = s.RunBackups(ctx, n.path(backupsDir), backupEvery, backupKeep, n.log) })
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.Failed():
+		return errors.New("the store has ended by itself: this node was removed from its members, or its disk failed; the log above says which")
+	}
+}
+
+// membership waits until somebody has made this node a member of the store.
+func (n *Node) membership(ctx context.Context) (map[string]string, error) {
+	said := false
+	for {
+		var m control.Membership
+		err := n.askControl(ctx, http.MethodGet, control.NodePrefix+"members", nil, func(r io.Reader) error { return decode(r, &m) })
+		if err == nil && m.Added {
+			return m.Members, nil
+		}
+		if !said {
+			said = true
+			n.log.Info("this control node isn't a member of the store yet: wherry control grow makes it one", "node", n.s.Name)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(memberRetry):
+		}
+	}
+}
+
+func (n *Node) makeStation(s *store.Store) (*station, error) {
+	signer, err := n.signer()
+	if err != nil {
+		return nil, err
+	}
+	authority, err := mesh.OpenAuthority(n.path(controlDir))
+	if err != nil {
+		return nil, err
+	}
+	secret, err := os.ReadFile(filepath.Join(n.path(controlDir), secretKeyName))
+	if err != nil {
+		return nil, fmt.Errorf("the key that seals secrets: %w; take %s from another control node", err, secretKeyName)
+	}
+	c := control.New(control.Options{
+		Self: n.s.Name, Version: n.o.Version, Store: s, Signer: signer, Keeper: n.keeper, Authority: authority, Secret: secret,
+		Nodes: seenBy{n.tree}, DryRun: n.dryRunAt, Fetch: n.fetchProgram, Revoked: n.mesh.SetRevoked, Log: n.log,
+	})
+	return &station{
+		control: c, store: s, nodes: c.NodeHandler(),
+		api: api.NewHandler(c, api.Options{Version: n.o.Version, Log: n.log, Count: n.apiCount()}),
+	}, nil
+}
+
+// lead does the leader's work whenever this node is the leader.
+func (n *Node) lead(ctx context.Context, st *station) {
+	for ctx.Err() == nil {
+		term, err := st.store.Campaign(ctx, control.LeaderName)
+		if err == nil {
+			n.log.Info("this control node leads", "term", term.Number())
+			err = st.control.Lead(ctx, term)
+			term.Resign()
+		}
+		if err != nil && ctx.Err() == nil {
+			n.log.Info("this control node doesn't lead any more", "reason", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(memberRetry):
+		}
+	}
+}
+
+// seenBy is what the tree has heard, in control's words.
+type seenBy struct{ t *tree.Tree }
+
+var _ control.Nodes = seenBy{}
+
+func (s seenBy) Seen() map[config.NodeID]rollout.Seen {
+	all := map[config.NodeID]rollout.Seen{}
+	for id, n := range s.t.Reports() {
+		all[id] = rollout.Seen{Report: n.Report, Live: n.Live}
+	}
+	return all
+}
+
+func (s seenBy) SeenAt(id config.NodeID) time.Time {
+	n, _ := s.t.Seen(id)
+	return n.At
+}
+
+func (s seenBy) Changed() <-chan struct{} { return s.t.ReportsChanged() }
+
+// dryRunAt has a node try something.
+func (n *Node) dryRunAt(ctx context.Context, id config.NodeID, d control.DryRun) error {
+	for _, r := range n.records() {
+		if r.Name == id {
+			return n.dryRunOn(ctx, r, d)
+		}
+	}
+	return fmt.Errorf("nobody knows where %s is", id)
+}
+
+// fetchProgram gets a program from another control node.
+func (n *Node) fetchProgram(ctx context.Context, h feed.Hash) (io.ReadCloser, error) {
+	for _, at := range n.controls() {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+at+control.NodePrefix+"programs/"+h.String()+"?own", nil)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := n.transport.RoundTrip(req)
+		if err != nil {
+			continue
+		}
+		if resp.StatusCode == http.StatusOK {
+			return resp.Body, nil
+		}
+		_ = resp.Body.Close()
+	}
+	return nil, errors.New("no other control node has it")
+}
+
+// keepKeys writes what control nodes alone have.
+func keepKeys(dir string, k *control.Keys) error {
+	at := filepath.Join(dir, controlDir)
+	if _, err := mesh.ImportAuthority(at, k.AuthorityCert, k.AuthorityKey); err != nil {
+		return err
+	}
+	return errors.Join(certs.WriteSecret(filepath.Join(at, feedKeyName), k.Feed), certs.WriteSecret(filepath.Join(at, secretKeyName), k.Secret))
+}
