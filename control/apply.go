@@ -162,9 +162,7 @@ func (c *Control) read(ctx context.Context, d *draft) (warnings []string, err er
 		d.settings, problems = config.ParseSettings("network.yaml", []byte(d.YAML))
 		d.object, d.bundle = []byte(d.YAML), feed.SiteBundle{YAML: d.YAML}
 	} else {
-		if err := c.lift(d); err != nil {
-			return nil, err
-		}
+		d.bundle.YAML = d.YAML
 		d.site, problems = config.ParseSite(d.Name+".yaml", []byte(d.bundle.YAML))
 		if d.site != nil && string(d.site.Name) != d.Name {
 			return nil, wrong(http.StatusBadRequest, "apply", "the document is called %s and its site %s: write one name", d.Name, d.site.Name)
@@ -203,7 +201,7 @@ func (c *Control) stale(ctx context.Context, d *draft) error {
 	}
 	return wrong(http.StatusConflict, "apply", "%s has changed since revision %d, on which yours is based: %s. Take this over and apply again with --base %d:\n%s",
 		called(d.key), *d.Base, by, d.head.Current,
-		diff.Unified(fmt.Sprintf("%s revision %d", d.Name, *d.Base), fmt.Sprintf("%s revision %d", d.Name, d.head.Current), masked(then.YAML), masked(d.before.YAML)))
+		diff.Unified(fmt.Sprintf("%s revision %d", d.Name, *d.Base), fmt.Sprintf("%s revision %d", d.Name, d.head.Current), then.YAML, d.before.YAML))
 }
 
 // carryOut makes drafts hold: at once, or by roll-outs. With DryRun it only says what it would do.
@@ -215,7 +213,7 @@ func (c *Control) carryOut(ctx context.Context, a api.Actor, drafts []*draft, r 
 			changed = append(changed, d)
 			applied.Revision = d.head.Latest + 1
 			applied.Diff = diff.Unified(fmt.Sprintf("%s revision %d", d.Name, d.head.Current), fmt.Sprintf("%s revision %d", d.Name, applied.Revision),
-				masked(d.before.YAML), masked(d.bundle.YAML))
+				d.before.YAML, d.bundle.YAML)
 		}
 		result.Documents = append(result.Documents, applied)
 	}

@@ -8,55 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
 )
-
-// Secrets are private keys, and the passwords in the URLs of origins. A password is lifted out of a site's text before it is kept: what stands there
-// instead is credentialFront and the beginning of its hash, which the node puts the password in place of.
-const (
-	credentialFront = feed.CredentialFront
-	credentialHash  = 16
-)
-
-// userinfo finds a password in a URL.
-var userinfo = regexp.MustCompile(`(://[^\s/:@"']*:)([^\s/@"']+)(@)`)
-
-// masked is a text without passwords, for people.
-func masked(yaml string) string { return userinfo.ReplaceAllString(yaml, "${1}****${3}") }
-
-// lift takes the passwords out of a site's text.
-func (c *Control) lift(d *draft) error {
-	var files []feed.BundleFile
-	var err error
-	d.bundle.YAML = userinfo.ReplaceAllStringFunc(d.YAML, func(match string) string {
-		parts := userinfo.FindStringSubmatch(match)
-		password := parts[2]
-		switch {
-		case strings.HasPrefix(password, credentialFront): // of an export
-			i := indexFile(d.before.Files, password)
-			if i < 0 {
-				err = wrong(http.StatusUnprocessableEntity, "apply", "the password %s... of an export isn't known here any more: write the password itself", password)
-				return match
-			}
-			files = append(files, d.before.Files[i])
-			return match
-		case strings.Trim(password, "*") == "":
-			err = wrong(http.StatusUnprocessableEntity, "apply", "the password of an origin of %s is masked: write the password itself, or apply an export made with --secrets", d.Name)
-			return match
-		}
-		h := feed.HashOf([]byte(password)) // as it is written in the URL
-		name := credentialFront + h.String()[:credentialHash]
-		d.secrets[h] = []byte(password)
-		files = append(files, feed.BundleFile{Name: name, Object: h, Size: int64(len(password)), Secret: true})
-		return parts[1] + name + parts[3]
-	})
-	d.bundle.Files = files
-	return err
-}
 
 func indexFile(files []feed.BundleFile, name string) int {
 	for i := range files {

@@ -95,7 +95,7 @@ func (c *Control) Site(ctx context.Context, a api.Actor, name config.SiteName) (
 	if err == nil && s.Revision == 0 && s.Candidate == 0 {
 		err = noSite(name)
 	}
-	return api.SiteDetail{Site: s, YAML: masked(b.YAML), Files: fileNames(b.Files)}, err
+	return api.SiteDetail{Site: s, YAML: b.YAML, Files: fileNames(b.Files)}, err
 }
 
 func noSite(name config.SiteName) error {
@@ -104,9 +104,7 @@ func noSite(name config.SiteName) error {
 
 func fileNames(files []feed.BundleFile) (names []string) {
 	for _, f := range files {
-		if !strings.HasPrefix(f.Name, credentialFront) {
-			names = append(names, f.Name)
-		}
+		names = append(names, f.Name)
 	}
 	return names
 }
@@ -182,7 +180,7 @@ func (c *Control) Revision(ctx context.Context, a api.Actor, name string, number
 		return api.RevisionDetail{}, unavailable(err)
 	}
 	b, err := c.bundle(ctx, key, r)
-	return api.RevisionDetail{Revision: r.public(h, string(kv.Value)), YAML: masked(b.YAML), Files: fileNames(b.Files)}, err
+	return api.RevisionDetail{Revision: r.public(h, string(kv.Value)), YAML: b.YAML, Files: fileNames(b.Files)}, err
 }
 
 // Rollback implements api.Service: the content of an earlier revision becomes a new one.
@@ -328,7 +326,6 @@ func (c *Control) exportSite(ctx context.Context, s api.Site, withSecrets bool, 
 	if err != nil {
 		return err
 	}
-	yaml := b.YAML
 	for _, f := range b.Files {
 		var content []byte
 		switch {
@@ -342,13 +339,9 @@ func (c *Control) exportSite(ctx context.Context, s api.Site, withSecrets bool, 
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(f.Name, credentialFront) {
-			yaml = strings.ReplaceAll(yaml, f.Name, string(content))
-			continue
-		}
 		add(exportName(f.Name), content)
 	}
-	add("sites/"+string(s.Name)+".yaml", withRevision(yaml, s.Revision))
+	add("sites/"+string(s.Name)+".yaml", withRevision(b.YAML, s.Revision))
 	return nil
 }
 

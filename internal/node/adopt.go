@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/wherry/wherry/config"
@@ -35,18 +37,18 @@ func generation(p feed.Position) uint64 { return p.Epoch<<generationBits | p.Seq
 type follower struct {
 	n          *Node
 	assembly   *assembly.Assembly
-	done       feed.Position // everything up to here is adopted, refused or applied
-	since      time.Time     // something waits; zero: nothing does
-	remembered string        // of what is used instead
-	behind     bool          // it served before it had caught up
-	watched    map[config.SiteName]bool
+	done       feed.Position                 // everything up to here is adopted, refused or applied
+	since      time.Time                     // something waits; zero: nothing does
+	remembered string                        // of what is used instead
+	behind     bool                          // it served before it had caught up
+	watched    map[config.SiteName]time.Time // since when their roll-outs are over; zero: they aren't
 	revoked    feed.Ref
 	probing    prober
 	cpu        cpuMeter
 }
 
 func (n *Node) newFollower() *follower {
-	f := &follower{n: n, watched: map[config.SiteName]bool{}}
+	f := &follower{n: n, watched: map[config.SiteName]time.Time{}}
 	lastGood := map[string]feed.Ref{}
 	if data, err := n.keeper.Recall(lastGoodName); err == nil && data != nil {
 		if json.Unmarshal(data, &lastGood) == nil {
@@ -87,6 +89,7 @@ func (f *follower) follow(ctx context.Context) error {
 		case <-tick.C:
 			f.n.guard.Proved(time.Now())
 			f.watchContact()
+			maps.DeleteFunc(f.watched, func(_ config.SiteName, over time.Time) bool { return !over.IsZero() && time.Since(over) > recentFor })
 			f.probe(ctx)
 		case <-retry.C:
 		}
@@ -174,12 +177,21 @@ func (f *follower) update(ctx context.Context) error {
 	return err
 }
 
-// noteWatched notes which sites are being rolled out: of those, what is served is reported.
+// watchedMax bounds how many sites are watched at a time.
+const watchedMax = 64
+
+// noteWatched notes which sites are being rolled out, or have just been: of those, what is served is reported, and they are probed.
 func (f *follower) noteWatched(s *feed.State) {
-	clear(f.watched)
+	rolled := map[config.SiteName]bool{}
 	for key, doc := range s.Docs {
-		if len(doc.Variants) > 0 && len(key) > len(feed.PrefixSite) && key[:len(feed.PrefixSite)] == feed.PrefixSite {
-			f.watched[config.SiteName(key[len(feed.PrefixSite):])] = true
+		if name, ok := strings.CutPrefix(key, feed.PrefixSite); ok && len(doc.Variants) > 0 && len(rolled) < watchedMax {
+			rolled[config.SiteName(name)] = true
+			f.watched[config.SiteName(name)] = time.Time{}
+		}
+	}
+	for name, over := range f.watched {
+		if !rolled[name] && over.IsZero() {
+			f.watched[name] = time.Now()
 		}
 	}
 }

@@ -14,6 +14,12 @@ import (
 	"github.com/wherry/wherry/feed"
 )
 
+const (
+	// recentFor is how long a node reports on what it has adopted.
+	recentFor = 5 * time.Minute
+	holdsMax  = 512
+)
+
 // report says how the node is.
 func (f *follower) report() {
 	n := f.n
@@ -23,6 +29,9 @@ func (f *follower) report() {
 	}
 	if s := f.assembly.Snapshot(); s != nil {
 		r.Config = s.Revision
+	}
+	for key, revision := range f.assembly.Recent(time.Now().Add(-recentFor), holdsMax) {
+		r.Holds[key] = revision
 	}
 	for name := range f.watched {
 		if ref, _, ok := f.assembly.Holds(feed.SiteKey(name)); ok {
@@ -44,7 +53,7 @@ func (f *follower) report() {
 		r.Alerts = append(r.Alerts, "serves without having caught up with control")
 	}
 	if e := n.edge(); e != nil {
-		r.Sites = e.Tallies(func(name config.SiteName) bool { return f.watched[name] })
+		r.Sites = e.Tallies(func(name config.SiteName) bool { _, ok := f.watched[name]; return ok })
 	}
 	if n.open != nil {
 		d := n.where()

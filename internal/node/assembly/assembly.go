@@ -185,7 +185,10 @@ func (a *Assembly) read(ctx context.Context, key string, ref feed.Ref) (use, err
 		return use{}, &missingError{fmt.Errorf("object of %s: %w", key, err)}
 	}
 	u, err := parse(ctx, key, data, a.o.Files)
-	u.ref, u.since = ref, a.o.Now()
+	u.ref = ref
+	if a.adopted { // what a process begins with isn't new
+		u.since = a.o.Now()
+	}
 	return u, err
 }
 
@@ -212,11 +215,7 @@ func parse(ctx context.Context, key string, data []byte, files *Files) (u use, e
 	if err := json.Unmarshal(data, &bundle); err != nil {
 		return use{}, fmt.Errorf("not a site's bundle: %w", err)
 	}
-	yaml, err := files.credentials(ctx, &bundle)
-	if err != nil {
-		return use{}, err
-	}
-	site, problems := config.ParseSite(key, []byte(yaml))
+	site, problems := config.ParseSite(key, []byte(bundle.YAML))
 	if err := problems.Err(); err != nil {
 		return use{}, err
 	}
@@ -437,6 +436,17 @@ func (a *Assembly) Objects() map[feed.Hash]bool {
 		all[u.ref.Object] = true
 	}
 	return all
+}
+
+// Recent returns the revisions of what was adopted after a time, at most so many.
+func (a *Assembly) Recent(after time.Time, limit int) map[string]uint64 {
+	recent := map[string]uint64{}
+	for key, u := range a.used {
+		if u.since.After(after) && len(recent) < limit {
+			recent[key] = u.ref.Revision
+		}
+	}
+	return recent
 }
 
 // Holds returns the reference in use for a key.

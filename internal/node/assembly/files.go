@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/wherry/wherry/certs"
 	"github.com/wherry/wherry/config"
@@ -27,9 +26,6 @@ type Files struct {
 func (f *Files) place(ctx context.Context, site *config.Site, bundle *feed.SiteBundle) error {
 	placed := map[string]string{}
 	for _, file := range bundle.Files {
-		if strings.HasPrefix(file.Name, feed.CredentialFront) {
-			continue
-		}
 		path, err := f.have(ctx, &file)
 		if err != nil {
 			return &missingError{fmt.Errorf("%s: %w", file.Name, err)}
@@ -47,26 +43,6 @@ func (f *Files) place(ctx context.Context, site *config.Site, bundle *feed.SiteB
 		*name = path
 	}
 	return nil
-}
-
-// credentials returns the YAML of a bundle with the passwords in their places. They are on this disk as the keys are: a node serves without control.
-func (f *Files) credentials(ctx context.Context, bundle *feed.SiteBundle) (string, error) {
-	yaml := bundle.YAML
-	for _, file := range bundle.Files {
-		if !strings.HasPrefix(file.Name, feed.CredentialFront) {
-			continue
-		}
-		path, err := f.have(ctx, &file)
-		if err != nil {
-			return "", &missingError{fmt.Errorf("a password: %w", err)}
-		}
-		password, err := os.ReadFile(path)
-		if err != nil {
-			return "", &missingError{err}
-		}
-		yaml = strings.ReplaceAll(yaml, file.Name, string(password))
-	}
-	return yaml, nil
 }
 
 func certificateOf(site *config.Site) *string {
