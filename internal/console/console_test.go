@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -200,7 +199,12 @@ func TestFollowThroughAFailover(t *testing.T) {
 func TestStopFollowing(t *testing.T) {
 	o := newOffice(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(400*time.Millisecond, cancel) // the roll-out ends after 900 ms, at the fourth look
+	defer cancel()
+	o.polled = func(polls int) {
+		if polls == 2 { // it would end at the fourth look
+			cancel()
+		}
+	}
 	_, notes, status := o.enter(ctx, shopYAML, "apply", "-f", "-")
 	if status != 1 || !strings.Contains(notes, "wherry rollout status r7") || !strings.Contains(notes, "wherry rollout abort r7") {
 		t.Errorf("exit %d with %q", status, notes)

@@ -25,7 +25,8 @@ type desk struct {
 	said     []string   // what it was asked, for the golden files
 	rollouts []api.Rollout
 	polls    int  // of roll-outs
-	flaky    bool // the first poll is answered 503
+	flaky    bool // the second one is answered 503
+	polled   func(polls int)
 }
 
 var _ api.Service = (*desk)(nil)
@@ -164,6 +165,9 @@ func (d *desk) Rollout(_ context.Context, _ api.Actor, id string) (api.Rollout, 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.polls++
+	if d.polled != nil {
+		d.polled(d.polls)
+	}
 	if d.flaky && d.polls == 2 {
 		return api.Rollout{}, fault.New(fault.Edge, "rollout", http.StatusServiceUnavailable, errors.New("no leader; try again"))
 	}
