@@ -22,7 +22,11 @@ type operations struct {
 var _ api.Service = operations{}
 
 func (n *Network) newAPI() http.Handler {
-	return api.NewHandler(operations{n: n}, api.Options{Version: n.o.Version, Log: n.o.Log, Count: api.NewMetrics(n.o.Registry)})
+	service := n.o.Service
+	if service == nil {
+		service = operations{n: n}
+	}
+	return api.NewHandler(service, api.Options{Version: n.o.Version, Log: n.o.Log, Count: api.NewMetrics(n.o.Registry)})
 }
 
 // Authenticate implements api.Service: the operator's token opens everything.
