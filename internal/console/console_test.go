@@ -282,8 +282,8 @@ func TestExportInOneFile(t *testing.T) {
 	if err != nil || len(documents) != 3 {
 		t.Fatalf("%d documents, %v in\n%s", len(documents), err, out)
 	}
-	for i, base := range []uint64{0, 2, 3} {
-		if d := documents[i]; (base == 0) != (d.Base == nil) || d.Base != nil && *d.Base != base || strings.Contains(d.YAML, "revision") {
+	for i, base := range []uint64{6, 2, 3} {
+		if d := documents[i]; d.Base == nil || *d.Base != base || strings.Contains(d.YAML, "revision") {
 			t.Errorf("%+v, want base %d", d, base)
 		}
 	}

@@ -131,7 +131,7 @@ func (d *desk) RemoveSite(_ context.Context, _ api.Actor, r api.RemoveRequest) (
 
 func (d *desk) Export(_ context.Context, _ api.Actor, secrets bool) (api.Export, error) {
 	e := api.Export{Files: []api.File{
-		{Name: "network.yaml", Content: []byte("# The shop's network.\nzone: cdn.test\nlog: {level: warn}\n")},
+		{Name: "network.yaml", Content: []byte("# revision: 6\n# The shop's network.\nzone: cdn.test\nlog: {level: warn}\n")},
 		{Name: "sites/blog.yaml", Content: []byte("# revision: 2\nname: blog\nhosts: [blog.test]\norigins: [{url: 'http://192.0.2.8'}]\n")},
 		{Name: "sites/shop.yaml", Content: []byte(shopYAML + "tls: {certificate: tls/cert.pem, key: tls/key.pem}\n")},
 		{Name: "sites/tls/cert.pem", Content: []byte("CERT")},
