@@ -137,7 +137,7 @@ func siteRoutes() []route {
 		},
 		{
 			method: "DELETE", path: "/sites/{site}", id: "removeSite", verb: Deploy, summary: "Take a site away", out: ApplyResult{},
-			query: []param{messageParam},
+			query: []param{messageParam}, bound: boundLong,
 			serve: func(ctx context.Context, c *call) (any, error) {
 				return c.service.RemoveSite(ctx, c.actor, RemoveRequest{Name: config.SiteName(c.path("site")), Message: c.text("message")})
 			},
@@ -269,7 +269,7 @@ func nodeRoutes() []route {
 		},
 		{
 			method: "DELETE", path: "/nodes/{node}", id: "removeNode", verb: Admin, summary: "Cut a node off for good", out: RemoveNodeResult{},
-			query: []param{messageParam},
+			query: []param{messageParam}, bound: boundLong,
 			serve: func(ctx context.Context, c *call) (any, error) {
 				return c.service.RemoveNode(ctx, c.actor, RemoveNodeRequest{Node: config.NodeID(c.path("node")), Message: c.text("message")})
 			},

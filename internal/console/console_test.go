@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -200,7 +199,12 @@ func TestFollowThroughAFailover(t *testing.T) {
 func TestStopFollowing(t *testing.T) {
 	o := newOffice(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(400*time.Millisecond, cancel) // the roll-out ends after 900 ms, at the fourth look
+	defer cancel()
+	o.polled = func(polls int) {
+		if polls == 2 { // it would end at the fourth look
+			cancel()
+		}
+	}
 	_, notes, status := o.enter(ctx, shopYAML, "apply", "-f", "-")
 	if status != 1 || !strings.Contains(notes, "wherry rollout status r7") || !strings.Contains(notes, "wherry rollout abort r7") {
 		t.Errorf("exit %d with %q", status, notes)
@@ -278,8 +282,8 @@ func TestExportInOneFile(t *testing.T) {
 	if err != nil || len(documents) != 3 {
 		t.Fatalf("%d documents, %v in\n%s", len(documents), err, out)
 	}
-	for i, base := range []uint64{0, 2, 3} {
-		if d := documents[i]; (base == 0) != (d.Base == nil) || d.Base != nil && *d.Base != base || strings.Contains(d.YAML, "revision") {
+	for i, base := range []uint64{6, 2, 3} {
+		if d := documents[i]; d.Base == nil || *d.Base != base || strings.Contains(d.YAML, "revision") {
 			t.Errorf("%+v, want base %d", d, base)
 		}
 	}

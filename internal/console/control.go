@@ -41,7 +41,7 @@ func newControlGrowCommand(flags Flags) *cobra.Command {
   wherry control grow osaka-1 lima-1`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return UsageError{errors.New("say which nodes: wherry control grow NODE...")}
+				return UsageError{errors.New("say which nodes: wherry control grow NODE, and more after it")}
 			}
 			return nil
 		},

@@ -25,7 +25,8 @@ type desk struct {
 	said     []string   // what it was asked, for the golden files
 	rollouts []api.Rollout
 	polls    int  // of roll-outs
-	flaky    bool // the first poll is answered 503
+	flaky    bool // the second one is answered 503
+	polled   func(polls int)
 }
 
 var _ api.Service = (*desk)(nil)
@@ -130,7 +131,7 @@ func (d *desk) RemoveSite(_ context.Context, _ api.Actor, r api.RemoveRequest) (
 
 func (d *desk) Export(_ context.Context, _ api.Actor, secrets bool) (api.Export, error) {
 	e := api.Export{Files: []api.File{
-		{Name: "network.yaml", Content: []byte("# The shop's network.\nzone: cdn.test\nlog: {level: warn}\n")},
+		{Name: "network.yaml", Content: []byte("# revision: 6\n# The shop's network.\nzone: cdn.test\nlog: {level: warn}\n")},
 		{Name: "sites/blog.yaml", Content: []byte("# revision: 2\nname: blog\nhosts: [blog.test]\norigins: [{url: 'http://192.0.2.8'}]\n")},
 		{Name: "sites/shop.yaml", Content: []byte(shopYAML + "tls: {certificate: tls/cert.pem, key: tls/key.pem}\n")},
 		{Name: "sites/tls/cert.pem", Content: []byte("CERT")},
@@ -164,6 +165,9 @@ func (d *desk) Rollout(_ context.Context, _ api.Actor, id string) (api.Rollout, 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.polls++
+	if d.polled != nil {
+		d.polled(d.polls)
+	}
 	if d.flaky && d.polls == 2 {
 		return api.Rollout{}, fault.New(fault.Edge, "rollout", http.StatusServiceUnavailable, errors.New("no leader; try again"))
 	}

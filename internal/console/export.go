@@ -143,6 +143,10 @@ func joined(e api.Export) ([]byte, error) {
 		}
 		if f.Name == networkFile {
 			whole.Content = append(whole.Content, doc.Content[0].Content...)
+			if base != nil && len(whole.Content) > 0 {
+				first := whole.Content[0]
+				first.HeadComment = strings.TrimSpace(fmt.Sprintf("# revision: %d\n%s", *base, first.HeadComment))
+			}
 			continue
 		}
 		if base != nil {
