@@ -69,7 +69,7 @@ func transportOf(identity *tls.Config) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	return &http.Transport{
-		TLSClientConfig: identity, Protocols: protocols, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 30 * time.Second,
+		TLSClientConfig: identity.Clone(), Protocols: protocols, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 30 * time.Second,
 		ReadBufferSize: 4 << 10, WriteBufferSize: 4 << 10,
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}

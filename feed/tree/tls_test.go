@@ -82,7 +82,7 @@ func TestOverTLS(t *testing.T) {
 		identity := ca.issue(t, name, role)
 		protocols := new(http.Protocols)
 		protocols.SetHTTP2(true)
-		transport := &http.Transport{TLSClientConfig: identity, Protocols: protocols}
+		transport := &http.Transport{TLSClientConfig: identity.Clone(), Protocols: protocols}
 		tree, err := New(Options{
 			Self: config.NodeID(name), Keeper: keeper, Root: role == feed.RoleControl, Sign: control.Sign, Transport: transport,
 			Peer: func(r *http.Request) (config.NodeID, []feed.Role, bool) { return nameOf(r.TLS) },
