@@ -41,14 +41,23 @@ var plan = map[string][]string{
 	"edge/gate":        {},
 	"edge/plain":       {"h2"},
 	// second floor: stations
-	"dns":         {"config", "fault", "mapper"},
-	"edge":        {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "fault", "h2", "logs", "socket", "trace"},
-	"control/api": {"config", "feed"},
+	"dns":                {"config", "fault", "mapper"},
+	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "fault", "h2", "logs", "socket", "trace"},
+	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
+	"control/diff":       {},
+	"control/rollout":    {"config", "feed"},
+	"control/store":      {"feed", "mesh"}, // in tests only
+	"mesh":               {"certs", "config", "feed"},
+	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
+	"feed/tree/treetest": {"feed"},
+	"control/api":        {"config", "fault", "feed"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
-	"internal/network": {"cache", "cache/store", "cache/tier", "certs", "config", "disk", "dns", "edge", "fault", "logs", "origin", "portal", "trace"},
-	"cmd/wherry":       {"certs", "config", "config/explain", "config/reference", "edge", "internal/network", "logs", "portal", "trace"},
+	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
+	"internal/node/assembly": {"certs", "config", "feed"},
+	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "internal/console", "internal/network", "logs", "portal", "trace"},
+	"internal/console":       {"config", "control/api", "fault", "feed"},
 	// beside the house
 	"internal/simnet":  {},
 	"internal/testnet": {"config", "internal/network", "internal/simnet"},

@@ -201,3 +201,6 @@ func mailboxForm() Form {
 		},
 	}
 }
+
+// IsLabel says whether text is a DNS label, as names of sites, clusters and nodes are.
+func IsLabel(text string) bool { return wrongLabel(text, false) == "" }

@@ -23,6 +23,9 @@ type BundleFile struct {
 	Secret bool   `json:"secret,omitempty"` // control gives it only to nodes that serve the site
 }
 
+// CredentialFront begins what stands in a site's YAML in place of a password. Of the bundle's files, that of this name has the password.
+const CredentialFront = "credential-"
+
 // Role is what a node does.
 type Role string
 

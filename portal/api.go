@@ -3,17 +3,10 @@ package portal
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"net/url"
-	"time"
 )
-
-// purgeTimeout is how long a purge waits for its slowest node.
-const purgeTimeout = 30 * time.Second
 
 // MarshalJSON writes the URL as text and without the password that it may contain.
 func (o Origin) MarshalJSON() ([]byte, error) {
@@ -82,68 +75,13 @@ func (p *Portal) getMetrics(w http.ResponseWriter, r *http.Request) *problem {
 	return nil
 }
 
-func (p *Portal) postPurge(w http.ResponseWriter, r *http.Request) *problem {
-	target, trouble := readPurge(r)
-	if trouble != nil {
-		return trouble
+// passAPI hands over what control, or as much of it as this process has, answers.
+func (p *Portal) passAPI(w http.ResponseWriter, r *http.Request) *problem {
+	if p.api == nil {
+		return p.notFound(w, r)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), purgeTimeout)
-	defer cancel()
-	result, err := p.network.Purge(ctx, target)
-	if err != nil {
-		return fromFault(err)
-	}
-	failed := 0
-	for _, n := range result.Nodes {
-		if n.Error != "" {
-			failed++
-		}
-	}
-	p.log.Info("purged", "url", target, "nodes", len(result.Nodes), "failed", failed, "client", r.RemoteAddr)
-	if failed > 0 {
-		trouble := newProblem(http.StatusBadGateway,
-			fmt.Sprintf("%d of %d nodes may still serve %s.", failed, len(result.Nodes), target),
-			"Look at the error of each node in `nodes`, then purge again: it does no harm on the others.")
-		trouble.Nodes = result.Nodes
-		return trouble
-	}
-	result.Nodes = orEmpty(result.Nodes)
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Type", "application/json")
-	writeJSON(w, result)
+	p.api.ServeHTTP(w, r)
 	return nil
-}
-
-// readPurge returns the URL in the body {"url": …}.
-func readPurge(r *http.Request) (target string, trouble *problem) {
-	const example = `Send {"url": "https://shop.test/logo.svg"} as application/json.`
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return "", refusal("type", http.StatusUnsupportedMediaType, "The body is not declared as application/json.", example)
-	}
-	var body struct {
-		URL string `json:"url"`
-	}
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	err := d.Decode(&body)
-	if err == nil {
-		if _, more := d.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("something follows the object")
-		}
-	}
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return "", refusal("size", http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", large.Limit),
-			example)
-	case err != nil:
-		return "", refusal("body", http.StatusBadRequest, "The body can't be read: "+err.Error()+".", example)
-	}
-	u, err := url.Parse(body.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return "", refusal("body", http.StatusBadRequest, fmt.Sprintf("%q is not an absolute http or https URL.", body.URL), example)
-	}
-	return body.URL, nil
 }
 
 func (p *Portal) getTrace(w http.ResponseWriter, r *http.Request) *problem {

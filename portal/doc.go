@@ -1,4 +1,4 @@
-// Package portal is the network's face to people: the status page, the metrics and the operator's API.
+// Package portal is the network's face to people: the status page and the metrics, and the door to the API.
 //
 // It stands on the third floor, beside the path of the data: no client's request passes it. It asks the network through the
 // Network interface, which internal/network implements, and shows what it hears.
@@ -7,8 +7,8 @@
 //	GET  /healthz          200 once the network is ready, else 503
 //	GET  /metrics          Prometheus
 //	GET  /api/status       Status as JSON; with Accept: text/html alone the body of the page
-//	POST /api/purge        {"url": …}, for operators
 //	GET  /api/traces/{id}  a trace.Report, for operators
+//	     /api/v1/          Options.API: what control answers, see control/api
 //
 // It promises that errors are problem+json (RFC 9457) with the next thing to do in `action`, that what changes or reveals requests
 // needs the operator's token, that a page of another origin can neither post to it nor, by DNS rebinding, read from it on a

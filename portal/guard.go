@@ -13,7 +13,7 @@ import (
 	"github.com/wherry/wherry/config"
 )
 
-// bodyMaxBytes bounds a request's body: the longest URL that anybody purges, in JSON.
+// bodyMaxBytes bounds a request's body, which none of the portal's own routes needs.
 const bodyMaxBytes = 16 << 10
 
 // setSecurityHeaders lets a page of ours load only our own files, and be part of nobody else's page.

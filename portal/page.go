@@ -38,7 +38,7 @@ func (p *Portal) renderProblem(w http.ResponseWriter, trouble *problem) {
 func (p *Portal) render(w http.ResponseWriter, name string, v view) *problem {
 	var out bytes.Buffer
 	if err := p.page.ExecuteTemplate(&out, name, v); err != nil {
-		return fromFault(fmt.Errorf("render %s: %w", name, err))
+		return newProblem(http.StatusInternalServerError, fmt.Sprintf("The page can't be made: render %s: %v.", name, err), "That is a bug of Wherry: tell its authors.")
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Write(out.Bytes()) // an error means that the client left

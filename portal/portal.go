@@ -21,6 +21,8 @@ type Options struct {
 	Network Network
 	// Metrics answers GET /metrics. Without it the route is 404.
 	Metrics http.Handler
+	// API answers what is below /api/v1/, and finds out itself who asks. Without it that is 404.
+	API http.Handler
 	// OperatorToken opens the operator's routes. Empty: nothing opens them.
 	OperatorToken string
 	// Hosts are names under which the portal may be asked on a loopback address, besides addresses and localhost.
@@ -29,7 +31,7 @@ type Options struct {
 	Version string
 	// Count are the portal's own counters. default: counted and shown nowhere
 	Count *Metrics
-	// Log takes refusals and purges. default: slog.Default()
+	// Log takes refusals. default: slog.Default()
 	Log *slog.Logger
 	// Now is the clock for ages on the page. default: time.Now
 	Now func() time.Time
@@ -39,6 +41,7 @@ type Options struct {
 type Portal struct {
 	network     Network
 	metrics     http.Handler
+	api         http.Handler
 	token       [sha256.Size]byte // of the operator's token, so that comparing takes the same time for all lengths
 	tokenSet    bool
 	hosts       []config.Host
@@ -57,7 +60,7 @@ var _ http.Handler = (*Portal)(nil)
 // New returns a portal.
 func New(o Options) *Portal {
 	p := &Portal{
-		network: o.Network, metrics: o.Metrics, hosts: o.Hosts, version: o.Version, count: o.Count, log: o.Log, now: o.Now,
+		network: o.Network, metrics: o.Metrics, api: o.API, hosts: o.Hosts, version: o.Version, count: o.Count, log: o.Log, now: o.Now,
 		token: sha256.Sum256([]byte(o.OperatorToken)), tokenSet: o.OperatorToken != "",
 		crossOrigin: http.NewCrossOriginProtection(), assets: loadAssets(), mux: http.NewServeMux(),
 	}
@@ -85,6 +88,9 @@ type route struct {
 	handle   func(w http.ResponseWriter, r *http.Request) *problem
 }
 
+// apiPattern is where Options.API is.
+const apiPattern = "/api/v1/"
+
 // routes is all that the portal answers.
 func (p *Portal) routes() []route {
 	return []route{
@@ -93,8 +99,8 @@ func (p *Portal) routes() []route {
 		{"GET", "/metrics", false, p.getMetrics},
 		{"GET", "/assets/{name}", false, p.getAsset},
 		{"GET", "/api/status", false, p.getStatus},
-		{"POST", "/api/purge", true, p.postPurge},
 		{"GET", "/api/traces/{id}", true, p.getTrace},
+		{"", apiPattern, false, p.passAPI},
 		{"", "/", false, p.notFound},
 	}
 }
@@ -114,7 +120,9 @@ func (p *Portal) route(t route) http.Handler {
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		defer func() { p.count.requests.WithLabelValues(t.pattern, strconv.Itoa(recorder.status)).Inc() }()
 		setSecurityHeaders(w.Header())
-		r.Body = http.MaxBytesReader(recorder, r.Body, bodyMaxBytes)
+		if t.pattern != apiPattern { // which bounds each body as it needs
+			r.Body = http.MaxBytesReader(recorder, r.Body, bodyMaxBytes)
+		}
 		for _, step := range steps {
 			if trouble := step(recorder, r, t); trouble != nil {
 				p.answer(recorder, r, trouble)
@@ -123,12 +131,14 @@ func (p *Portal) route(t route) http.Handler {
 		}
 		if trouble := t.handle(recorder, r); trouble != nil {
 			p.answer(recorder, r, trouble)
+		} else if recorder.status == http.StatusUnauthorized {
+			p.count.refused.WithLabelValues("token").Inc()
 		}
 	})
 }
 
 func (p *Portal) notFound(_ http.ResponseWriter, r *http.Request) *problem {
-	var known []string
+	known := []string{"GET " + apiPattern + "openapi.json"}
 	for _, t := range p.routes() {
 		if t.method != "" && t.pattern != "/assets/{name}" {
 			known = append(known, t.method+" "+strings.TrimSuffix(t.pattern, "{$}"))

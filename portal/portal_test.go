@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -44,7 +45,6 @@ type network struct {
 	down, starting, empty bool
 	asked                 atomic.Int64 // how often Status was called
 	delay                 time.Duration
-	purge                 func(rawURL string) (portal.PurgeResult, error)
 }
 
 func (n *network) Status(ctx context.Context) portal.Status {
@@ -82,13 +82,6 @@ func (n *network) Status(ctx context.Context) portal.Status {
 		s.Incidents = []portal.Incident{{At: began, Party: fault.Edge, Subject: "osaka-1", Text: "<script>alert(1)</script>", Action: "Start it again."}}
 	}
 	return s
-}
-
-func (n *network) Purge(_ context.Context, rawURL string) (portal.PurgeResult, error) {
-	if n.purge != nil {
-		return n.purge(rawURL)
-	}
-	return portal.PurgeResult{URL: rawURL, Nodes: []portal.NodePurge{{Node: "lisbon-1", Removed: 2}}}, nil
 }
 
 func (n *network) Trace(id string) (trace.Report, bool) {
@@ -129,7 +122,6 @@ func ask(h http.Handler, method, target, body string, fields ...string) *httptes
 const (
 	bearer   = "Authorization: Bearer " + token
 	jsonType = "Content-Type: application/json"
-	purgeOf  = `{"url": "http://shop.test/a"}`
 )
 
 func TestRoutes(t *testing.T) {
@@ -153,25 +145,11 @@ func TestRoutes(t *testing.T) {
 		{"status hides passwords", "GET", "/api/status", "", nil, 200, `"url": "http://u:xxxxx@127.0.0.1:9000"`},
 		{"status as page", "GET", "/api/status", "", []string{"Accept: text/html"}, 200, `<h1 id="headline">All 2 edges answer</h1>`},
 		{"status for a browser", "GET", "/api/status", "", []string{"Accept: text/html,application/xhtml+xml,*/*;q=0.8"}, 200, `"clusters": [`},
-		{"unknown", "GET", "/nowhere", "", nil, 404, "POST /api/purge"},
+		{"unknown", "GET", "/nowhere", "", nil, 404, "GET /api/traces/{id}"},
+		{"the old purge", "POST", "/api/purge", "{}", []string{bearer, jsonType}, 404, "GET /api/v1/openapi.json"},
 		{"unknown for a browser", "GET", "/nowhere", "", []string{"Accept: text/html"}, 404, "<h1>404 Not Found</h1>"},
 		{"old asset", "GET", "/assets/portal.000000000000.js", "", nil, 404, "another version"},
 		{"wrong method", "DELETE", "/api/status", "", nil, 405, "Use GET, HEAD."},
-		{"purge", "POST", "/api/purge", purgeOf, []string{bearer, jsonType}, 200, `"removed_objects": 2`},
-		{"purge from the page itself", "POST", "/api/purge", purgeOf, []string{bearer, jsonType, "Sec-Fetch-Site: same-origin"}, 200, `"lisbon-1"`},
-		{"purge from a foreign page", "POST", "/api/purge", purgeOf, []string{bearer, jsonType, "Sec-Fetch-Site: cross-site"}, 403, "another origin"},
-		{"purge from a foreign origin", "POST", "/api/purge", purgeOf, []string{bearer, jsonType, "Origin: http://evil.test"}, 403, "another origin"},
-		{"purge without token", "POST", "/api/purge", purgeOf, []string{jsonType}, 401, "has no token"},
-		{"purge with a wrong token", "POST", "/api/purge", purgeOf, []string{"Authorization: Bearer nope", jsonType}, 401, "not this network's"},
-		{"purge with basic", "POST", "/api/purge", purgeOf, []string{"Authorization: Basic " + token, jsonType}, 401, "has no token"},
-		{"purge with GET", "GET", "/api/purge", "", []string{bearer}, 405, "Use POST."},
-		{"purge of a form", "POST", "/api/purge", "url=x", []string{bearer, "Content-Type: text/plain"}, 415, "application/json"},
-		{"purge of nothing", "POST", "/api/purge", "", []string{bearer, jsonType}, 400, "can't be read"},
-		{"purge of two", "POST", "/api/purge", purgeOf + purgeOf, []string{bearer, jsonType}, 400, "follows the object"},
-		{"purge with a typing error", "POST", "/api/purge", `{"uri": "http://shop.test/"}`, []string{bearer, jsonType}, 400, "uri"},
-		{"purge of a path", "POST", "/api/purge", `{"url": "/a"}`, []string{bearer, jsonType}, 400, "not an absolute"},
-		{"purge of a file", "POST", "/api/purge", `{"url": "file:///etc/passwd"}`, []string{bearer, jsonType}, 400, "not an absolute"},
-		{"purge too large", "POST", "/api/purge", `{"url": "` + strings.Repeat("a", 20_000), []string{bearer, jsonType}, 413, "16384"},
 		{"trace", "GET", "/api/traces/t1", "", []string{bearer}, 200, `"decision": "hit"`},
 		{"trace without token", "GET", "/api/traces/t1", "", nil, 401, "has no token"},
 		{"trace unknown", "GET", "/api/traces/t2", "", []string{bearer}, 404, "wherry trace URL"},
@@ -214,29 +192,49 @@ func checkProblem(t *testing.T, w *httptest.ResponseRecorder) {
 	}
 }
 
-func TestPurgeFailures(t *testing.T) {
+// The API is asked by its own pages and by programs, with bodies as large as it likes, and not by others' pages.
+func TestAPI(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		result portal.PurgeResult
-		err    error
+		none   bool
+		fields []string
 		status int
 		want   string
 	}{
-		{"no such site", portal.PurgeResult{}, fault.New(fault.Client, "route", 404, errors.New("no site claims shop.test")), 404, `"party": "client"`},
-		{"our own failure", portal.PurgeResult{}, errors.New("feed closed"), 500, "feed closed"},
-		{
-			"one node away",
-			portal.PurgeResult{Nodes: []portal.NodePurge{{Node: "lisbon-1", Removed: 1}, {Node: "osaka-1", Error: "no answer"}}},
-			nil, 502, "1 of 2 nodes may still serve http://shop.test/a.",
-		},
+		{"a program", false, []string{bearer}, 200, "POST /api/v1/purges 20000"},
+		{"the page itself", false, []string{bearer, "Sec-Fetch-Site: same-origin"}, 200, "POST /api/v1/purges 20000"},
+		{"a foreign page", false, []string{bearer, "Sec-Fetch-Site: cross-site"}, 403, "another origin"},
+		{"a foreign origin", false, []string{bearer, "Origin: http://evil.test"}, 403, "another origin"},
+		{"rebinding", false, []string{bearer, "Host: evil.test"}, 421, "none of its names"},
+		{"no token", false, nil, 401, ""},
+		{"no API", true, []string{bearer}, 404, "has nothing at /api/v1/purges"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newPortal(&network{purge: func(string) (portal.PurgeResult, error) { return tt.result, tt.err }})
-			w := ask(p, "POST", "/api/purge", purgeOf, bearer, jsonType)
+			reg := prometheus.NewRegistry()
+			p := newPortal(&network{}, func(o *portal.Options) {
+				o.Count = portal.NewMetrics(reg)
+				if tt.none {
+					return
+				}
+				o.API = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("Authorization") == "" {
+						w.WriteHeader(http.StatusUnauthorized)
+						return
+					}
+					n, _ := io.Copy(io.Discard, r.Body)
+					fmt.Fprintf(w, "%s %s %d", r.Method, r.URL.Path, n)
+				})
+			})
+			w := ask(p, "POST", "/api/v1/purges", strings.Repeat("a", 20_000), tt.fields...)
 			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.want) {
 				t.Errorf("got %d, want %d with %q in\n%s", w.Code, tt.status, tt.want, w.Body)
 			}
-			checkProblem(t, w)
+			if w.Header().Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("security header missing: %v", w.Header())
+			}
+			if n := testutil.CollectAndCount(reg, "wherry_portal_refused_total"); (n == 1) != (w.Code == 401 || w.Code == 403 || w.Code == 421) {
+				t.Errorf("%d refused, and it got %d", n, w.Code)
+			}
 		})
 	}
 }

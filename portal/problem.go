@@ -5,18 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-
-	"github.com/wherry/wherry/fault"
 )
 
 // problem is an error response (RFC 9457 §3). Its type is about:blank, so that the title is the status' own phrase (§4.2.1).
 type problem struct {
-	Title  string      `json:"title"`
-	Status int         `json:"status"`
-	Detail string      `json:"detail"`
-	Action string      `json:"action"`          // what to do next
-	Party  fault.Party `json:"party,omitempty"` // whose it is
-	Nodes  []NodePurge `json:"nodes,omitempty"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Action string `json:"action"` // what to do next
 
 	reason string // the label in wherry_portal_refused_total; empty if nothing was refused
 }
@@ -29,27 +25,6 @@ func newProblem(status int, detail, action string) *problem {
 func refusal(reason string, status int, detail, action string) *problem {
 	p := newProblem(status, detail, action)
 	p.reason = reason
-	return p
-}
-
-// fromFault says what a failed operation means to the operator.
-func fromFault(err error) *problem {
-	f := fault.Of(err)
-	status := f.Status
-	if status < 400 || status > 599 || status == fault.StatusClientClosedRequest {
-		status = http.StatusInternalServerError
-	}
-	p := newProblem(status, err.Error()+".", "See the log of this process for the operation that failed; the request can be sent again.")
-	p.Party = f.Party
-	switch f.Party {
-	case fault.Client:
-		if f.Err != nil {
-			p.Detail = f.Err.Error() + "." // whose fault it is and of what the title and the action say
-		}
-		p.Action = "Correct the request: the URL must be one that this network serves."
-	case fault.Config:
-		p.Action = "Run `wherry config check FILE` and correct what it reports."
-	}
 	return p
 }
 

@@ -17,6 +17,7 @@ const (
 	connectionsMax = 256
 	headerMaxBytes = 16 << 10
 	drainTimeout   = 5 * time.Second
+	writeTimeout   = time.Minute // the API sets its own for what takes longer
 )
 
 // Serve answers on l until ctx ends, then lets requests in flight finish for a while. It closes l, and when it returns its
@@ -30,7 +31,7 @@ func (p *Portal) Serve(ctx context.Context, l net.Listener) error {
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      2 * purgeTimeout,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       75 * time.Second,
 		MaxHeaderBytes:    headerMaxBytes,
 		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),

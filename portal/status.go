@@ -15,9 +15,6 @@ import (
 type Network interface {
 	// Status returns what the network looks like now. It is asked once for each refresh of each open page.
 	Status(ctx context.Context) Status
-	// Purge removes what is stored for an absolute http or https URL from every node, and returns when each has answered or
-	// failed. Its error is a *fault.Error where the URL is at fault.
-	Purge(ctx context.Context, rawURL string) (PurgeResult, error)
 	// Trace returns the report of a traced request, as long as the network remembers it.
 	Trace(id string) (trace.Report, bool)
 }
@@ -107,17 +104,4 @@ type Incident struct {
 	Subject string      `json:"subject"` // the node, site or origin
 	Text    string      `json:"text"`
 	Action  string      `json:"action,omitempty"` // what to do about it
-}
-
-// PurgeResult says what a purge did.
-type PurgeResult struct {
-	URL   string      `json:"url"`
-	Nodes []NodePurge `json:"nodes"`
-}
-
-// NodePurge is a purge on one node.
-type NodePurge struct {
-	Node    config.NodeID `json:"node"`
-	Removed int           `json:"removed_objects"`
-	Error   string        `json:"error,omitempty"` // empty if the node has done it
 }

@@ -4,11 +4,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
-	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wherry/wherry/internal/console"
 )
 
 // version is set by the build: -ldflags "-X main.version=…".
@@ -22,18 +24,26 @@ func main() {
 func run(args []string) int {
 	root := newRootCommand()
 	root.SetArgs(args)
+	return execute(root, os.Stderr)
+}
+
+func execute(root *cobra.Command, stderr io.Writer) int {
 	err := root.Execute()
 	var usage usageError
+	var line console.UsageError
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errReported):
+	case errors.Is(err, errReported), errors.Is(err, console.ErrReported):
 		return 1
-	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "wherry: %v\nFor help: wherry --help\n", err)
+	case errors.Is(err, console.ErrTrouble):
+		fmt.Fprintf(stderr, "wherry: %v\n", err)
+		return 2
+	case errors.As(err, &usage), errors.As(err, &line):
+		fmt.Fprintf(stderr, "wherry: %v\nFor help: wherry --help\n", err)
 		return 2
 	}
-	fmt.Fprintf(os.Stderr, "wherry: %v\n", err)
+	fmt.Fprintf(stderr, "wherry: %v\n", err)
 	return 1
 }
 
@@ -62,23 +72,10 @@ Run it for real:                              wherry config sample > wherry.yaml
 	}
 	root.SetVersionTemplate("wherry {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newPurgeCommand(), newVersionCommand())
+	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newVersionCommand())
+	root.AddCommand(console.Commands(consoleFlags)...)
 	addCompletionCommand(root)
 	return root
-}
-
-// oneOfItsCommands refuses what is left of the arguments of a command that only has others below it.
-func oneOfItsCommands(c *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	var names []string
-	for _, below := range c.Commands() {
-		if below.IsAvailableCommand() {
-			names = append(names, below.Name())
-		}
-	}
-	return usageError{fmt.Errorf("there is no command %q; after %s comes one of %s", args[0], c.CommandPath(), strings.Join(names, ", "))}
 }
 
 // addCompletionCommand adds cobra's own, which takes any word for a shell: without a function to run, it never looks at them.
@@ -96,13 +93,10 @@ func addCompletionCommand(root *cobra.Command) {
 	}
 }
 
-// noArgs is cobra.NoArgs with words.
-func noArgs(c *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s takes no arguments, but there is %q", c.CommandPath(), args[0])}
-	}
-	return nil
-}
+// What commands take, in the words of the console's.
+func oneOfItsCommands(c *cobra.Command, args []string) error { return console.OneOfItsCommands(c, args) }
+func noArgs(c *cobra.Command, args []string) error           { return console.NoArgs(c, args) }
+func exactlyOne(what string) cobra.PositionalArgs            { return console.ExactlyOne(what) }
 
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{

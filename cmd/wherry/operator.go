@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/internal/console"
 	"github.com/wherry/wherry/portal"
 )
 
@@ -31,8 +34,8 @@ type operator struct {
 
 // operatorFlags are those of all commands that talk to a network.
 type operatorFlags struct {
-	server, token string
-	json          bool
+	server, token, ca string
+	json              bool
 }
 
 func (f *operatorFlags) add(c *cobra.Command) {
@@ -40,6 +43,8 @@ func (f *operatorFlags) add(c *cobra.Command) {
 		"the portal's `URL` (default: $WHERRY_SERVER, else the network that runs on this machine)")
 	c.Flags().StringVar(&f.token, "token-file", "",
 		"`file` with the operator's token (default: $WHERRY_TOKEN, else that of the network that runs on this machine)")
+	c.Flags().StringVar(&f.ca, "ca-file", os.Getenv("WHERRY_CA"),
+		"`file` with the authority that signed the portal's certificate (default: $WHERRY_CA, else the system's)")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 }
 
@@ -48,23 +53,66 @@ func (f *operatorFlags) connect(ctx context.Context, target *url.URL) (*operator
 	if f.server == "" && f.token == "" {
 		return findRunning(ctx, target)
 	}
+	o, err := f.named()
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := o.status(ctx)
+	return o, st, err
+}
+
+// consoleFlags adds the flags to a command of the console, which says itself how long it waits.
+func consoleFlags(c *cobra.Command) (find console.Find, json *bool) {
+	f := &operatorFlags{}
+	f.add(c)
+	return func(ctx context.Context, target *url.URL) (string, string, *http.Client, error) {
+		o, err := f.named()
+		if f.server == "" && f.token == "" {
+			o, _, err = findRunning(ctx, target)
+		}
+		if err != nil {
+			return "", "", nil, err
+		}
+		o.client.Timeout = 0
+		return o.server, o.token, o.client, nil
+	}, &f.json
+}
+
+// named returns the operator that flags and environment name.
+func (f *operatorFlags) named() (*operator, error) {
 	token := strings.TrimSpace(os.Getenv("WHERRY_TOKEN"))
 	if f.token != "" {
 		data, err := os.ReadFile(f.token)
 		if err != nil {
-			return nil, nil, fmt.Errorf("operator's token: %w", err)
+			return nil, fmt.Errorf("operator's token: %w", err)
 		}
 		token = strings.TrimSpace(string(data))
 	}
 	if f.server == "" || token == "" {
-		return nil, nil, usageError{errors.New("say both where the portal is (--server or WHERRY_SERVER) and who you are (--token-file or WHERRY_TOKEN)")}
+		return nil, usageError{errors.New("say both where the portal is (--server or WHERRY_SERVER) and who you are (--token-file or WHERRY_TOKEN)")}
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, usageError{errors.New("the token has spaces, lines or other characters that no token has (--token-file or WHERRY_TOKEN)")}
 	}
 	if err := checkServer(f.server); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	o := newOperator(f.server, token)
-	st, err := o.status(ctx)
-	return o, st, err
+	if f.ca == "" {
+		return o, nil
+	}
+	pem, err := os.ReadFile(f.ca)
+	if err != nil {
+		return nil, fmt.Errorf("authority of the portal (--ca-file or WHERRY_CA): %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, usageError{fmt.Errorf("%s has no certificate in PEM (--ca-file or WHERRY_CA)", f.ca)}
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	o.client.Transport = transport
+	return o, nil
 }
 
 // checkServer says what is wrong with the portal's URL.
@@ -82,7 +130,7 @@ func newOperator(server, token string) *operator {
 }
 
 // findRunning looks through the processes that run on this machine: the one that serves target's address, else the only one whose
-// sites claim target's host by name, else the only one.
+// sites claim target's host by name, else the only one. target may be nil.
 func findRunning(ctx context.Context, target *url.URL) (*operator, *portal.Status, error) {
 	all, err := runningProcesses()
 	if err != nil {
@@ -99,6 +147,10 @@ func findRunning(ctx context.Context, target *url.URL) (*operator, *portal.Statu
 		if err != nil {
 			continue // starting, stopping, or another user's in the same folder
 		}
+		if target == nil {
+			reached = append(reached, found{o, st})
+			continue
+		}
 		if _, ok := edgeAt(st, target); ok {
 			return o, st, nil
 		}
@@ -114,6 +166,9 @@ func findRunning(ctx context.Context, target *url.URL) (*operator, *portal.Statu
 		return claiming[0].o, claiming[0].st, nil
 	case len(reached) == 1:
 		return reached[0].o, reached[0].st, nil
+	}
+	if target == nil {
+		return nil, nil, fmt.Errorf("%d networks run on this machine; say which one with --server and --token-file", len(reached))
 	}
 	return nil, nil, fmt.Errorf("%d networks run on this machine and none alone serves %s; say which one with --server and --token-file",
 		len(reached), target.Host)
@@ -167,15 +222,6 @@ func portOf(u *url.URL) string {
 		return "443"
 	}
 	return "80"
-}
-
-// parseTarget reads the URL argument of a command.
-func parseTarget(raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, usageError{fmt.Errorf("%q: write an absolute URL, such as http://shop.test/logo.svg", raw)}
-	}
-	return u, nil
 }
 
 func (o *operator) status(ctx context.Context) (*portal.Status, error) {

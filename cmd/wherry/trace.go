@@ -20,6 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wherry/wherry/internal/console"
 	"github.com/wherry/wherry/portal"
 	"github.com/wherry/wherry/trace"
 )
@@ -51,18 +52,8 @@ URL's address, or, where URL names a site's host, to the network's first edge.`,
 	return c
 }
 
-// exactlyOne is cobra.ExactArgs(1) with words.
-func exactlyOne(what string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return usageError{fmt.Errorf("%s takes one %s", c.CommandPath(), what)}
-		}
-		return nil
-	}
-}
-
 func runTrace(ctx context.Context, stdout io.Writer, f *operatorFlags, method string, fields []string, raw string) error {
-	target, err := parseTarget(raw)
+	target, err := console.ParseTarget(raw)
 	if err != nil {
 		return err
 	}

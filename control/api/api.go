@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/wherry/wherry/config"
@@ -30,6 +31,21 @@ const (
 type Scope struct {
 	Verbs []Verb            `json:"verbs"`
 	Sites []config.SiteName `json:"sites,omitempty"` // none: all
+}
+
+// Allows says whether a token may do what needs verb, to sites that the scope names.
+func (s Scope) Allows(verb Verb) bool {
+	for _, can := range s.Verbs {
+		if can == verb || can == Admin || can == Deploy && (verb == Read || verb == Purge) {
+			return true
+		}
+	}
+	return false
+}
+
+// Of says whether the scope is of a site.
+func (s Scope) Of(site config.SiteName) bool {
+	return len(s.Sites) == 0 || slices.Contains(s.Sites, site)
 }
 
 // Service is what control does for people. The actor has been authenticated; the service checks what it may.

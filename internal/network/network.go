@@ -19,6 +19,7 @@ import (
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/certs"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/dns"
 	"github.com/wherry/wherry/edge"
 	"github.com/wherry/wherry/logs"
@@ -35,6 +36,8 @@ type Options struct {
 	Access   *logs.Writer         // nil: no access log
 	Log      *slog.Logger         // nil means slog.Default
 	Registry *prometheus.Registry // nil: one of its own
+	Gather   prometheus.Gatherers // what else /metrics shows
+	Service  api.Service          // answers the API; nil: what can be had without control
 
 	Edges  []EdgeDoors
 	DNS    *DNSDoors
@@ -107,7 +110,8 @@ func New(o Options) (*Network, error) {
 		return nil, errors.Join(err, n.closeShelves())
 	}
 	n.portal = portal.New(portal.Options{
-		Network: n, Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), OperatorToken: o.Token,
+		Network: n, Metrics: promhttp.HandlerFor(append(prometheus.Gatherers{o.Registry}, o.Gather...), promhttp.HandlerOpts{}),
+		API: n.newAPI(), OperatorToken: o.Token,
 		Version: o.Version, Count: portal.NewMetrics(o.Registry), Log: o.Log,
 	})
 	return n, nil
@@ -218,32 +222,32 @@ func portOf(l net.Listener) uint16 {
 	return at.Port()
 }
 
-// part is something that runs until its context ends.
-type part struct {
-	name string
-	run  func(ctx context.Context) error
+// Part is something that runs until its context ends.
+type Part struct {
+	Name string
+	Run  func(ctx context.Context) error
 }
 
 // parts lists all that runs, in the order of start. They stop in reverse: first the doors close, last what they need.
-func (n *Network) parts() []part {
-	var parts []part
+func (n *Network) parts() []Part {
+	var parts []Part
 	if n.o.Access != nil {
-		parts = append(parts, part{"access log", n.o.Access.Run})
+		parts = append(parts, Part{"access log", n.o.Access.Run})
 	}
-	parts = append(parts, part{"origins", n.pools.Run})
+	parts = append(parts, Part{"origins", n.pools.Run})
 	for _, s := range n.edges {
 		if s.run != nil {
-			parts = append(parts, part{"disks of " + string(s.doors.Node), s.run})
+			parts = append(parts, Part{"disks of " + string(s.doors.Node), s.run})
 		}
-		parts = append(parts, part{"cache of " + string(s.doors.Node), s.cache.Run})
+		parts = append(parts, Part{"cache of " + string(s.doors.Node), s.cache.Run})
 	}
 	if n.o.Portal != nil {
-		parts = append(parts, part{"portal", func(ctx context.Context) error { return n.portal.Serve(ctx, n.o.Portal) }})
+		parts = append(parts, Part{"portal", func(ctx context.Context) error { return n.portal.Serve(ctx, n.o.Portal) }})
 	}
 	if n.names != nil {
-		parts = append(parts, part{"dns", n.names.Run})
+		parts = append(parts, Part{"dns", n.names.Run})
 	}
-	parts = append(parts, part{"edges", n.serveEdges})
+	parts = append(parts, Part{"edges", n.serveEdges})
 	return parts
 }
 
@@ -272,7 +276,7 @@ func (n *Network) serveEdges(ctx context.Context) error {
 // runs.
 func (n *Network) Run(ctx context.Context, ready func()) error {
 	defer n.close()
-	return runParts(ctx, n.parts(), ready)
+	return RunParts(ctx, n.parts(), ready)
 }
 
 func (n *Network) close() {
@@ -281,8 +285,8 @@ func (n *Network) close() {
 	}
 }
 
-// runParts starts parts in order and stops them in reverse, when ctx ends or as soon as one of them does.
-func runParts(ctx context.Context, parts []part, ready func()) error {
+// RunParts starts parts in order and stops them in reverse, when ctx ends or as soon as one of them does.
+func RunParts(ctx context.Context, parts []Part, ready func()) error {
 	type running struct {
 		cancel context.CancelFunc
 		done   chan struct{}
@@ -297,7 +301,7 @@ func runParts(ctx context.Context, parts []part, ready func()) error {
 		all[i] = r
 		go func() {
 			defer close(r.done)
-			r.err = p.run(own)
+			r.err = p.Run(own)
 			failed <- i
 		}()
 	}
@@ -307,14 +311,14 @@ func runParts(ctx context.Context, parts []part, ready func()) error {
 	case <-ctx.Done():
 	case i := <-failed:
 		if all[i].err == nil {
-			errs = append(errs, fmt.Errorf("%s ended by itself", parts[i].name))
+			errs = append(errs, fmt.Errorf("%s ended by itself", parts[i].Name))
 		}
 	}
 	for i := len(parts) - 1; i >= 0; i-- {
 		all[i].cancel()
 		<-all[i].done
 		if err := all[i].err; err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", parts[i].name, err))
+			errs = append(errs, fmt.Errorf("%s: %w", parts[i].Name, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -336,6 +340,24 @@ func (n *Network) Reload(s *config.Snapshot) (restart []string, err error) {
 	}
 	commit()
 	return n.restartFor(s), nil
+}
+
+// Check says whether Reload would refuse s, and changes nothing.
+func (n *Network) Check(s *config.Snapshot) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, err := n.prepare(s)
+	return err
+}
+
+// Edge returns the edge of a node of this process, or nil.
+func (n *Network) Edge(id config.NodeID) *edge.Edge {
+	for _, s := range n.edges {
+		if s.doors.Node == id {
+			return s.edge
+		}
+	}
+	return nil
 }
 
 // prepare asks all parts that may refuse s, and returns how to make it hold in all parts, which can't fail. The error is that of

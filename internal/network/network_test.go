@@ -22,8 +22,8 @@ func (r *recorder) note(event string) {
 	r.events = append(r.events, event)
 }
 
-func (r *recorder) part(name string) part {
-	return part{name, func(ctx context.Context) error {
+func (r *recorder) part(name string) Part {
+	return Part{name, func(ctx context.Context) error {
 		<-ctx.Done()
 		r.note("stop " + name)
 		return nil
@@ -36,7 +36,7 @@ func TestPartsStopInReverse(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			done <- runParts(ctx, []part{r.part("log"), r.part("caches"), r.part("edges")}, func() { r.note("ready") })
+			done <- RunParts(ctx, []Part{r.part("log"), r.part("caches"), r.part("edges")}, func() { r.note("ready") })
 		}()
 		synctest.Wait()
 		cancel()
@@ -53,8 +53,8 @@ func TestPartsStopInReverse(t *testing.T) {
 func TestAPartThatFailsStopsTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r recorder
-		broken := part{"dns", func(context.Context) error { return errors.New("socket gone") }}
-		err := runParts(t.Context(), []part{r.part("log"), broken, r.part("edges")}, func() {})
+		broken := Part{"dns", func(context.Context) error { return errors.New("socket gone") }}
+		err := RunParts(t.Context(), []Part{r.part("log"), broken, r.part("edges")}, func() {})
 		if err == nil || !strings.Contains(err.Error(), "dns: socket gone") {
 			t.Errorf("error %v, want the part's name and its error", err)
 		}
@@ -66,8 +66,8 @@ func TestAPartThatFailsStopsTheRest(t *testing.T) {
 
 func TestAPartThatEndsByItselfIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		quitter := part{"portal", func(context.Context) error { return nil }}
-		err := runParts(t.Context(), []part{quitter}, func() {})
+		quitter := Part{"portal", func(context.Context) error { return nil }}
+		err := RunParts(t.Context(), []Part{quitter}, func() {})
 		if err == nil || !strings.Contains(err.Error(), "portal ended by itself") {
 			t.Errorf("error %v, want one that names the part", err)
 		}

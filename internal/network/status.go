@@ -3,7 +3,6 @@ package network
 import (
 	"context"
 	"net"
-	"net/http"
 	"slices"
 	"time"
 
@@ -26,19 +25,6 @@ func (n *Network) Trace(id string) (trace.Report, bool) {
 		}
 	}
 	return trace.Report{}, false
-}
-
-// Purge implements portal.Network for the edges of this process.
-func (n *Network) Purge(_ context.Context, rawURL string) (portal.PurgeResult, error) {
-	result := portal.PurgeResult{URL: rawURL, Nodes: []portal.NodePurge{}}
-	for _, s := range n.edges {
-		removed, err := s.edge.Purge(rawURL)
-		if err != nil {
-			return result, fault.New(fault.Client, "purge", http.StatusNotFound, err)
-		}
-		result.Nodes = append(result.Nodes, portal.NodePurge{Node: s.doors.Node, Removed: removed})
-	}
-	return result, nil
 }
 
 // Status implements portal.Network.

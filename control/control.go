@@ -1,0 +1,129 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/control/api"
+	"github.com/wherry/wherry/control/rollout"
+	"github.com/wherry/wherry/control/store"
+	"github.com/wherry/wherry/fault"
+	"github.com/wherry/wherry/feed"
+	"github.com/wherry/wherry/mesh"
+)
+
+// Nodes is what control hears of the nodes.
+type Nodes interface {
+	// Seen returns the latest report of each node.
+	Seen() map[config.NodeID]rollout.Seen
+	// SeenAt returns when a node's report arrived.
+	SeenAt(id config.NodeID) time.Time
+	// Changed is closed when a report arrives.
+	Changed() <-chan struct{}
+}
+
+// Options are what a Control is made of.
+type Options struct {
+	Self      config.NodeID
+	Version   string
+	Store     *store.Store
+	Signer    *feed.Signer
+	Keeper    *feed.Keeper
+	Authority *mesh.Authority
+	Secret    []byte // 32 bytes, with which secrets are sealed
+	Nodes     Nodes
+	// DryRun tries a bundle on a node, which changes nothing.
+	DryRun func(ctx context.Context, node config.NodeID, r DryRun) error
+	// Fetch gets a program from another control node.
+	Fetch func(ctx context.Context, h feed.Hash) (io.ReadCloser, error)
+	// Revoked is told who was removed, at once.
+	Revoked func(map[config.NodeID]time.Time)
+	Log     *slog.Logger
+}
+
+// DryRun is what a node is asked to try.
+type DryRun struct {
+	Key    string            `json:"key"`
+	Object []byte            `json:"object"`
+	Files  map[string][]byte `json:"files,omitempty"` // by hash
+}
+
+// Control is the station. It is safe for use by many goroutines.
+type Control struct {
+	o       Options
+	log     *slog.Logger
+	limiter *limiter
+
+	sites siteCache
+
+	mu       sync.Mutex // protects what follows; lost with the process
+	tokens   map[string]cachedToken
+	inFlight chan struct{} // bounds dry runs
+}
+
+var _ api.Service = (*Control)(nil)
+
+// New returns a control over a store. Run must run for its changes to reach this node's keeper.
+func New(o Options) *Control {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &Control{o: o, log: o.Log, limiter: newLimiter(), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
+}
+
+// wrong is the error of somebody who asked for what can't be.
+func wrong(status int, op, format string, args ...any) error {
+	return fault.New(fault.Client, op, status, fmt.Errorf(format, args...))
+}
+
+func refused(format string, args ...any) error {
+	return wrong(http.StatusForbidden, "authorize", format, args...)
+}
+
+// may says whether an actor may do something to a site; an empty site is the network as a whole.
+func may(a api.Actor, verb api.Verb, site config.SiteName) error {
+	switch {
+	case !a.Can.Allows(verb):
+		return refused("the token %s may not %s; its verbs are %v", a.Name, verb, a.Can.Verbs)
+	case site == "" && len(a.Can.Sites) > 0 && verb != api.Read:
+		return refused("the token %s is for the sites %v alone, and this concerns the whole network", a.Name, a.Can.Sites)
+	case site != "" && !a.Can.Of(site):
+		return refused("the token %s is for the sites %v, not for %s", a.Name, a.Can.Sites, site)
+	}
+	return nil
+}
+
+// read gets a value of the store in JSON; ok is false if there is none.
+func read[T any](ctx context.Context, c *Control, key string) (value T, at store.Revision, ok bool, err error) {
+	kv, ok, err := c.o.Store.Get(ctx, key)
+	if err != nil || !ok {
+		return value, 0, false, unavailable(err)
+	}
+	if err := json.Unmarshal(kv.Value, &value); err != nil {
+		return value, 0, false, fmt.Errorf("the store's %s is damaged: %w; restore a backup", key, err)
+	}
+	return value, kv.Changed, true, nil
+}
+
+func put(key string, value any) store.Put {
+	data, err := json.Marshal(value)
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return store.Put{Key: key, Value: data}
+}
+
+// unavailable is an error of the store for who asks.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.Edge, "store", http.StatusServiceUnavailable, err)
+}

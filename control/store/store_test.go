@@ -1,0 +1,335 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wherry/wherry/feed"
+	"github.com/wherry/wherry/mesh"
+)
+
+// cluster is some members on loopback, each behind the listener of its mesh.
+type cluster struct {
+	t         *testing.T
+	authority *mesh.Authority
+	members   map[string]*member
+}
+
+type member struct {
+	*Store
+	mesh *mesh.Mesh
+	o    Options
+	at   string
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	a, err := mesh.NewAuthority(t.TempDir(), "cdn.test", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &cluster{t, a, map[string]*member{}}
+}
+
+// prepare makes a member that isn't started.
+func (c *cluster) prepare(name string) *member {
+	c.t.Helper()
+	id, err := mesh.OpenIdentity(c.t.TempDir())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	csr, err := id.CSR()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cert, err := c.authority.Issue(csr, mesh.Who{Node: "control-1", Roles: []feed.Role{feed.RoleControl}}, time.Now())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := id.Install(cert, c.authority.PEM()); err != nil {
+		c.t.Fatal(err)
+	}
+	m := &member{mesh: mesh.New(id), o: Options{Name: name, Dir: c.t.TempDir(), ServerName: "control.wherry.internal", Log: slog.New(slog.DiscardHandler)}}
+	m.o.Cert, m.o.Key, m.o.CA = id.Files()
+	m.listen(c.t, "127.0.0.1:0")
+	c.members[name] = m
+	return m
+}
+
+func (m *member) listen(t *testing.T, at string) {
+	t.Helper()
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.at = l.Addr().String()
+	m.o.Peer, m.o.PeerURL = m.mesh.Listener(l, mesh.ListenOptions{}), "https://"+m.at
+}
+
+func (m *member) start(t *testing.T) {
+	t.Helper()
+	s, err := Open(m.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Store = s
+	t.Cleanup(func() { _ = s.Close() })
+}
+
+func (c *cluster) first() *member {
+	c.t.Helper()
+	m := c.prepare("control-1")
+	m.start(c.t)
+	return m
+}
+
+// grow adds a member to the cluster of m.
+func (c *cluster) grow(m *member, name string) *member {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)
+	defer cancel()
+	next := c.prepare(name)
+	if err := m.AddLearner(ctx, next.o.PeerURL); err != nil {
+		c.t.Fatal(err)
+	}
+	list, err := m.Members(ctx)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	next.o.Members = map[string]string{name: next.o.PeerURL}
+	for _, other := range list {
+		if other.Name != "" {
+			next.o.Members[other.Name] = other.Peer
+		}
+	}
+	next.start(c.t)
+	if err := m.Promote(ctx, next.o.PeerURL); err != nil {
+		c.t.Fatal(err)
+	}
+	return next
+}
+
+func put(t *testing.T, s *Store, key, value string, conds ...Cond) Revision {
+	t.Helper()
+	at, err := s.Commit(t.Context(), Txn{If: conds, Put: []Put{{key, []byte(value)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func TestCommit(t *testing.T) {
+	s := newCluster(t).first().Store
+	at := put(t, s, "a", "1", Absent("a"))
+	if kv, ok, err := s.Get(t.Context(), "a"); err != nil || !ok || string(kv.Value) != "1" || kv.Changed != at {
+		t.Fatalf("%v %v %v", kv, ok, err)
+	}
+	for name, c := range map[string]Cond{"absent": Absent("a"), "changed": Unchanged("a", at-1)} {
+		if _, err := s.Commit(t.Context(), Txn{If: []Cond{c}, Put: []Put{{"a", []byte("2")}}}); !errors.Is(err, ErrConflict) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := s.Commit(t.Context(), Txn{Put: []Put{{"big", make([]byte, valueMax+1)}}}); err == nil {
+		t.Error("a value that is too large was taken")
+	}
+	if _, err := s.Commit(t.Context(), Txn{If: []Cond{Unchanged("a", at)}, Delete: []string{"a"}, Put: []Put{{"b/1", nil}, {"b/2", nil}, {"c", nil}}}); err != nil {
+		t.Fatal(err)
+	}
+	list, more, _, err := s.List(t.Context(), "b/", "", 1)
+	if err != nil || len(list) != 1 || !more || list[0].Key != "b/1" {
+		t.Errorf("%v %v %v", list, more, err)
+	}
+	if list, more, _, err = s.List(t.Context(), "b/", "b/1", 0); err != nil || len(list) != 1 || more || list[0].Key != "b/2" {
+		t.Errorf("%v %v %v", list, more, err)
+	}
+}
+
+// Many who change one value at once change it one after the other, each once.
+func TestCommitsHappenOnce(t *testing.T) {
+	s := newCluster(t).first().Store
+	put(t, s, "n", "0")
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 10 {
+				for {
+					kv, _, err := s.Get(t.Context(), "n")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					var n int
+					fmt.Sscan(string(kv.Value), &n)
+					_, err = s.Commit(t.Context(), Txn{If: []Cond{Unchanged("n", kv.Changed)}, Put: []Put{{"n", fmt.Append(nil, n+1)}}})
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, ErrConflict) {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	if kv, _, _ := s.Get(t.Context(), "n"); string(kv.Value) != "80" {
+		t.Errorf("n is %s", kv.Value)
+	}
+}
+
+// An attempt whose answer got lost is found when it is made again.
+func TestALostAnswerIsFound(t *testing.T) {
+	s := newCluster(t).first().Store
+	put(t, s, "leader", "there")
+	sl, err := s.takeSlot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	txn := Txn{If: []Cond{Absent("a")}, Put: []Put{{"a", []byte("1")}}}
+	first, err := s.attempt(t.Context(), txn, sl, "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sl.at = 0 // as if the answer hadn't come
+	if again, err := s.attempt(t.Context(), txn, sl, "id"); err != nil || again != first {
+		t.Errorf("revision %d, %v; want %d", again, err, first)
+	}
+	sl.at = 0
+	if _, err := s.attempt(t.Context(), txn, sl, "another"); !errors.Is(err, errSlot) {
+		t.Errorf("another transaction in a slot that was written: %v", err)
+	}
+}
+
+func TestWatchSeesAllInOrder(t *testing.T) {
+	s := newCluster(t).first().Store
+	at := put(t, s, "w/0", "0")
+	for i := range 5 {
+		put(t, s, fmt.Sprint("w/", i), "x")
+	}
+	var keys []string
+	enough := errors.New("enough")
+	err := s.Watch(t.Context(), "w/", at+1, func(events []Event) error {
+		for _, e := range events {
+			keys = append(keys, e.Key)
+		}
+		if len(keys) == 5 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || strings.Join(keys, " ") != "w/0 w/1 w/2 w/3 w/4" {
+		t.Errorf("%q, %v", keys, err)
+	}
+}
+
+// What a leader does that was replaced without knowing it is refused.
+func TestALateLeaderIsFenced(t *testing.T) {
+	s := newCluster(t).first().Store
+	one, err := s.Campaign(t.Context(), "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "done", "by one", one.Cond())
+	fence := one.Cond()
+	one.Resign()
+	two, err := s.Campaign(t.Context(), "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(t.Context(), Txn{If: []Cond{fence}, Put: []Put{{"done", []byte("by one, late")}}}); !errors.Is(err, ErrConflict) {
+		t.Errorf("the first leader acts on: %v", err)
+	}
+	put(t, s, "done", "by two", two.Cond())
+	if name, err := s.Leader(t.Context(), "work"); name != "control-1" || err != nil {
+		t.Errorf("leader %q, %v", name, err)
+	}
+	if two.Number() <= one.Number() {
+		t.Error("the number of the term didn't grow")
+	}
+}
+
+func TestThreeMembersWriteOnWithoutOne(t *testing.T) {
+	c := newCluster(t)
+	one := c.first()
+	put(t, one.Store, "a", "1")
+	two := c.grow(one, "control-2")
+	three := c.grow(one, "control-3")
+	put(t, two.Store, "b", "2")
+	if kv, ok, err := three.Get(t.Context(), "b"); !ok || string(kv.Value) != "2" {
+		t.Fatalf("%v %v", kv, err)
+	}
+	if err := one.Close(); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := two.Commit(ctx, Txn{If: []Cond{Absent("c")}, Put: []Put{{"c", nil}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := three.Close(); err != nil {
+		t.Error(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := two.Commit(short, Txn{Put: []Put{{"d", nil}}}); err == nil || !strings.Contains(err.Error(), "no majority") {
+		t.Errorf("one of three writes: %v", err)
+	}
+	one.listen(t, one.at)
+	one.start(t) // from what is on its disk
+	put(t, one.Store, "e", "5")
+}
+
+func TestBackupAndRestore(t *testing.T) {
+	c := newCluster(t)
+	s := c.first().Store
+	for i := range 700 {
+		put(t, s, fmt.Sprintf("k/%03d", i), fmt.Sprint(i))
+	}
+	var file bytes.Buffer
+	if err := s.Backup(t.Context(), &file); err != nil {
+		t.Fatal(err)
+	}
+	for name, damaged := range map[string][]byte{
+		"empty": {}, "cut off": file.Bytes()[:file.Len()/2], "not one": []byte("hello"),
+		"one byte changed": append(append([]byte(nil), file.Bytes()[:file.Len()/2]...), append([]byte{file.Bytes()[file.Len()/2] ^ 1}, file.Bytes()[file.Len()/2+1:]...)...),
+	} {
+		if n, err := s.Restore(t.Context(), bytes.NewReader(damaged), keep); n != 0 || err == nil {
+			t.Errorf("%s: %d records, %v", name, n, err)
+		}
+	}
+	other := newCluster(t).first().Store
+	n, err := other.Restore(t.Context(), bytes.NewReader(file.Bytes()), keep)
+	if n != 700 || err != nil {
+		t.Fatalf("%d records, %v", n, err)
+	}
+	if kv, ok, err := other.Get(t.Context(), "k/123"); !ok || string(kv.Value) != "123" {
+		t.Errorf("%v %v", kv, err)
+	}
+	dir := t.TempDir()
+	for range 3 {
+		if err := other.backupTo(t.Context(), dir, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err := Backups(dir); len(all) != 1 || err != nil {
+		t.Errorf("%q, %v", all, err)
+	}
+}
+
+func keep(_ string, value []byte) ([]byte, error) { return value, nil }
+
+func FuzzReadBackup(f *testing.F) {
+	f.Add([]byte("\x1f\x8b"))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		_, _, _ = ReadBackup(bytes.NewReader(data), func(string, []byte) error { return nil })
+	})
+}
