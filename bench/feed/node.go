@@ -13,7 +13,6 @@ import (
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/feed/tree"
-	"github.com/wherry/wherry/feed/tree/treetest"
 )
 
 // node is a root or a relay.
@@ -21,7 +20,7 @@ type node struct {
 	name    string
 	role    feed.Role
 	parents []string // addresses
-	keeper  *treetest.Keeper
+	keeper  tree.Keeper
 	sign    func(*feed.State) (feed.Checkpoint, error)
 }
 

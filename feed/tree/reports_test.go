@@ -1,14 +1,20 @@
 package tree
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
+	"github.com/wherry/wherry/feed/tree/treetest"
 )
 
 // said parses "node parent boot.count seq [away]".
@@ -117,7 +123,7 @@ func TestWhoMaySayWhat(t *testing.T) {
 					text, _ := json.Marshal(r)
 					batch = append(batch, text)
 				}
-				became, _ := p.take(sender{config.NodeID(id), root}, batch, []config.NodeID{"top"}, now)
+				became := p.take(sender{config.NodeID(id), root}, batch, []config.NodeID{"top"}, now).became
 				var got []string
 				for _, k := range []string{taken, old, outside, full, unusable} {
 					if became[k] > 0 {
@@ -256,6 +262,46 @@ func TestFlood(t *testing.T) {
 	}
 	if err := newLimits().allow(noon, 1, 20<<20); err != nil {
 		t.Logf("large reports: %v", err)
+	}
+}
+
+// TestRelayComesWithThousands sends the reports of a large subtree at once: that is no flood, the same again and again is.
+func TestRelayComesWithThousands(t *testing.T) {
+	tree, err := New(Options{
+		Self: "self", Keeper: treetest.NewControl(1).Keeper(), Transport: http.DefaultTransport, Log: slog.New(slog.DiscardHandler),
+		Peer: func(*http.Request) (config.NodeID, []feed.Role, bool) { return "", nil, false }, Now: func() time.Time { return noon },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(count int) error {
+		all := [][]byte{fmt.Appendf(nil, `{"node":"a","boot":"1","count":%d}`, count)}
+		for i := range 5000 {
+			all = append(all, fmt.Appendf(nil, `{"node":"n%d","boot":"1","count":%d,"parent":"a"}`, i, count))
+		}
+		frames, _ := AppendReports(nil, all...)
+		return tree.takeReports(sender{id: "a"}, bufio.NewReader(bytes.NewReader(frames)))
+	}
+	if err := send(1); err != nil || len(tree.Reports()) != 5001 {
+		t.Fatalf("%d nodes, %v", len(tree.Reports()), err)
+	}
+	if err := send(2); !errors.Is(err, errFlood) {
+		t.Errorf("all of them again in the same moment: %v", err)
+	}
+}
+
+// TestLongReport says more than fits.
+func TestLongReport(t *testing.T) {
+	p := newReports("self", 100, "boot")
+	r := feed.Report{Alerts: []string{"hot"}}
+	for i := range 30_000 {
+		r.Sites = append(r.Sites, feed.SiteTally{Site: config.SiteName(fmt.Sprint("site-", i)), Since: noon})
+	}
+	p.say(r, noon)
+	all := p.next(p.attach(false, noon))
+	var got feed.Report
+	if len(all) != 1 || len(all[0]) > reportMax || json.Unmarshal(all[0], &got) != nil || len(got.Sites) != 0 || len(got.Alerts) != 2 {
+		t.Errorf("%d reports, with %d sites and the alerts %q", len(all), len(got.Sites), got.Alerts)
 	}
 }
 
