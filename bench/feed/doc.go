@@ -2,8 +2,8 @@
 //
 //	go run ./bench/feed                  # 5,000 subscribers, less than two minutes
 //
-// This process is control (the root of a feed/tree). Relays are processes of their own, in two layers, and run feed/tree over a keeper in
-// memory. Subscribers are simulated, a thousand or so in a process: each has a certificate and a TLS connection of its own (HTTP/2 in one
+// This process is control (the root of a feed/tree). Relays are processes of their own, in two layers, and run feed/tree over a feed.Keeper
+// on the disk. Subscribers are simulated, a thousand or so in a process: each has a certificate and a TLS connection of its own (HTTP/2 in one
 // goroutine, both sides verified), takes the log, checks each object's hash, and sends reports, at once when it has an entry and at each
 // beat, but has no keeper; signatures are verified once in a process. All of it shares one machine.
 //

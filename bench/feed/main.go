@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -44,13 +45,15 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	r, err := run(ctx, &o)
+	if r != nil && len(r.confirmed) > 0 {
+		fmt.Print(r.table()) // of what was measured, if the time is over
+	}
 	if err == nil {
-		fmt.Print(r.table())
 		err = r.problem()
 	}
 	if err != nil {
 		stop()
-		fmt.Fprintln(os.Stderr, "feed:", err)
+		fmt.Fprintln(os.Stderr, "feed:", strings.ReplaceAll(err.Error(), "\nsignal: killed", ""))
 		os.Exit(1)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/feed/tree"
-	"github.com/wherry/wherry/feed/tree/treetest"
 )
 
 // node is a root or a relay.
@@ -21,7 +20,7 @@ type node struct {
 	name    string
 	role    feed.Role
 	parents []string // addresses
-	keeper  *treetest.Keeper
+	keeper  tree.Keeper
 	sign    func(*feed.State) (feed.Checkpoint, error)
 }
 
@@ -69,7 +68,7 @@ func transportOf(identity *tls.Config) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	return &http.Transport{
-		TLSClientConfig: identity, Protocols: protocols, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 30 * time.Second,
+		TLSClientConfig: identity.Clone(), Protocols: protocols, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 30 * time.Second,
 		ReadBufferSize: 4 << 10, WriteBufferSize: 4 << 10,
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -112,7 +113,12 @@ func runChild(role string) error {
 		stop()
 	}()
 	if role == "relay" {
-		n := node{name: t.Name, role: feed.RoleRelay, parents: t.Parents, keeper: treetest.NewKeeper(t.Key)}
+		keeper, err := feed.OpenKeeper(filepath.Join(t.Dir, t.Name), feed.KeeperOptions{Verifier: feed.NewVerifier(t.Key)})
+		if err != nil {
+			return err
+		}
+		defer keeper.Close()
+		n := node{name: t.Name, role: feed.RoleRelay, parents: t.Parents, keeper: keeper}
 		return n.run(ctx, ca, func(_ *tree.Tree, address string) { fmt.Println(address) })
 	}
 	s := newSubscribers(ca, t.Key, t.Names, t.Parents)

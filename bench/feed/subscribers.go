@@ -15,7 +15,6 @@ import (
 
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/feed/tree"
-	"github.com/wherry/wherry/feed/tree/treetest"
 )
 
 // handshakesAtOnce bounds how many connections of a process are being made.
@@ -26,20 +25,20 @@ type subscribers struct {
 	ca      *authority
 	relay   []string // addresses; subscriber i takes the i-th, cyclically
 	names   []string
-	keeper  *treetest.Keeper // verifies, once for all
-	joined  sync.WaitGroup   // until each has its stream
+	trust   *feed.Verifier
+	joined  sync.WaitGroup // until each has its stream
 	gate    chan struct{}
 	lost    atomic.Int64 // streams that ended before they should
 	unasked atomic.Int64 // entries without their objects
 
 	mu    sync.Mutex // protects what follows
 	times map[uint64][]time.Duration
-	known map[uint64][]byte // verified entries
+	known map[uint64][]byte // verified entries, once for all
 }
 
 func newSubscribers(ca *authority, key ed25519.PublicKey, names, relays []string) *subscribers {
 	s := &subscribers{
-		ca: ca, relay: relays, names: names, keeper: treetest.NewKeeper(key), gate: make(chan struct{}, handshakesAtOnce),
+		ca: ca, relay: relays, names: names, trust: feed.NewVerifier(key), gate: make(chan struct{}, handshakesAtOnce),
 		times: map[uint64][]time.Duration{}, known: map[uint64][]byte{},
 	}
 	s.joined.Add(len(names))
@@ -154,7 +153,7 @@ func (s *subscribers) got(e *feed.Entry, signed feed.Signed, objects map[feed.Ha
 	defer s.mu.Unlock()
 	seq := e.Position.Seq
 	if known := s.known[seq]; known == nil {
-		if _, err := s.keeper.Append(signed); err != nil {
+		if _, err := s.trust.Entry(signed); err != nil {
 			return err
 		}
 		s.known[seq] = signed.Bytes

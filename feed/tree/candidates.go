@@ -135,9 +135,26 @@ func levelAbove(rank, heads int) (from, to int) {
 }
 
 func rankNodes(nodes []feed.NodeRecord) {
-	slices.SortFunc(nodes, func(a, b feed.NodeRecord) int {
-		return cmp.Or(cmp.Compare(hashOf(string(a.Cluster), string(a.Name)), hashOf(string(b.Cluster), string(b.Name))), cmp.Compare(a.Name, b.Name))
-	})
+	sortByHash(nodes, func(n *feed.NodeRecord) (string, string) { return string(n.Cluster), string(n.Name) })
+}
+
+// sortByHash sorts by the hash of what of returns.
+func sortByHash[T any](all []T, of func(*T) (string, string)) {
+	type hashed struct {
+		hash  uint64
+		name  string
+		index int
+	}
+	order := make([]hashed, len(all))
+	for i := range all {
+		a, b := of(&all[i])
+		order[i] = hashed{hashOf(a, b), b, i}
+	}
+	slices.SortFunc(order, func(a, b hashed) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.name, b.name)) })
+	before := slices.Clone(all)
+	for i := range order {
+		all[i] = before[order[i].index]
+	}
 }
 
 // rack returns the best of self's rack, if self isn't one of them.
@@ -157,9 +174,7 @@ func (p *plan) rack() []feed.NodeRecord {
 // nearest orders nodes so that self's neighbours order them otherwise, and all get an equal share.
 func (p *plan) nearest(nodes []feed.NodeRecord) []feed.NodeRecord {
 	nodes = slices.Clone(nodes)
-	slices.SortFunc(nodes, func(a, b feed.NodeRecord) int {
-		return cmp.Or(cmp.Compare(hashOf(string(p.self.Name), string(a.Name)), hashOf(string(p.self.Name), string(b.Name))), cmp.Compare(a.Name, b.Name))
-	})
+	sortByHash(nodes, func(n *feed.NodeRecord) (string, string) { return string(p.self.Name), string(n.Name) })
 	return nodes
 }
 
@@ -176,9 +191,7 @@ func (p *plan) roots(addresses []string) []Candidate {
 			all = append(all, Candidate{"", a, TierRoot})
 		}
 	}
-	slices.SortFunc(all, func(a, b Candidate) int {
-		return cmp.Or(cmp.Compare(hashOf(string(p.self.Name), a.Address), hashOf(string(p.self.Name), b.Address)), cmp.Compare(a.Address, b.Address))
-	})
+	sortByHash(all, func(c *Candidate) (string, string) { return string(p.self.Name), c.Address })
 	return all[:min(len(all), perTierMax)]
 }
 

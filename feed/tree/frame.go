@@ -43,7 +43,7 @@ const frameHead = 5
 
 const (
 	objectRideMax = 64 << 10 // larger objects are asked for
-	reportMax     = 64 << 10
+	reportMax     = 1 << 20
 	entryMax      = 1 << 20
 	checkpointMax = 256 << 20
 	signatureMax  = 1 << 10

@@ -27,9 +27,9 @@ const (
 	recordsAtOnce  = 64
 	recordMax      = 64 << 10
 	rosterMax      = 1 << 16
-	// checkpointEvery is how many entries a root lets a checkpoint age, and logMax how long a log may get.
-	checkpointEvery, logMax = 1000, 8192
-	checkpointTimeout       = 2 * time.Minute
+	// checkpointEvery is how many entries a root lets a checkpoint age.
+	checkpointEvery   = 1000
+	checkpointTimeout = 2 * time.Minute
 )
 
 // keepTime lets this node's beats be sent every second, and says who of the children isn't there any more.
@@ -235,11 +235,7 @@ func (t *Tree) serveCheckpoint(w http.ResponseWriter, _ *http.Request, who asker
 // rebase puts a log that has got long on a newer checkpoint, if the keeper can do that.
 func (t *Tree) rebase(ctx context.Context) error {
 	keeper, ok := t.o.Keeper.(Rebaser)
-	at := t.o.Keeper.Position()
-	if !ok || at.Seq <= logMax {
-		return nil
-	}
-	if _, long := t.o.Keeper.After(feed.Position{Epoch: at.Epoch, Seq: at.Seq - logMax}, 1); !long {
+	if !ok || !keeper.Long() {
 		return nil
 	}
 	var c feed.Checkpoint

@@ -20,8 +20,8 @@ import (
 type liar struct {
 	honest http.Handler
 	lies   atomic.Bool
-	frame  func(kind Kind, payload []byte) []byte // what is sent instead
-	object func(honest []byte) []byte             // nil: the truth
+	frame  func() lie                 // of one stream
+	object func(honest []byte) []byte // nil: the truth
 }
 
 func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -30,15 +30,22 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "5")
 		io.WriteString(w, "false")
 	case l.frame != nil && r.URL.Path == pathLog:
-		l.honest.ServeHTTP(&lyingWriter{ResponseWriter: w, liar: l}, r)
+		l.honest.ServeHTTP(&lyingWriter{ResponseWriter: w, liar: l, lie: l.frame()}, r)
 	default:
 		l.honest.ServeHTTP(w, r)
 	}
 }
 
+// lie says what is sent instead of a frame.
+type lie func(kind Kind, payload []byte) []byte
+
+// always is a lie that remembers nothing.
+func always(l lie) func() lie { return func() lie { return l } }
+
 type lyingWriter struct {
 	http.ResponseWriter
 	liar *liar
+	lie  lie
 	held bytes.Buffer
 }
 
@@ -54,7 +61,7 @@ func (w *lyingWriter) Write(p []byte) (int, error) {
 		}
 		frame := bytes.Clone(w.held.Next(frameHead + len(payload)))
 		if w.liar.lies.Load() {
-			frame = w.liar.frame(kind, bytes.Clone(payload))
+			frame = w.lie(kind, bytes.Clone(payload))
 		}
 		if _, err := w.ResponseWriter.Write(frame); err != nil {
 			return 0, err
@@ -65,20 +72,19 @@ func (w *lyingWriter) Write(p []byte) (int, error) {
 // TestMaliciousRelay lets a relay lie in every way: nothing of it is adopted, and the node gets the truth from somebody else.
 func TestMaliciousRelay(t *testing.T) {
 	other := treetest.NewControl(9) // somebody else's
-	var first []byte                // the first entry that the liar has passed on
-	for name, lie := range map[string]struct {
-		frame   func(kind Kind, payload []byte) []byte
+	for name, c := range map[string]struct {
+		frame   func() lie
 		object  func([]byte) []byte
 		reach   time.Duration
 		trusted bool // nothing shows that it lies
 	}{
-		"changes an entry": {frame: func(kind Kind, payload []byte) []byte {
+		"changes an entry": {frame: always(func(kind Kind, payload []byte) []byte {
 			if kind == KindEntry {
 				payload = bytes.Replace(payload, []byte("site/shop"), []byte("site/evil"), 1)
 			}
 			return appendFrame(nil, kind, payload)
-		}},
-		"invents an entry": {frame: func(kind Kind, payload []byte) []byte {
+		})},
+		"invents an entry": {frame: always(func(kind Kind, payload []byte) []byte {
 			if kind != KindEntry {
 				return appendFrame(nil, kind, payload)
 			}
@@ -88,8 +94,8 @@ func TestMaliciousRelay(t *testing.T) {
 			e.Changes, e.Purge = nil, &feed.Purge{Kind: feed.PurgeAll}
 			s := other.SignEntry(&e)
 			return appendSigned(nil, kind, s.Signature, s.Bytes)
-		}},
-		"leaves an entry out": {frame: func() func(kind Kind, payload []byte) []byte {
+		})},
+		"leaves an entry out": {frame: func() lie {
 			n := 0
 			return func(kind Kind, payload []byte) []byte {
 				if kind == KindEntry {
@@ -99,8 +105,8 @@ func TestMaliciousRelay(t *testing.T) {
 				}
 				return appendFrame(nil, kind, payload)
 			}
-		}()},
-		"reorders": {frame: func() func(kind Kind, payload []byte) []byte {
+		}},
+		"reorders": {frame: func() lie {
 			var held []byte
 			return func(kind Kind, payload []byte) []byte {
 				frame := appendFrame(nil, kind, payload)
@@ -113,21 +119,24 @@ func TestMaliciousRelay(t *testing.T) {
 				}
 				return frame
 			}
-		}()},
-		"replays": {trusted: true, frame: func(kind Kind, payload []byte) []byte {
-			frame := appendFrame(nil, kind, payload)
-			if kind == KindEntry && first == nil {
-				first = frame
-			}
-			return append(frame, first...)
 		}},
-		"withholds": {reach: time.Minute, frame: func(kind Kind, payload []byte) []byte {
+		"replays": {trusted: true, frame: func() lie {
+			var first []byte
+			return func(kind Kind, payload []byte) []byte {
+				frame := appendFrame(nil, kind, payload)
+				if kind == KindEntry && first == nil {
+					first = frame
+				}
+				return append(frame, first...)
+			}
+		}},
+		"withholds": {reach: time.Minute, frame: always(func(kind Kind, payload []byte) []byte {
 			if kind == KindEntry || kind == KindObject {
 				return nil
 			}
 			return appendFrame(nil, kind, payload)
-		}},
-		"withholds and says that there is nothing": {reach: time.Minute, frame: func(kind Kind, payload []byte) []byte {
+		})},
+		"withholds and says that there is nothing": {reach: time.Minute, frame: always(func(kind Kind, payload []byte) []byte {
 			var b Beat
 			switch kind {
 			case KindEntry, KindObject:
@@ -138,44 +147,43 @@ func TestMaliciousRelay(t *testing.T) {
 				return appendJSON(nil, kind, b)
 			}
 			return appendFrame(nil, kind, payload)
-		}},
-		"sends an object that isn't what it says": {frame: func(kind Kind, payload []byte) []byte {
+		})},
+		"sends an object that isn't what it says": {frame: always(func(kind Kind, payload []byte) []byte {
 			if kind == KindObject {
 				payload[len(payload)-1]++
 			}
 			return appendFrame(nil, kind, payload)
-		}},
-		"invents objects": {trusted: true, frame: func(kind Kind, payload []byte) []byte {
+		})},
+		"invents objects": {trusted: true, frame: always(func(kind Kind, payload []byte) []byte {
 			junk := bytes.Repeat([]byte("j"), 60<<10)
 			h := feed.HashOf(junk)
 			return append(appendFrame(nil, KindObject, h[:], junk), appendFrame(nil, kind, payload)...)
-		}},
+		})},
 		"answers with another object": {
 			object: func([]byte) []byte { return []byte("false") },
-			frame: func(kind Kind, payload []byte) []byte {
+			frame: always(func(kind Kind, payload []byte) []byte {
 				if kind == KindObject {
 					return nil
 				}
 				return appendFrame(nil, kind, payload)
-			},
+			}),
 		},
-		"invents a checkpoint": {frame: func(kind Kind, payload []byte) []byte {
+		"invents a checkpoint": {frame: always(func(kind Kind, payload []byte) []byte {
 			if kind != KindEntry {
 				return appendFrame(nil, kind, payload)
 			}
 			c, _ := other.Sign(&feed.State{Position: feed.Position{Epoch: 7, Seq: 7}})
 			return appendSigned(nil, KindCheckpoint, c.Signature, c.Bytes)
-		}},
-		"sends noise": {frame: func(Kind, []byte) []byte { return []byte("HTTP/1.1 200 OK\r\n\r\n") }},
-		"claims frames that have no end": {frame: func(kind Kind, _ []byte) []byte {
+		})},
+		"sends noise": {frame: always(func(Kind, []byte) []byte { return []byte("HTTP/1.1 200 OK\r\n\r\n") })},
+		"claims frames that have no end": {frame: always(func(kind Kind, _ []byte) []byte {
 			return append([]byte{byte(KindCheckpoint), 0x0f, 0xff, 0xff, 0xff}, 0)
-		}},
+		})},
 	} {
 		t.Run(name, func(t *testing.T) {
-			first = nil
 			inBubble(t, func(t *testing.T, w *world) {
 				root := w.add(control("control-a"))
-				l := &liar{frame: lie.frame, object: lie.object}
+				l := &liar{frame: c.frame, object: c.object}
 				for i := range 4 {
 					w.add(edge("lisbon", "", i))
 				}
@@ -190,12 +198,12 @@ func TestMaliciousRelay(t *testing.T) {
 				l.lies.Store(true)
 				w.control.Set("site/shop", bytes.Repeat([]byte("1"), 1000))
 				head := w.control.Set("site/shop", bytes.Repeat([]byte("2"), 1000))
-				if lie.object != nil {
+				if c.object != nil {
 					if got, err := victim.tree.Object(t.Context(), feed.HashOf(bytes.Repeat([]byte("2"), 1000))); err != nil || got[0] != '2' {
 						t.Errorf("the object: %.10q, %v", got, err)
 					}
 				}
-				w.reach(max(lie.reach, 10*time.Second), "the victim has all", w.caughtUp(head))
+				w.reach(max(c.reach, 10*time.Second), "the victim has all", w.caughtUp(head))
 				time.Sleep(5 * time.Second)
 				for id, n := range w.nodes {
 					if !reflect.DeepEqual(n.keeper.Docs(), root.keeper.Docs()) {
@@ -206,7 +214,7 @@ func TestMaliciousRelay(t *testing.T) {
 					}
 				}
 				id, _, _ := victim.tree.Parent()
-				if follows := id == liarNode.record.Name; follows != lie.trusted {
+				if follows := id == liarNode.record.Name; follows != c.trusted {
 					t.Errorf("follows the liar: %v", follows)
 				}
 			})

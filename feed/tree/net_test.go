@@ -42,13 +42,13 @@ type node struct {
 }
 
 func newWorld(t *testing.T) *world {
-	level := slog.LevelError
+	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("TREE_LOG") != "" {
-		level = slog.LevelDebug
+		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	return &world{
 		t: t, net: simnet.New(simnet.Options{Link: simnet.Link{Latency: 2 * time.Millisecond}}), control: treetest.NewControl(1),
-		nodes: map[config.NodeID]*node{}, log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		nodes: map[config.NodeID]*node{}, log: log,
 	}
 }
 

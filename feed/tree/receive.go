@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	takenAtOnce = 256
+	takenAtOnce, bytesTakenAtOnce = 256, 1 << 20
 	// What a child may send: for itself and each node below it so many reports and bytes a second, and so many bytes for itself.
 	reportsPerNode = 64
 	bytesPerNode   = 64 << 10
@@ -92,16 +92,15 @@ func (t *Tree) takeReports(from sender, in *bufio.Reader) error {
 			sum += frameHead + len(b)
 		}
 		now := t.o.Now()
-		if !from.root {
-			if err := l.allow(now, len(batch), sum); err != nil {
-				return err
-			}
-		}
-		became, nodes := t.reports.take(from, batch, t.above(), now)
-		for what, n := range became {
+		b := t.reports.take(from, batch, t.above(), now)
+		for what, n := range b.became {
 			t.o.Metrics.reports.WithLabelValues(what).Add(float64(n))
 		}
-		l.speaksFor(now, nodes)
+		l.speaksFor(now, b.nodes)
+		// A relay that comes with all of its nodes doesn't flood: they are counted by NodesMax.
+		if err := l.allow(now, len(batch)-b.fresh, sum-b.freshBytes); err != nil && !from.root {
+			return err
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -113,7 +112,8 @@ func (t *Tree) takeReports(from sender, in *bufio.Reader) error {
 
 // readReports reads at least one report, and those that have come with it.
 func readReports(in *bufio.Reader) (batch [][]byte, err error) {
-	for len(batch) == 0 || in.Buffered() > 0 && len(batch) < takenAtOnce {
+	size := 0
+	for len(batch) == 0 || in.Buffered() > 0 && len(batch) < takenAtOnce && size < bytesTakenAtOnce {
 		kind, payload, err := readFrame(in)
 		if err != nil {
 			return batch, err
@@ -121,7 +121,7 @@ func readReports(in *bufio.Reader) (batch [][]byte, err error) {
 		if kind != KindReport {
 			return batch, fmt.Errorf("%w: kind %d among reports", errFrame, kind)
 		}
-		batch = append(batch, payload)
+		batch, size = append(batch, payload), size+len(payload)
 	}
 	return batch, nil
 }
@@ -154,7 +154,7 @@ func (l *limits) set(now time.Time, nodes int) {
 	l.reports.SetLimitAt(now, rate.Limit(r))
 	l.reports.SetBurstAt(now, floodSeconds*r+takenAtOnce)
 	l.bytes.SetLimitAt(now, rate.Limit(b))
-	l.bytes.SetBurstAt(now, floodSeconds*b+takenAtOnce*(frameHead+reportMax))
+	l.bytes.SetBurstAt(now, floodSeconds*b+bytesTakenAtOnce+reportMax)
 }
 
 // speaksFor takes for how many nodes the child was believed.

@@ -109,14 +109,30 @@ func (p *reports) stamp(now time.Time) {
 	own.raw = nil
 }
 
-// encoded returns the report as it is sent. p.mu is held.
+// encoded returns the report as it is sent. Of a node's own report that is too long the lists are left out, the longest first; that it is
+// there counts more. p.mu is held.
 func (r *row) encoded() []byte {
-	if r.raw == nil {
-		text, err := json.Marshal(&r.report)
+	for _, shorten := range [...]func(*feed.Report){
+		nil,
+		func(s *feed.Report) {
+			s.Sites, s.Alerts = nil, append(slices.Clone(s.Alerts[:min(len(s.Alerts), 8)]), "the report is too long: its tallies of sites are left out")
+		},
+		func(s *feed.Report) { s.Refused, s.Holds, s.Alerts, s.Doors = nil, nil, nil, nil },
+	} {
+		if r.raw != nil {
+			break
+		}
+		said := r.report
+		if shorten != nil {
+			shorten(&said)
+		}
+		text, err := json.Marshal(&said)
 		if err != nil {
 			panic("BUG: tree: " + err.Error())
 		}
-		r.raw = text
+		if len(text) <= reportMax {
+			r.raw = text
+		}
 	}
 	return r.raw
 }
@@ -166,15 +182,22 @@ const (
 	tooMany  = "too many"
 )
 
+// bill is what a batch of reports came to.
+type bill struct {
+	became            map[string]int
+	nodes             int // that the sender speaks for now
+	fresh, freshBytes int // first reports of nodes that it didn't speak for before
+}
+
 // take takes reports of one sender. above are the nodes above this one. A report of a node below another one in the same batch may come
 // before that one's.
-func (p *reports) take(from sender, batch [][]byte, above []config.NodeID, now time.Time) (became map[string]int, nodes int) {
-	became = map[string]int{}
+func (p *reports) take(from sender, batch [][]byte, above []config.NodeID, now time.Time) (b bill) {
+	b.became = map[string]int{}
 	var parsed []*row
 	for _, raw := range batch {
 		r := &row{raw: raw, at: now, positionAt: now, via: from.id, fromRoot: from.root}
 		if json.Unmarshal(raw, &r.report) != nil || !usable(&r.report) {
-			became[unusable]++
+			b.became[unusable]++
 			continue
 		}
 		parsed = append(parsed, r)
@@ -184,23 +207,27 @@ func (p *reports) take(from sender, batch [][]byte, above []config.NodeID, now t
 	for progress := true; progress; {
 		progress = false
 		parsed = slices.DeleteFunc(parsed, func(r *row) bool {
+			known := p.rows[r.report.Node]
 			what := p.takeOne(from, r, above, now)
 			if what == outside {
 				return false
 			}
-			became[what]++
+			if what == taken && (known == nil || known.via != from.id) {
+				b.fresh++
+				b.freshBytes += frameHead + len(r.raw)
+			}
+			b.became[what]++
 			progress = true
 			return true
 		})
 	}
-	became[outside] += len(parsed)
-	return became, p.counts[from.id]
+	b.became[outside] += len(parsed)
+	b.nodes = p.counts[from.id]
+	return b
 }
 
-// usable checks what a report must have. Its size is bounded by its frame.
-func usable(r *feed.Report) bool {
-	return r.Node != "" && len(r.Node) <= nameMax && len(r.Parent) <= nameMax && r.Boot != "" && len(r.Boot) <= 64
-}
+// usable says whether a report can be compared with others of its node, and kept.
+func usable(r *feed.Report) bool { return r.Boot != "" && r.Check() == nil }
 
 func (p *reports) takeOne(from sender, r *row, above []config.NodeID, now time.Time) string {
 	id := r.report.Node

@@ -85,7 +85,7 @@ func (s standings) order(candidates []Candidate, now time.Time) (ready, later []
 
 // backoff is how long to wait after n failures in a row: 100 ms to 5 s.
 func backoff(n int) time.Duration {
-	return min(retryMin<<max(0, n-1), retryMax)
+	return min(retryMin<<min(max(0, n-1), 10), retryMax)
 }
 
 // jitter spreads d over [d/2, d), so that many who failed together don't come back together.

@@ -29,9 +29,12 @@ type Keeper interface {
 	PutObject(h feed.Hash, data []byte) error
 }
 
-// Rebaser is a Keeper that can put its log on a newer checkpoint. It keeps the entries after it, and should keep some before it for
-// those who are a little behind.
+var _ Keeper = (*feed.Keeper)(nil)
+
+// Rebaser is a Keeper that can put its log on a newer checkpoint when it has got long. It keeps the entries after it, and should keep some
+// before it for those who are a little behind.
 type Rebaser interface {
+	Long() bool
 	Rebase(c feed.Checkpoint) error
 }
 

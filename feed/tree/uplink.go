@@ -18,8 +18,8 @@ const (
 	coalesceTime, routineTime = 5 * time.Millisecond, 100 * time.Millisecond
 	// A node sends at most flushRate batches a second; after flushBurst at once. It stays below what its parent calls a flood.
 	flushRate, flushBurst = 40, 20
-	// reportsAtOnce bounds one write.
-	reportsAtOnce = 64
+	// reportsAtOnce and reportBytesAtOnce bound one write.
+	reportsAtOnce, reportBytesAtOnce = 64, 256 << 10
 )
 
 // uplink is who reports are sent to.
@@ -65,18 +65,24 @@ func (p *reports) detach(u *uplink) {
 	delete(p.uplinks, u)
 }
 
-// next takes what waits for an uplink. The reports may be read but not changed.
+// next takes what waits for an uplink. A child's report comes before those of the nodes below it, because who takes them must know it.
 func (p *reports) next(u *uplink) [][]byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var all [][]byte
+	var near, far [][]byte
 	for id := range u.waiting {
-		if r := p.rows[id]; r != nil {
-			all = append(all, r.encoded())
+		switch r := p.rows[id]; {
+		case r == nil || r.encoded() == nil:
+		case id == p.self:
+			near = slices.Insert(near, 0, r.raw)
+		case r.via == id:
+			near = append(near, r.raw)
+		default:
+			far = append(far, r.raw)
 		}
 	}
 	clear(u.waiting)
-	return all
+	return append(near, far...)
 }
 
 // sendUp sends to the node at address what is reported here until ctx is done or the stream breaks.
@@ -88,7 +94,7 @@ func (t *Tree) sendUp(ctx context.Context, address string, toRoot bool) error {
 	defer stream.Close()
 	u := t.reports.attach(toRoot, t.o.Now())
 	defer t.reports.detach(u)
-	pace := rate.NewLimiter(flushRate, flushBurst)
+	pace, bytes := rate.NewLimiter(flushRate, flushBurst), rate.NewLimiter(bytesPerChild/2, 2*bytesPerChild)
 	for {
 		if !u.await(ctx, stream.Ended()) {
 			break
@@ -96,12 +102,10 @@ func (t *Tree) sendUp(ctx context.Context, address string, toRoot bool) error {
 		if pace.Wait(ctx) != nil {
 			break
 		}
-		for part := range slices.Chunk(t.reports.next(u), reportsAtOnce) {
-			if stream.Send(part...) != nil {
-				stream.Close()
-				break
-			}
-			t.o.Metrics.forwarded.Add(float64(len(part)))
+		all := t.reports.next(u)
+		bytes.SetLimit(rate.Limit(bytesPerChild+bytesPerNode*max(1, len(all))) / 2)
+		if !t.sendAll(ctx, stream, all, bytes) {
+			break
 		}
 	}
 	if ctx.Err() != nil {
@@ -109,6 +113,23 @@ func (t *Tree) sendUp(ctx context.Context, address string, toRoot bool) error {
 	}
 	<-stream.Ended()
 	return errors.Join(stream.Err(), io.ErrUnexpectedEOF)
+}
+
+// sendAll sends reports in writes that aren't too long, not faster than the other end takes them.
+func (t *Tree) sendAll(ctx context.Context, to *ReportStream, all [][]byte, pace *rate.Limiter) bool {
+	for len(all) > 0 {
+		n, size := 1, len(all[0])
+		for n < min(len(all), reportsAtOnce) && size+len(all[n]) <= reportBytesAtOnce {
+			size += len(all[n])
+			n++
+		}
+		if pace.WaitN(ctx, size) != nil || to.Send(all[:n]...) != nil {
+			return false
+		}
+		t.o.Metrics.forwarded.Add(float64(n))
+		all = all[n:]
+	}
+	return true
 }
 
 // await waits until there is something to send; false if the stream has ended.

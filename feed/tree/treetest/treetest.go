@@ -3,8 +3,6 @@ package treetest
 import (
 	"bytes"
 	"crypto/ed25519"
-	"encoding/json"
-	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -16,7 +14,7 @@ import (
 
 // Control writes a feed.
 type Control struct {
-	key ed25519.PrivateKey
+	signer *feed.Signer
 
 	mu      sync.Mutex // protects what follows
 	state   feed.State
@@ -28,14 +26,14 @@ type Control struct {
 // NewControl returns a control with a key of its own, from the seed.
 func NewControl(seed byte) *Control {
 	return &Control{
-		key:     ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)),
-		state:   feed.State{Position: feed.Position{Epoch: 1}, Docs: map[string]feed.Doc{}},
+		signer:  feed.NewSigner(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))),
+		state:   *feed.NewState(1),
 		objects: map[feed.Hash][]byte{},
 	}
 }
 
 // Public is the key by which nodes know control.
-func (c *Control) Public() ed25519.PublicKey { return c.key.Public().(ed25519.PublicKey) }
+func (c *Control) Public() ed25519.PublicKey { return c.signer.Key() }
 
 // Keeper returns a new keeper that trusts c.
 func (c *Control) Keeper() *Keeper { return NewKeeper(c.Public()) }
@@ -72,10 +70,10 @@ func (c *Control) Purge(p feed.Purge) feed.Position {
 func (c *Control) Write(object []byte, fill func(*feed.Entry, *feed.State)) feed.Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := feed.Entry{Position: feed.Position{Epoch: c.state.Position.Epoch, Seq: c.state.Position.Seq + 1}, Prev: c.state.Head, At: time.Now()}
-	fill(&e, &c.state)
-	signed := c.SignEntry(&e)
-	apply(&c.state, &e, feed.HashOf(signed.Bytes))
+	e := c.state.NewEntry(time.Now(), nil, nil)
+	fill(e, &c.state)
+	signed := c.SignEntry(e)
+	c.state.Apply(e, feed.HashOf(signed.Bytes))
 	c.log = append(c.log, signed)
 	if object != nil {
 		c.objects[feed.HashOf(object)] = object
@@ -93,39 +91,25 @@ func (c *Control) Write(object []byte, fill func(*feed.Entry, *feed.State)) feed
 
 // SignEntry signs an entry, whatever it says.
 func (c *Control) SignEntry(e *feed.Entry) feed.Signed {
-	text, err := json.Marshal(e)
+	signed, err := c.signer.Sign(e)
 	if err != nil {
 		panic("BUG: treetest: " + err.Error())
 	}
-	return feed.Signed{Bytes: text, Signature: ed25519.Sign(c.key, append([]byte("entry "), text...))}
+	return signed
 }
 
 // Sign signs a state.
-func (c *Control) Sign(s *feed.State) (feed.Checkpoint, error) {
-	text, err := json.Marshal(s)
-	return feed.Checkpoint{Bytes: text, Signature: ed25519.Sign(c.key, append([]byte("state "), text...))}, err
-}
+func (c *Control) Sign(s *feed.State) (feed.Checkpoint, error) { return c.signer.Checkpoint(s) }
 
-func apply(s *feed.State, e *feed.Entry, head feed.Hash) {
-	for _, c := range e.Changes {
-		if c.Doc == nil {
-			delete(s.Docs, c.Key)
-		} else {
-			s.Docs[c.Key] = *c.Doc
-		}
-	}
-	if e.Purge != nil {
-		s.Purges = append(s.Purges, feed.PurgeAt{Seq: e.Position.Seq, Purge: *e.Purge})
-	}
-	s.Position, s.Head = e.Position, head
-}
+// Verifier knows what c has signed.
+func (c *Control) Verifier() *feed.Verifier { return feed.NewVerifier(c.Public()) }
 
 // Keeper keeps a feed in memory.
 type Keeper struct {
-	key ed25519.PublicKey
+	verifier *feed.Verifier
 
 	mu         sync.Mutex // protects what follows
-	state      feed.State
+	state      *feed.State
 	ground     feed.Position // what the log follows
 	log        []feed.Signed
 	checkpoint *feed.Checkpoint
@@ -137,7 +121,7 @@ type Keeper struct {
 // NewKeeper returns an empty keeper that trusts who has a key.
 func NewKeeper(key ed25519.PublicKey) *Keeper {
 	return &Keeper{
-		key: key, state: feed.State{Docs: map[string]feed.Doc{}}, objects: map[feed.Hash][]byte{}, changed: make(chan struct{}),
+		verifier: feed.NewVerifier(key), state: &feed.State{Docs: map[string]feed.Doc{}}, objects: map[feed.Hash][]byte{}, changed: make(chan struct{}),
 	}
 }
 
@@ -162,33 +146,25 @@ func (k *Keeper) Append(entries ...feed.Signed) (taken []feed.Entry, err error) 
 		if err != nil {
 			return taken, err
 		}
-		apply(&k.state, &e, feed.HashOf(signed.Bytes))
+		k.state.Apply(e, feed.HashOf(signed.Bytes))
 		k.log = append(k.log, signed)
-		taken = append(taken, e)
+		taken = append(taken, *e)
 	}
 	return taken, nil
 }
 
-func (k *Keeper) check(signed feed.Signed) (e feed.Entry, err error) {
+func (k *Keeper) check(signed feed.Signed) (*feed.Entry, error) {
 	if k.fault != nil {
-		return e, k.fault
+		return nil, k.fault
 	}
-	if !ed25519.Verify(k.key, append([]byte("entry "), signed.Bytes...), signed.Signature) || json.Unmarshal(signed.Bytes, &e) != nil {
-		return e, feed.ErrForged
+	e, err := k.verifier.Entry(signed)
+	if err != nil {
+		return nil, err
 	}
-	at := k.state.Position
-	if at == (feed.Position{}) {
-		at.Epoch, k.ground = 1, feed.Position{Epoch: 1}
+	if k.state.Position == (feed.Position{}) {
+		k.ground.Epoch = 1
 	}
-	switch {
-	case !at.Before(e.Position):
-		return e, feed.ErrOld
-	case e.Position != (feed.Position{Epoch: at.Epoch, Seq: at.Seq + 1}):
-		return e, fmt.Errorf("%w: got %s after %s", feed.ErrGap, e.Position, at)
-	case e.Prev != k.state.Head:
-		return e, feed.ErrFork
-	}
-	return e, nil
+	return e, k.state.Follows(e)
 }
 
 func (k *Keeper) change() {
@@ -200,7 +176,7 @@ func (k *Keeper) change() {
 func (k *Keeper) Reset(c feed.Checkpoint) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s, err := k.read(c)
+	s, err := k.verifier.State(c)
 	switch {
 	case err != nil:
 		return err
@@ -214,21 +190,18 @@ func (k *Keeper) Reset(c feed.Checkpoint) error {
 	return nil
 }
 
-func (k *Keeper) read(c feed.Checkpoint) (s feed.State, err error) {
-	if !ed25519.Verify(k.key, append([]byte("state "), c.Bytes...), c.Signature) || json.Unmarshal(c.Bytes, &s) != nil {
-		return s, feed.ErrForged
-	}
-	if s.Docs == nil {
-		s.Docs = map[string]feed.Doc{}
-	}
-	return s, nil
+// Long says whether the log is longer than 8192 entries.
+func (k *Keeper) Long() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.log) > 8192
 }
 
 // Rebase forgets the entries up to a checkpoint.
 func (k *Keeper) Rebase(c feed.Checkpoint) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s, err := k.read(c)
+	s, err := k.verifier.State(c)
 	if err != nil {
 		return err
 	}
@@ -277,7 +250,7 @@ func (k *Keeper) Checkpoint() (feed.Checkpoint, bool) {
 func (k *Keeper) View(f func(*feed.State)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	f(&k.state)
+	f(k.state)
 }
 
 // Docs returns a copy of the documents.
