@@ -18,12 +18,12 @@ import (
 
 // A backup is backupMagic, and then, compressed by gzip, frames:
 //
-//	 4 bytes  length of the payload, big endian
-//	 4 bytes  CRC-32C of the payload
-//	 payload:
-//	   'H' JSON of backupHead                         first
-//	   'K' 2 bytes length of the key, key, value      one for each key, in the order of keys
-//	   'E' 8 bytes number of keys, 32 bytes SHA-256 of all frames before this one    last
+//	4 bytes  length of the payload, big endian
+//	4 bytes  CRC-32C of the payload
+//	payload:
+//	  'H' JSON of backupHead                         first
+//	  'K' 2 bytes length of the key, key, value      one for each key, in the order of keys
+//	  'E' 8 bytes number of keys, 32 bytes SHA-256 of all frames before this one    last
 //
 // What is a process's own, slots and leaders, isn't in it.
 const (

@@ -100,7 +100,12 @@ func (s *Store) startEtcd(ctx context.Context, c *embed.Config) (*embed.Etcd, er
 	results := make(chan result, 1)
 	go func() {
 		r := result{err: errors.New("etcd didn't start")}
-		defer func() { results <- r }()
+		defer func() {
+			if cause := recover(); cause != nil { // what is in Dir isn't what etcd wrote
+				r.err = fmt.Errorf("etcd can't start from what is there: %v", cause)
+			}
+			results <- r
+		}()
 		r.etcd, r.err = embed.StartEtcd(c)
 	}()
 	select {

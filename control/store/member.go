@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -109,24 +110,34 @@ func (s *Store) HasMajority() bool {
 	return s.Err() == nil && (s.etcd == nil || s.etcd.Server.Leader() != 0)
 }
 
-// Joining returns the Members with which a node opens its store that AddLearner has let in.
-func (s *Store) Joining(name, peerURL string) map[string]string {
+// ErrWasMember says that a node without data has the place of a member that had some.
+var ErrWasMember = errors.New("that node was a member before, and a member that forgot what it acknowledged must not vote: give up its place first")
+
+// Joining returns the Members with which a node opens its store that AddLearner has let in. ErrWasMember: see Replace.
+func (s *Store) Joining(name, peerURL string) (map[string]string, error) {
 	all := map[string]string{name: peerURL}
 	for _, m := range s.members() {
-		if m.Name != "" && m.Peer != peerURL {
+		switch {
+		case m.Peer == peerURL && m.Name != "":
+			return nil, fmt.Errorf("%s: %w", peerURL, ErrWasMember)
+		case m.Name != "" && m.Peer != peerURL:
 			all[m.Name] = m.Peer
 		}
 	}
-	return all
+	return all, nil
 }
 
 // Grow makes a node with an empty Dir a member: it lets it in (AddLearner), has start start it with the members to join, and lets it vote
-// (Promote) when it has caught up. It can be called again after it failed.
+// (Promote) when it has caught up.
 func (s *Store) Grow(ctx context.Context, name, peerURL string, start func(members map[string]string) error) error {
 	if err := s.AddLearner(ctx, peerURL); err != nil {
 		return err
 	}
-	if err := start(s.Joining(name, peerURL)); err != nil {
+	members, err := s.Joining(name, peerURL)
+	if err != nil {
+		return err
+	}
+	if err := start(members); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	return s.Promote(ctx, peerURL)
@@ -134,33 +145,32 @@ func (s *Store) Grow(ctx context.Context, name, peerURL string, start func(membe
 
 const memberRetry = 500 * time.Millisecond
 
-// AddLearner lets a node with an empty Dir that listens at a peer URL become a member that doesn't vote yet. If there is a member at that URL that
-// was started before, it has lost its disk: its place is taken. Right after another change of the members etcd refuses for some seconds;
-// it is asked again until ctx ends.
+// AddLearner lets a node with an empty Dir that listens at a peer URL become a member that doesn't vote yet. A node that is a member already stays
+// what it is. Right after another change of the members etcd refuses for some seconds; it is asked again until ctx ends.
 func (s *Store) AddLearner(ctx context.Context, peerURL string) error {
 	if s.etcd == nil {
 		return errExternal
 	}
+	if u, err := url.Parse(peerURL); err != nil || u.Host == "" || u.Port() == "" {
+		return fmt.Errorf("the peer URL %q isn't of the form https://HOST:PORT", peerURL)
+	}
 	return s.change(ctx, "add "+peerURL, func(ctx context.Context) (bool, error) {
-		if m, ok := s.member(peerURL); ok {
-			if m.Name == "" {
-				return true, nil
-			}
-			// A member that forgot what it acknowledged must not vote under its old identity.
-			if m.ID == uint64(s.etcd.Server.MemberID()) {
-				return true, errors.New("that is this member itself")
-			}
-			if _, err := s.client.MemberRemove(ctx, m.ID); err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
-				return false, err
-			}
-			return false, errReplaced
+		if _, ok := s.member(peerURL); ok {
+			return true, nil
 		}
 		_, err := s.client.MemberAddAsLearner(ctx, []string{peerURL})
 		return err == nil, err
 	})
 }
 
-var errReplaced = errors.New("its old place was given up")
+// Replace gives up the place of a member that has lost its disk, and lets the node in anew, as AddLearner does. Its Dir must be empty, and what
+// ran there must not run any more.
+func (s *Store) Replace(ctx context.Context, peerURL string) error {
+	if err := s.RemoveMember(ctx, peerURL); err != nil {
+		return err
+	}
+	return s.AddLearner(ctx, peerURL)
+}
 
 // Promote lets a learner vote as soon as it has caught up.
 func (s *Store) Promote(ctx context.Context, peerURL string) error {

@@ -268,3 +268,60 @@ func TestThreeMembersWriteOnWithoutOne(t *testing.T) {
 	put(t, one.Store, "e", "5")
 }
 
+func TestAWatchThatIsTooLate(t *testing.T) {
+	s := newCluster(t).first().Store
+	first := put(t, s, "a", "1")
+	last := put(t, s, "a", "2")
+	if _, err := s.client.Compact(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Watch(t.Context(), "a", first, func([]Event) error { return nil }); !errors.Is(err, ErrCompacted) {
+		t.Error(err)
+	}
+}
+
+func TestWatchEnds(t *testing.T) {
+	s := newCluster(t).first().Store
+	ctx, cancel := context.WithCancel(t.Context())
+	at := put(t, s, "a", "1")
+	put(t, s, "b", "1")
+	err := s.Watch(ctx, "a", at, func(events []Event) error {
+		if len(events) != 1 || events[0].Key != "a" || events[0].Deleted {
+			t.Errorf("%v", events)
+		}
+		cancel()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestListEdges(t *testing.T) {
+	s := newCluster(t).first().Store
+	for _, key := range []string{"a", "b/1", "b/2", "b0", "c"} {
+		put(t, s, key, "")
+	}
+	for _, c := range []struct {
+		front, after, want string
+		limit              int
+		more               bool
+	}{
+		{"b/", "", "b/1 b/2", 0, false},
+		{"b/", "a", "b/1 b/2", 0, false},
+		{"b/", "b/1", "b/2", 5, false},
+		{"b/", "b/2", "", 0, false},
+		{"b/", "c", "", 0, false},
+		{"b", "", "b/1", 1, true},
+		{"none", "", "", 0, false},
+	} {
+		list, more, _, err := s.List(t.Context(), c.front, c.after, c.limit)
+		var got []string
+		for _, kv := range list {
+			got = append(got, kv.Key)
+		}
+		if strings.Join(got, " ") != c.want || more != c.more || err != nil {
+			t.Errorf("%q after %q: %q %v %v", c.front, c.after, got, more, err)
+		}
+	}
+}

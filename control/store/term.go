@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +22,9 @@ const (
 	termRetry     = 100 * time.Millisecond
 	resignTimeout = time.Second
 	leaderPrefix  = "leader/"
+	// partAfter is for how long a leader of ours is etcd's leader too before it gives that away: until then, a candidate that has died may
+	// still stand. It waits as long before it tries again.
+	partAfter = 5 * time.Second
 )
 
 // Term is the time for which one member is the leader. What it does has Cond among its conditions: a lease alone doesn't keep a leader that
@@ -74,7 +79,7 @@ func (s *Store) stand(ctx context.Context, name string) (*Term, error) {
 			t.key = fmt.Sprintf("%s%s%s/%x", prefix, leaderPrefix, name, lease.ID)
 			ctx, stop := s.until(ctx, 0)
 			t.stop = stop
-			go t.renew(ctx, sent, time.Duration(lease.TTL)*time.Second)
+			go t.renew(ctx, name, sent, time.Duration(lease.TTL)*time.Second)
 			return t, nil
 		}
 		if permanent(err) || s.Err() != nil || !s.pause(ctx, termRetry) {
@@ -136,9 +141,10 @@ func gone(ctx context.Context, client *clientv3.Client, key string, from Revisio
 }
 
 // renew keeps the lease until ctx ends or it can't be kept.
-func (t *Term) renew(ctx context.Context, sent time.Time, ttl time.Duration) {
+func (t *Term) renew(ctx context.Context, name string, sent time.Time, ttl time.Duration) {
 	defer close(t.gone)
 	defer close(t.done)
+	both := sent // since when this member is the leader of both, or has tried to change that
 	// The time runs from before the request was sent, so it is over here first. time.Time has the monotonic clock's reading.
 	end := sent.Add(ttl - termMargin)
 	for {
@@ -149,7 +155,7 @@ func (t *Term) renew(ctx context.Context, sent time.Time, ttl time.Duration) {
 		case <-time.After(wait):
 		}
 		sent := time.Now()
-		patience := min(ttl/3, end.Sub(sent))
+		patience := min(ttl/5, end.Sub(sent))
 		if patience <= 0 {
 			return
 		}
@@ -159,11 +165,42 @@ func (t *Term) renew(ctx context.Context, sent time.Time, ttl time.Duration) {
 		switch {
 		case err == nil:
 			end = sent.Add(time.Duration(resp.TTL)*time.Second - termMargin)
+			if !t.leadsEtcd() {
+				both = sent
+			} else if sent.Sub(both) > partAfter {
+				t.part(ctx, name, ttl/5)
+				both = time.Now()
+			}
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			return
 		}
 	}
 }
+
+func (t *Term) leadsEtcd() bool {
+	return t.s.etcd != nil && t.s.etcd.Server.Leader() == t.s.etcd.Server.MemberID()
+}
+
+// part makes another candidate's member the leader of etcd's cluster: were a member to die that leads both, leases would start anew after etcd's
+// election, and the next term could begin only after twice the time. Candidates renew leases, so theirs are members that are up.
+func (t *Term) part(ctx context.Context, name string, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	list, _, _, err := t.s.List(ctx, leaderPrefix+name+"/", "", 0)
+	if err != nil || len(list) < 2 || prefix+slices.MinFunc(list, byCreation).Key != t.key {
+		return
+	}
+	for _, kv := range list {
+		for _, m := range t.s.members() {
+			if m.Name == string(kv.Value) && m.Name != t.s.o.Name && !m.Learner {
+				_, _ = t.s.client.MoveLeader(ctx, m.ID) // else it stays as it is
+				return
+			}
+		}
+	}
+}
+
+func byCreation(a, b KV) int { return cmp.Compare(a.Created, b.Created) }
 
 // Cond holds as long as nobody else was leader since.
 func (t *Term) Cond() Cond {
