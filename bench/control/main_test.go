@@ -71,8 +71,13 @@ func TestCheckActs(t *testing.T) {
 		values                  string
 		lost, duplicated, wrong int
 	}{
-		{"5 a,9 b", 0, 0, 0}, {"5 a,5 d,9 b", 0, 0, 0}, {"5 a,9 b,5 d", 0, 0, 1}, {"9 b", 1, 0, 0}, {"5 a,9 b,9 b", 0, 1, 0},
-		{"5 a,5 c,9 b", 0, 0, 1}, {"5 a,6 b", 0, 0, 1},
+		{"5 a,9 b", 0, 0, 0},
+		{"5 a,5 d,9 b", 0, 0, 0},
+		{"5 a,9 b,5 d", 0, 0, 1},
+		{"9 b", 1, 0, 0},
+		{"5 a,9 b,9 b", 0, 1, 0},
+		{"5 a,5 c,9 b", 0, 0, 1},
+		{"5 a,6 b", 0, 0, 1},
 	} {
 		lost, duplicated, wrong, err := checkActs(ops, strings.Split(c.values, ","))
 		if lost != c.lost || duplicated != c.duplicated || wrong != c.wrong || err != nil {
