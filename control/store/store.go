@@ -167,16 +167,15 @@ func (s *Store) close() error {
 		s.etcd.Close()
 		_ = s.client.Close()
 	}()
-	// A member whose disk has failed waits for ever for a lock that nobody will let go of.
-	var patience <-chan time.Time
-	if s.Err() != nil {
-		patience = time.After(closePatience)
-	}
 	var err error
 	select {
 	case <-gone:
-	case <-patience:
-		err = fmt.Errorf("the store could not be closed, restart this process: %w", s.Err())
+	case <-s.Failed():
+		select {
+		case <-gone:
+		case <-time.After(closePatience): // a member whose disk has failed waits for ever for a lock that nobody will let go of
+			err = fmt.Errorf("the store could not be closed, restart this process: %w", s.Err())
+		}
 	}
 	if s.door != nil {
 		s.door.close()

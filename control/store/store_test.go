@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
@@ -324,4 +328,23 @@ func TestListEdges(t *testing.T) {
 			t.Errorf("%q after %q: %q %v %v", c.front, c.after, got, more, err)
 		}
 	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	one := newCluster(t).first()
+	put(t, one.Store, "a", "1")
+	term, err := one.Campaign(t.Context(), "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Close(); err != nil {
+		t.Error(err)
+	}
+	<-term.Done()
+	term.Resign()
+	if _, err := os.Stat(filepath.Join(one.o.Dir, "peer.sock")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	goleak.VerifyNone(t, before)
 }
