@@ -5,182 +5,194 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
-	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 )
 
-// A backup is gzip over lines of JSON: a head, a record for each key, and an end with the number of records and the SHA-256 of the lines
-// before it. What is a member's own, slots and leaders, isn't in it.
-const backupFormat = "wherry backup 1"
+// A backup is backupMagic, and then, compressed by gzip, frames:
+//
+//	4 bytes  length of the payload, big endian
+//	4 bytes  CRC-32C of the payload
+//	payload:
+//	  'H' JSON of backupHead                         first
+//	  'K' 2 bytes length of the key, key, value      one for each key, in the order of keys
+//	  'E' 8 bytes number of keys, 32 bytes SHA-256 of all frames before this one    last
+//
+// What is a process's own, slots and leaders, isn't in it.
+const (
+	backupMagic    = "wherry backup 1\n"
+	backupFrameMax = 2 << 20 // an external store may have larger values than ours
+	frameHead      = 'H'
+	frameKey       = 'K'
+	frameEnd       = 'E'
+)
 
-type backupLine struct {
-	Format string    `json:"format,omitempty"` // of the head
-	At     time.Time `json:"at,omitzero"`
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-	Key   string `json:"k,omitempty"`
-	Value []byte `json:"v,omitempty"`
-
-	End   bool   `json:"end,omitempty"`
-	Count int    `json:"count,omitempty"`
-	Sum   string `json:"sum,omitempty"`
+type backupHead struct {
+	At   time.Time `json:"at"`
+	Name string    `json:"name"` // of the member that wrote it
 }
 
 func own(key string) bool {
-	return strings.HasPrefix(key, "slot/") || strings.HasPrefix(key, "leader/")
+	return strings.HasPrefix(key, slotsPrefix) || strings.HasPrefix(key, leaderPrefix) || key == restoringKey
 }
 
-// Backup writes all keys, as they are at one moment. Secrets are in it as they are stored: sealed.
-func (s *Store) Backup(ctx context.Context, w io.Writer) error {
-	z := gzip.NewWriter(w)
-	sum := sha256.New()
-	out := json.NewEncoder(io.MultiWriter(z, sum))
-	if err := out.Encode(backupLine{Format: backupFormat, At: time.Now().UTC()}); err != nil {
+// Backup writes all keys, as they are at one moment. Secrets are in it as they are stored: sealed. With Local it is what this member has, also
+// while there is no majority.
+func (s *Store) Backup(ctx context.Context, w io.Writer, options ...ReadOption) error {
+	if _, err := io.WriteString(w, backupMagic); err != nil {
 		return err
 	}
-	n := 0
-	_, err := s.All(ctx, "", func(kv KV) error {
-		if own(kv.Key) {
-			return nil
-		}
-		n++
-		return out.Encode(backupLine{Key: kv.Key, Value: kv.Value})
-	})
+	z := gzip.NewWriter(w)
+	out := frameWriter{w: z, sum: sha256.New()}
+	head, err := json.Marshal(backupHead{time.Now().UTC(), s.o.Name})
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(z).Encode(backupLine{End: true, Count: n, Sum: hex.EncodeToString(sum.Sum(nil))}); err != nil {
+	if err := out.write(frameHead, head); err != nil {
+		return err
+	}
+	count := uint64(0)
+	_, err = s.All(ctx, "", func(kv KV) error {
+		if own(kv.Key) {
+			return nil
+		}
+		count++
+		return out.write(frameKey, binary.BigEndian.AppendUint16(nil, uint16(len(kv.Key))), []byte(kv.Key), kv.Value)
+	}, options...)
+	if err != nil {
+		return err
+	}
+	if err := out.write(frameEnd, binary.BigEndian.AppendUint64(nil, count), out.sum.Sum(nil)); err != nil {
 		return err
 	}
 	return z.Close()
 }
 
-// ReadBackup calls f with each record of a backup. Call it once with an f that does nothing to know that all of it is right.
-func ReadBackup(r io.Reader, f func(key string, value []byte) error) (at time.Time, count int, err error) {
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		return at, 0, fmt.Errorf("not a backup of wherry: %w", err)
-	}
-	lines := bufio.NewReaderSize(z, 1<<20)
-	sum := sha256.New()
-	for first := true; ; first = false {
-		line, before, err := readLine(lines, sum)
-		switch {
-		case first && (err != nil || line.Format != backupFormat):
-			return at, 0, errors.New("not a backup of wherry, or one of another version")
-		case err != nil:
-			return at, 0, fmt.Errorf("the backup is cut off, or damaged, after %d records (%w): take another one", count, err)
-		case first:
-			at = line.At
-		case line.End:
-			if line.Count != count || line.Sum != before {
-				return at, 0, errors.New("the backup is damaged: take another one")
-			}
-			return at, count, nil
-		default:
-			if err := f(line.Key, line.Value); err != nil {
-				return at, count, err
-			}
-			count++
-		}
-	}
+type frameWriter struct {
+	w   io.Writer
+	sum hash.Hash // of all that was written
+	buf []byte
 }
 
-// readLine reads a line, and returns the sum of those before it.
-func readLine(lines *bufio.Reader, sum hash.Hash) (line backupLine, before string, err error) {
-	text, err := lines.ReadBytes('\n')
-	if err != nil {
-		return line, "", err
+func (f *frameWriter) write(kind byte, parts ...[]byte) error {
+	f.buf = append(f.buf[:0], 0, 0, 0, 0, 0, 0, 0, 0, kind)
+	for _, p := range parts {
+		f.buf = append(f.buf, p...)
 	}
-	before = hex.EncodeToString(sum.Sum(nil))
-	sum.Write(text)
-	return line, before, json.Unmarshal(text, &line)
-}
-
-// Restore puts the records of a backup into an empty store. edit may change the values.
-func (s *Store) Restore(ctx context.Context, r io.ReadSeeker, edit func(key string, value []byte) ([]byte, error)) (count int, err error) {
-	if _, _, err := ReadBackup(r, func(string, []byte) error { return nil }); err != nil {
-		return 0, err
+	payload := f.buf[8:]
+	if len(payload) > backupFrameMax {
+		return fmt.Errorf("a key of %d bytes doesn't fit into a backup", len(payload))
 	}
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return 0, err
-	}
-	var puts []Put
-	size := 0
-	flush := func() error {
-		_, err := s.Commit(ctx, Txn{Put: puts})
-		puts, size = nil, 0
-		return err
-	}
-	_, count, err = ReadBackup(r, func(key string, value []byte) error {
-		value, err := edit(key, value)
-		if err != nil {
-			return err
-		}
-		puts, size = append(puts, Put{key, value}), size+len(value)
-		if len(puts) >= 500 || size > 1<<20 {
-			return flush()
-		}
-		return nil
-	})
-	if err == nil && len(puts) > 0 {
-		err = flush()
-	}
-	return count, err
-}
-
-// RunBackups writes a backup into dir each hour or so until ctx ends, and keeps the latest ones.
-func (s *Store) RunBackups(ctx context.Context, dir string, every time.Duration, keep int, log *slog.Logger) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(every):
-		}
-		if err := s.backupTo(ctx, dir, keep); err != nil && ctx.Err() == nil {
-			log.Warn("no backup of the store; trying again", "dir", dir, "in", every, "error", err)
-		}
-	}
-}
-
-func (s *Store) backupTo(ctx context.Context, dir string, keep int) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, "*.tmp")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already where it was renamed
-	err = s.Backup(ctx, f)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), filepath.Join(dir, time.Now().UTC().Format("20060102T150405Z")+backupSuffix)); err != nil {
-		return err
-	}
-	all, err := Backups(dir)
-	for len(all) > keep {
-		err = errors.Join(err, os.Remove(all[0]))
-		all = all[1:]
-	}
+	binary.BigEndian.PutUint32(f.buf, uint32(len(payload)))
+	binary.BigEndian.PutUint32(f.buf[4:], crc32.Checksum(payload, castagnoli))
+	f.sum.Write(f.buf)
+	_, err := f.w.Write(f.buf)
 	return err
 }
 
-const backupSuffix = ".wherry-backup"
+var (
+	errForeign = errors.New("not a backup of wherry, or one of another version")
+	errDamaged = errors.New("the backup is cut off or damaged: take another one")
+)
 
-// Backups lists the backups in dir, the oldest first.
-func Backups(dir string) ([]string, error) {
-	all, err := filepath.Glob(filepath.Join(dir, "*"+backupSuffix))
-	slices.Sort(all)
-	return all, err
+// ReadBackup calls f with each key of a backup; f must not keep the value. Only when it returns without an error it is known that all of it was
+// right. at is when it was written.
+func ReadBackup(r io.Reader, f func(key string, value []byte) error) (at time.Time, count int, err error) {
+	magic := make([]byte, len(backupMagic))
+	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != backupMagic {
+		return at, 0, errForeign
+	}
+	z, err := gzip.NewReader(bufio.NewReader(r))
+	if err != nil {
+		return at, 0, fmt.Errorf("%w (%w)", errDamaged, err)
+	}
+	in := frameReader{r: bufio.NewReader(z), sum: sha256.New()}
+	kind, payload, err := in.next()
+	var head backupHead
+	if err == nil && kind != frameHead {
+		err = errors.New("it has no head")
+	}
+	if err == nil {
+		err = json.Unmarshal(payload, &head)
+	}
+	if err != nil {
+		return at, 0, fmt.Errorf("%w (%w)", errDamaged, err)
+	}
+	for before := ""; ; count++ {
+		sum := in.sum.Sum(nil)
+		kind, payload, err := in.next()
+		switch {
+		case err != nil:
+			return at, count, fmt.Errorf("%w (after %d keys: %w)", errDamaged, count, err)
+		case kind == frameEnd:
+			if string(payload) != string(binary.BigEndian.AppendUint64(nil, uint64(count)))+string(sum) {
+				return at, count, fmt.Errorf("%w (what is in it isn't what was written)", errDamaged)
+			}
+			if _, err := in.r.ReadByte(); !errors.Is(err, io.EOF) { // gzip's own sum is checked here
+				return at, count, fmt.Errorf("%w (something comes after its end)", errDamaged)
+			}
+			return head.At, count, nil
+		case kind != frameKey:
+			return at, count, fmt.Errorf("%w (a frame of the kind %q)", errDamaged, kind)
+		}
+		key, value, ok := splitKey(payload)
+		if !ok || key <= before || own(key) {
+			return at, count, fmt.Errorf("%w (the key after %q)", errDamaged, before)
+		}
+		before = key
+		if err := f(key, value); err != nil {
+			return at, count, err
+		}
+	}
+}
+
+func splitKey(payload []byte) (key string, value []byte, ok bool) {
+	if len(payload) < 2 {
+		return "", nil, false
+	}
+	n, rest := int(binary.BigEndian.Uint16(payload)), payload[2:]
+	if n == 0 || n > len(rest) {
+		return "", nil, false
+	}
+	return string(rest[:n]), rest[n:], true
+}
+
+type frameReader struct {
+	r   *bufio.Reader
+	sum hash.Hash // of all that was read
+	buf []byte
+}
+
+// next returns a frame, which is good until the next call.
+func (f *frameReader) next() (kind byte, payload []byte, err error) {
+	var head [8]byte
+	if _, err := io.ReadFull(f.r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n < 1 || n > backupFrameMax {
+		return 0, nil, fmt.Errorf("a frame of %d bytes", n)
+	}
+	if uint32(cap(f.buf)) < n {
+		f.buf = make([]byte, n)
+	}
+	f.buf = f.buf[:n]
+	if _, err := io.ReadFull(f.r, f.buf); err != nil {
+		return 0, nil, io.ErrUnexpectedEOF
+	}
+	if crc32.Checksum(f.buf, castagnoli) != binary.BigEndian.Uint32(head[4:]) {
+		return 0, nil, errors.New("a checksum is wrong")
+	}
+	f.sum.Write(head[:])
+	f.sum.Write(f.buf)
+	return f.buf[0], f.buf[1:], nil
 }

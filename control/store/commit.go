@@ -2,13 +2,15 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -38,49 +40,165 @@ type Put struct {
 	Value []byte
 }
 
-// ErrConflict says that a condition of a transaction doesn't hold: nothing happened.
-var ErrConflict = errors.New("somebody else was first")
+// check finds what etcd would refuse, where the error can say which key it is about.
+func (t Txn) check() error {
+	if n := len(t.Put) + len(t.Delete); n >= txnOpsMax || len(t.If) >= txnOpsMax {
+		return fmt.Errorf("%w: %d changes under %d conditions in one transaction, more than %d: split it", ErrTooMuch, n, len(t.If), txnOpsMax-1)
+	}
+	seen, size := make(map[string]bool, len(t.Put)+len(t.Delete)), 0
+	one := func(key string) error {
+		if key == "" || seen[key] {
+			return fmt.Errorf("the key %q is empty, or twice in one transaction", key)
+		}
+		seen[key] = true
+		return nil
+	}
+	for _, p := range t.Put {
+		if err := one(p.Key); err != nil {
+			return err
+		}
+		if len(p.Value) > valueMax {
+			return fmt.Errorf("%w: %s has %d bytes, more than %d: keep large things as objects of the feed", ErrTooMuch, p.Key, len(p.Value), valueMax)
+		}
+		size += len(p.Key) + len(p.Value)
+	}
+	for _, key := range t.Delete {
+		if err := one(key); err != nil {
+			return err
+		}
+	}
+	if size > requestMaxBytes/2 {
+		return fmt.Errorf("%w: %d bytes in one transaction, more than %d: split it", ErrTooMuch, size, requestMaxBytes/2)
+	}
+	return nil
+}
 
-// slotsMax is how many transactions of one member are under way at a time.
-const slotsMax = 32
+func (t Txn) compares() []clientv3.Cmp {
+	var all []clientv3.Cmp
+	for _, c := range t.If {
+		if c.created {
+			all = append(all, clientv3.Compare(clientv3.CreateRevision(prefix+c.key), "=", c.want))
+		} else {
+			all = append(all, clientv3.Compare(clientv3.ModRevision(prefix+c.key), "=", c.want))
+		}
+	}
+	return all
+}
 
-// slots make transactions happen once. Each transaction writes its own name into a slot, under the condition that nobody has written there
-// since. So when an answer gets lost and the transaction is sent again, at most one of the two is applied, and the slot tells whether one
-// was.
+func (t Txn) ops() []clientv3.Op {
+	var all []clientv3.Op
+	for _, p := range t.Put {
+		all = append(all, clientv3.OpPut(prefix+p.Key, string(p.Value)))
+	}
+	for _, key := range t.Delete {
+		all = append(all, clientv3.OpDelete(prefix+key))
+	}
+	return all
+}
+
+const (
+	// slotsMax is how many transactions of one member are under way at a time.
+	slotsMax = 32
+	// slotUnread is a revision that no key has.
+	slotUnread = -1
+	// An attempt that has no answer after this long is made again: its leader may have died. The patience doubles each time, so that slow
+	// disks aren't asked more and more.
+	attemptPatience    = 400 * time.Millisecond
+	attemptPatienceMax = 5 * time.Second
+	commitRetry        = 20 * time.Millisecond
+)
+
+// slots make transactions happen once. Each transaction writes its number into a slot, under the condition that the slot wasn't written since
+// it was read. So of the attempts of one transaction at most one is applied, and the slot tells whether one was. An attempt that finds the
+// transaction's conditions not true writes into the slot too, if there may be earlier ones under way, so that none of those is
+// applied after Commit has said that nothing happened.
+//
+// Nobody but this process writes into its slots; what it leaves when it ends is removed by the next one of the same name.
 type slots struct {
-	once sync.Once
-	free chan *slot
+	instance string
+
+	mu    sync.Mutex // protects what follows
+	free  chan *slot
+	clean bool // what earlier processes left was removed
 }
 
 type slot struct {
 	key string
-	at  Revision // of its last change, as far as is known; never: not read yet
+	at  Revision // of its last change, as far as is known, or slotUnread
+	seq uint64   // of the transaction that has it
 }
 
+func (sl *slot) id() string { return strconv.FormatUint(sl.seq, 10) }
+
+// spent is what a slot says when its transaction was given up.
+func (sl *slot) spent() string { return sl.id() + "!" }
+
 func (s *Store) takeSlot(ctx context.Context) (*slot, error) {
-	s.slots.once.Do(func() {
-		s.slots.free = make(chan *slot, slotsMax)
-		for i := range slotsMax {
-			s.slots.free <- &slot{key: prefix + "slot/" + s.o.Name + "/" + strconv.Itoa(i), at: never}
-		}
-	})
+	if err := s.cleanSlots(ctx); err != nil {
+		return nil, err
+	}
 	select {
 	case sl := <-s.slots.free:
+		sl.seq++
 		return sl, nil
 	case <-ctx.Done():
-		return nil, explain(ctx.Err())
+		return nil, s.explain(ctx.Err())
 	}
 }
 
-// retryCommit is how long to wait before a transaction is sent again.
-const retryCommit = 50 * time.Millisecond
+const slotsPrefix = "slot/"
 
-// Commit applies a transaction, once, and returns the revision. ErrConflict: a condition doesn't hold. While there is no majority it tries again
-// until ctx ends; then it isn't known whether the transaction was, or will be, applied.
+func (s *Store) cleanSlots(ctx context.Context) error {
+	s.slots.mu.Lock()
+	defer s.slots.mu.Unlock()
+	if s.slots.free == nil {
+		s.slots.free = make(chan *slot, slotsMax)
+		for i := range slotsMax {
+			s.slots.free <- &slot{key: fmt.Sprint(prefix, slotsPrefix, s.o.Name, "/", s.slots.instance, "/", i), at: slotUnread}
+		}
+	}
+	if s.slots.clean {
+		return nil
+	}
+	list, _, _, err := s.List(ctx, slotsPrefix+s.o.Name+"/", "", 0)
+	if err != nil {
+		return err
+	}
+	// Key by key: a range that is deleted late would take this process's own slots with it.
+	var dead []clientv3.Op
+	for _, kv := range list {
+		if !strings.Contains(kv.Key, "/"+s.slots.instance+"/") {
+			dead = append(dead, clientv3.OpDelete(prefix+kv.Key))
+		}
+	}
+	if len(dead) > 0 {
+		ctx, cancel := s.until(ctx, attemptPatienceMax)
+		defer cancel()
+		if _, err := s.client.Txn(ctx).Then(dead...).Commit(); err != nil {
+			return s.explain(err)
+		}
+	}
+	s.slots.clean = true
+	return nil
+}
+
+// Commit applies a transaction, once, and returns its revision. ErrConflict: a condition doesn't hold, and nothing was or will be changed. While
+// there is no majority it tries again until ctx ends; if it isn't known then whether the transaction was, or will be, applied, the
+// error is ErrUnknown.
 func (s *Store) Commit(ctx context.Context, t Txn) (Revision, error) {
-	for _, p := range t.Put {
-		if len(p.Value) > valueMax {
-			return 0, fmt.Errorf("%s has %d bytes, more than %d", p.Key, len(p.Value), valueMax)
+	start := time.Now()
+	at, err := s.commit(ctx, t)
+	s.o.Metrics.committed(err, time.Since(start))
+	return at, err
+}
+
+func (s *Store) commit(ctx context.Context, t Txn) (Revision, error) {
+	if err := t.check(); err != nil {
+		return 0, err
+	}
+	if s.etcd != nil {
+		if err := s.disk.check(s.o.Dir, time.Now()); err != nil {
+			return 0, err
 		}
 	}
 	sl, err := s.takeSlot(ctx)
@@ -88,31 +206,34 @@ func (s *Store) Commit(ctx context.Context, t Txn) (Revision, error) {
 		return 0, err
 	}
 	defer func() { s.slots.free <- sl }()
-	id := s.o.Name + "/" + rand.Text()
-	for {
-		at, err := s.attempt(ctx, t, sl, id)
-		if err == nil || errors.Is(err, ErrConflict) || permanent(err) {
+	ctx, cancel := s.until(ctx, 0)
+	defer cancel()
+	underWay := false // an attempt may still be applied
+	for patience := attemptPatience; ; patience = min(2*patience, attemptPatienceMax) {
+		at, err := s.attempt(ctx, t, sl, patience, &underWay)
+		switch {
+		case err == nil, errors.Is(err, ErrConflict), errors.Is(err, ErrUnknown):
 			return at, err
+		case permanent(err) && !underWay:
+			return 0, s.explain(err)
 		}
-		select {
-		case <-ctx.Done():
-			return 0, explain(err)
-		case <-time.After(retryCommit):
+		s.o.Metrics.retried.Inc()
+		if !s.pause(ctx, commitRetry) {
+			if underWay {
+				return 0, fmt.Errorf("%w: %w", ErrUnknown, s.explain(err))
+			}
+			return 0, s.explain(err)
 		}
 	}
 }
 
-// permanent says whether another attempt is of no use.
-func permanent(err error) bool {
-	return errors.Is(err, errTooMuch)
-}
+var errSlot = errors.New("the slot was written since")
 
-var errTooMuch = errors.New("too much for one transaction")
-
-var errSlot = errors.New("the slot was written by somebody else")
-
-func (s *Store) attempt(ctx context.Context, t Txn, sl *slot, id string) (Revision, error) {
-	if sl.at == never {
+// attempt sends a transaction once. underWay says whether earlier attempts may still be applied, and afterwards, whether this one may.
+func (s *Store) attempt(ctx context.Context, t Txn, sl *slot, patience time.Duration, underWay *bool) (Revision, error) {
+	ctx, cancel := s.until(ctx, patience)
+	defer cancel()
+	if sl.at == slotUnread {
 		resp, err := s.client.Get(ctx, sl.key)
 		if err != nil {
 			return 0, err
@@ -121,48 +242,74 @@ func (s *Store) attempt(ctx context.Context, t Txn, sl *slot, id string) (Revisi
 			sl.at = resp.Kvs[0].ModRevision
 		}
 	}
-	compares := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(sl.key), "=", sl.at)}
-	for _, c := range t.If {
-		if c.created {
-			compares = append(compares, clientv3.Compare(clientv3.CreateRevision(prefix+c.key), "=", c.want))
-		} else {
-			compares = append(compares, clientv3.Compare(clientv3.ModRevision(prefix+c.key), "=", c.want))
-		}
+	if s.etcd != nil { // a new leader is asked at once
+		changed := s.etcd.Server.LeaderChangedNotify()
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			select {
+			case <-changed:
+				cancel()
+			case <-stop:
+			}
+		}()
 	}
-	ops := []clientv3.Op{clientv3.OpPut(sl.key, id)}
-	for _, p := range t.Put {
-		ops = append(ops, clientv3.OpPut(prefix+p.Key, string(p.Value)))
+	otherwise := clientv3.OpGet(sl.key)
+	if *underWay {
+		otherwise = clientv3.OpTxn(
+			[]clientv3.Cmp{clientv3.Compare(clientv3.Value(sl.key), "=", sl.id())},
+			[]clientv3.Op{clientv3.OpGet(sl.key)},
+			[]clientv3.Op{clientv3.OpPut(sl.key, sl.spent(), clientv3.WithPrevKV())})
 	}
-	for _, key := range t.Delete {
-		ops = append(ops, clientv3.OpDelete(prefix+key))
-	}
-	if len(ops) > txnOpsMax {
-		return 0, fmt.Errorf("%w: %d changes, more than %d", errTooMuch, len(ops)-1, txnOpsMax-1)
-	}
-	// An attempt that takes for ever would keep a new leader from being asked.
-	ctx, cancel := context.WithTimeout(ctx, attemptPatience)
-	defer cancel()
-	resp, err := s.client.Txn(ctx).If(compares...).Then(ops...).Else(clientv3.OpGet(sl.key)).Commit()
+	resp, err := s.client.Txn(ctx).
+		If(append(t.compares(), clientv3.Compare(clientv3.ModRevision(sl.key), "=", sl.at))...).
+		Then(append(t.ops(), clientv3.OpPut(sl.key, sl.id()))...).
+		Else(otherwise).Commit()
 	if err != nil {
+		if !permanent(err) {
+			*underWay = true
+		}
 		return 0, err
 	}
 	if resp.Succeeded {
 		sl.at = resp.Header.Revision
-		return resp.Header.Revision, nil
+		return sl.at, nil
 	}
-	now := Revision(0)
-	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-		now = kvs[0].ModRevision
-		if string(kvs[0].Value) == id { // the attempt before this one was applied
-			sl.at = now
-			return now, nil
-		}
-	}
-	if now != sl.at {
-		sl.at = now
-		return 0, errSlot
-	}
-	return 0, ErrConflict
+	return sl.refused(resp.Responses[0], resp.Header.Revision, underWay)
 }
 
-const attemptPatience = 2 * time.Second
+// refused says what it means that a transaction's conditions, or the slot's, aren't true.
+func (sl *slot) refused(resp *pb.ResponseOp, now Revision, underWay *bool) (Revision, error) {
+	if !*underWay { // there is one attempt, and it wasn't applied
+		at := Revision(0)
+		if kvs := resp.GetResponseRange().Kvs; len(kvs) > 0 {
+			at = kvs[0].ModRevision
+		}
+		if at == sl.at {
+			return 0, ErrConflict
+		}
+		sl.at = at // a transaction whose caller didn't wait was applied late
+		return 0, errSlot
+	}
+	inner := resp.GetResponseTxn()
+	if inner.Succeeded { // an earlier attempt was applied
+		sl.at = inner.Responses[0].GetResponseRange().Kvs[0].ModRevision
+		return sl.at, nil
+	}
+	before, expected := inner.Responses[0].GetResponsePut().PrevKv, sl.at
+	sl.at, *underWay = now, false // the slot was written: whatever is under way fails
+	switch {
+	case modRevision(before) == expected:
+		return 0, ErrConflict
+	case before == nil:
+		return 0, fmt.Errorf("%w (is another node of the same name running?)", ErrUnknown)
+	}
+	return 0, errSlot
+}
+
+func modRevision(kv *mvccpb.KeyValue) Revision {
+	if kv == nil {
+		return 0
+	}
+	return kv.ModRevision
+}

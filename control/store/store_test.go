@@ -1,17 +1,21 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
+	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/mesh"
 )
@@ -50,15 +54,16 @@ func (c *cluster) prepare(name string) *member {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cert, err := c.authority.Issue(csr, mesh.Who{Node: "control-1", Roles: []feed.Role{feed.RoleControl}}, time.Now())
+	cert, err := c.authority.Issue(csr, mesh.Who{Node: config.NodeID(name), Roles: []feed.Role{feed.RoleControl}}, time.Now())
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	if err := id.Install(cert, c.authority.PEM()); err != nil {
 		c.t.Fatal(err)
 	}
-	m := &member{mesh: mesh.New(id), o: Options{Name: name, Dir: c.t.TempDir(), ServerName: "control.wherry.internal", Log: slog.New(slog.DiscardHandler)}}
-	m.o.Cert, m.o.Key, m.o.CA = id.Files()
+	m := &member{mesh: mesh.New(id), o: Options{Name: name, Dir: c.t.TempDir(), Log: slog.New(slog.DiscardHandler)}}
+	m.o.PeerTLS.ServerName = "control.wherry.internal"
+	m.o.PeerTLS.Cert, m.o.PeerTLS.Key, m.o.PeerTLS.CA = id.Files()
 	m.listen(c.t, "127.0.0.1:0")
 	c.members[name] = m
 	return m
@@ -71,12 +76,12 @@ func (m *member) listen(t *testing.T, at string) {
 		t.Fatal(err)
 	}
 	m.at = l.Addr().String()
-	m.o.Peer, m.o.PeerURL = m.mesh.Listener(l, mesh.ListenOptions{}), "https://"+m.at
+	m.o.PeerListener, m.o.PeerURL = m.mesh.Listener(l, mesh.ListenOptions{}), "https://"+m.at
 }
 
 func (m *member) start(t *testing.T) {
 	t.Helper()
-	s, err := Open(m.o)
+	s, err := Open(t.Context(), m.o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,21 +102,12 @@ func (c *cluster) grow(m *member, name string) *member {
 	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)
 	defer cancel()
 	next := c.prepare(name)
-	if err := m.AddLearner(ctx, next.o.PeerURL); err != nil {
-		c.t.Fatal(err)
-	}
-	list, err := m.Members(ctx)
+	err := m.Grow(ctx, name, next.o.PeerURL, func(members map[string]string) error {
+		next.o.Members = members
+		next.start(c.t)
+		return nil
+	})
 	if err != nil {
-		c.t.Fatal(err)
-	}
-	next.o.Members = map[string]string{name: next.o.PeerURL}
-	for _, other := range list {
-		if other.Name != "" {
-			next.o.Members[other.Name] = other.Peer
-		}
-	}
-	next.start(c.t)
-	if err := m.Promote(ctx, next.o.PeerURL); err != nil {
 		c.t.Fatal(err)
 	}
 	return next
@@ -186,29 +182,6 @@ func TestCommitsHappenOnce(t *testing.T) {
 	}
 }
 
-// An attempt whose answer got lost is found when it is made again.
-func TestALostAnswerIsFound(t *testing.T) {
-	s := newCluster(t).first().Store
-	put(t, s, "leader", "there")
-	sl, err := s.takeSlot(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	txn := Txn{If: []Cond{Absent("a")}, Put: []Put{{"a", []byte("1")}}}
-	first, err := s.attempt(t.Context(), txn, sl, "id")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sl.at = 0 // as if the answer hadn't come
-	if again, err := s.attempt(t.Context(), txn, sl, "id"); err != nil || again != first {
-		t.Errorf("revision %d, %v; want %d", again, err, first)
-	}
-	sl.at = 0
-	if _, err := s.attempt(t.Context(), txn, sl, "another"); !errors.Is(err, errSlot) {
-		t.Errorf("another transaction in a slot that was written: %v", err)
-	}
-}
-
 func TestWatchSeesAllInOrder(t *testing.T) {
 	s := newCluster(t).first().Store
 	at := put(t, s, "w/0", "0")
@@ -258,6 +231,7 @@ func TestALateLeaderIsFenced(t *testing.T) {
 }
 
 func TestThreeMembersWriteOnWithoutOne(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	one := c.first()
 	put(t, one.Store, "a", "1")
@@ -280,56 +254,97 @@ func TestThreeMembersWriteOnWithoutOne(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, err := two.Commit(short, Txn{Put: []Put{{"d", nil}}}); err == nil || !strings.Contains(err.Error(), "no majority") {
+	if _, err := two.Commit(short, Txn{Put: []Put{{"d", nil}}}); err == nil || !errors.Is(err, ErrNoMajority) {
 		t.Errorf("one of three writes: %v", err)
 	}
+	if kv, ok, err := two.Get(t.Context(), "b", Local); !ok || string(kv.Value) != "2" {
+		t.Errorf("reads without a majority: %v %v", kv, err)
+	}
+	for two.HasMajority() { // a leader steps down when it has heard of nobody for a while
+		time.Sleep(20 * time.Millisecond)
+	}
+	if h := two.Health(); h.Majority || len(h.Members) != 3 || h.Revision == 0 {
+		t.Errorf("%+v", h)
+	}
 	one.listen(t, one.at)
+	one.o.Members = nil
 	one.start(t) // from what is on its disk
 	put(t, one.Store, "e", "5")
 }
 
-func TestBackupAndRestore(t *testing.T) {
-	c := newCluster(t)
-	s := c.first().Store
-	for i := range 700 {
-		put(t, s, fmt.Sprintf("k/%03d", i), fmt.Sprint(i))
-	}
-	var file bytes.Buffer
-	if err := s.Backup(t.Context(), &file); err != nil {
+func TestAWatchThatIsTooLate(t *testing.T) {
+	s := newCluster(t).first().Store
+	first := put(t, s, "a", "1")
+	last := put(t, s, "a", "2")
+	if _, err := s.client.Compact(t.Context(), last); err != nil {
 		t.Fatal(err)
 	}
-	for name, damaged := range map[string][]byte{
-		"empty": {}, "cut off": file.Bytes()[:file.Len()/2], "not one": []byte("hello"),
-		"one byte changed": append(append([]byte(nil), file.Bytes()[:file.Len()/2]...), append([]byte{file.Bytes()[file.Len()/2] ^ 1}, file.Bytes()[file.Len()/2+1:]...)...),
-	} {
-		if n, err := s.Restore(t.Context(), bytes.NewReader(damaged), keep); n != 0 || err == nil {
-			t.Errorf("%s: %d records, %v", name, n, err)
-		}
-	}
-	other := newCluster(t).first().Store
-	n, err := other.Restore(t.Context(), bytes.NewReader(file.Bytes()), keep)
-	if n != 700 || err != nil {
-		t.Fatalf("%d records, %v", n, err)
-	}
-	if kv, ok, err := other.Get(t.Context(), "k/123"); !ok || string(kv.Value) != "123" {
-		t.Errorf("%v %v", kv, err)
-	}
-	dir := t.TempDir()
-	for range 3 {
-		if err := other.backupTo(t.Context(), dir, 1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if all, err := Backups(dir); len(all) != 1 || err != nil {
-		t.Errorf("%q, %v", all, err)
+	if err := s.Watch(t.Context(), "a", first, func([]Event) error { return nil }); !errors.Is(err, ErrCompacted) {
+		t.Error(err)
 	}
 }
 
-func keep(_ string, value []byte) ([]byte, error) { return value, nil }
-
-func FuzzReadBackup(f *testing.F) {
-	f.Add([]byte("\x1f\x8b"))
-	f.Fuzz(func(_ *testing.T, data []byte) {
-		_, _, _ = ReadBackup(bytes.NewReader(data), func(string, []byte) error { return nil })
+func TestWatchEnds(t *testing.T) {
+	s := newCluster(t).first().Store
+	ctx, cancel := context.WithCancel(t.Context())
+	at := put(t, s, "a", "1")
+	put(t, s, "b", "1")
+	err := s.Watch(ctx, "a", at, func(events []Event) error {
+		if len(events) != 1 || events[0].Key != "a" || events[0].Deleted {
+			t.Errorf("%v", events)
+		}
+		cancel()
+		return nil
 	})
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestListEdges(t *testing.T) {
+	s := newCluster(t).first().Store
+	for _, key := range []string{"a", "b/1", "b/2", "b0", "c"} {
+		put(t, s, key, "")
+	}
+	for _, c := range []struct {
+		front, after, want string
+		limit              int
+		more               bool
+	}{
+		{"b/", "", "b/1 b/2", 0, false},
+		{"b/", "a", "b/1 b/2", 0, false},
+		{"b/", "b/1", "b/2", 5, false},
+		{"b/", "b/2", "", 0, false},
+		{"b/", "c", "", 0, false},
+		{"b", "", "b/1", 1, true},
+		{"none", "", "", 0, false},
+	} {
+		list, more, _, err := s.List(t.Context(), c.front, c.after, c.limit)
+		var got []string
+		for _, kv := range list {
+			got = append(got, kv.Key)
+		}
+		if strings.Join(got, " ") != c.want || more != c.more || err != nil {
+			t.Errorf("%q after %q: %q %v %v", c.front, c.after, got, more, err)
+		}
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	one := newCluster(t).first()
+	put(t, one.Store, "a", "1")
+	term, err := one.Campaign(t.Context(), "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Close(); err != nil {
+		t.Error(err)
+	}
+	<-term.Done()
+	term.Resign()
+	if _, err := os.Stat(filepath.Join(one.o.Dir, "peer.sock")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	goleak.VerifyNone(t, before)
 }
