@@ -113,7 +113,7 @@ func portalOf(s *Settings) config.Address {
 // bootstrap puts the network into its store, which runs for that long.
 func bootstrap(ctx context.Context, dir string, s *Settings, id *mesh.Identity, authority *mesh.Authority, signer *feed.Signer, secret, settings, csr []byte, token string) (join api.JoinToken, err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	st, err := store.Open(storeOptions(s, dir, id, log))
+	st, err := store.Open(ctx, storeOptions(s, dir, id, log))
 	if err != nil {
 		return join, err
 	}

@@ -60,11 +60,15 @@ func (n *Node) signer() (*feed.Signer, error) {
 func (n *Node) storeOptions() store.Options { return storeOptions(n.s, n.o.Dir, n.identity, n.log) }
 
 func storeOptions(s *Settings, dir string, id *mesh.Identity, log *slog.Logger) store.Options {
-	o := store.Options{Name: string(s.Name), Dir: filepath.Join(dir, storeDir), PeerURL: "https://" + s.peerAt(), ServerName: controlHost, Log: log}
-	o.Cert, o.Key, o.CA = id.Files()
+	o := store.Options{Name: string(s.Name), Log: log}
 	if e := s.Store; len(e.Endpoints) > 0 {
-		o.Endpoints, o.Cert, o.Key, o.CA, o.User, o.Secret, o.ServerName = e.Endpoints, e.Cert, e.Key, e.CA, e.User, e.Password, ""
+		o.Endpoints, o.User, o.Secret = e.Endpoints, e.User, e.Password
+		o.EndpointsTLS = store.TLSFiles{Cert: e.Cert, Key: e.Key, CA: e.CA}
+		return o
 	}
+	o.Dir, o.PeerURL = filepath.Join(dir, storeDir), "https://"+s.peerAt()
+	cert, key, roots := id.Files()
+	o.PeerTLS = store.TLSFiles{Cert: cert, Key: key, CA: roots, ServerName: controlHost}
 	return o
 }
 
@@ -82,7 +86,7 @@ func onlyControl(who mesh.Who) error {
 func (n *Node) runControl(ctx context.Context) error {
 	o := n.storeOptions()
 	if n.peerDoor != nil {
-		o.Peer = n.mesh.Listener(n.peerDoor, mesh.ListenOptions{Allow: onlyControl})
+		o.PeerListener = n.mesh.Listener(n.peerDoor, mesh.ListenOptions{Allow: onlyControl})
 	}
 	if len(o.Endpoints) == 0 && !store.Started(o.Dir) {
 		members, err := n.membership(ctx)
@@ -91,7 +95,7 @@ func (n *Node) runControl(ctx context.Context) error {
 		}
 		o.Members = members
 	}
-	s, err := store.Open(o)
+	s, err := store.Open(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -109,13 +113,19 @@ func (n *Node) runControl(ctx context.Context) error {
 	defer cancel()
 	all.Go(func() { _ = st.control.Run(ctx) })
 	all.Go(func() { n.lead(ctx, st) })
-	all.Go(func() { _ = s.RunBackups(ctx, n.path(backupsDir), backupEvery, backupKeep, n.log) })
+	all.Go(func() { _ = s.RunBackups(ctx, n.path(backupsDir), backupEvery, backupKeep) })
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-s.Failed():
-		return errors.New("the store has ended by itself: this node was removed from its members, or its disk failed; the log above says which")
 	}
+	if len(n.s.Roles) == 1 {
+		return s.Err() // the service manager starts it again
+	}
+	n.log.Error("the store has failed: this node doesn't take part in control until it is started again; it serves on", "error", s.Err())
+	n.station.Store(nil)
+	<-ctx.Done()
+	return nil
 }
 
 // membership waits until somebody has made this node a member of the store.
