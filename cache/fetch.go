@@ -367,7 +367,7 @@ func (j *fill) pump(resp *http.Response) (stored bool) {
 	}
 	// A purge sets doomed before it looks into the store, so it either keeps this response out or finds it there. One by tag is seen here,
 	// or when the response is looked up.
-	f.doomed = f.doomed || j.c.gone(f.resp)
+	f.doomed = f.doomed || !j.c.purges.Current(f.resp)
 	switch {
 	case err == nil && !f.spilled && !f.doomed:
 		r := f.resp

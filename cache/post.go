@@ -101,7 +101,7 @@ func (p *posted) Close() error {
 func (p *posted) settle(complete bool) {
 	p.over = true
 	p.mark.mu.Lock()
-	if complete && !p.mark.doomed && !p.c.gone(p.r) {
+	if complete && !p.mark.doomed && p.c.purges.Current(p.r) {
 		p.r.Trailer = p.resp.Trailer
 		p.c.store.Insert(p.r.ForStore().Prepared())
 		p.c.metrics.kept()

@@ -20,11 +20,9 @@ type Purge = purges.Purge
 // purge is about is removed when it is met, and by Run.
 func (c *Cache) Invalidate(p Purge) (removed int) {
 	c.purges.Add(&p, c.now())
-	if p.Soft || p.Scope == purges.Tag {
-		return 0
-	}
 	c.doom(p.Matches)
 	switch {
+	case p.Soft || p.Scope == purges.Tag:
 	case p.Scope == purges.Keys:
 		for _, key := range p.Keys {
 			removed += c.remove(key)
@@ -62,9 +60,12 @@ func (c *Cache) sweepUntil(ctx context.Context) {
 	}
 }
 
-// sweep removes what p is about, and what has come since under the same keys. Of a response that is stored in parts each part counts.
+// sweep removes what p is about, but for what has come since. Of a response that is stored in parts each part counts.
 func (c *Cache) sweep(p *Purge) int {
-	return c.store.RemoveFunc(func(k store.Key) bool { return p.Matches(k.Request()) })
+	return c.store.RemoveFunc(func(k store.Key) bool {
+		k = k.Request()
+		return p.Matches(k) && !slices.ContainsFunc(c.store.Peek(k), func(r *store.Response) bool { return !c.gone(r) })
+	})
 }
 
 // remove drops all responses under key, also those that are there by No-Vary-Search.
