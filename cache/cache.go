@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/purges"
 	"github.com/wherry/wherry/cache/store"
-
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
 )
@@ -107,8 +107,8 @@ type Cache struct {
 	store    store.Store
 	metrics  *Metrics
 	now      func() time.Time
-	groups   *invalidations // of the groups of RFC 9875
-	purged   *invalidations // of keys without their queries, for what No-Vary-Search has put under other queries
+	purges   *purges.Table
+	sweeps   chan Purge // that Run frees memory by
 	searches *searches
 
 	ctx  context.Context // of the fetches; ends when Run returns
@@ -137,15 +137,15 @@ func New(o Options) *Cache {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	c.groups, c.purged, c.searches = newInvalidations(c.now()), newInvalidations(c.now()), newSearches()
+	c.purges, c.sweeps, c.searches = purges.New(), make(chan Purge, sweepsMax), newSearches()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
 }
 
-// Run ends the fetches that are under way when ctx ends, and returns when they are gone. Stop what calls Serve first: a Serve
-// that needs a fetch afterwards fails.
+// Run frees the memory of what was purged. It ends the fetches that are under way when ctx ends, and returns when they are gone. Stop
+// what calls Serve first: a Serve that needs a fetch afterwards fails.
 func (c *Cache) Run(ctx context.Context) error {
-	<-ctx.Done()
+	c.sweepUntil(ctx)
 	c.mu.Lock()
 	c.closed = true
 	c.stop()
@@ -169,6 +169,7 @@ type exchange struct {
 	now time.Time // when it was decided what to send
 
 	stored   *store.Response // what the request selects, or nil
+	purged   purges.Finding  // what purges have made of it
 	decision decision
 	alone    bool // this request's fetch is not shared
 	asSent   bool // and goes out with the client's conditions and range
@@ -231,9 +232,13 @@ func (x *exchange) passBecause(fwd, why string) step {
 
 func (x *exchange) lookup() step {
 	x.now = x.c.now()
-	stored := x.find()
+	stored := x.present()
 	x.stored = store.Select(stored, x.p.Keys, field.Header(x.r.Header))
-	x.decision = decide(x.stored, len(stored) > 0, x.c.invalidated(x.stored), &x.req, x.p, x.now)
+	if x.purged = x.c.purges.Check(x.stored); x.purged.Standing == purges.Gone { // this very moment
+		x.stored = nil
+	}
+	x.status.fwd = ""
+	x.decision = decide(x.stored, len(stored) > 0, &x.purged, &x.req, x.p, x.now)
 	x.out.Detail = x.decision.why
 	if x.t.On() {
 		why := x.decision.why
@@ -277,10 +282,8 @@ func (x *exchange) staleInstead(err error) step {
 		return x.fail(err)
 	}
 	x.now = x.c.now()
-	ok, why := false, x.c.invalidated(x.stored)
-	if why == "" {
-		ok, why = onError(x.stored, &x.req, x.p, x.now)
-	}
+	x.purged = x.c.purges.Check(x.stored)
+	ok, why := onError(x.stored, &x.purged, &x.req, x.p, x.now)
 	x.t.Addf("cache", "stale", "%t: %s", ok, why)
 	if !ok {
 		x.out.Detail += "; not sent though the origin failed: " + why

@@ -170,7 +170,7 @@ func TestCollapseByRequestNoStore(t *testing.T) {
 				g.open(0)
 				g.open(1)
 				w.get("/", field...)
-				w.cache.PurgeFunc(func(store.Key) bool { return true })
+				w.purgeAll()
 				seen := w.up.seen()
 				g.in()
 				alone := w.begin("/", field...)

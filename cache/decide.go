@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/purges"
 	"github.com/wherry/wherry/cache/store"
 )
 
@@ -28,11 +29,11 @@ type decision struct {
 }
 
 // decide says what a request with directives req may do with stored at the time now (RFC 9111 §4). varied tells that there are
-// stored responses, but for other request fields; invalid, if not empty, why stored needs validation whatever its age.
-func decide(stored *store.Response, varied bool, invalid string, req *field.Directives, p *Policy, now time.Time) decision {
-	d := reusable(stored, varied, req, p, now)
-	if invalid != "" && stored != nil && d.reuse != reuseValidate {
-		d = decision{reuseValidate, invalid, "stale"} // RFC 9111 §4.4
+// stored responses, but for other request fields; purged is what purges have made of stored.
+func decide(stored *store.Response, varied bool, purged *purges.Finding, req *field.Directives, p *Policy, now time.Time) decision {
+	d := reusable(stored, varied, purged, req, p, now)
+	if purged.Standing == purges.Invalid && stored != nil && d.reuse != reuseValidate {
+		d = decision{reuseValidate, purged.Why, "stale"} // RFC 9111 §4.4
 	}
 	if req.OnlyIfCached && (d.reuse == reuseValidate || d.reuse == reuseNone) {
 		d.reuse, d.why = reuseRefused, "only-if-cached, and "+d.why
@@ -40,14 +41,26 @@ func decide(stored *store.Response, varied bool, invalid string, req *field.Dire
 	return d
 }
 
-func reusable(stored *store.Response, varied bool, req *field.Directives, p *Policy, now time.Time) decision {
+// left is how long r stays fresh; what was purged softly is stale since then at the latest.
+func left(r *store.Response, purged *purges.Finding, now time.Time) time.Duration {
+	left := r.Fresh.Left(now)
+	if purged.Standing == purges.Stale {
+		left = min(left, -max(0, now.Sub(purged.Since)))
+	}
+	return left
+}
+
+func reusable(stored *store.Response, varied bool, purged *purges.Finding, req *field.Directives, p *Policy, now time.Time) decision {
 	if stored == nil {
+		if purged.Standing == purges.Gone {
+			return decision{reuseNone, purged.Why, "uri-miss"}
+		}
 		if varied {
 			return decision{reuseNone, "stored only for other request fields (Vary)", "vary-miss"}
 		}
 		return decision{reuseNone, "nothing stored", "uri-miss"}
 	}
-	age, left := stored.Fresh.Age(now), stored.Fresh.Left(now)
+	age, left := stored.Fresh.Age(now), left(stored, purged, now)
 	unwanted := "request" // RFC 9211 §2.2: fresh, but not for this request
 	if left <= 0 {
 		unwanted = "stale"
@@ -67,6 +80,9 @@ func reusable(stored *store.Response, varied bool, req *field.Directives, p *Pol
 		return decision{reuseStale, "stale for " + seconds(-left) + ", within the request's max-stale", ""}
 	case req.MaxAge == field.Absent && -left < whileRevalidate(stored, p): // RFC 5861 §3; §5.2.1.1: max-age alone wants nothing stale
 		return decision{reuseRefresh, "stale for " + seconds(-left) + ", within stale-while-revalidate", ""}
+	}
+	if purged.Standing == purges.Stale {
+		return decision{reuseValidate, purged.Why, "stale"}
 	}
 	return decision{reuseValidate, "stale for " + seconds(-left) + " by " + stored.Fresh.Basis, "stale"}
 }
@@ -103,11 +119,14 @@ func whileRevalidate(r *store.Response, p *Policy) time.Duration {
 
 // onError says whether the stale response may be sent at now, to a request with directives req, because the upstream failed, and
 // why (RFC 5861 §4).
-func onError(r *store.Response, req *field.Directives, p *Policy, now time.Time) (ok bool, why string) {
-	if revalidates(r) {
+func onError(r *store.Response, purged *purges.Finding, req *field.Directives, p *Policy, now time.Time) (ok bool, why string) {
+	switch {
+	case purged.Standing >= purges.Invalid:
+		return false, purged.Why
+	case revalidates(r):
 		return false, "must-revalidate or its like forbids stale"
 	}
-	stale := -r.Fresh.Left(now)
+	stale := -left(r, purged, now)
 	if stale < 0 {
 		return true, "still fresh" // only the request wanted it validated
 	}

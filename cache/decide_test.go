@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/purges"
 	"github.com/wherry/wherry/cache/store"
 )
 
@@ -136,7 +137,7 @@ func TestDecide(t *testing.T) {
 				c.policy = &Policy{}
 			}
 			req := field.ParseCacheControl([]string{c.req})
-			got := decide(stored, false, "", &req, c.policy, received.Add(c.age))
+			got := decide(stored, false, &purges.Finding{}, &req, c.policy, received.Add(c.age))
 			if got.reuse != c.want || got.fwd != c.fwd || got.why == "" && got.reuse != reuseFresh {
 				t.Errorf("%v, request %q, age %s: %+v; want %s, %q", c.stored, c.req, c.age, got, c.want, c.fwd)
 			}
@@ -146,7 +147,7 @@ func TestDecide(t *testing.T) {
 
 func TestDecideVaryMiss(t *testing.T) {
 	req := field.NoDirectives()
-	if d := decide(nil, true, "", &req, &Policy{}, received); d.fwd != "vary-miss" || d.reuse != reuseNone { // RFC 9211 §2.2
+	if d := decide(nil, true, &purges.Finding{}, &req, &Policy{}, received); d.fwd != "vary-miss" || d.reuse != reuseNone { // RFC 9211 §2.2
 		t.Errorf("stored for other request fields: %+v", d)
 	}
 }
@@ -181,7 +182,7 @@ func TestOnError(t *testing.T) {
 	} {
 		r := storedAt(nil, fields("Cache-Control", c.cc))
 		req := field.ParseCacheControl([]string{c.req})
-		if got, why := onError(r, &req, c.policy, received.Add(c.age)); got != c.want || why == "" {
+		if got, why := onError(r, &purges.Finding{}, &req, c.policy, received.Add(c.age)); got != c.want || why == "" {
 			t.Errorf("%s: %t (%s), want %t", c.name, got, why, c.want)
 		}
 	}

@@ -163,13 +163,18 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 		}
 	}
 	for name, lines := range resp.Header {
-		h[name] = lines
+		if !field.ForCaches(name) {
+			h[name] = lines
+		}
 	}
 	keepUntyped(h)
 	if x.out.Verdict != Miss || x.status.fwd == "partial" {
 		h["Age"] = []string{strconv.FormatInt(int64(resp.Fresh.Age(x.now)/time.Second), 10)} // RFC 9111 §5.1
 	}
 	x.status.ttl, x.status.hasTTL = resp.Fresh.Left(x.now), true
+	if resp == x.stored {
+		x.status.ttl = left(resp, &x.purged, x.now)
+	}
 	x.sendStatus(h)
 	send.describe(h, size)
 	if trailers := len(resp.Trailer) > 0 && x.r.Method != http.MethodHead && send.whole && send.status == resp.Status; trailers {
@@ -249,7 +254,9 @@ func (x *exchange) deliverDirect() step {
 		defer context.AfterFunc(x.r.Context(), x.flight.cancel)()
 	}
 	for name, lines := range resp.Header {
-		h[name] = slices.Clip(lines)
+		if !field.ForCaches(name) {
+			h[name] = slices.Clip(lines)
+		}
 	}
 	keepUntyped(h)
 	field.AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)

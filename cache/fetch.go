@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/purges"
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
@@ -34,7 +35,7 @@ func (x *exchange) fetch() step {
 		x.alone, x.asSent = true, x.stored == nil
 		x.t.Add("cache", "fetch", "alone: the last response for this key couldn't be shared")
 	}
-	stored := c.store.Peek(x.key) // c.mu waits for no disk
+	stored := c.left(c.store.Peek(x.key)) // c.mu waits for no disk
 	id.secondary = x.p.Keys.Secondary(x.r.Header)
 	if len(stored) > 0 {
 		id.secondary = stored[0].Varies.Secondary(x.r.Header)
@@ -87,14 +88,14 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 // mayShare says whether the response of f, which has landed, may be used for this request at now. It is as with a stored one
 // (RFC 9111 §4), but an answer that the origin gave after this request came needs no validation, however young it shall be.
 func (x *exchange) mayShare(f *flight, now time.Time) bool {
-	if f.resp == nil || !f.shared || x.c.invalidated(f.resp) != "" {
+	if f.resp == nil || !f.shared || !x.c.purges.Current(f.resp) {
 		return false
 	}
 	req := x.req
 	if !x.late {
 		req.NoCache, now = false, f.resp.Received()
 	}
-	d := reusable(f.resp, false, &req, x.p, now)
+	d := reusable(f.resp, false, &purges.Finding{}, &req, x.p, now)
 	return d.reuse == reuseFresh || d.reuse == reuseStale
 }
 
@@ -130,8 +131,12 @@ func (x *exchange) refresh() {
 
 // startFill runs fill in a goroutine of its own, so that the fetch goes on when this request's client has left. c.mu is held.
 func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
+	born, stored := x.c.purges.Now(), x.stored
+	if x.c.gone(stored) { // since it was looked up: nothing of it may come back by a 304 to this request
+		stored = nil
+	}
 	job := fill{
-		c: x.c, f: f, p: *x.p, stored: x.stored, reqDirectives: x.req, asSent: x.asSent,
+		c: x.c, f: f, p: *x.p, born: born, stored: stored, reqDirectives: x.req, asSent: x.asSent,
 		req: x.fillRequest(ctx), fields: x.r.Header, answered: answered, t: x.t,
 	}
 	switch {
@@ -141,8 +146,8 @@ func (x *exchange) startFill(ctx context.Context, f *flight, answered func()) {
 				job.req.Header[name] = lines
 			}
 		}
-	case x.stored != nil:
-		condition(job.req.Header, x.stored)
+	case stored != nil:
+		condition(job.req.Header, stored)
 	case !x.whole:
 		if want := x.partWanted(); want != "" {
 			job.req.Header["Range"], job.part = []string{want}, true
@@ -189,7 +194,8 @@ type fill struct {
 	c             *Cache
 	f             *flight
 	p             Policy
-	stored        *store.Response // what is validated, or nil
+	born          store.Generation // when it was asked
+	stored        *store.Response  // what is validated, or nil
 	req           *http.Request
 	fields        http.Header // of the client's request, for Vary; nobody changes it any more
 	reqDirectives field.Directives
@@ -269,6 +275,7 @@ func (j *fill) receive(resp *http.Response, requested, received time.Time) {
 		}
 	}
 	r := store.NewResponse(f.id.key, j.fields, status, resp.Header, requested, received)
+	r.SetBorn(j.born)
 	r.Adjust(j.p.Keys, j.p.Defaults, j.fields)
 	ok, why := storable(j.fields, &j.reqDirectives, r)
 	if ok && j.asSent && answersCondition(status) {
@@ -358,7 +365,9 @@ func (j *fill) pump(resp *http.Response) (stored bool) {
 	if err != nil {
 		err = j.blame(err)
 	}
-	// A purge sets doomed before it looks into the store, so it either keeps this response out or finds it there.
+	// A purge sets doomed before it looks into the store, so it either keeps this response out or finds it there. One by tag is seen here,
+	// or when the response is looked up.
+	f.doomed = f.doomed || !j.c.purges.Current(f.resp)
 	switch {
 	case err == nil && !f.spilled && !f.doomed:
 		r := f.resp
@@ -431,6 +440,7 @@ func (x *exchange) await() step {
 	if x.leads {
 		return x.awaitedOwn()
 	}
+	next := stepFetch
 	switch {
 	case f.err != nil:
 		f.leave(false)
@@ -443,6 +453,10 @@ func (x *exchange) await() step {
 		x.t.Add("cache", "await", "not for us: it varies")
 		x.rejoins++
 		x.alone = x.rejoins >= rejoinsMax
+	case !x.c.purges.Current(f.resp):
+		x.t.Add("cache", "await", "not for us: it was purged meanwhile")
+		x.rejoins++
+		x.alone, next = x.rejoins >= rejoinsMax, stepLookup
 	case !x.mayShare(f, x.now):
 		x.t.Add("cache", "await", "not for us: the request wants a younger response")
 		x.alone = true
@@ -456,7 +470,7 @@ func (x *exchange) await() step {
 	f.leave(false)
 	x.flight = nil
 	x.out.FetchStatus, x.out.FetchTime, x.status.fwdStatus = 0, 0, 0
-	return stepFetch
+	return next
 }
 
 // awaitedOwn goes on with the outcome of the fetch that this exchange leads.

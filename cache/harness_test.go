@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/purges"
 	"github.com/wherry/wherry/cache/store"
 )
 
@@ -304,6 +305,13 @@ func (w *world) do(method, path string, fields ...string) *client {
 func (w *world) get(path string, fields ...string) *client {
 	return w.do(http.MethodGet, path, fields...)
 }
+
+// purge purges what stands under key, and returns how many responses that were.
+func (w *world) purge(key store.Key) int {
+	return w.cache.Invalidate(Purge{Scope: purges.Keys, Keys: []store.Key{key}})
+}
+
+func (w *world) purgeAll() int { return w.cache.Invalidate(Purge{Scope: purges.All}) }
 
 // expect checks how c was answered; body "" isn't checked.
 func (w *world) expect(c *client, verdict Verdict, status int, body string) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/cache/purges"
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/h2"
 )
@@ -29,11 +30,11 @@ type Answer struct {
 func (c *Cache) LookupHit(key store.Key, fields field.Fields, p *Policy, now time.Time) (a Answer, ok bool) {
 	stored := c.store.Lookup(key)
 	r := store.Select(stored, p.Keys, fields)
-	if r == nil || r.Block.Fields == nil || c.invalidated(r) != "" {
+	if r == nil || r.Block.Fields == nil || !c.purges.Current(r) {
 		return Answer{}, false
 	}
 	nothing := field.NoDirectives()
-	if decide(r, true, "", &nothing, p, now).reuse != reuseFresh {
+	if decide(r, true, &purges.Finding{}, &nothing, p, now).reuse != reuseFresh {
 		return Answer{}, false
 	}
 	a = Answer{Status: r.Status, Size: r.Block.Size, cache: c, stored: r, age: r.Fresh.Age(now), left: r.Fresh.Left(now)}

@@ -79,7 +79,7 @@ func TestKeyedHeaders(t *testing.T) {
 		w.expect(w.get("/", "X-Country", "pt", "Accept-Language", "de;q=0.5,EN;q=1.0"), Hit, 200, "3")
 		w.expect(w.get("/", "X-Country", "jp"), Miss, 200, "4")
 		w.expect(w.get("/"), Miss, 200, "5")
-		if n := w.cache.Purge("shop http://shop.test/"); n != 5 {
+		if n := w.purge("shop http://shop.test/"); n != 5 {
 			t.Errorf("purged %d responses, want all that stand under the key", n)
 		}
 	})

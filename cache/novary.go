@@ -13,13 +13,6 @@ import (
 // searchesMax bounds how many paths have a remembered No-Vary-Search. Forgetting one costs a fetch.
 const searchesMax = 16384
 
-// searchMark stands in a key before the No-Vary-Search that made it, as no URL can have it:
-//
-//	shop http://shop.test/a?x=1 ␟ params=utm_source&
-//
-// So what a path's responses have under different rules, or without one, never stands under one key.
-const searchMark = "\x1f"
-
 // searches remembers for each path the No-Vary-Search of its last stored response: it tells under which key the next request
 // looks. Which requests a response is good for is decided by that response's own field alone, which is in its key.
 type searches struct {
@@ -65,7 +58,7 @@ func (c *Cache) key(p *Policy, path, query string) store.Key {
 	if c.searches.n.Load() == 0 {
 		return raw
 	}
-	rule := c.searches.of(baseOf(raw))
+	rule := c.searches.of(raw.Base())
 	return p.keyUnder(&rule, path, query)
 }
 
@@ -73,7 +66,7 @@ func (c *Cache) key(p *Policy, path, query string) store.Key {
 // error.
 func (x *exchange) find() []*store.Response {
 	stored := x.c.store.Lookup(x.key)
-	if len(stored) > 0 || !byRule(x.key) {
+	if len(stored) > 0 || !x.key.ByRule() {
 		return stored
 	}
 	raw := store.NewKey(x.p.Keys, x.p.Scheme, x.p.Host, x.r.URL.EscapedPath(), x.r.URL.RawQuery)
@@ -89,7 +82,7 @@ func (p *Policy) keyUnder(s *field.Search, path, query string) store.Key {
 	if s.IsDefault() || !ok {
 		return store.NewKey(p.Keys, p.Scheme, p.Host, path, query)
 	}
-	return store.NewKey(p.Keys, p.Scheme, p.Host, path, canonical) + store.Key(searchMark+s.String())
+	return store.NewKey(p.Keys, p.Scheme, p.Host, path, canonical).UnderRule(s.String())
 }
 
 // place gives r, which is about to be stored, the key that its own No-Vary-Search makes, and lets the next requests for its path
@@ -97,38 +90,28 @@ func (p *Policy) keyUnder(s *field.Search, path, query string) store.Key {
 func (j *fill) place(r *store.Response) (forAll bool) {
 	waited, u := r.Key, j.req.URL
 	rule := field.NoVarySearch(r.Header["No-Vary-Search"])
-	base := baseOf(waited)
+	base := waited.Base()
 	switch {
-	case !rule.IsDefault() || r.Status == 200 && byRule(waited):
+	case !rule.IsDefault() || r.Status == 200 && waited.ByRule():
 		j.c.searches.set(base, rule)
-	case !byRule(waited):
+	case !waited.ByRule():
 		return true
 	}
 	r.Key = j.p.keyUnder(&rule, u.EscapedPath(), u.RawQuery)
-	return r.Key == waited || !byRule(waited)
-}
-
-// byRule says whether a No-Vary-Search made the key.
-func byRule(key store.Key) bool { return strings.Contains(string(key), searchMark) }
-
-// baseOf returns the part of a key before the query.
-func baseOf(key store.Key) string {
-	base, _, _ := strings.Cut(string(key.Request()), searchMark)
-	base, _, _ = strings.Cut(base, "?")
-	return base
+	return r.Key == waited || !waited.ByRule()
 }
 
 // byLastRule returns the key under which what a request with key selects is stored by the rule of the moment; key itself if there
 // is no rule.
 func (c *Cache) byLastRule(key store.Key) store.Key {
-	base := baseOf(key)
+	base := key.Base()
 	rule := c.searches.of(base)
 	canonical, ok := rule.Canonical(strings.TrimPrefix(strings.TrimPrefix(string(key), base), "?"))
-	if rule.IsDefault() || !ok || byRule(key) {
+	if rule.IsDefault() || !ok || key.ByRule() {
 		return key
 	}
 	if canonical != "" {
 		base += "?" + canonical
 	}
-	return store.Key(base + searchMark + rule.String())
+	return store.Key(base).UnderRule(rule.String())
 }

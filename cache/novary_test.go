@@ -166,7 +166,7 @@ func TestNoVarySearchPurge(t *testing.T) {
 	handler := func(w http.ResponseWriter, r *http.Request) { echo("No-Vary-Search", rule)(w, r) }
 	bubble(t, handler, func(w *world) {
 		purge := func(query string) int {
-			return w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", query))
+			return w.purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", query))
 		}
 		w.get("/?a=1&utm=x")
 		if n := purge("utm=y&a=1"); n != 1 {
@@ -201,7 +201,7 @@ func TestNoVarySearchPurgeDuringFetch(t *testing.T) {
 		gate = make(chan struct{})
 		c := w.begin("/?a=1&utm=x")
 		time.Sleep(time.Second)
-		w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "a=1"))
+		w.purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "a=1"))
 		time.Sleep(time.Second)
 		close(gate)
 		c.wait()

@@ -88,7 +88,7 @@ func (j *fill) pumpParts(resp *http.Response, part field.Range) {
 	if f.waiting == 0 {
 		s.users = 0 // they have left
 	}
-	if !f.doomed {
+	if !f.doomed && c.purges.Current(f.resp) {
 		c.store.Insert(f.resp.ForStore())
 		c.metrics.kept()
 	}

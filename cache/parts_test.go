@@ -121,7 +121,7 @@ func TestLargerThanTheStoreTakes(t *testing.T) {
 		}
 		w.expect(w.do(http.MethodHead, "/"), Hit, 200, "")
 		w.expectSeen(1)
-		if w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) == 0 {
+		if w.purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) == 0 {
 			t.Error("nothing to purge")
 		}
 		w.expect(w.get("/", "Range", "bytes=0-9"), Miss, 206, text(1, 0, 10))
@@ -454,7 +454,7 @@ func TestPartsAtRandom(t *testing.T) {
 					switch random.IntN(12) {
 					case 0:
 						l.version.Add(1)
-						w.cache.PurgeFunc(func(store.Key) bool { return true })
+						w.purgeAll()
 					case 1:
 						l.version.Add(1)
 					case 2:
@@ -512,7 +512,7 @@ func TestPartsGiveBackTheirRoom(t *testing.T) {
 			w.expect(got, got.outcome.Verdict, 206, text(1, off, end-off+1))
 		}
 		w.expect(w.get("/"), Miss, 200, text(1, 0, l.size))
-		w.cache.PurgeFunc(func(store.Key) bool { return true })
+		w.purgeAll()
 		w.expectEmpty()
 		// Bodies that nobody fills any more have given back their share of the room for such: there is as much as at the beginning.
 		for range partsMemory / 2 / partsObject {

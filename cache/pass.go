@@ -12,7 +12,7 @@ func (x *exchange) pass() step {
 	x.t.Add("cache", "pass", x.out.Detail)
 	interim := &interim{w: x.w, open: true}
 	ctx := httptrace.WithClientTrace(x.r.Context(), &httptrace.ClientTrace{Got1xxResponse: interim.forward})
-	requested := x.c.now()
+	requested, born := x.c.now(), x.c.purges.Now()
 	req := x.upstreamRequest(ctx)
 	if x.stored != nil {
 		x.p.Keys.Reduce(req) // the response to HEAD may freshen it
@@ -37,9 +37,9 @@ func (x *exchange) pass() step {
 		x.invalidateGroups(resp.Header) // RFC 9875 §3: not by safe methods
 	}
 	if x.r.Method == http.MethodHead && x.stored != nil && resp.StatusCode == http.StatusOK {
-		x.freshenByHead(resp, requested, received)
+		x.freshenByHead(resp, born, requested, received)
 	}
-	x.keepPosted(resp, requested, received)
+	x.keepPosted(resp, born, requested, received)
 	x.direct = resp
 	return stepDeliver
 }

@@ -12,7 +12,7 @@ import (
 
 // keepPosted makes the response to a POST be stored on its way to the client, for later requests for GET, if it says that it is
 // what a GET would give: explicit freshness, and Content-Location with the target's own URI (RFC 9110 §9.3.3).
-func (x *exchange) keepPosted(resp *http.Response, requested, received time.Time) {
+func (x *exchange) keepPosted(resp *http.Response, born store.Generation, requested, received time.Time) {
 	if x.r.Method != http.MethodPost || resp.StatusCode != http.StatusOK || x.p.Bypass != "" || !x.namesTarget(resp.Header) {
 		return
 	}
@@ -21,6 +21,7 @@ func (x *exchange) keepPosted(resp *http.Response, requested, received time.Time
 	}
 	key := x.storedKeys(x.r.URL.EscapedPath(), x.r.URL.RawQuery)[0]
 	r := store.NewResponse(key, x.r.Header, resp.StatusCode, resp.Header.Clone(), requested, received)
+	r.SetBorn(born)
 	r.Adjust(x.p.Keys, x.p.Defaults, x.r.Header)
 	directives := field.RequestDirectives(x.r.Header)
 	ok, why := storable(x.r.Header, &directives, r)
@@ -100,7 +101,7 @@ func (p *posted) Close() error {
 func (p *posted) settle(complete bool) {
 	p.over = true
 	p.mark.mu.Lock()
-	if complete && !p.mark.doomed {
+	if complete && !p.mark.doomed && p.c.purges.Current(p.r) {
 		p.r.Trailer = p.resp.Trailer
 		p.c.store.Insert(p.r.ForStore().Prepared())
 		p.c.metrics.kept()

@@ -144,7 +144,7 @@ func TestPurgeDuringPost(t *testing.T) {
 		for c.got() == "" {
 			time.Sleep(time.Second)
 		}
-		w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", ""))
+		w.purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", ""))
 		close(gate)
 		w.expect(c.wait(), Pass, 200, "whole")
 		w.expectEmpty()

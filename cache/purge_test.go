@@ -96,14 +96,14 @@ func TestPurge(t *testing.T) {
 		w.get("/a", "Accept", "1")
 		w.get("/a", "Accept", "2")
 		w.get("/b")
-		if n := w.cache.Purge(key("/none")); n != 0 {
+		if n := w.purge(key("/none")); n != 0 {
 			t.Errorf("%d purged of nothing", n)
 		}
-		if n := w.cache.Purge(key("/a")); n != 2 {
+		if n := w.purge(key("/a")); n != 2 {
 			t.Errorf("%d purged, want both variants", n)
 		}
 		w.expect(w.get("/b"), Hit, 200, "3")
-		if n := w.cache.PurgeFunc(func(k store.Key) bool { return strings.HasPrefix(string(k), "shop ") }); n != 1 {
+		if n := w.purgeAll(); n != 1 {
 			t.Errorf("%d purged, want 1", n)
 		}
 		w.expectEmpty()
@@ -120,12 +120,12 @@ func TestPurgeDuringFetch(t *testing.T) {
 	}{
 		{
 			"Purge before the header section",
-			false, false, func(w *world) { w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) },
+			false, false, func(w *world) { w.purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) },
 		},
-		{"Purge in the body", false, true, func(w *world) { w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
-		{"PurgeFunc in the body", false, true, func(w *world) { w.cache.PurgeFunc(func(store.Key) bool { return true }) }},
+		{"Purge in the body", false, true, func(w *world) { w.purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
+		{"PurgeFunc in the body", false, true, func(w *world) { w.purgeAll() }},
 		{"POST in the body", false, true, func(w *world) { w.do(http.MethodPost, "/") }},
-		{"Purge before a 304", true, false, func(w *world) { w.cache.Purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
+		{"Purge before a 304", true, false, func(w *world) { w.purge(store.NewKey(w.policy.Keys, "http", "shop.test", "/", "")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var gate chan struct{}
@@ -195,14 +195,14 @@ func TestPurgeRace(t *testing.T) {
 			for range 2 {
 				group.Go(func() {
 					for w.up.seen() == 0 {
-						w.cache.Purge(key) // also before, so that the two meet anywhere
+						w.purge(key) // also before, so that the two meet anywhere
 					}
-					w.cache.Purge(key)
+					w.purge(key)
 				})
 			}
 			group.Wait()
 			began := w.up.seen()
-			w.cache.Purge(key)
+			w.purge(key)
 			synctest.Wait()
 			if w.up.seen() == began && len(w.store.Lookup(key)) != 0 {
 				t.Fatal("a response that was fetched before the purge is stored")

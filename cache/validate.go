@@ -21,6 +21,7 @@ func (j *fill) revalidated(resp *http.Response, requested, received time.Time) {
 	}
 	field.AddVia(resp.Header, resp.ProtoMajor, resp.ProtoMinor, j.c.name)
 	fresh := j.stored.Freshened(resp.Header, requested, received)
+	fresh.SetBorn(j.born)
 	fresh.Adjust(j.p.Keys, j.p.Defaults, nil)
 	j.f.resp, j.f.complete, j.f.revalidated = fresh, true, true
 	j.t.Addf("cache", "validate", "304: fresh for %s by %s", seconds(fresh.Fresh.Left(received)), fresh.Fresh.Basis)
@@ -60,6 +61,7 @@ func (j *fill) updateTwins(update http.Header, requested, received time.Time) {
 	for _, r := range j.c.store.Lookup(j.f.id.key) {
 		if r != j.stored && r != j.f.resp && r.Header.Get("Etag") == etag && j.p.Keys.Selects(&r.Varies, field.Header(j.fields)) {
 			fresh := r.Freshened(update, requested, received)
+			fresh.SetBorn(j.born)
 			fresh.Adjust(j.p.Keys, j.p.Defaults, nil)
 			j.c.update(r, fresh, j.fields, &j.reqDirectives)
 		}
@@ -96,6 +98,9 @@ func errUnasked304() error {
 // update puts fresh in the place of stored, of which it is a newer form. It doesn't if the request with fields req forbids to
 // store its response, and drops stored if the origin now does; then it returns why.
 func (c *Cache) update(stored, fresh *store.Response, req http.Header, d *field.Directives) (why string) {
+	if c.gone(stored) || c.gone(fresh) {
+		return "purged meanwhile"
+	}
 	nothing := field.NoDirectives()
 	if ok, why := storable(nil, &nothing, fresh); !ok {
 		c.store.Remove(stored.Key)
@@ -111,7 +116,7 @@ func (c *Cache) update(stored, fresh *store.Response, req http.Header, d *field.
 
 // freshenByHead updates the stored response to GET from the response to HEAD if that tells of the same content, else drops it
 // (RFC 9111 §4.3.5).
-func (x *exchange) freshenByHead(resp *http.Response, requested, received time.Time) {
+func (x *exchange) freshenByHead(resp *http.Response, born store.Generation, requested, received time.Time) {
 	h := resp.Header.Clone() // the client gets it without what is stored beside it
 	field.AddVia(h, resp.ProtoMajor, resp.ProtoMinor, x.c.name)
 	if name := differs(h, x.stored); name != "" {
@@ -120,6 +125,7 @@ func (x *exchange) freshenByHead(resp *http.Response, requested, received time.T
 		return
 	}
 	fresh := x.stored.Freshened(h, requested, received)
+	fresh.SetBorn(born)
 	fresh.Adjust(x.p.Keys, x.p.Defaults, nil)
 	if why := x.c.update(x.stored, fresh, x.r.Header, &x.req); why != "" {
 		x.t.Add("cache", "head", "not updated: "+why)
@@ -152,10 +158,11 @@ func staleBetter(status int) bool {
 }
 
 func (j *fill) staleAllowed(now time.Time) bool {
-	if j.stored == nil || j.c.invalidated(j.stored) != "" {
+	if j.stored == nil {
 		return false
 	}
-	ok, _ := onError(j.stored, &j.reqDirectives, &j.p, now)
+	purged := j.c.purges.Check(j.stored)
+	ok, _ := onError(j.stored, &purged, &j.reqDirectives, &j.p, now)
 	return ok
 }
 

@@ -32,6 +32,12 @@ type Site struct {
 	// How responses are cached.
 	Cache Cache `yaml:"cache"`
 
+	// What a node does that was away and can't know yet which purges it missed: `serve` what it has, and say so; or `strict`, ask
+	// the origin for everything until it has caught up.
+	// default: serve
+	// one of: serve, strict
+	Purge PurgeMode `yaml:"purge"`
+
 	// The largest request body; more gets 413. 0 means no limit.
 	// default: 0
 	// range: 0 to 16TiB
@@ -40,6 +46,15 @@ type Site struct {
 	// Exceptions by path and method. The first rule that matches a request applies; what it leaves out is as the site says.
 	Rules []Rule `yaml:"rules"`
 }
+
+// PurgeMode says what holds while a node may have missed purges: serve or strict.
+type PurgeMode string
+
+// The values of PurgeMode.
+const (
+	PurgeServe  PurgeMode = "serve"
+	PurgeStrict PurgeMode = "strict"
+)
 
 // Alias says that a host of the site has other names. A request for one of them is taken for one for the host: both share one
 // copy, purging one purges the other, and origins see the host alone in Host and X-Forwarded-Host, without a port, so that

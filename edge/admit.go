@@ -3,13 +3,13 @@ package edge
 import (
 	"errors"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/gate"
+	"github.com/wherry/wherry/edge/policy"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -45,14 +45,14 @@ func (e *Edge) admit(x *exchange) (goOn bool) {
 		x.w.Header()["Allow"] = []string{allowed}
 		return x.refuse(refusedMethod, fault.Client, http.StatusMethodNotAllowed, "This node does not serve the method "+r.Method+".")
 	}
-	host, ok := parseHost(r.Host)
+	host, ok := policy.ParseHost(r.Host)
 	if !ok {
 		return x.refuse(refusedHost, fault.Client, http.StatusBadRequest, "The request names no valid host.")
 	}
 	if r.ProtoMajor >= 2 && !x.admitFields(host) {
 		return false
 	}
-	x.target.method, x.target.host = r.Method, host
+	x.target.Method, x.target.Host = r.Method, host
 	if !x.admitTarget() {
 		return false
 	}
@@ -89,7 +89,7 @@ func lastHop(h http.Header) bool {
 func (x *exchange) admitFields(host config.Host) (goOn bool) {
 	h := x.r.Header
 	for _, named := range h["Host"] {
-		if other, ok := parseHost(named); !ok || other != host { // RFC 9113 §8.3.1
+		if other, ok := policy.ParseHost(named); !ok || other != host { // RFC 9113 §8.3.1
 			return x.refuse(refusedHost, fault.Client, http.StatusBadRequest, "The request names two hosts.")
 		}
 	}
@@ -112,21 +112,21 @@ func (e *Edge) health(x *exchange) (goOn bool) {
 func (x *exchange) admitTarget() (goOn bool) {
 	r := x.r
 	secure := r.TLS != nil
-	x.target.scheme = "http"
+	x.target.Scheme = "http"
 	if secure {
-		x.target.scheme = "https"
+		x.target.Scheme = "https"
 	}
-	if x.conn != nil && x.conn.secure != secure || r.URL.Scheme != "" && !strings.EqualFold(r.URL.Scheme, x.target.scheme) {
+	if x.conn != nil && x.conn.secure != secure || r.URL.Scheme != "" && !strings.EqualFold(r.URL.Scheme, x.target.Scheme) {
 		// RFC 9110 §7.4. The first is HTTP/2 over TLS with :scheme http, which net/http takes for cleartext.
 		return x.misdirected("The scheme of the request is not that of its connection.")
 	}
-	x.target.path, x.target.query = pathOf(r.URL), r.URL.RawQuery
+	x.target.Path, x.target.Query = policy.PathOf(r.URL), r.URL.RawQuery
 	if r.ProtoMajor >= 2 && !validPath(r.RequestURI) {
 		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest, badTarget)
 	}
 	asterisk := r.RequestURI == "*" && r.Method == http.MethodOptions // RFC 9112 §3.2.4
-	if x.target.path[0] != '/' && !asterisk || r.URL.User != nil || strings.IndexByte(r.RequestURI, '#') >= 0 ||
-		strings.Contains(x.target.path, "%00") { // where a path ends for origins that are written in C
+	if x.target.Path[0] != '/' && !asterisk || r.URL.User != nil || strings.IndexByte(r.RequestURI, '#') >= 0 ||
+		strings.Contains(x.target.Path, "%00") { // where a path ends for origins that are written in C
 		// User information is an error in a received URI (RFC 9110 §4.2.4), a fragment is no part of a target (§7.1).
 		return x.refuse(refusedTarget, fault.Client, http.StatusBadRequest, badTarget)
 	}
@@ -183,59 +183,4 @@ func (e *Edge) looped(h http.Header) bool {
 		}
 	}
 	return entries > loopEntriesMax
-}
-
-// parseHost checks the authority that a client sent (RFC 9110 §7.2) and returns its host as config.CanonicalHost does, without
-// allocating for a name in lower case. Names are the letters, digits, hyphens, underscores and dots that DNS hosts use; other
-// registered names of RFC 3986 §3.2.2 lead to no site.
-func parseHost(authority string) (config.Host, bool) {
-	host := authority
-	if strings.HasPrefix(authority, "[") {
-		end := strings.IndexByte(authority, ']')
-		if end < 0 || !validPort(authority[end+1:]) || !validIPv6(authority[1:end]) {
-			return "", false
-		}
-		return config.Host(strings.ToLower(authority[1:end])), true
-	}
-	if i := strings.IndexByte(authority, ':'); i >= 0 {
-		if !validPort(authority[i:]) {
-			return "", false
-		}
-		host = authority[:i]
-	}
-	host = strings.TrimSuffix(host, ".")
-	if host == "" || len(host) > 253 || host[0] == '.' || strings.Contains(host, "..") || strings.HasSuffix(host, ".") {
-		return "", false
-	}
-	for i := range len(host) {
-		c := host[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
-			return "", false
-		}
-	}
-	return config.Host(strings.ToLower(host)), true
-}
-
-// validPort says whether s is empty or a colon with a port; RFC 3986 §3.2.3 allows the port to be empty.
-func validPort(s string) bool {
-	if s == "" {
-		return true
-	}
-	if s[0] != ':' || len(s) > len(":65535") {
-		return false
-	}
-	port := 0
-	for _, c := range []byte(s[1:]) {
-		if c < '0' || c > '9' {
-			return false
-		}
-		port = port*10 + int(c-'0')
-	}
-	return port <= 65535
-}
-
-// validIPv6 says whether s is an IPv6 address without a zone, which has no meaning outside of the client's machine.
-func validIPv6(s string) bool {
-	addr, err := netip.ParseAddr(s)
-	return err == nil && addr.Is6() && addr.Zone() == ""
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/wherry/wherry/cache/field"
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/tally"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/trace"
 )
@@ -44,8 +45,10 @@ type Cacher interface {
 	// Serve answers r, or returns an Outcome with Status 0 having written nothing. r.URL is absolute: the scheme and host as the
 	// client saw them, path and query as sent. It uses w and r.Body only until it returns.
 	Serve(w http.ResponseWriter, r *http.Request, p *cache.Policy) cache.Outcome
-	// Purge removes all that is stored under k and says how many responses that were.
-	Purge(k store.Key) int
+	// Invalidate makes p hold and says how many responses it has removed.
+	Invalidate(p cache.Purge) int
+	// Restore makes purges hold that were before this process.
+	Restore(remembered []cache.Purge, floor, reached uint64)
 }
 
 var _ Cacher = (*cache.Cache)(nil)
@@ -109,9 +112,11 @@ type Edge struct {
 	routes   atomic.Pointer[routes]
 
 	draining atomic.Bool
+	behind   atomic.Bool // purges may be missing
+	sites    *tally.Tally
 	inFlight inFlight // calls of ServeHTTP
 	conns    connections
-	tally    tally
+	tally    totals
 }
 
 var _ http.Handler = (*Edge)(nil)
@@ -136,6 +141,7 @@ func New(o Options) (*Edge, error) {
 	if e.now == nil {
 		e.now = time.Now
 	}
+	e.sites = tally.New(e.now)
 	e.serverLog = log.New(&serverLog{log: e.log, now: e.now}, "", 0)
 	e.exchanges.New = func() any { return new(exchange) }
 	e.passages.New = func() any { return new(passage) }
@@ -184,7 +190,7 @@ func (e *Edge) SetSnapshot(s *config.Snapshot) {
 	next := e.newRoutes(s)
 	old := e.routes.Swap(next)
 	if old != nil {
-		old.forgetSites(next, e.metrics)
+		old.forgetSites(next, e)
 	}
 }
 
@@ -203,8 +209,8 @@ type Stats struct {
 	Connections int   // open now
 }
 
-// tally is what Stats counts by itself, because a metric can't be read back.
-type tally struct{ requests, hits, refused, bodyBytes atomic.Int64 }
+// totals are what Stats counts by itself, because a metric can't be read back.
+type totals struct{ requests, hits, refused, bodyBytes atomic.Int64 }
 
 // Stats returns the counts so far.
 func (e *Edge) Stats() Stats {

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache"
-	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/policy"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/trace"
@@ -28,9 +28,9 @@ type exchange struct {
 	trace     *trace.Trace // nil unless an operator asked
 	step      string       // where on the path
 
-	target    target     // by admit
-	site      *site      // by route; nil if no site was found
-	treatment *treatment // by route: what holds for the site and the rule
+	target    policy.Target     // by admit
+	site      *site             // by route; nil if no site was found
+	treatment *policy.Treatment // by route: what holds for the site and the rule
 	policy    cache.Policy
 	upgrade   string // by forward: the protocols that the client would switch to
 	outcome   cache.Outcome
@@ -39,22 +39,18 @@ type exchange struct {
 	notice    string       // for the client, with failure; empty: the words for its party
 	retry     time.Duration
 	quiet     bool        // neither logged nor counted: a health check
+	synthetic bool        // the node asks itself: only counted, apart from clients
 	abort     bool        // the connection or stream has to be broken
 	tunnel    tunnelBytes // of an upgraded connection
 	line      logs.Record
 }
 
-// target is what a request asks for.
-type target struct {
-	method, scheme string
-	host           config.Host // canonical, without port
-	path, query    string      // as in the request line
-}
-
 func (x *exchange) begin(e *Edge, w http.ResponseWriter, r *http.Request) {
 	x.edge, x.routes, x.r = e, e.routes.Load(), r
 	x.began, x.asked = e.now(), r.Host
-	x.conn, _ = r.Context().Value(connKey{}).(*conn)
+	if x.conn, _ = r.Context().Value(connKey{}).(*conn); x.conn == nil {
+		x.synthetic = r.Context().Value(syntheticKey{}) != nil
+	}
 	x.w.begin(w, r, x.routes.snapshot.Limits.WriteTimeout)
 }
 

@@ -22,23 +22,23 @@ func (e *Edge) forward(x *exchange) (goOn bool) {
 	x.upgrade = upgradeOf(x.r)
 	field.EndHop(h) // before the edge's own are added: a client could name those otherwise
 	h[RequestIDField] = x.w.requestID
-	removeForgeries(h, x.target.method)
+	removeForgeries(h, x.target.Method)
 	if x.conn != nil {
 		h["X-Forwarded-For"] = x.conn.forwardedFor
 	} else {
 		h["X-Forwarded-For"] = []string{clientAddr(x.r.RemoteAddr).String()}
 	}
-	if x.target.scheme == "https" {
+	if x.target.Scheme == "https" {
 		h["X-Forwarded-Proto"] = e.https
 	} else {
 		h["X-Forwarded-Proto"] = e.http
 	}
-	if x.treatment.caching.KeyHost {
+	if x.treatment.Caching.KeyHost {
 		h["X-Forwarded-Host"] = []string{x.r.Host}
 	}
 	h["Cdn-Loop"] = append(h["Cdn-Loop"][:len(h["Cdn-Loop"]):len(h["Cdn-Loop"])], e.cdnLoop) // RFC 8586 §2
 	if x.trace.On() {
-		x.note("for " + h["X-Forwarded-For"][0] + " by " + x.target.scheme)
+		x.note("for " + h["X-Forwarded-For"][0] + " by " + x.target.Scheme)
 	}
 	return true
 }

@@ -21,7 +21,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wherry/wherry/cache"
-	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
@@ -50,7 +49,9 @@ func (f cacheFunc) Serve(w http.ResponseWriter, r *http.Request, p *cache.Policy
 	return f(w, r, p)
 }
 
-func (f cacheFunc) Purge(store.Key) int { return 0 }
+func (f cacheFunc) Invalidate(cache.Purge) int { return 0 }
+
+func (f cacheFunc) Restore([]cache.Purge, uint64, uint64) {}
 
 // forwarding asks the upstream and streams the answer, as the cache does with what it can't store.
 func forwarding(w http.ResponseWriter, r *http.Request, p *cache.Policy) cache.Outcome {

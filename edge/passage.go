@@ -12,6 +12,8 @@ import (
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/plain"
+	"github.com/wherry/wherry/edge/policy"
+	"github.com/wherry/wherry/edge/tally"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/socket"
@@ -106,7 +108,7 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 	if limit := s.Limits.HeaderSize; limit > 0 && h.Size+h.Count+idLine > int(limit) || mayBeHealth(h.Path) {
 		return false
 	}
-	host, ok := parseHost(h.Host)
+	host, ok := policy.ParseHost(h.Host)
 	if !ok {
 		return false
 	}
@@ -123,16 +125,16 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 	host = s.StandsFor(found, host)
 	x.site, x.rule = x.routes.sites[found], found.Rule(h.Method, h.Path)
 	t := x.site.treatments[x.rule]
-	if x.rule != nil && x.rule.Refuse != 0 || t.bypass != "" {
+	if x.rule != nil && x.rule.Refuse != 0 || t.Bypass != "" || t.Strict && e.behind.Load() {
 		return false
 	}
 	// serve
 	if x.site.upstream == nil {
 		return false
 	}
-	to := target{method: h.Method, scheme: c.scheme(), host: host, path: h.Path, query: h.Query}
-	x.policy = t.policy(&to)
-	x.key = store.AppendKey(x.key[:0], &t.keys, to.scheme, string(host), h.Path, h.Query)
+	to := policy.Target{Method: h.Method, Scheme: c.scheme(), Host: host, Path: h.Path, Query: h.Query}
+	x.policy = t.Policy(&to)
+	x.key = store.AppendKey(x.key[:0], &t.Keys, to.Scheme, string(host), h.Path, h.Query)
 	x.answer, ok = e.hits.LookupHit(store.Key(plain.View(x.key)), h, &x.policy, x.began)
 	// HTTP/2 takes content from memory only.
 	return ok && !h.altered && !x.answer.Has(RequestIDField) && (x.answer.InMemory() || !c.moved())
@@ -335,6 +337,7 @@ func (e *Edge) recordHit(c *laneConn, x *passage, err error) {
 	took := x.ended.Sub(x.began)
 	x.answer.Count()
 	e.count(x.site.metrics, cache.Hit, x.answer.Status, x.sent, took)
+	x.site.counts.Add(tally.Answer{Failed: x.answer.Status >= 500, Hit: true, FirstByte: x.first.Sub(x.began)})
 	if e.access == nil {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/edge/tally"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/trace"
@@ -15,7 +16,7 @@ import (
 
 // record tells the log, the metrics and the trace what became of the request.
 func (e *Edge) record(x *exchange) (goOn bool) {
-	if x.refused != "" {
+	if x.refused != "" && !x.synthetic {
 		e.countRefused(x.refused)
 	}
 	if x.quiet {
@@ -30,10 +31,17 @@ func (e *Edge) record(x *exchange) (goOn bool) {
 	}
 	responseBytes := x.w.bodyBytes + x.tunnel.toClient.Load()
 	took := e.now().Sub(x.began)
+	if x.synthetic {
+		if x.site != nil {
+			x.site.counts.AddSynthetic(x.counted(status, took))
+		}
+		return true
+	}
 
 	site := x.routes.nobody
 	if x.site != nil {
 		site = x.site.metrics
+		x.site.counts.Add(x.counted(status, took))
 	}
 	e.count(site, x.outcome.Verdict, status, responseBytes, took)
 
@@ -48,6 +56,17 @@ func (e *Edge) record(x *exchange) (goOn bool) {
 		e.shelf.Put(x.report(status))
 	}
 	return true
+}
+
+// counted is what the site's tally counts. A client that leaves is no failure.
+func (x *exchange) counted(status int, took time.Duration) tally.Answer {
+	a := tally.Answer{
+		Failed: status >= 500 || x.abort && (x.failure == nil || x.failure.Party != fault.Client), Hit: isHit(x.outcome.Verdict), FirstByte: took,
+	}
+	if !x.w.firstByte.IsZero() {
+		a.FirstByte = x.w.firstByte.Sub(x.began)
+	}
+	return a
 }
 
 // count adds a request to the metrics and to what Stats tells.
@@ -70,12 +89,12 @@ func (x *exchange) describe(l *logs.Record) {
 	l.Time, l.Node, l.RequestID, l.Client = x.began, string(x.edge.node), x.id, x.client()
 	if x.site != nil {
 		l.Site = string(x.site.Name)
-		if rule := x.treatment.rule; rule != nil {
+		if rule := x.treatment.Rule; rule != nil {
 			l.Rule = rule.Name
 		}
 	}
 	l.Method, l.Host, l.Protocol = r.Method, x.asked, r.Proto
-	l.Scheme, l.Path, l.Query = x.target.scheme, x.target.path, x.target.query
+	l.Scheme, l.Path, l.Query = x.target.Scheme, x.target.Path, x.target.Query
 	if l.Scheme == "" { // refused before the target was taken apart
 		l.Scheme, l.Path, l.Query = "http", r.URL.EscapedPath(), r.URL.RawQuery
 	}
@@ -128,7 +147,7 @@ func (x *exchange) report(status int) trace.Report {
 	steps, dropped := x.trace.Steps()
 	r := trace.Report{
 		ID: x.trace.ID, Node: string(x.edge.node), Method: x.r.Method, Status: status, Steps: steps, Dropped: dropped,
-		URL: x.target.scheme + "://" + x.asked + x.r.URL.RequestURI(),
+		URL: x.target.Scheme + "://" + x.asked + x.r.URL.RequestURI(),
 	}
 	if x.site != nil {
 		r.Site = string(x.site.Name)

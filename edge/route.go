@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/policy"
+	"github.com/wherry/wherry/edge/tally"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -20,8 +22,9 @@ type routes struct {
 type site struct {
 	*config.Site
 	metrics    *siteMetrics
+	counts     *tally.Counts
 	upstream   http.RoundTripper
-	treatments map[*config.Rule]*treatment // that of nil is for requests that no rule matches
+	treatments map[*config.Rule]*policy.Treatment // that of nil is for requests that no rule matches
 }
 
 func (e *Edge) newRoutes(s *config.Snapshot) *routes {
@@ -29,60 +32,61 @@ func (e *Edge) newRoutes(s *config.Snapshot) *routes {
 	for i := range s.Sites {
 		c := &s.Sites[i]
 		resolved := &site{
-			c, newSiteMetrics(e.metrics, string(c.Name)), e.upstream(c.Name), make(map[*config.Rule]*treatment, len(c.Rules)+1),
+			c, newSiteMetrics(e.metrics, string(c.Name)), e.sites.Counts(c.Name), e.upstream(c.Name), make(map[*config.Rule]*policy.Treatment, len(c.Rules)+1),
 		}
-		resolved.treatments[nil] = newTreatment(c, nil)
+		resolved.treatments[nil] = policy.New(c, nil)
 		for j := range c.Rules {
-			resolved.treatments[&c.Rules[j]] = newTreatment(c, &c.Rules[j])
+			resolved.treatments[&c.Rules[j]] = policy.New(c, &c.Rules[j])
 		}
 		t.sites[c] = resolved
 	}
 	return t
 }
 
-// forgetSites removes the series of sites that next doesn't have, so that years of reloads don't pile up series.
-func (t *routes) forgetSites(next *routes, m *Metrics) {
+// forgetSites removes the series and counts of sites that next doesn't have, so that years of reloads don't pile them up.
+func (t *routes) forgetSites(next *routes, e *Edge) {
 	kept := make(map[config.SiteName]bool, len(next.sites))
 	for s := range next.sites {
 		kept[s.Name] = true
 	}
 	for s := range t.sites {
 		if !kept[s.Name] {
-			m.forget(string(s.Name))
+			e.metrics.forget(string(s.Name))
 		}
 	}
+	e.sites.Forget(func(name config.SiteName) bool { return kept[name] })
 }
 
 // route finds the site by Host, and the rule.
 func (e *Edge) route(x *exchange) (goOn bool) {
 	s := x.routes.snapshot
-	found, pattern := s.Site(x.target.host)
+	found, pattern := s.Site(x.target.Host)
 	if found == nil {
 		return x.misdirectedHost()
 	}
 	if x.r.TLS != nil && x.r.TLS.ServerName != "" {
 		// A connection may serve several hosts (RFC 9113 §9.1.1), but only of the site that its certificate was chosen for:
 		// otherwise one site's name opens the other's door (RFC 9110 §7.4, §15.5.20).
-		if name := config.CanonicalHost(x.r.TLS.ServerName); name != x.target.host {
+		if name := config.CanonicalHost(x.r.TLS.ServerName); name != x.target.Host {
 			if other, _ := s.Site(name); other != found {
 				return x.misdirected("This connection was opened for another site than the request is for.")
 			}
 		}
 	}
-	if host := s.StandsFor(found, x.target.host); host != x.target.host {
+	if host := s.StandsFor(found, x.target.Host); host != x.target.Host {
 		// Who shares a copy must be asked for as one: without this client's name, and without its port, which no key has.
-		x.target.host, x.r.Host = host, string(host)
+		x.target.Host, x.r.Host = host, string(host)
 		if x.trace.On() {
 			x.note("another name of " + string(host))
 		}
 	}
 	x.site = x.routes.sites[found]
-	rule := found.Rule(x.target.method, x.target.path)
+	rule := found.Rule(x.target.Method, x.target.Path)
 	x.treatment = x.site.treatments[rule]
 	if x.trace.On() {
 		x.note(fmt.Sprintf("site %s by host %s, %s", found.Name, pattern, ruleText(rule)))
 	}
-	x.r.URL.Scheme, x.r.URL.Host = x.target.scheme, x.r.Host
+	x.r.URL.Scheme, x.r.URL.Host = x.target.Scheme, x.r.Host
 	x.r.URL.User = nil
 	if rule != nil && rule.Refuse != 0 {
 		return x.refuse(refusedRule, fault.Client, rule.Refuse, refuseNotice(rule.Refuse))
@@ -99,7 +103,7 @@ func (e *Edge) route(x *exchange) (goOn bool) {
 
 func (x *exchange) misdirectedHost() (goOn bool) {
 	return x.refuse(refusedNoSite, fault.Client, http.StatusMisdirectedRequest,
-		"No site of this network is called "+string(x.target.host)+".")
+		"No site of this network is called "+string(x.target.Host)+".")
 }
 
 func ruleText(rule *config.Rule) string {

@@ -14,7 +14,10 @@ import (
 // serve lets the cache answer.
 func (e *Edge) serve(x *exchange) (goOn bool) {
 	p := &x.policy
-	*p = x.treatment.policy(&x.target)
+	*p = x.treatment.Policy(&x.target)
+	if x.treatment.Strict && e.behind.Load() && p.Bypass == "" {
+		p.Bypass = behindText
+	}
 	p.Upstream = x.site.upstream
 	if p.Upstream == nil {
 		x.failure = &fault.Error{

@@ -34,7 +34,7 @@ func (r *Response) Packed() (fields []byte, content int) {
 		var about []byte // the content
 		for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 			switch {
-			case name == "Age" || name == "Content-Length":
+			case name == "Age" || name == "Content-Length" || field.ForCaches(name):
 			case field.DescribesContent(name):
 				about = h2.AppendLines(about, name, r.Header[name])
 			default:
@@ -64,7 +64,7 @@ func newBlock(h http.Header, size int64) Block {
 	var nameRoom [32]string
 	names := nameRoom[:0]
 	for name := range h {
-		if name != "Age" && name != "Content-Length" && field.IsToken(name) {
+		if name != "Age" && name != "Content-Length" && !field.ForCaches(name) && field.IsToken(name) {
 			names = append(names, name)
 		}
 	}

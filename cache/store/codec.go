@@ -15,12 +15,13 @@ import (
 
 // The head of a stored response is all of it but its key and its body, as bytes that a later process can read:
 //
-//	version   1 byte, 1
+//	version   1 byte, 2
 //	flags     1 byte: 1 the origin gave the lifetime, 2 the site did, 4 and to an error, 8 Vary has *, 16 stored in parts, 32 which
 //	          can be joined
 //	status    number
 //	received  number: when the response was there, in nanoseconds since 1970 on the wall clock
-//	asked     number: when the request for it went out, likewise
+//	seq, boot, tick
+//	          three numbers: the Generation that it was asked for in
 //	age       number: corrected_initial_age (RFC 9111 §4.2.3) in nanoseconds
 //	lifetime  number: freshness_lifetime in nanoseconds
 //	basis     string: what the lifetime is from
@@ -34,7 +35,7 @@ import (
 // directives are read from the header again. Who changes what is here, or how values are normalized for Vary, takes another version:
 // then what is on disk isn't used any more.
 const (
-	headVersion = 1
+	headVersion = 2
 
 	headExplicit = 1 << 0
 	headAssigned = 1 << 1
@@ -64,7 +65,9 @@ func (r *Response) Append(dst []byte) []byte {
 	dst = append(dst, headVersion, flags)
 	dst = binary.AppendUvarint(dst, uint64(r.Status))
 	dst = binary.AppendUvarint(dst, uint64(max(0, r.Fresh.at.UnixNano())))
-	dst = binary.AppendUvarint(dst, uint64(max(0, r.Asked.UnixNano())))
+	dst = binary.AppendUvarint(dst, r.Born.Seq)
+	dst = binary.AppendUvarint(dst, r.Born.Boot)
+	dst = binary.AppendUvarint(dst, r.Born.Tick)
 	dst = binary.AppendUvarint(dst, uint64(r.Fresh.initialAge))
 	dst = binary.AppendUvarint(dst, uint64(r.Fresh.lifetime))
 	dst = appendString(dst, r.Fresh.Basis)
@@ -117,7 +120,8 @@ func ParseResponse(key Key, p []byte, now time.Time) (*Response, error) {
 	in := headReader{rest: string(p[2:])} // one copy, of which all strings are parts
 	r := &Response{Key: key, Status: int(in.number(999))}
 	received := time.Unix(0, int64(in.number(1<<63-1)))
-	r.Asked = time.Unix(0, int64(in.number(1<<63-1)))
+	r.Born = Generation{Seq: in.number(1<<64 - 1), Boot: in.number(1<<64 - 1), Tick: in.number(1<<64 - 1)}
+	r.Checks = new(Checks)
 	r.Fresh = Freshness{
 		at:         received,
 		initialAge: time.Duration(in.number(uint64(field.MaxDelta))),
@@ -143,16 +147,13 @@ func ParseResponse(key Key, p []byte, now time.Time) (*Response, error) {
 	if in.bad || in.rest != "" || r.Status < 200 {
 		return nil, errHead
 	}
-	if r.Asked.After(now) {
-		r.Asked = time.Time{} // nobody knows what was invalidated since
-	}
 	if r.Fresh.at.Sub(now) > clockSlack {
 		r.Fresh.at, r.Fresh.initialAge = now, field.MaxDelta // stale as can be: nobody uses it without asking
 		r.Fresh.lifetime, r.Fresh.Basis = 0, "a clock that was set back"
 	}
 	r.Fresh.Why = "fresh by " + r.Fresh.Basis
 	r.Directives, r.DirectivesFrom, _ = field.ResponseDirectives(r.Header)
-	r.Groups = field.Strings(r.Header["Cache-Groups"])
+	r.takeTags()
 	return r, nil
 }
 
@@ -288,6 +289,12 @@ func (r *Response) WorthKeeping(at time.Time) bool {
 	// no-cache="Cache-Control" has taken the directives off the header, in which a later process will look for them. The fields that they
 	// name are off it, too, and don't matter any more.
 	then, _, _ := field.ResponseDirectives(r.Header)
+	if groups, _ := field.Groups(r.Header); len(groups) != len(r.Groups) {
+		return false // no-cache="Cache-Groups" has taken them off likewise
+	}
+	if tags, _ := field.Tags(r.Header); len(tags) != len(r.Tags) {
+		return false
+	}
 	now := r.Directives
 	then.NoCacheFields, then.PrivateFields, now.NoCacheFields, now.PrivateFields = nil, nil, nil, nil
 	return reflect.DeepEqual(then, now)

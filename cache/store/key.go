@@ -128,3 +128,37 @@ func (p *KeyPolicy) Reduce(req *http.Request) {
 	req.URL.RawQuery, req.URL.ForceQuery = p.Query(req.URL.RawQuery), false
 	p.leaveCounted(req.Header)
 }
+
+// searchMark stands in a key before the No-Vary-Search that made it, as no URL can have it:
+//
+//	shop http://shop.test/a?x=1 ␟ params=utm_source&
+//
+// So what a path's responses have under different rules, or without one, never stands under one key.
+const searchMark = "\x1f"
+
+// UnderRule returns the key that k becomes by the No-Vary-Search rule.
+func (k Key) UnderRule(rule string) Key { return k + Key(searchMark+rule) }
+
+// ByRule says whether a No-Vary-Search made the key.
+func (k Key) ByRule() bool { return strings.Contains(string(k), searchMark) }
+
+// Base returns the part of a key before the query.
+func (k Key) Base() string {
+	base, _, _ := strings.Cut(string(k.Request()), searchMark)
+	base, _, _ = strings.Cut(base, "?")
+	return base
+}
+
+// Origin returns the part of a key before the path.
+func (k Key) Origin() string {
+	before, rest, _ := strings.Cut(string(k), "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return before + "://" + host
+}
+
+// Split returns the site of a key, and what stands behind the scheme: host, path and query.
+func (k Key) Split() (site, target string) {
+	site, target, _ = strings.Cut(string(k), " ")
+	_, target, _ = strings.Cut(target, "://")
+	return site, target
+}

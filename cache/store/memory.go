@@ -347,11 +347,14 @@ const (
 	entryOverhead = 768
 	// fieldOverhead is what a field costs beside its bytes: its place in the map, its slice, what the allocator rounds up; measured.
 	fieldOverhead = 96
+	// tagOverhead is what a tag costs beside its bytes, which are the field's.
+	tagOverhead = 16
 )
 
 // headerBytes is what a response costs without its body.
 func headerBytes(r *Response) int64 {
-	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer) + int64(cap(r.Block.Fields))
+	n := int64(entryOverhead) + int64(len(r.Key)) + fieldBytes(r.Header) + fieldBytes(r.Trailer) + int64(cap(r.Block.Fields)) +
+		tagOverhead*int64(len(r.Tags)+len(r.Groups))
 	for i := range r.Varies.names {
 		n += int64(len(r.Varies.names[i]) + len(r.Varies.values[i]) + len(r.Varies.sent[i]))
 	}

@@ -23,7 +23,9 @@ type Response struct {
 	Fresh          Freshness        // how old it is, and how long it may be used
 	Refused        string           // why the site forbids to store it; empty if it doesn't
 	Groups         []string         // of Cache-Groups (RFC 9875)
-	Asked          time.Time        // when the request for it went out: it may tell of what was before anything later
+	Tags           []string         // of Cache-Tag and its kin
+	Born           Generation       // when it was asked for, in purges: it may tell of what was before any later one
+	Checks         *Checks          // of purges since; nil: none can be noted
 	Block          Block            // what of Header goes out as it is; see Prepared
 
 	Parts *Parts // how the content is stored if not in Body
@@ -32,7 +34,8 @@ type Response struct {
 
 // NewResponse takes the header section of a response to a request with the fields req.
 func NewResponse(key Key, req http.Header, status int, h http.Header, requested, received time.Time) *Response {
-	r := &Response{Key: key, Status: status, Header: h, Groups: field.Strings(h["Cache-Groups"]), Asked: requested}
+	r := &Response{Key: key, Status: status, Header: h, Checks: new(Checks)}
+	r.takeTags()
 	d, from, targeted := field.ResponseDirectives(h)
 	r.Directives, r.DirectivesFrom = d, from
 	r.Fresh = newFreshness(h, status, &d, from, targeted, requested, received)
@@ -41,6 +44,16 @@ func NewResponse(key Key, req http.Header, status int, h http.Header, requested,
 		h[name] = slices.Clip(lines)
 	}
 	return r
+}
+
+// takeTags reads the names by which the response can be purged.
+func (r *Response) takeTags() {
+	var few, short bool
+	r.Tags, few = field.Tags(r.Header)
+	r.Groups, short = field.Groups(r.Header)
+	if !few || !short {
+		r.Refused = "more or longer tags than a stored response may have"
+	}
 }
 
 // ForStore returns the response as it is stored: without the fields that no-cache="…" and private="…" name (RFC 9111

@@ -22,10 +22,10 @@ var Began = time.Now().Add(-time.Minute).Truncate(time.Second)
 func Head(variant string, n int) []byte {
 	text := func(p []byte, s string) []byte { return append(binary.AppendUvarint(p, uint64(len(s))), s...) }
 	number := binary.AppendUvarint
-	p := []byte{1, 1}
+	p := []byte{2, 1}
 	p = number(p, http.StatusOK)
 	p = number(p, uint64(Began.Add(time.Duration(n)*time.Millisecond).UnixNano()))
-	p = number(p, uint64(Began.UnixNano()))
+	p = number(number(number(p, 0), 0), 0)
 	p = number(number(p, 0), uint64(time.Hour))
 	p = number(text(p, "max-age"), 0)
 	fields := [][2]string{{"Cache-Control", "max-age=3600"}, {"Date", Began.UTC().Format(http.TimeFormat)}, {"Version", strconv.Itoa(n)}}

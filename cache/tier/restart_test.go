@@ -101,7 +101,7 @@ func TestRestart(t *testing.T) {
 	}
 	n.expect("/once", cache.Miss, "once")
 	n.world.settle()
-	if removed := n.cache.Purge("shop http://shop.test/purged"); removed != 1 {
+	if removed := n.cache.Invalidate(cache.Purge{Keys: []store.Key{"shop http://shop.test/purged"}}); removed != 1 {
 		t.Errorf("%d purged", removed)
 	}
 	n.stop()

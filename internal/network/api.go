@@ -42,12 +42,8 @@ func (o operations) Authenticate(_ context.Context, token string) (api.Actor, er
 func (o operations) Purge(_ context.Context, _ api.Actor, r api.PurgeRequest) (api.PurgeResult, error) {
 	began := time.Now()
 	result := api.PurgeResult{Purge: r.Purge}
-	if r.Kind != feed.PurgeURL || r.Soft {
-		return result, fault.New(fault.Client, "purge", http.StatusNotImplemented,
-			errors.New("a process without control purges single URLs, and not softly; purge URL by URL, or run a network with control (wherry init)"))
-	}
 	for _, s := range o.n.edges {
-		if _, err := s.edge.Purge(r.Value); err != nil {
+		if _, err := s.edge.Purge(r.Purge, 0); err != nil {
 			return result, fault.New(fault.Client, "purge", http.StatusNotFound, err)
 		}
 		result.Confirmed = append(result.Confirmed, api.NodePurge{Node: s.doors.Node, Took: time.Since(began)})

@@ -50,11 +50,19 @@ func TestAPIWithoutControl(t *testing.T) {
 		want  int
 	}{
 		{feed.Purge{Kind: feed.PurgeURL, Value: "http://blog.test/"}, http.StatusNotFound},
-		{feed.Purge{Kind: feed.PurgeTag, Value: "a"}, http.StatusNotImplemented},
-		{feed.Purge{Kind: feed.PurgeURL, Value: "http://shop.test/a", Soft: true}, http.StatusNotImplemented},
+		{feed.Purge{Kind: feed.PurgePrefix, Value: "/a"}, http.StatusNotFound},
+		{feed.Purge{Kind: feed.PurgeTag}, http.StatusNotFound},
 	} {
 		if _, err := c.Purge(t.Context(), api.PurgeRequest{Purge: tt.purge}); status(err) != tt.want {
 			t.Errorf("purge %+v: %v, want %d", tt.purge, err, tt.want)
+		}
+	}
+	for _, kind := range []feed.Purge{
+		{Kind: feed.PurgeTag, Value: "a", Site: "shop"}, {Kind: feed.PurgePrefix, Value: "http://shop.test/a"}, {Kind: feed.PurgeSite, Site: "shop"},
+		{Kind: feed.PurgeAll}, {Kind: feed.PurgeURL, Value: "http://shop.test/a", Soft: true},
+	} {
+		if done, err := c.Purge(t.Context(), api.PurgeRequest{Purge: kind}); err != nil || len(done.Confirmed) != 1 {
+			t.Errorf("purge %+v: %+v, %v", kind, done, err)
 		}
 	}
 	if _, err := c.Sites(t.Context()); status(err) != http.StatusNotImplemented {

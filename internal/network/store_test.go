@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/feed"
 )
 
 // TestDiskOutlivesTheProcess: what was asked for twice is a hit after a restart, and what was purged isn't.
@@ -102,7 +103,7 @@ func serveOnce(t *testing.T, snapshot *config.Snapshot) (get func(path string) s
 		return resp.Header.Get("Cache-Status")
 	}
 	purge = func(url string) int {
-		n, err := n.edges[0].edge.Purge(url)
+		n, err := n.edges[0].edge.Purge(feed.Purge{Kind: feed.PurgeURL, Value: url}, 0)
 		if err != nil {
 			t.Error(err)
 		}

@@ -1,15 +1,23 @@
-package edge
+package policy
 
 import (
 	"net/http"
 	"reflect"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 )
+
+func parse(t testing.TB, yaml string) *config.Snapshot {
+	t.Helper()
+	s, problems := config.Parse("test.yaml", []byte(yaml))
+	if s == nil {
+		t.Fatal(problems)
+	}
+	return s
+}
 
 const policyYAML = `
 sites:
@@ -100,40 +108,5 @@ func TestPolicyIsWhatTheConfigurationSays(t *testing.T) {
 	}
 	if !reflect.DeepEqual(*m.Policy.Defaults, says) {
 		t.Errorf("defaults %+v, want %+v", *m.Policy.Defaults, says)
-	}
-}
-
-// purging is a cache that holds one response under each key that it is asked to purge.
-type purging struct {
-	cacheFunc
-	keys []store.Key
-}
-
-func (p *purging) Purge(k store.Key) int {
-	p.keys = append(p.keys, k)
-	return 1
-}
-
-func TestPurge(t *testing.T) {
-	e := start(t, nodeOptions{yaml: policyYAML}).Edge
-	for _, test := range []struct {
-		url  string
-		keys []store.Key
-	}{
-		{"https://shop.test/a?b=1&a=2", []store.Key{"shop http://shop.test/a?a=2&b=1", "shop https://shop.test/a?a=2&b=1"}},
-		{"http://a.shop.test/static/x?v=1", []store.Key{"shop http://*/static/x", "shop https://*/static/x"}},
-		{"http://shop.test/h?x", []store.Key{
-			"shop http://shop.test/h?x", "shop http://shop.test/h", "shop https://shop.test/h?x", "shop https://shop.test/h",
-		}},
-		{"http://www.blog.test:8080/a", []store.Key{"blog http://blog.test/a", "blog https://blog.test/a"}},
-		{"http://nobody.test/", nil},
-		{"shop.test/a", nil},
-	} {
-		c := &purging{}
-		e.cache = c
-		n, err := e.Purge(test.url)
-		if (err != nil) != (test.keys == nil) || n != len(test.keys) || !slices.Equal(c.keys, test.keys) {
-			t.Errorf("%s: purged %d, %v: %q", test.url, n, err, c.keys)
-		}
 	}
 }
