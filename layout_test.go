@@ -28,25 +28,28 @@ var plan = map[string][]string{
 	"socket": {},
 	"trace":  {},
 	// first floor: trades
-	"cache":            {"cache/field", "cache/store", "fault", "h2", "trace"},
+	"cache":            {"cache/field", "cache/purges", "cache/store", "fault", "h2", "trace"},
 	"certs":            {"config", "fault"},
 	"mapper":           {"config"},
 	"origin":           {"config", "fault", "socket", "trace"},
 	"cache/field":      {},
 	"cache/store":      {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
 	"cache/storetest":  {"cache/store"},
-	"cache/tier":       {"cache", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
+	"cache/tier":       {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
 	"config/explain":   {"config"},
 	"config/reference": {"config"},
 	"edge/gate":        {},
+	"edge/policy":      {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
+	"edge/tally":       {"config", "feed"},
+	"cache/purges":     {"cache/store"},
 	"edge/plain":       {"h2"},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
-	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "fault", "h2", "logs", "socket", "trace"},
+	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "logs", "socket", "trace"},
 	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
 	"control/diff":       {},
 	"control/rollout":    {"config", "feed"},
-	"control/store":      {"feed", "mesh"}, // in tests only
+	"control/store":      {"config", "feed", "mesh"}, // in tests only
 	"mesh":               {"certs", "config", "feed"},
 	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
 	"feed/tree/treetest": {"feed"},
@@ -56,7 +59,10 @@ var plan = map[string][]string{
 	// roof
 	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
-	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "internal/console", "internal/network", "logs", "portal", "trace"},
+	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/lab", "internal/network", "internal/node", "logs", "portal", "trace"},
+	"internal/doors":         {"config"},
+	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/network", "internal/node/assembly", "logs", "mesh"},
+	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
 	"internal/console":       {"config", "control/api", "fault", "feed"},
 	// beside the house
 	"internal/simnet":  {},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,7 @@ type follower struct {
 	done       feed.Position                 // everything up to here is adopted, refused or applied
 	since      time.Time                     // something waits; zero: nothing does
 	remembered string                        // of what is used instead
+	restored   bool                          // the edge knows of the purges of former lives
 	behind     bool                          // it served before it had caught up
 	watched    map[config.SiteName]time.Time // since when their roll-outs are over; zero: they aren't
 	revoked    feed.Ref
@@ -57,7 +59,8 @@ func (n *Node) newFollower() *follower {
 	}
 	files := &assembly.Files{Dir: n.path(filesDir), Object: n.tree.Object, Secret: n.secret}
 	f.assembly = assembly.New(assembly.Options{
-		Self: n.s.Name, Object: n.tree.Object, Files: files, Adopt: n.adopt, Guard: n.guard, LastGood: lastGood,
+		Self: n.s.Name, Object: n.tree.Object, Files: files, Guard: n.guard, LastGood: lastGood,
+		Adopt: func(s *config.Snapshot) error { return n.adopt(s, f.assembly.Revisions()) },
 	})
 	return f
 }
@@ -166,9 +169,6 @@ func (f *follower) update(ctx context.Context) error {
 	if f.assembly.Snapshot() == nil {
 		return err
 	}
-	if e := f.n.edge(); e != nil {
-		e.SetRevisions(f.assembly.Revisions())
-	}
 	f.purge(at, floor, purges)
 	f.remember()
 	if !f.waits() {
@@ -226,22 +226,30 @@ func (f *follower) waits() bool {
 	return time.Since(f.since) < waitPatience
 }
 
-// purge applies purges, which are in the reverse of their order. Who has missed some takes all that he has for stale.
+// purge applies purges, which are in the reverse of their order. A process begins with all that are remembered; who has missed some later takes
+// all that he has for stale.
 func (f *follower) purge(at feed.Position, floor uint64, purges []feed.PurgeAt) {
 	e := f.n.edge()
 	if e == nil {
 		return
 	}
-	if at.Epoch != f.done.Epoch && f.done != (feed.Position{}) || floor > f.done.Seq && f.done.Seq > 0 {
+	slices.Reverse(purges)
+	for i := range purges {
+		purges[i].Seq = generation(feed.Position{Epoch: at.Epoch, Seq: purges[i].Seq})
+	}
+	if !f.restored {
+		f.restored = true
+		e.Restore(purges, generation(feed.Position{Epoch: at.Epoch, Seq: floor}), generation(at))
+		return
+	}
+	if at.Epoch != f.done.Epoch || floor > f.done.Seq {
 		_, _ = e.Purge(feed.Purge{Kind: feed.PurgeAll, Soft: true}, generation(feed.Position{Epoch: at.Epoch, Seq: floor}))
 	}
-	for i := len(purges) - 1; i >= 0; i-- {
-		p := purges[i]
-		if _, err := e.Purge(p.Purge, generation(feed.Position{Epoch: at.Epoch, Seq: p.Seq})); err != nil {
+	for _, p := range purges {
+		if _, err := e.Purge(p.Purge, p.Seq); err != nil {
 			f.n.log.Debug("a purge of what isn't served here", "purge", p.Purge, "error", err)
 		}
 	}
-	e.Reached(generation(at))
 }
 
 // remember keeps what is used instead of what was refused.

@@ -22,6 +22,7 @@ import (
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/control"
 	"github.com/wherry/wherry/control/api"
+	"github.com/wherry/wherry/edge"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/feed/tree"
 	"github.com/wherry/wherry/internal/doors"
@@ -250,18 +251,19 @@ func addr(l net.Listener) net.Addr {
 }
 
 // edge returns the edge of this node, or nil.
-func (n *Node) edge() *edgePort {
+func (n *Node) edge() *edge.Edge {
 	if net := n.network.Load(); net != nil {
-		if e := net.Edge(n.s.Name); e != nil {
-			return &edgePort{e}
-		}
+		return net.Edge(n.s.Name)
 	}
 	return nil
 }
 
-// adopt makes a snapshot hold: the first one by making the network of it, another by a reload.
-func (n *Node) adopt(s *config.Snapshot) error {
+// adopt makes a snapshot hold, with these revisions of its sites: the first one by making the network of it, another by a reload.
+func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) error {
 	if net := n.network.Load(); net != nil {
+		if e := n.edge(); e != nil {
+			e.SetRevisions(revisions)
+		}
 		restart, err := net.Reload(s)
 		if err == nil && len(restart) > 0 {
 			n.log.Warn("some changes hold only after a restart of this node", "keys", restart)
@@ -281,6 +283,9 @@ func (n *Node) adopt(s *config.Snapshot) error {
 		return err
 	}
 	n.network.Store(net)
+	if e := n.edge(); e != nil {
+		e.SetRevisions(revisions)
+	}
 	return nil
 }
 

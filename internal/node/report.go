@@ -53,7 +53,10 @@ func (f *follower) report() {
 		r.Alerts = append(r.Alerts, "serves without having caught up with control")
 	}
 	if e := n.edge(); e != nil {
-		r.Sites = e.Tallies(func(name config.SiteName) bool { _, ok := f.watched[name]; return ok })
+		r.Sites = append(r.Sites, sum(e.Tally().All()))
+		for name := range f.watched {
+			r.Sites = append(r.Sites, e.Tally().Read(name), e.Tally().ReadSynthetic(name))
+		}
 	}
 	if n.open != nil {
 		d := n.where()
@@ -132,6 +135,7 @@ func (f *follower) probe(ctx context.Context) {
 		f.probing.busy = make(chan struct{}, probesAtOnce)
 	}
 	for name := range f.watched {
+		path := f.probePath(name)
 		for range 2 {
 			select {
 			case f.probing.busy <- struct{}{}:
@@ -142,10 +146,38 @@ func (f *follower) probe(ctx context.Context) {
 				defer func() { <-f.probing.busy }()
 				ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 				defer cancel()
-				e.Probe(ctx, name)
+				_, _ = e.Synthetic(ctx, name, path) // the tally says how it went
 			}()
 		}
 	}
+}
+
+// probePath is what a site's origins are asked for to see whether they are alive.
+func (f *follower) probePath(name config.SiteName) string {
+	s := f.assembly.Snapshot()
+	for i := range s.Sites {
+		if site := &s.Sites[i]; site.Name == name && site.Fetch.Health != nil {
+			return site.Fetch.Health.Path
+		}
+	}
+	return "/"
+}
+
+// sum is what all sites' clients got together.
+func sum(all []feed.SiteTally) (t feed.SiteTally) {
+	for _, s := range all {
+		if s.Synthetic {
+			continue
+		}
+		t.Requests, t.Errors, t.Hits = t.Requests+s.Requests, t.Errors+s.Errors, t.Hits+s.Hits
+		for i, n := range s.Latency {
+			if i == len(t.Latency) {
+				t.Latency = append(t.Latency, 0)
+			}
+			t.Latency[i] += n
+		}
+	}
+	return t
 }
 
 // stop waits for those under way.
