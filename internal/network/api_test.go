@@ -58,8 +58,11 @@ func TestAPIWithoutControl(t *testing.T) {
 		}
 	}
 	for _, kind := range []feed.Purge{
-		{Kind: feed.PurgeTag, Value: "a", Site: "shop"}, {Kind: feed.PurgePrefix, Value: "http://shop.test/a"}, {Kind: feed.PurgeSite, Site: "shop"},
-		{Kind: feed.PurgeAll}, {Kind: feed.PurgeURL, Value: "http://shop.test/a", Soft: true},
+		{Kind: feed.PurgeTag, Value: "a", Site: "shop"},
+		{Kind: feed.PurgePrefix, Value: "http://shop.test/a"},
+		{Kind: feed.PurgeSite, Site: "shop"},
+		{Kind: feed.PurgeAll},
+		{Kind: feed.PurgeURL, Value: "http://shop.test/a", Soft: true},
 	} {
 		if done, err := c.Purge(t.Context(), api.PurgeRequest{Purge: kind}); err != nil || len(done.Confirmed) != 1 {
 			t.Errorf("purge %+v: %+v, %v", kind, done, err)
