@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wherry/wherry/cache/purges"
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/fault"
 )
@@ -148,6 +149,20 @@ func (f *flight) takeDirect() *http.Response {
 	resp := f.direct
 	f.direct = nil
 	return resp
+}
+
+// mayShare says whether the response of f, which has landed, may be used for this request at now. It is as with a stored one
+// (RFC 9111 §4), but an answer that the origin gave after this request came needs no validation, however young it shall be.
+func (x *exchange) mayShare(f *flight, now time.Time) bool {
+	if f.resp == nil || !f.shared || !x.c.purges.Current(f.resp) {
+		return false
+	}
+	req := x.req
+	if !x.late {
+		req.NoCache, now = false, f.resp.Received()
+	}
+	d := reusable(f.resp, false, &purges.Finding{}, &req, x.p, now)
+	return d.reuse == reuseFresh || d.reuse == reuseStale
 }
 
 // open adds a reader at the start of the body, for an exchange that waits; nothing of it has gone by (trim).

@@ -6,8 +6,8 @@
 // trace which it was and why.
 //
 // What decides is pure and takes the time as a value: chamber field (what the fields say), chamber store (what a stored response is:
-// its key, whom it is for, how long it lives), storable.go (may it be stored), decide.go (may it be reused), groups.go and novary.go
-// (what was invalidated as a group, and where a request looks), selection.go (what of it goes out). The shell around it is cache.go (the
+// its key, whom it is for, how long it lives), storable.go (may it be stored), decide.go (may it be reused), chamber purges (what
+// was purged or invalidated since it was asked for), novary.go (where a request looks), selection.go (what of it goes out). The shell around it is cache.go (the
 // steps), fetch.go, pass.go, post.go, purge.go, validate.go, collapse.go, interim.go, deliver.go, hit.go, and the stores behind chamber
 // store's contract.
 //

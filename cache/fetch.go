@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
-	"github.com/wherry/wherry/cache/purges"
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
@@ -83,20 +82,6 @@ func (x *exchange) join(id *flightID, now time.Time) bool {
 		return ok
 	}
 	return false
-}
-
-// mayShare says whether the response of f, which has landed, may be used for this request at now. It is as with a stored one
-// (RFC 9111 §4), but an answer that the origin gave after this request came needs no validation, however young it shall be.
-func (x *exchange) mayShare(f *flight, now time.Time) bool {
-	if f.resp == nil || !f.shared || !x.c.purges.Current(f.resp) {
-		return false
-	}
-	req := x.req
-	if !x.late {
-		req.NoCache, now = false, f.resp.Received()
-	}
-	d := reusable(f.resp, false, &purges.Finding{}, &req, x.p, now)
-	return d.reuse == reuseFresh || d.reuse == reuseStale
 }
 
 // lead starts a fetch under id for this request. c.mu is held.

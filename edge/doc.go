@@ -36,6 +36,9 @@
 // A request that went through this node before (its name in CDN-Loop, RFC 8586, or in Via) gets 508. Upgrades to h2c, HTTP and TLS
 // are not passed on, because further requests inside them would go past the steps.
 //
+// Chamber policy is what the configuration makes of a request, and of a purge; chamber tally counts per site and revision. Synthetic is how a
+// node asks itself.
+//
 // It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does
 // not trust a proxy in front of it: client addresses are those of the connections. HTTP/2 streams that h2 finds malformed are
 // reset before any step: they are counted in wherry_edge_refused_total, but have no log record. Streams beyond the most that a

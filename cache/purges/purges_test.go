@@ -212,8 +212,7 @@ func TestFormerProcess(t *testing.T) {
 func TestNeverBetterThanItIs(t *testing.T) {
 	type purged struct {
 		Purge
-		feed bool
-		n    int // in the order of all that happens
+		n int // in the order of all that happens
 	}
 	type stored struct {
 		*store.Response
