@@ -14,8 +14,12 @@
 // silent for 3 s is left; a child that doesn't read or that floods is cut. Every buffer and table is bounded. An acked entry is on its way
 // to a child at once, in the goroutine that serves it, with one batch in memory.
 //
+// A node that can't keep what it is given, such as for a full disk, stays with its parent and tries again; its position stands still.
+//
 // It doesn't sign, doesn't say what documents mean, and never serves what is secret (feed.Ref.Local, Options.Private). Reports aren't
 // signed: a relay can lie about the nodes below it, but not about others, its own ancestors, or who else is directly at the same parent.
+//
+// Decision 0027 says why it is so.
 //
 // Only Run starts goroutines; when it returns all are gone. The handler runs in the goroutines of the server that it is given to; its
 // streams end when Run does. Lost if the process dies: what was heard of reports and of other nodes; they come again within seconds.

@@ -71,14 +71,14 @@ func nameOf(c *tls.ConnectionState) (config.NodeID, []feed.Role, bool) {
 	return config.NodeID(s.CommonName), []feed.Role{feed.Role(s.OrganizationalUnit[0])}, true
 }
 
-// TestOverTLS runs a root, a relay below it and nodes below the relay over mutual TLS on loopback.
+// TestOverTLS runs a root, a relay below it and nodes below the relay over mutual TLS on loopback, with keepers on disk.
 func TestOverTLS(t *testing.T) {
 	ca, control := newAuthority(t), treetest.NewControl(1)
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer cancel()
-	start := func(name string, role feed.Role, keeper *treetest.Keeper, parents ...string) (*Tree, string) {
+	start := func(name string, role feed.Role, keeper Keeper, parents ...string) (*Tree, string) {
 		identity := ca.issue(t, name, role)
 		protocols := new(http.Protocols)
 		protocols.SetHTTP2(true)
@@ -120,11 +120,19 @@ func TestOverTLS(t *testing.T) {
 		return tree, l.Addr().String()
 	}
 	root, address := start("control-a", feed.RoleControl, control.Root())
-	_, relay := start("relay", feed.RoleRelay, control.Keeper(), address)
-	var keepers []*treetest.Keeper
+	onDisk := func() Keeper {
+		k, err := feed.OpenKeeper(t.TempDir(), feed.KeeperOptions{Verifier: control.Verifier()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { k.Close() })
+		return k
+	}
+	_, relay := start("relay", feed.RoleRelay, onDisk(), address)
+	var keepers []Keeper
 	wanted := []config.NodeID{"relay"}
 	for i := range 8 {
-		keepers = append(keepers, control.Keeper())
+		keepers = append(keepers, onDisk())
 		name := fmt.Sprint("edge-", i)
 		start(name, feed.RoleEdge, keepers[i], relay)
 		wanted = append(wanted, config.NodeID(name))

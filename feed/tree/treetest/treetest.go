@@ -190,11 +190,13 @@ func (k *Keeper) Reset(c feed.Checkpoint) error {
 	return nil
 }
 
-// Long says whether the log is longer than 8192 entries.
+const longLog = 1000
+
+// Long says whether the log is longer than 1000 entries.
 func (k *Keeper) Long() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.log) > 8192
+	return len(k.log) > longLog
 }
 
 // Rebase forgets the entries up to a checkpoint.
