@@ -34,7 +34,7 @@ func join(t testing.TB, a *Authority, name config.NodeID, at time.Time, roles ..
 		t.Fatal(err)
 	}
 	install(t, a, id, name, at, roles...)
-	return New(id)
+	return New(id, Options{Log: slog.New(slog.DiscardHandler)})
 }
 
 func install(t testing.TB, a *Authority, id *Identity, name config.NodeID, at time.Time, roles ...feed.Role) {
@@ -102,7 +102,7 @@ func TestClocksMayBeWrongByADay(t *testing.T) {
 	a := authority(t)
 	for _, wrong := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
 		server, client := join(t, a, "lisbon-1", time.Now()), join(t, a, "osaka-1", time.Now())
-		client.now = func() time.Time { return time.Now().Add(wrong) }
+		client.o.Now = func() time.Time { return time.Now().Add(wrong) }
 		if _, err := ask(t, client.Transport(), t.Context(), serve(t, server, ListenOptions{})); err != nil {
 			t.Errorf("%s: %v", wrong, err)
 		}
