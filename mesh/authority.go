@@ -52,7 +52,7 @@ func NewAuthority(dir, network string, now time.Time) (*Authority, error) {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, authorityCert)); !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is an authority in %s already: this machine is control of a network; to begin another one, use another state directory", dir)
+		return nil, fmt.Errorf("there is an authority in %s already: this machine is control of a network, or was to become it; to begin another one, use another state directory", dir)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

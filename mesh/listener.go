@@ -128,7 +128,10 @@ func (l *listener) Close() error {
 	if first {
 		close(l.done)
 	}
-	err := l.raw.Close()
+	var err error
+	if first {
+		err = l.raw.Close()
+	}
 	for _, k := range waiting {
 		_ = k.Close() // nobody has it yet
 	}

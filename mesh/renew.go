@@ -12,7 +12,7 @@ import (
 const (
 	renewBefore   = 48 * time.Hour // its end
 	renewEvery    = 24 * time.Hour // however much the node's clock says is left
-	renewGap      = time.Hour      // between two renewals, if a clock makes each new certificate look old
+	renewGap      = 6 * time.Hour  // between two renewals, if a clock makes each new certificate look old
 	renewSpread   = 2 * time.Hour  // so that nodes that joined together don't ask together for ever
 	renewTimeout  = time.Minute
 	renewRetryMin = 5 * time.Second
