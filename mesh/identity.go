@@ -98,9 +98,10 @@ func (id *Identity) Install(cert, roots []byte) error {
 	c.renewed = true
 	id.mu.Lock()
 	defer id.mu.Unlock()
-	if old := id.current.Load(); old != nil && (old.who.Node != c.who.Node || old.who.Network != c.who.Network) {
-		return fmt.Errorf("the certificate is of %s in %s, and this is %s in %s: join with another state directory",
-			c.who.Node, c.who.Network, old.who.Node, old.who.Network)
+	if old := id.current.Load(); old != nil {
+		if err := old.succeeds(c); err != nil {
+			return err
+		}
 	}
 	id.current.Store(c)
 	if m := id.metrics.Load(); m != nil {
@@ -155,8 +156,7 @@ func (id *Identity) parse(p papers) (*credentials, error) {
 		return nil, errors.New("the node's certificate isn't for its key")
 	}
 	// Whether it is good now doesn't matter: who has an expired one can renew it.
-	_, err = leaf.Verify(x509.VerifyOptions{Roots: c.roots, CurrentTime: leaf.NotAfter, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	if err != nil {
+	if err := signedBy(leaf, c.roots); err != nil {
 		return nil, fmt.Errorf("the node's certificate isn't of the authorities that came with it: %w", err)
 	}
 	if c.who, err = whoOf(leaf); err != nil {
@@ -164,6 +164,24 @@ func (id *Identity) parse(p papers) (*credentials, error) {
 	}
 	c.cert.Leaf = leaf
 	return c, nil
+}
+
+func signedBy(leaf *x509.Certificate, roots *x509.CertPool) error {
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: leaf.NotAfter, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return err
+}
+
+// succeeds says why next can't take the place of c: a renewal changes neither who the node is nor, at once, whom it trusts.
+func (c *credentials) succeeds(next *credentials) error {
+	if c.who.Node != next.who.Node || c.who.Network != next.who.Network {
+		return fmt.Errorf("the certificate is of %s in %s, and this is %s in %s: join with another state directory",
+			next.who.Node, next.who.Network, c.who.Node, c.who.Network)
+	}
+	if err := signedBy(next.cert.Leaf, c.roots); err != nil {
+		return fmt.Errorf("the certificate is of an authority that this node doesn't trust yet (%w): if the network was begun anew, join with another "+
+			"state directory", err)
+	}
+	return nil
 }
 
 // Who returns who the node is; ok is false before it has a certificate.

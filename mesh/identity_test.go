@@ -76,6 +76,7 @@ func TestWhatIsNotInstalled(t *testing.T) {
 		{"of an authority that isn't among the roots", issue(other, Who{Node: "lisbon-1"}), a.PEM(), "isn't of the authorities that came with it"},
 		{"another node's", issue(a, Who{Node: "oslo-1"}), a.PEM(), "is of oslo-1 in cdn.test, and this is lisbon-1 in cdn.test"},
 		{"another network's", issue(elsewhere, Who{Node: "lisbon-1"}), elsewhere.PEM(), "join with another state directory"},
+		{"another authority's of that network", issue(other, Who{Node: "lisbon-1"}), other.PEM(), "doesn't trust yet"},
 		{"an authority's", a.PEM(), a.PEM(), "isn't for its key"},
 	} {
 		if err := id.Install(c.cert, c.roots); err == nil || !strings.Contains(err.Error(), c.says) {
