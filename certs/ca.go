@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,7 +58,7 @@ func OpenLocalCA(dir string, now time.Time) (*CA, error) {
 	ca.key, err = readKey(keyFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && noRoot:
-		ca.key, err = makeKey(keyFile)
+		ca.key, err = MakeKey(keyFile)
 	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("%s has no key beside it: put %s back, or delete %s to make a new authority (clients then have to import "+
 			"the new root)", ca.file, keyFile, ca.file)
@@ -84,9 +83,12 @@ func OpenLocalCA(dir string, now time.Time) (*CA, error) {
 func (ca *CA) RootFile() string { return ca.file }
 
 func readRoot(file string) (*x509.Certificate, error) {
-	der, err := readPEM(file, "CERTIFICATE")
-	if err != nil {
+	der, err := ReadPEM(file, "CERTIFICATE")
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, err
+	}
+	if err != nil {
+		return nil, orBegin(err)
 	}
 	root, err := x509.ParseCertificate(der)
 	if err == nil && !root.IsCA {
@@ -99,56 +101,19 @@ func readRoot(file string) (*x509.Certificate, error) {
 }
 
 func readKey(file string) (*ecdsa.PrivateKey, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s can be read by others (mode %04o): whoever has it can be any site to whom trusts this authority; "+
-			"run `chmod 600 %s`, or delete it and %s if somebody may have it", file, mode, file, rootName)
-	}
-	der, err := readPEM(file, "PRIVATE KEY")
-	if err != nil {
-		return nil, err
-	}
-	key, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	ec, ok := key.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%s: key is %T, want ECDSA", file, key)
-	}
-	return ec, nil
-}
-
-func readPEM(file, kind string) ([]byte, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != kind {
-		return nil, fmt.Errorf("%s: no PEM block %q in it; put the right file back, or delete %s and %s to make a new authority",
-			file, kind, rootName, keyName)
-	}
-	return block.Bytes, nil
-}
-
-func makeKey(file string) (*ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make the authority's key: %w", err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("make the authority's key: %w", err)
-	}
-	err = writeNew(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return readKey(file) // another process was first
+	key, err := ReadKey(file)
+	switch {
+	case errors.Is(err, ErrExposed):
+		return nil, fmt.Errorf("%w: whoever has it can be any site to whom trusts this authority; run `chmod 600 %s`, or delete it and %s "+
+			"if somebody may have it", err, file, rootName)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, orBegin(err)
 	}
 	return key, err
+}
+
+func orBegin(err error) error {
+	return fmt.Errorf("%w; put the right file back, or delete %s and %s to make a new authority", err, rootName, keyName)
 }
 
 func makeRoot(file string, key *ecdsa.PrivateKey, now time.Time) (*x509.Certificate, error) {
@@ -170,7 +135,7 @@ func makeRoot(file string, key *ecdsa.PrivateKey, now time.Time) (*x509.Certific
 	if err != nil {
 		return nil, fmt.Errorf("make the authority's root: %w", err)
 	}
-	if err := replace(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
+	if err := ReplacePublic(file, EncodePEM("CERTIFICATE", der)); err != nil {
 		return nil, err
 	}
 	return x509.ParseCertificate(der)

@@ -1,7 +1,9 @@
 package mesh
 
 import (
+	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net/url"
 	"os"
@@ -17,34 +20,24 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/certs"
-	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
 )
 
-// The lives of certificates. A node's is short, because removal has to reach everybody only for as long; and it reaches back, and is renewed
-// long before its end, because the clocks of machines are wrong by a day at times.
+// The lives of certificates. A node's is short, so that one that hears of no removal doesn't trust a removed node for long; and it reaches
+// back, and is renewed long before its end, because the clocks of machines are wrong by a day at times.
 const (
 	authorityLife = 20 * 365 * 24 * time.Hour
 	nodeLife      = 72 * time.Hour
-	renewBefore   = 48 * time.Hour
 	clockWrongBy  = 25 * time.Hour
 )
 
-// controlName is a name that the certificates of control nodes have, for etcd to check.
-const controlName = "control.wherry.internal"
-
-// Who is a node, as its certificate says.
-type Who struct {
-	Node    config.NodeID
-	Roles   []feed.Role
-	Issued  time.Time
-	Expires time.Time
-}
+const requestMax = 16 << 10
 
 // Authority signs the certificates of a network's nodes. It is safe for use by many goroutines.
 type Authority struct {
-	root *x509.Certificate
-	key  *ecdsa.PrivateKey
+	network string
+	root    *x509.Certificate
+	key     *ecdsa.PrivateKey
 }
 
 const (
@@ -52,12 +45,31 @@ const (
 	authorityKey  = "ca.key"
 )
 
-// NewAuthority makes the authority of a network, and keeps it in dir.
+// NewAuthority makes the authority of a network, and keeps it in dir, which must have none: with its key all nodes' certificates would be
+// lost.
 func NewAuthority(dir, network string, now time.Time) (*Authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
+	if err := checkNetwork(network); err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(filepath.Join(dir, authorityCert)); !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is an authority in %s already: this machine is control of a network, or was to become it; to begin another one, use another state directory", dir)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make the network's authority: %w", err)
+	}
+	der, err := selfSigned(key, network, now)
+	if err != nil {
+		return nil, fmt.Errorf("make the network's authority: %w", err)
+	}
+	secret, err := certs.EncodeKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("make the network's authority: %w", err)
+	}
+	return ImportAuthority(dir, certs.EncodePEM("CERTIFICATE", der), secret)
+}
+
+func selfSigned(key *ecdsa.PrivateKey, network string, now time.Time) ([]byte, error) {
 	spki, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		return nil, err
@@ -66,155 +78,168 @@ func NewAuthority(dir, network string, now time.Time) (*Authority, error) {
 	template := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{Organization: []string{"Wherry"}, CommonName: "Network " + network}, SubjectKeyId: id[:20],
 		NotBefore: now.Add(-clockWrongBy), NotAfter: now.Add(authorityLife), KeyUsage: x509.KeyUsageCertSign,
-		BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
+		BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true, URIs: []*url.URL{{Scheme: uriScheme, Host: network}},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return ImportAuthority(dir, encodePEM("CERTIFICATE", der), encodePEM("PRIVATE KEY", secret))
+	return x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 }
 
-// ImportAuthority keeps an authority of another control node in dir.
+// ImportAuthority keeps in dir what another control node exported. To do so again changes nothing; another network's authority isn't
+// replaced.
 func ImportAuthority(dir string, cert, key []byte) (*Authority, error) {
+	block, _ := pem.Decode(cert)
+	keyBlock, _ := pem.Decode(key)
+	if block == nil || keyBlock == nil {
+		return nil, errors.New("the network's authority isn't PEM")
+	}
+	a, err := parseAuthority(block.Bytes, keyBlock.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("the network's authority: %w", err)
+	}
+	certFile, keyFile := filepath.Join(dir, authorityCert), filepath.Join(dir, authorityKey)
+	if old, err := certs.ReadPEM(certFile, "CERTIFICATE"); err == nil && !bytes.Equal(old, a.root.Raw) {
+		return nil, fmt.Errorf("%s is the authority of another network, or of an earlier one: use another state directory", certFile)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	err := errors.Join(certs.WriteSecret(filepath.Join(dir, authorityCert), cert), certs.WriteSecret(filepath.Join(dir, authorityKey), key))
-	if err != nil {
+	// The certificate comes last: it says that the authority is complete.
+	if err := certs.WriteSecret(keyFile, key); err != nil {
 		return nil, err
 	}
-	return OpenAuthority(dir)
+	return a, certs.ReplacePublic(certFile, cert)
 }
 
-// OpenAuthority reads the authority in dir.
+// OpenAuthority reads the authority in dir; the error is fs.ErrNotExist if there is none.
 func OpenAuthority(dir string) (*Authority, error) {
-	cert, err := readPEM(filepath.Join(dir, authorityCert), "CERTIFICATE")
+	certFile, keyFile := filepath.Join(dir, authorityCert), filepath.Join(dir, authorityKey)
+	cert, err := certs.ReadPEM(certFile, "CERTIFICATE")
+	if err != nil {
+		return nil, fmt.Errorf("the network's authority: %w", err)
+	}
+	key, err := certs.ReadKey(keyFile)
+	switch {
+	case errors.Is(err, certs.ErrExposed):
+		return nil, fmt.Errorf("%w: whoever has it can be any node of this network; run `chmod 600 %s`, and if somebody may have it, begin the network anew", err, keyFile)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s has no key beside it: copy %s of another control node, or of a backup", certFile, authorityKey)
+	case err != nil:
+		return nil, fmt.Errorf("%w: copy it of another control node, or of a backup", err)
+	}
+	a, err := newAuthority(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w: take both of the same control node, or of the same backup", certFile, authorityKey, err)
+	}
+	return a, nil
+}
+
+func parseAuthority(cert, key []byte) (*Authority, error) {
+	ec, err := certs.ParseKey(key)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := readPEM(filepath.Join(dir, authorityKey), "PRIVATE KEY")
-	if err != nil {
-		return nil, err
-	}
+	return newAuthority(cert, ec)
+}
+
+func newAuthority(cert []byte, key *ecdsa.PrivateKey) (*Authority, error) {
 	root, err := x509.ParseCertificate(cert)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, authorityCert), err)
+		return nil, err
 	}
-	key, err := x509.ParsePKCS8PrivateKey(secret)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, authorityKey), err)
+	if !root.IsCA || len(root.URIs) != 1 || root.URIs[0].Scheme != uriScheme || checkNetwork(root.URIs[0].Host) != nil {
+		return nil, errors.New("not the certificate of a network's authority")
 	}
-	ec, ok := key.(*ecdsa.PrivateKey)
-	if !ok || !ec.PublicKey.Equal(root.PublicKey) {
-		return nil, fmt.Errorf("%s is not the key of %s: take both from the same backup", filepath.Join(dir, authorityKey), authorityCert)
+	if !key.PublicKey.Equal(root.PublicKey) {
+		return nil, errors.New("the key isn't the certificate's")
 	}
-	return &Authority{root, ec}, nil
+	return &Authority{root.URIs[0].Host, root, key}, nil
 }
 
-// Export returns the certificate and the key, for a further control node.
+// Export returns the certificate and the key in PEM, for a further control node.
 func (a *Authority) Export() (cert, key []byte, err error) {
-	secret, err := x509.MarshalPKCS8PrivateKey(a.key)
-	return a.PEM(), encodePEM("PRIVATE KEY", secret), err
+	key, err = certs.EncodeKey(a.key)
+	return a.PEM(), key, err
 }
+
+// Network is the network's name.
+func (a *Authority) Network() string { return a.network }
 
 // PEM returns the certificate that nodes trust.
-func (a *Authority) PEM() []byte { return encodePEM("CERTIFICATE", a.root.Raw) }
+func (a *Authority) PEM() []byte { return certs.EncodePEM("CERTIFICATE", a.root.Raw) }
 
 // Pin is the SHA-256 of the authority's public key, by which a node that joins knows it.
 func (a *Authority) Pin() [32]byte { return pinOf(a.root) }
 
 func pinOf(c *x509.Certificate) [32]byte { return sha256.Sum256(c.RawSubjectPublicKeyInfo) }
 
-// Issue makes a certificate for the key of a request (PKCS #10, DER). Who it is for is as who says, not as the request does.
+// Issue makes a certificate for the key of a request (PKCS #10, DER or PEM). The name and the roles are those of who, whatever the
+// request says. The certificate says that it was issued now, or at who.Issued if that is later: control says so after the time at which an
+// earlier node of that name was removed, which another control node's clock may have put into the future.
 func (a *Authority) Issue(csr []byte, who Who, now time.Time) (certPEM []byte, err error) {
-	request, err := x509.ParseCertificateRequest(csr)
-	if err == nil {
-		err = request.CheckSignature()
-	}
+	request, err := parseRequest(csr)
 	if err != nil {
-		return nil, fmt.Errorf("certificate request of %s: %w", who.Node, err)
+		return nil, fmt.Errorf("certificate request of %.80s: %w", who.Node, err)
 	}
-	if !config.IsLabel(string(who.Node)) {
-		return nil, fmt.Errorf("%q can't be the name of a node: write a DNS label", who.Node)
+	who.Network = a.network
+	if !who.Issued.After(now) {
+		who.Issued = now
+	}
+	if err := who.check(); err != nil {
+		return nil, err
+	}
+	if now.After(a.root.NotAfter) {
+		return nil, fmt.Errorf("the network's authority isn't valid after %s: this machine's clock says %s", stamp(a.root.NotAfter), stamp(now))
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: string(who.Node)},
 		NotBefore: now.Add(-clockWrongBy), NotAfter: now.Add(nodeLife), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-		DNSNames:    []string{string(who.Node) + ".node.wherry.internal"}, URIs: []*url.URL{who.uri()},
+		DNSNames:    []string{HostOf(who.Node)}, URIs: []*url.URL{who.uri()},
 	}
-	for _, r := range who.Roles {
-		if r == feed.RoleControl {
-			template.DNSNames = append(template.DNSNames, controlName)
-		}
+	if who.Has(feed.RoleControl) {
+		template.DNSNames = append(template.DNSNames, controlName)
+	}
+	if template.NotAfter.After(a.root.NotAfter) {
+		template.NotAfter = a.root.NotAfter
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.root, request.PublicKey, a.key)
 	if err != nil {
 		return nil, fmt.Errorf("certificate of %s: %w", who.Node, err)
 	}
-	return append(encodePEM("CERTIFICATE", der), a.PEM()...), nil
+	return append(certs.EncodePEM("CERTIFICATE", der), a.PEM()...), nil
 }
 
-// uri says who it is: wherry:/node/NAME?role=edge&role=dns.
-func (w *Who) uri() *url.URL {
-	query := url.Values{}
-	for _, r := range w.Roles {
-		query.Add("role", string(r))
+// parseRequest reads a request, and verifies that who made it has the key.
+func parseRequest(csr []byte) (*x509.CertificateRequest, error) {
+	if len(csr) > requestMax {
+		return nil, fmt.Errorf("has %d bytes, at most %d can be right", len(csr), requestMax)
 	}
-	return &url.URL{Scheme: "wherry", Path: "/node/" + string(w.Node), RawQuery: query.Encode()}
-}
-
-// whoOf reads a certificate whose signature has been verified.
-func whoOf(c *x509.Certificate) (Who, error) {
-	if len(c.URIs) != 1 || c.URIs[0].Scheme != "wherry" {
-		return Who{}, errors.New("not the certificate of a node")
+	if block, _ := pem.Decode(csr); block != nil {
+		csr = block.Bytes
 	}
-	name, ok := cutNode(c.URIs[0].Path)
-	if !ok {
-		return Who{}, errors.New("not the certificate of a node")
-	}
-	w := Who{Node: name, Issued: c.NotBefore.Add(clockWrongBy), Expires: c.NotAfter}
-	for _, r := range c.URIs[0].Query()["role"] {
-		w.Roles = append(w.Roles, feed.Role(r))
-	}
-	return w, nil
-}
-
-func cutNode(path string) (config.NodeID, bool) {
-	const front = "/node/"
-	if len(path) <= len(front) || path[:len(front)] != front || !config.IsLabel(path[len(front):]) {
-		return "", false
-	}
-	return config.NodeID(path[len(front):]), true
-}
-
-func encodePEM(kind string, der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-}
-
-func readPEM(file, kind string) ([]byte, error) {
-	info, err := os.Stat(file)
+	request, err := x509.ParseCertificateRequest(csr)
 	if err != nil {
 		return nil, err
 	}
-	if kind == "PRIVATE KEY" && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 on it; if somebody may have it, remove the node and let it join again",
-			file, info.Mode().Perm())
+	switch key := request.PublicKey.(type) {
+	case ed25519.PublicKey:
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() {
+			return nil, fmt.Errorf("key on %s, want ECDSA on P-256 or Ed25519", key.Params().Name)
+		}
+	default:
+		return nil, fmt.Errorf("key of type %s, want ECDSA on P-256 or Ed25519", request.PublicKeyAlgorithm)
 	}
-	text, err := os.ReadFile(file)
+	return request, request.CheckSignature()
+}
+
+// KeyOfRequest is the SHA-256 of the public key of a request for a certificate; nil if it isn't a good one.
+func KeyOfRequest(csr []byte) []byte {
+	request, err := parseRequest(csr)
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != kind {
-		return nil, fmt.Errorf("%s: no PEM block %q in it", file, kind)
-	}
-	return block.Bytes, nil
+	sum := sha256.Sum256(request.RawSubjectPublicKeyInfo)
+	return sum[:]
 }
 
 // serial returns a positive number that nobody else has (RFC 5280 §4.1.2.2).
@@ -226,12 +251,4 @@ func serial() *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// KeyOfRequest is the SHA-256 of the public key of a request for a certificate; nil if it isn't one.
-func KeyOfRequest(csr []byte) []byte {
-	request, err := x509.ParseCertificateRequest(csr)
-	if err != nil || request.CheckSignature() != nil {
-		return nil
-	}
-	sum := sha256.Sum256(request.RawSubjectPublicKeyInfo)
-	return sum[:]
-}
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

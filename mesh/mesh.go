@@ -6,31 +6,69 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/feed"
 )
+
+// Options are what a Mesh is made of. The zero value is good.
+type Options struct {
+	// Dial makes the connections below TLS; nil: net.Dialer's.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Resolve returns where a node is reached, HOST:PORT, for host names of HostOf; nil: such names aren't known.
+	Resolve func(config.NodeID) (address string, ok bool)
+	// Revoked are the nodes that were removed, as SetRevoked takes them.
+	Revoked map[config.NodeID]time.Time
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: slog.Default
+	Metrics *Metrics         // nil: nobody looks
+}
 
 // Mesh makes and takes connections between nodes. It is safe for use by many goroutines.
 type Mesh struct {
-	id  *Identity
-	now func() time.Time
+	id       *Identity
+	o        Options
+	sometime rate.Sometimes // a flood of bad connections is no flood of log lines
+
+	cutting atomic.Pointer[cut] // nil: nothing is cut; changes under mu
 
 	mu      sync.Mutex // protects what follows; lost with the process
 	revoked map[config.NodeID]time.Time
 	links   map[*link]struct{}
-	cutAll  bool
-	cut     map[config.NodeID]bool
-	healed  chan struct{} // closed when what is cut changes
+	parked  []net.Conn
 }
 
 // New returns the mesh of a node.
-func New(id *Identity) *Mesh {
-	return &Mesh{id: id, now: time.Now, links: map[*link]struct{}{}, healed: make(chan struct{})}
+func New(id *Identity, o Options) *Mesh {
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	id.metrics.Store(o.Metrics)
+	if who, ok := id.Who(); ok {
+		o.Metrics.expires.Set(float64(who.Expires.Unix()))
+	}
+	return &Mesh{
+		id: id, o: o, sometime: rate.Sometimes{First: 10, Interval: time.Second}, revoked: maps.Clone(o.Revoked), links: map[*link]struct{}{},
+	}
 }
 
 // SetRevoked says which nodes were removed, and when: what was issued to them by then isn't good, and their connections are closed.
@@ -39,7 +77,7 @@ func (m *Mesh) SetRevoked(nodes map[config.NodeID]time.Time) {
 	m.revoked = maps.Clone(nodes)
 	var gone []*link
 	for l := range m.links {
-		if l.who.Node != "" && m.isRevoked(l.who) {
+		if who := l.who.Load(); who != nil && m.isRevoked(*who) {
 			gone = append(gone, l)
 		}
 	}
@@ -47,159 +85,163 @@ func (m *Mesh) SetRevoked(nodes map[config.NodeID]time.Time) {
 	for _, l := range gone {
 		_ = l.Close() // what it was used for fails
 	}
+	if len(gone) > 0 {
+		m.o.Log.Info("connections with nodes that were removed are closed", "connections", len(gone))
+	}
 }
 
-// isRevoked says whether a certificate is of a node that was removed. m.mu is held.
+// Revoked says whether a certificate is of a node that was removed.
+func (m *Mesh) Revoked(who Who) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.isRevoked(who)
+}
+
+// isRevoked is Revoked with m.mu held.
 func (m *Mesh) isRevoked(who Who) bool {
 	at, ok := m.revoked[who.Node]
 	return ok && !who.Issued.After(at)
 }
 
-// ListenOptions say whom a listener lets in.
-type ListenOptions struct {
-	// Anonymous lets in who shows no certificate, or one that has expired: PeerOf doesn't know them.
-	Anonymous bool
-	// Allow refuses nodes; nil: all nodes are let in.
-	Allow func(Who) error
+// Verify says who shows these certificates, the first of which is his, and whether it is good: of this network, now, unless expired ones
+// are let in, and not of a node that was removed.
+func (m *Mesh) Verify(chain []*x509.Certificate, expired bool) (Who, error) {
+	return m.verify(chain, x509.ExtKeyUsageClientAuth, expired)
 }
 
-// Listener returns a listener for the connections of nodes, which are *tls.Conn before their handshake, for HTTP/2 and HTTP/1.1.
-func (m *Mesh) Listener(l net.Listener, o ListenOptions) net.Listener {
-	return &listener{Listener: l, m: m, o: o}
-}
-
-type listener struct {
-	net.Listener
-	m *Mesh
-	o ListenOptions
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	raw, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	k := l.m.link(raw)
-	return tls.Server(k, &tls.Config{
-		MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}, SessionTicketsDisabled: true,
-		ClientAuth: tls.RequestClientCert, // verified below, where the error can say more
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return l.m.certificate()
-		},
-		VerifyConnection: func(cs tls.ConnectionState) error {
-			if len(cs.PeerCertificates) == 0 {
-				if l.o.Anonymous {
-					return nil
-				}
-				return errors.New("a node must show its certificate")
-			}
-			who, err := l.m.verify(cs.PeerCertificates, x509.ExtKeyUsageClientAuth, l.o.Anonymous)
-			if err == nil && l.o.Allow != nil {
-				err = l.o.Allow(who)
-			}
-			if err != nil {
-				return err
-			}
-			return k.identify(who)
-		},
-	}), nil
-}
-
-func (m *Mesh) certificate() (*tls.Certificate, error) {
-	c := m.id.current.Load()
-	if c == nil {
-		return nil, errors.New("this node has no certificate yet: it has to join a network")
-	}
-	return c.cert, nil
-}
-
-// verify says who shows these certificates, and whether they are good: of this network, now (unless expired ones are let in), and not of a
-// node that was removed.
 func (m *Mesh) verify(chain []*x509.Certificate, usage x509.ExtKeyUsage, expired bool) (Who, error) {
-	c := m.id.current.Load()
-	if c == nil {
-		return Who{}, errors.New("this node has no certificate yet: it has to join a network")
-	}
-	leaf, now := chain[0], m.now()
-	at := now
-	if now.After(leaf.NotAfter) && expired {
-		at = leaf.NotAfter
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: c.roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}})
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return Who{}, fmt.Errorf("the certificate of %s is good from %s to %s, and it is %s by this machine's clock: look at both clocks",
-			leaf.Subject.CommonName, stamp(leaf.NotBefore), stamp(leaf.NotAfter), stamp(now))
-	case errors.As(err, new(x509.UnknownAuthorityError)):
-		return Who{}, fmt.Errorf("the certificate of %s is of another network (%s)", leaf.Subject.CommonName, leaf.Issuer.CommonName)
-	case err != nil:
-		return Who{}, fmt.Errorf("the certificate of %s: %w", leaf.Subject.CommonName, err)
-	}
-	who, err := whoOf(leaf)
+	c, err := m.id.credentials()
 	if err != nil {
 		return Who{}, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.isRevoked(who) {
-		return Who{}, fmt.Errorf("the node %s was removed from the network", who.Node)
+	if len(chain) == 0 {
+		return Who{}, refusal{"anonymous", errors.New("a node must show its certificate")}
+	}
+	who, err := verify(chain[0], c.roots, usage, m.o.Now(), expired)
+	if err != nil {
+		return Who{}, err
+	}
+	if who.Network != c.who.Network {
+		return Who{}, refusal{"foreign", fmt.Errorf("certificate of %s is of the network %s, and this is %s", who.Node, who.Network, c.who.Network)}
+	}
+	if m.Revoked(who) {
+		return Who{}, errRemoved(who)
 	}
 	return who, nil
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-type expectKey struct{}
-
-// Expect returns a context in which connections are made to that node alone.
-func Expect(ctx context.Context, id config.NodeID) context.Context {
-	return context.WithValue(ctx, expectKey{}, id)
+func errRemoved(who Who) error {
+	return refusal{"removed", fmt.Errorf("the node %s was removed from the network: it can join again with a new token", who.Node)}
 }
 
-// DialContext connects to a node of the network; which one, Expect may say.
+// DialContext connects to a node of the network; which one, Expect or a host of HostOf may say.
 func (m *Mesh) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if err := m.waitHealed(ctx); err != nil {
-		return nil, err
-	}
-	raw, err := new(net.Dialer).DialContext(ctx, network, address)
+	return m.dial(ctx, network, address, nil)
+}
+
+func (m *Mesh) dial(ctx context.Context, network, address string, roles []feed.Role) (net.Conn, error) {
+	want, address, err := m.destination(ctx, address)
 	if err != nil {
 		return nil, err
 	}
-	k := m.link(raw)
+	if err := m.waitHealed(ctx, want); err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	raw, err := m.o.Dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	k := m.link(raw, want, m.o.Metrics.dialed)
 	conn := tls.Client(k, &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"},
 		InsecureSkipVerify: true, // verified below, where the error can say more
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return m.certificate()
+			c, err := m.id.credentials()
+			if err != nil {
+				return nil, err
+			}
+			return c.cert, nil
 		},
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			who, err := m.verify(cs.PeerCertificates, x509.ExtKeyUsageServerAuth, false)
-			if err != nil {
-				return err
+			if err == nil {
+				err = expected(who, want, roles)
 			}
-			if want, ok := ctx.Value(expectKey{}).(config.NodeID); ok && want != who.Node {
-				return fmt.Errorf("the node at %s is %s, not %s", address, who.Node, want)
+			if err == nil {
+				err = k.identify(who)
 			}
-			return k.identify(who)
+			k.endIn(who.Expires.Sub(m.o.Now()))
+			return err
 		},
 	})
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
-		_ = raw.Close()
+		_ = k.Close() // the handshake's error says why
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	return conn, nil
 }
 
-// Transport returns a transport over the mesh, for URLs of the scheme https. A connection that stands still is found and closed.
-func (m *Mesh) Transport() *http.Transport {
+type expectKey struct{}
+
+// Expect returns a context in which connections are made to that node alone. A transport keeps connections by host: to make sure of the
+// node in each request, use HostOf.
+func Expect(ctx context.Context, id config.NodeID) context.Context {
+	return context.WithValue(ctx, expectKey{}, id)
+}
+
+// destination says which node is wanted, if one in particular is, and where.
+func (m *Mesh) destination(ctx context.Context, address string) (want config.NodeID, at string, err error) {
+	want, _ = ctx.Value(expectKey{}).(config.NodeID)
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", "", err
+	}
+	name, ok := strings.CutSuffix(host, nodeDomain)
+	if !ok {
+		return want, address, nil
+	}
+	if want != "" && want != config.NodeID(name) {
+		return "", "", fmt.Errorf("connect to %s: %s is wanted", address, want)
+	}
+	want = config.NodeID(name)
+	if m.o.Resolve != nil {
+		if at, ok := m.o.Resolve(want); ok {
+			return want, at, nil
+		}
+	}
+	return "", "", fmt.Errorf("connect to %s: no node of that name is known", name)
+}
+
+func expected(who Who, want config.NodeID, roles []feed.Role) error {
+	if want != "" && want != who.Node {
+		return fmt.Errorf("the node there is %s, not %s", who.Node, want)
+	}
+	for _, r := range roles {
+		if !who.Has(r) {
+			return fmt.Errorf("the node there, %s, isn't of the role %s", who.Node, r)
+		}
+	}
+	return nil
+}
+
+// Transport returns a transport over the mesh, for URLs of the scheme https, to nodes that have all of the roles. A connection that stands
+// still is found and closed.
+func (m *Mesh) Transport(roles ...feed.Role) *http.Transport {
 	return &http.Transport{
-		DialTLSContext: m.DialContext, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
+		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return m.dial(ctx, network, address, roles)
+		},
+		DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
+			return nil, fmt.Errorf("BUG: %s is asked without TLS: nodes speak https alone", address)
+		},
+		ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 2 * time.Second, PingTimeout: 2 * time.Second},
 	}
 }
 
-// PeerOf returns the node that sent a request; ok is false if nobody knows, or its certificate has expired.
+// PeerOf returns the node that sent a request, which came through a Listener; ok is false if nobody knows, or its certificate has expired.
 func PeerOf(r *http.Request) (who Who, ok bool) {
 	who, expired, ok := RenewingPeerOf(r)
 	return who, ok && !expired
@@ -213,7 +255,7 @@ func RenewingPeerOf(r *http.Request) (who Who, expired, ok bool) {
 	return stateOf(r.TLS)
 }
 
-// AnsweredBy returns the node that sent a response.
+// AnsweredBy returns the node that sent a response, which came through a Transport.
 func AnsweredBy(r *http.Response) (who Who, ok bool) {
 	if r.TLS == nil {
 		return Who{}, false

@@ -2,13 +2,14 @@ package mesh
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func join(t testing.TB, a *Authority, name config.NodeID, at time.Time, roles ..
 		t.Fatal(err)
 	}
 	install(t, a, id, name, at, roles...)
-	return New(id)
+	return New(id, Options{Log: slog.New(slog.DiscardHandler)})
 }
 
 func install(t testing.TB, a *Authority, id *Identity, name config.NodeID, at time.Time, roles ...feed.Role) {
@@ -53,7 +54,7 @@ func install(t testing.TB, a *Authority, id *Identity, name config.NodeID, at ti
 }
 
 // serve answers with the name of who asks.
-func serve(t *testing.T, m *Mesh, o ListenOptions) (address string) {
+func serve(t testing.TB, m *Mesh, o ListenOptions) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -102,39 +103,10 @@ func TestClocksMayBeWrongByADay(t *testing.T) {
 	a := authority(t)
 	for _, wrong := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
 		server, client := join(t, a, "lisbon-1", time.Now()), join(t, a, "osaka-1", time.Now())
-		client.now = func() time.Time { return time.Now().Add(wrong) }
+		client.o.Now = func() time.Time { return time.Now().Add(wrong) }
 		if _, err := ask(t, client.Transport(), t.Context(), serve(t, server, ListenOptions{})); err != nil {
 			t.Errorf("%s: %v", wrong, err)
 		}
-	}
-}
-
-func TestWhoIsRefused(t *testing.T) {
-	a := authority(t)
-	good := join(t, a, "lisbon-1", time.Now(), feed.RoleControl)
-	old := join(t, a, "oslo-1", time.Now().Add(-nodeLife-time.Hour))
-	foreign := join(t, authority(t), "osaka-1", time.Now())
-	for _, c := range []struct {
-		name           string
-		client, server *Mesh
-		o              ListenOptions
-		says           string // by the client or by the server
-	}{
-		{"a foreign client", foreign, good, ListenOptions{}, "another network"},
-		{"a foreign server", good, foreign, ListenOptions{}, "another network"},
-		{"an expired client", old, good, ListenOptions{}, ""},
-		{"an expired server", good, old, ListenOptions{}, "look at both clocks"},
-		{"of a role that isn't let in", good, good, ListenOptions{Allow: func(w Who) error { return fmt.Errorf("no %v here", w.Roles) }}, ""},
-	} {
-		if got, err := ask(t, c.client.Transport(), t.Context(), serve(t, c.server, c.o)); err == nil || !strings.Contains(err.Error(), c.says) && c.name != "a foreign client" {
-			t.Errorf("%s: %q, %v", c.name, got, err)
-		}
-	}
-	if got, err := ask(t, old.Transport(), t.Context(), serve(t, good, ListenOptions{Anonymous: true})); !strings.HasPrefix(got, "oslo-1 [] false true") {
-		t.Errorf("an expired client that wants to renew: %q, %v", got, err)
-	}
-	if got, err := ask(t, foreign.Transport(), t.Context(), serve(t, good, ListenOptions{Anonymous: true})); err == nil {
-		t.Errorf("a foreign client where anonymous ones are let in: %q", got)
 	}
 }
 
@@ -165,92 +137,113 @@ func TestARemovedNodeIsCutOffAtOnce(t *testing.T) {
 	}
 }
 
-func TestACutLinkStandsStill(t *testing.T) {
+func TestAResumedSessionDoesNotLetARemovedNodeIn(t *testing.T) {
 	a := authority(t)
 	server := join(t, a, "lisbon-1", time.Now())
 	address := serve(t, server, ListenOptions{})
-	cut, other := join(t, a, "osaka-1", time.Now()).Transport(), join(t, a, "oslo-1", time.Now()).Transport()
-	if _, err := ask(t, cut, t.Context(), address); err != nil {
-		t.Fatal(err)
-	}
-	server.Cut(false, "osaka-1")
-	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if got, err := ask(t, cut, short, address); err == nil {
-		t.Errorf("passes: %q", got)
-	}
-	if _, err := ask(t, other, t.Context(), address); err != nil {
-		t.Errorf("another node: %v", err)
-	}
-	server.Cut(false)
-	if _, err := ask(t, cut, t.Context(), address); err != nil {
-		t.Errorf("after it was healed: %v", err)
-	}
-}
-
-func TestIdentityLastsAndRenews(t *testing.T) {
-	a, dir := authority(t), t.TempDir()
-	id, err := OpenIdentity(dir)
+	stolen := join(t, a, "osaka-1", time.Now())
+	c, err := stolen.id.credentials()
 	if err != nil {
 		t.Fatal(err)
 	}
-	install(t, a, id, "lisbon-1", time.Now().Add(-30*time.Hour), feed.RoleEdge)
-	if id, err = OpenIdentity(dir); err != nil {
-		t.Fatal(err)
+	tlsConfig := &tls.Config{
+		InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(8), Certificates: []tls.Certificate{*c.cert},
 	}
-	before, _ := id.Who()
-	ctx, stop := context.WithCancel(t.Context())
-	err = id.Run(ctx, slog.New(slog.DiscardHandler), func(_ context.Context, csr []byte) ([]byte, []byte, error) {
-		cert, err := a.Issue(csr, before, time.Now())
-		stop()
-		return cert, a.PEM(), err
-	})
-	after, ok := id.Who()
-	if err != nil || !ok || after.Node != "lisbon-1" || !after.Expires.After(before.Expires) {
-		t.Errorf("before %v, after %v, %v", before, after, err)
+	get := func() (resumed bool, err error) {
+		conn, err := tls.Dial("tcp", address, tlsConfig)
+		if err != nil {
+			return false, err
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		text, err := io.ReadAll(conn)
+		if err == nil && !strings.Contains(string(text), "osaka-1") {
+			err = fmt.Errorf("answer %q", text)
+		}
+		return conn.ConnectionState().DidResume, err
 	}
-	if err := os.Chmod(filepath.Join(dir, keyName), 0o644); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if resumed, err := get(); resumed || err != nil {
+			t.Fatalf("resumed %v, %v", resumed, err)
+		}
 	}
-	if _, err := OpenIdentity(dir); err == nil || !strings.Contains(err.Error(), "chmod 600") {
-		t.Errorf("a key that everybody can read: %v", err)
+	server.SetRevoked(map[config.NodeID]time.Time{"osaka-1": time.Now()})
+	if resumed, err := get(); resumed || err == nil {
+		t.Errorf("a removed node: resumed %v, %v", resumed, err)
 	}
 }
 
-func TestJoinTokens(t *testing.T) {
+// TestRemovedAndBackWithinASecond: certificates tell the time in whole seconds.
+func TestRemovedAndBackWithinASecond(t *testing.T) {
 	a := authority(t)
-	server := join(t, a, "lisbon-1", time.Now(), feed.RoleControl)
-	address := serve(t, server, ListenOptions{Anonymous: true})
-	token := NewJoinToken([]string{address}, a.Pin())
-	text := token.Text()
-	parsed, err := ParseJoinToken(text[:40] + "\n  " + text[40:])
-	if err != nil || parsed.Secret != token.Secret {
-		t.Fatalf("%v, %v", parsed, err)
-	}
-	if got, err := ask(t, JoinTransport(parsed), t.Context(), address); !strings.HasPrefix(got, " [] false") {
-		t.Errorf("%q, %v", got, err)
-	}
-	parsed.Pin[0] ^= 1
-	if _, err := ask(t, JoinTransport(parsed), t.Context(), address); err == nil || !strings.Contains(err.Error(), "isn't control of the network") {
-		t.Errorf("control of another network: %v", err)
-	}
-	for _, wrong := range []string{"", "x", text[:len(text)-3], text[1:], "wjt1.", strings.Replace(text, "a", "b", 1) + "A", "wjt2." + text[5:]} {
-		if _, err := ParseJoinToken(wrong); err == nil {
-			t.Errorf("%q is taken", wrong)
+	server := join(t, a, "lisbon-1", time.Now())
+	now := time.Now().Truncate(time.Second).Add(300 * time.Millisecond)
+	server.SetRevoked(map[config.NodeID]time.Time{"osaka-1": now})
+	for _, c := range []struct {
+		issued  time.Time
+		revoked bool
+	}{{now.Add(-time.Nanosecond), true}, {now, true}, {now.Add(time.Nanosecond), false}} {
+		who, _ := join(t, a, "osaka-1", c.issued).id.Who()
+		if got := server.Revoked(who); got != c.revoked {
+			t.Errorf("issued %s: revoked %v", c.issued, got)
 		}
-	}
-	if strings.Contains(fmt.Sprint(slog.AnyValue(token).Resolve()), token.Secret) {
-		t.Error("the log shows the secret")
 	}
 }
 
-func FuzzParseJoinToken(f *testing.F) {
-	f.Add(NewJoinToken([]string{"192.0.2.1:8440"}, [32]byte{}).Text())
-	f.Fuzz(func(t *testing.T, text string) {
-		if token, err := ParseJoinToken(text); err == nil {
-			if again, err := ParseJoinToken(token.Text()); err != nil || again.Secret != token.Secret {
-				t.Errorf("%q: %v, %v", text, again, err)
-			}
+func TestATransportSpeaksToWhoIsWantedAlone(t *testing.T) {
+	a := authority(t)
+	at := map[config.NodeID]string{}
+	for _, name := range []config.NodeID{"lisbon-1", "oslo-1"} {
+		role := map[config.NodeID]feed.Role{"lisbon-1": feed.RoleControl, "oslo-1": feed.RoleEdge}[name]
+		at[name] = serve(t, join(t, a, name, time.Now(), role), ListenOptions{})
+	}
+	client := join(t, a, "osaka-1", time.Now())
+	client.o.Resolve = func(id config.NodeID) (string, bool) { address, ok := at[id]; return address, ok }
+	whom := func(rt *http.Transport, host string) string {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+host+"/", nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		resp, err := rt.RoundTrip(req)
+		if err != nil {
+			return err.Error()
+		}
+		defer resp.Body.Close()
+		who, _ := AnsweredBy(resp)
+		return string(who.Node)
+	}
+	any, control := client.Transport(), client.Transport(feed.RoleControl)
+	if got := whom(any, HostOf("oslo-1")); got != "oslo-1" {
+		t.Errorf("by its host name: %s", got)
+	}
+	if got := whom(control, at["lisbon-1"]); got != "lisbon-1" {
+		t.Errorf("control: %s", got)
+	}
+	if got := whom(control, at["oslo-1"]); !strings.Contains(got, "oslo-1, isn't of the role control") {
+		t.Errorf("an edge for control: %s", got)
+	}
+	if got := whom(any, HostOf("paris-1")); !strings.Contains(got, "no node of that name is known") {
+		t.Errorf("nobody: %s", got)
+	}
+	at["oslo-1"] = at["lisbon-1"]
+	any.CloseIdleConnections()
+	if got := whom(any, HostOf("oslo-1")); !strings.Contains(got, "is lisbon-1, not oslo-1") {
+		t.Errorf("another one at its address: %s", got)
+	}
+	if resp, err := any.RoundTrip(&http.Request{Method: "GET", URL: &url.URL{Scheme: "http", Host: at["lisbon-1"], Path: "/"}, Header: http.Header{}}); err == nil {
+		resp.Body.Close()
+		t.Error("asked without TLS")
+	}
+}
+
+func TestACertificateIsRenewedWithoutARestart(t *testing.T) {
+	a := authority(t)
+	server, client := join(t, a, "lisbon-1", time.Now()), join(t, a, "osaka-1", time.Now().Add(-30*time.Hour))
+	address := serve(t, server, ListenOptions{})
+	for _, roles := range [][]feed.Role{{feed.RoleEdge}, {feed.RoleEdge, feed.RoleRelay}} {
+		install(t, a, client.id, "osaka-1", time.Now(), roles...)
+		if got, err := ask(t, client.Transport(), t.Context(), address); !strings.HasPrefix(got, fmt.Sprintf("osaka-1 %v true", roles)) {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
 }

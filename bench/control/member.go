@@ -80,7 +80,7 @@ func runMember(text string) error {
 	if err != nil {
 		return err
 	}
-	m := &member{mesh: mesh.New(id)}
+	m := &member{mesh: mesh.New(id, mesh.Options{})}
 	o := store.Options{
 		Name: c.Name, Dir: c.Dir, PeerListener: m.mesh.Listener(l, mesh.ListenOptions{}), PeerURL: "https://" + c.Listen,
 		Members: c.Members, Election: c.Election, Log: slog.New(slog.NewTextHandler(os.Stdout, nil)),

@@ -61,7 +61,7 @@ func (c *cluster) prepare(name string) *member {
 	if err := id.Install(cert, c.authority.PEM()); err != nil {
 		c.t.Fatal(err)
 	}
-	m := &member{mesh: mesh.New(id), o: Options{Name: name, Dir: c.t.TempDir(), Log: slog.New(slog.DiscardHandler)}}
+	m := &member{mesh: mesh.New(id, mesh.Options{}), o: Options{Name: name, Dir: c.t.TempDir(), Log: slog.New(slog.DiscardHandler)}}
 	m.o.PeerTLS.ServerName = "control.wherry.internal"
 	m.o.PeerTLS.Cert, m.o.PeerTLS.Key, m.o.PeerTLS.CA = id.Files()
 	m.listen(c.t, "127.0.0.1:0")

@@ -112,7 +112,7 @@ func Open(o Options) (n *Node, err error) {
 	if _, ok := n.identity.Who(); !ok {
 		return n, fmt.Errorf("%s has no certificate: let the node join again", n.path(identityDir))
 	}
-	n.mesh, n.program = mesh.New(n.identity), programHash()
+	n.mesh, n.program = mesh.New(n.identity, mesh.Options{Log: n.log, Metrics: mesh.NewMetrics(n.registry)}), programHash()
 	n.transport = n.mesh.Transport()
 	var keys []ed25519.PublicKey
 	for _, key := range n.s.FeedKeys {
