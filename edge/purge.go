@@ -53,6 +53,9 @@ func (e *Edge) Restore(remembered []feed.PurgeAt, floor, reached uint64) {
 // behindText is why a strict site's requests go past the cache.
 const behindText = "purges not caught up"
 
+// syntheticText is why the node's own requests do: what is stored, fresh or not, tells nothing of a new revision.
+const syntheticText = "the node's own request"
+
 // SetCaughtUp says whether this node knows of all purges, as it is assumed to from the start. As long as it doesn't, requests for sites with
 // `purge: strict` go to the origin.
 func (e *Edge) SetCaughtUp(caughtUp bool) { e.behind.Store(!caughtUp) }
@@ -68,7 +71,7 @@ func (e *Edge) Tally() *tally.Tally { return e.sites }
 type syntheticKey struct{}
 
 // Synthetic asks this node for a path of a site, with its query if it has one, as a client would: through all steps, in this process, without
-// a connection. The origin is asked each time (Cache-Control: no-cache), because what is stored tells nothing of a new revision. It isn't in the
+// a connection. The origin is asked each time, past the cache. It isn't in the
 // access log, the metrics or Stats; it counts as synthetic in the site's tally. It returns the status that a client would have got; err says
 // why there is no complete response.
 func (e *Edge) Synthetic(ctx context.Context, name config.SiteName, path string) (status int, err error) {
@@ -88,7 +91,7 @@ func (e *Edge) Synthetic(ctx context.Context, name config.SiteName, path string)
 	}
 	r.RequestURI, r.RemoteAddr = path, "127.0.0.1:0"
 	r.URL.Scheme, r.URL.Host = "", ""
-	r.Header = http.Header{"User-Agent": {"wherry-synthetic"}, "Cache-Control": {"no-cache"}}
+	r.Header = http.Header{"User-Agent": {"wherry-synthetic"}}
 	w := &nowhere{header: http.Header{}}
 	defer func() {
 		if v := recover(); v != nil {

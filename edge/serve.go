@@ -18,6 +18,9 @@ func (e *Edge) serve(x *exchange) (goOn bool) {
 	if x.treatment.Strict && e.behind.Load() && p.Bypass == "" {
 		p.Bypass = behindText
 	}
+	if x.synthetic && p.Bypass == "" {
+		p.Bypass = syntheticText
+	}
 	p.Upstream = x.site.upstream
 	if p.Upstream == nil {
 		x.failure = &fault.Error{

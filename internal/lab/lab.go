@@ -61,6 +61,7 @@ type Lab struct {
 	plan   plan
 	nodes  []*machine
 	client *api.Client
+	server string // where the API of some control node is
 
 	out sync.Mutex // one line at a time
 
@@ -230,19 +231,25 @@ func (l *Lab) Run(ctx context.Context) error {
 	running.Go(func() { _ = server.Serve(door) })
 	defer server.Close()
 
+	entrance, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	front := &http.Server{Handler: l.entrance(), ReadHeaderTimeout: time.Second}
+	running.Go(func() { _ = front.Serve(entrance) })
+	defer front.Close()
+	l.server = "http://" + entrance.Addr().String()
 	if err := l.bringUp(ctx, &running); err != nil {
 		return err
 	}
 	for _, m := range l.nodes {
 		l.print(m)
 	}
-	l.say("export WHERRY_SERVER=%s WHERRY_TOKEN=%s WHERRY_LAB_DIR=%s", l.server(), l.plan.Token, l.o.Dir)
+	l.say("export WHERRY_SERVER=%s WHERRY_TOKEN=%s WHERRY_LAB_DIR=%s", l.server, l.plan.Token, l.o.Dir)
 	l.say("ready")
 	<-ctx.Done()
 	return nil
 }
-
-func (l *Lab) server() string { return "http://" + string(l.nodes[0].settings.Listen.Portal) }
 
 func (l *Lab) say(format string, args ...any) {
 	l.out.Lock()

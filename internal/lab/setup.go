@@ -34,7 +34,7 @@ func (l *Lab) bringUp(ctx context.Context, running *sync.WaitGroup) error {
 			return err
 		}
 	}
-	l.client = &api.Client{Server: l.server(), Token: l.plan.Token, HTTP: &http.Client{Timeout: time.Minute}}
+	l.client = &api.Client{Server: l.server, Token: l.plan.Token, HTTP: &http.Client{Timeout: time.Minute}}
 	if err := l.launch(ctx, running, first); err != nil {
 		return err
 	}
