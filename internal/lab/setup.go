@@ -35,16 +35,22 @@ func (l *Lab) bringUp(ctx context.Context, running *sync.WaitGroup) error {
 		}
 	}
 	l.client = &api.Client{Server: l.server, Token: l.plan.Token, HTTP: &http.Client{Timeout: time.Minute}}
-	if err := l.launch(ctx, running, first); err != nil {
-		return err
+	// Those that have joined are started together: the store needs most of its members.
+	var missing []*machine
+	for _, m := range l.nodes {
+		if !m.joined() {
+			missing = append(missing, m)
+		} else if err := l.launch(ctx, running, m); err != nil {
+			return err
+		}
 	}
 	if err := l.reach(ctx, first); err != nil {
 		return err
 	}
-	if err := l.join(ctx); err != nil {
+	if err := l.join(ctx, missing); err != nil {
 		return err
 	}
-	for _, m := range l.nodes[1:] {
+	for _, m := range missing {
 		if err := l.launch(ctx, running, m); err != nil {
 			return err
 		}
@@ -106,14 +112,13 @@ func lastLine(file string) string {
 	return string(data[max(0, len(data)-500):])
 }
 
-// join makes the nodes that haven't joined yet.
-func (l *Lab) join(ctx context.Context) error {
-	var missing []*machine
-	for _, m := range l.nodes[1:] {
-		if _, err := os.Stat(filepath.Join(m.dir, node.SettingsName)); err != nil {
-			missing = append(missing, m)
-		}
-	}
+func (m *machine) joined() bool {
+	_, err := os.Stat(filepath.Join(m.dir, node.SettingsName))
+	return err == nil
+}
+
+// join makes these the network's nodes.
+func (l *Lab) join(ctx context.Context, missing []*machine) error {
 	if len(missing) == 0 {
 		return nil
 	}
