@@ -73,6 +73,7 @@ func Start(ctx context.Context, o Options) (c *Child, err error) {
 	}
 	if err = c.spawn(); err == nil {
 		if err = c.hear(ctx, sayPrepared, o.Prepare); err == nil {
+			keepPaths(o.Doors, true)
 			return c, nil
 		}
 	}
@@ -155,11 +156,12 @@ func readLine(r *bufio.Reader) (string, error) {
 // Pid is the new process.
 func (c *Child) Pid() int { return c.process.Pid }
 
-// Go tells the new program to serve, and waits until it does. Before, the old one has to stop accepting, and to let go what the new one needs;
-// it may close the doors. After an error the new program is gone, and Doors gives the old one its doors again. After
+// Go tells the new program to serve, and waits until it does. Before, the old one has to stop accepting, and to let go what the new one needs.
+// It may close the doors. (http.Server.Shutdown alone fails requests: once it has begun, the server drops what it reads, the first request of a
+// new connection too. So who hands over waits first until Serve has returned and no connection is in StateNew or StateActive, while its
+// responses say Connection: close.) After an error the new program is gone, and Doors gives the old one its doors again. After
 // success the old program ends what is under way and ends.
 func (c *Child) Go(ctx context.Context) error {
-	keepPaths(c.o.Doors, true)
 	_, err := c.to.WriteString(sayGo + "\n")
 	if err == nil {
 		err = c.hear(ctx, sayServing, c.o.Serve)
@@ -184,6 +186,7 @@ func (c *Child) Doors() (Doors, error) {
 func (c *Child) Abandon() {
 	c.end()
 	c.spare.close()
+	keepPaths(c.o.Doors, false)
 }
 
 // end makes sure that the new program serves nobody.

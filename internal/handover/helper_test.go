@@ -9,8 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -23,10 +27,6 @@ func TestMain(m *testing.M) {
 	if role == "" {
 		os.Exit(m.Run())
 	}
-	go func() { // whoever the tests leave behind ends with them
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(3)
-	}()
 	if err := play(role); err != nil {
 		fmt.Fprintln(os.Stderr, role, err)
 		os.Exit(1)
@@ -53,7 +53,7 @@ func play(role string) error {
 	case "refuse":
 		return parent.Failed(errors.New("line 3:\nno such thing"))
 	case "descriptors":
-		return parent.Failed(fmt.Errorf("has %s", descriptors()))
+		return parent.Failed(fmt.Errorf("has %s", descriptors(firstDoor+3, true)))
 	case "abandoned":
 		err := parent.Prepared(context.Background())
 		_ = os.WriteFile(os.Getenv("HANDOVER_TEST_FILE"), []byte(fmt.Sprint(err)), 0o644)
@@ -73,20 +73,23 @@ func play(role string) error {
 	return fmt.Errorf("no such role")
 }
 
-// descriptors lists what is open besides the runtime's own.
-func descriptors() string {
+// descriptors lists what is open from a number on, besides the runtime's own; or only what a further program would get.
+func descriptors(from int, inherited bool) string {
 	entries, _ := os.ReadDir("/proc/self/fd")
 	var list []string
 	for _, e := range entries {
+		fd, _ := strconv.Atoi(e.Name())
 		to, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err == nil && !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to, "/proc/") {
-			kind, _, _ := strings.Cut(to, ":")
-			if n, _ := strconv.Atoi(e.Name()); n > 2 {
-				list = append(list, kind)
-			}
+		if err != nil || fd < from || strings.HasPrefix(to, "anon_inode:") || strings.HasPrefix(to, "/proc/") {
+			continue
+		}
+		flags, _, _ := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
+		if !inherited || flags&syscall.FD_CLOEXEC == 0 {
+			list = append(list, to)
 		}
 	}
-	return strings.Join(list, " ")
+	slices.Sort(list)
+	return fmt.Sprintf("%q", list)
 }
 
 // launched is a program that is to be run.
@@ -114,6 +117,10 @@ func launched() error {
 
 // serve is a server that hands over to itself when it is told to.
 func serve() error {
+	go func() { // whoever the tests leave behind ends with them
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(3)
+	}()
 	parent, doors, err := Inherited()
 	if err != nil {
 		return err
@@ -139,8 +146,9 @@ func serve() error {
 			return err
 		}
 	}
+	s := newServer()
 	for {
-		s := newServer(doors)
+		s.begin(doors)
 		if parent != nil {
 			if err := parent.Serving(); err != nil {
 				return err
@@ -150,7 +158,7 @@ func serve() error {
 		child, quit := s.untilNext()
 		s.stop()
 		if quit {
-			return errors.Join(doors.Close(), s.drain())
+			return s.drain()
 		}
 		if err = child.Go(context.Background()); err == nil {
 			return s.drain()
@@ -164,15 +172,31 @@ func serve() error {
 type server struct {
 	doors Doors
 	http  http.Server
-	udp   chan struct{}
+	loops sync.WaitGroup
+
+	draining atomic.Bool
+	mu       sync.Mutex
+	busy     map[net.Conn]bool // those that have a request, or will have their first; under mu
 }
 
 // next has the role of the program to hand over to.
 var next = make(chan string)
 
-func newServer(d Doors) *server {
-	s := &server{doors: d, udp: make(chan struct{})}
+func newServer() *server {
+	s := &server{busy: map[net.Conn]bool{}}
+	s.http.ConnState = func(c net.Conn, state http.ConnState) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if state == http.StateNew || state == http.StateActive {
+			s.busy[c] = true
+		} else {
+			delete(s.busy, c)
+		}
+	}
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
 		switch r.Method {
 		case http.MethodPost:
 			select {
@@ -184,22 +208,27 @@ func newServer(d Doors) *server {
 		}
 		fmt.Fprint(w, os.Getpid())
 	})
-	for _, l := range d.Listeners {
-		go s.http.Serve(l)
-	}
-	go s.answer()
 	return s
 }
 
-func (s *server) answer() {
-	defer close(s.udp)
+// begin serves, perhaps again.
+func (s *server) begin(d Doors) {
+	s.doors = d
+	for _, l := range d.Listeners {
+		s.loops.Go(func() { _ = s.http.Serve(l) })
+	}
+	c := d.Packets["dns"]
+	s.loops.Go(func() { s.answer(c) })
+}
+
+func (s *server) answer(c net.PacketConn) {
 	buf := make([]byte, 100)
 	for {
-		n, from, err := s.doors.Packets["dns"].ReadFrom(buf)
+		n, from, err := c.ReadFrom(buf)
 		if err != nil {
 			return
 		}
-		_, _ = s.doors.Packets["dns"].WriteTo(buf[:n], from)
+		_, _ = c.WriteTo(buf[:n], from)
 	}
 }
 
@@ -220,14 +249,25 @@ func (s *server) untilNext() (child *Child, quit bool) {
 
 // stop accepts nothing any more.
 func (s *server) stop() {
-	for _, l := range s.doors.Listeners {
-		_ = l.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Unix(1, 0))
-	}
-	_ = s.doors.Packets["dns"].SetReadDeadline(time.Unix(1, 0))
-	<-s.udp
+	dns := s.doors.Packet("dns") // closed last, so that what has been read is answered
+	_ = dns.SetReadDeadline(time.Unix(1, 0))
+	_ = s.doors.Close()
+	s.loops.Wait()
+	_ = dns.Close()
 }
 
+// drain answers what is under way. Shutdown alone isn't enough: once it has begun, net/http drops a request that it reads, the first one of a connection too.
 func (s *server) drain() error {
+	s.draining.Store(true)
+	for range 5000 {
+		s.mu.Lock()
+		busy := len(s.busy)
+		s.mu.Unlock()
+		if busy == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return s.http.Shutdown(ctx)
