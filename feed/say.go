@@ -103,6 +103,7 @@ type SiteTally struct {
 	Requests  uint64          `json:"requests"`
 	Errors    uint64          `json:"errors"`              // answered with 5xx, or broken off
 	Hits      uint64          `json:"hits"`                // answered from the store
+	Rejected  uint64          `json:"rejected,omitempty"`  // answered with 4xx
 	Latency   []uint64        `json:"latency,omitempty"`   // counts per bucket; bucket i is of times to the first byte below 2^i × 100 µs, the last has the rest
 	Synthetic bool            `json:"synthetic,omitempty"` // no client asked; these are the node's own requests
 }

@@ -1,207 +1,258 @@
 package rollout
 
 import (
+	"cmp"
 	"fmt"
-	"math"
-	"slices"
 	"time"
 
 	"github.com/wherry/wherry/config"
-	"github.com/wherry/wherry/feed"
 )
 
-// The gate. A node with the change is worse if it answers with errors, or slowly, so much more often than the same node before and the nodes without
-// the change that it can't be chance; few requests must differ much, many little. What was as bad before is not blamed on the change.
+// The gate. A node with the change is worse if more of its requests are bad than is expected, by so much that it matters and that it isn't chance.
+// What is expected is what nodes without the change do meanwhile, and by how much the node was worse than they before: so an outage of
+// the origin isn't blamed on the change, neither one that is over nor one that begins now.
 const (
-	judgeMin     = 5    // requests before anything is said
-	errorsMore   = 0.02 // of the requests, at least
-	errorsSigma  = 3.0  // standard deviations
-	varianceMin  = 0.05 // of one request, where the reference has no errors: two of five are too many, one is not
-	slowFactor   = 4    // of the reference's latency, at the median and at 95 %
-	slowMore     = 100 * time.Millisecond
-	hitsMin      = 200  // requests before hits are compared
-	hitsLeft     = 0.25 // of the reference's ratio
-	hitsWorthy   = 0.5  // ratio of the reference that can fall
-	bucketUnit   = 100 * time.Microsecond
-	referenceMin = 3
+	// To what is known comes half a bad request and half a good one, as one may (Jeffreys' prior); and where little is known, good ones up to
+	// priorGood, because nearly all sites work. So ten bad requests in a row are too many where nothing is known, five where 20
+	// good ones are, four where 200 are.
+	priorGood, prior = 8.0, 0.5
+	expectedMin      = 0.005 // errors come in bursts: a spotless past doesn't promise a spotless future
+	expectedMax      = 0.999
+	chanceMax        = 1e-5 // of a look at all nodes of a phase together
+	badMin           = 3    // requests
+	knownMin         = 20   // requests from which on a reference stands by itself
+
+	errorsMore   = 0.02 // of the requests
+	rejectedMore = 0.3  // robots alone may make many 4xx
+	slowShare    = 0.3  // of the requests that are slow
+	slowFactor   = 4    // of the reference's median
+	slowMore     = 50 * time.Millisecond
+
+	// A fall of the hit ratio is what a change of keys or rules does at first, and no harm by itself: if the origin suffers from it, errors and
+	// latency say so. Only a cache that has all but ceased to answer, after a whole bake, is taken for a mistake.
+	hitsMin    = 500  // requests
+	hitsLeft   = 0.02 // ratio
+	hitsBefore = 0.5
 )
 
-// tallyOf finds the tally of a site, or of all sites together where site is empty.
-func tallyOf(r *feed.Report, site config.SiteName, synthetic bool) feed.SiteTally {
-	for i := range r.Sites {
-		if r.Sites[i].Site == site && r.Sites[i].Synthetic == synthetic {
-			return r.Sites[i]
+// evidence is what a node, or a phase, did with the change, and what that is compared with.
+type evidence struct {
+	own, before             Count
+	othersNow, othersBefore Count
+	kind                    string // of the requests
+	chanceMax               float64
+	baked                   bool
+}
+
+// measure counts requests of a kind that are bad.
+type measure func(Count) (bad, all uint64)
+
+func errorsOf(c Count) (bad, all uint64) { return c.Errors, c.Requests }
+
+func rejectedOf(c Count) (bad, all uint64) { return c.Rejected, c.Requests }
+
+// slowMisses counts misses that took t, slowHits hits. Apart, because a change of keys makes misses of hits.
+func slowMisses(t time.Duration) measure {
+	return func(c Count) (bad, all uint64) { return min(c.above(t), c.misses()), c.misses() }
+}
+
+func slowHits(t time.Duration) measure {
+	return func(c Count) (bad, all uint64) { return c.above(t) - min(c.above(t), c.misses()), c.Hits }
+}
+
+func slow(median time.Duration) time.Duration { return max(slowFactor*median, median+slowMore) }
+
+// worse says in what own is worse than expected, or returns the empty string.
+func (e *evidence) worse() string {
+	what := fmt.Sprintf("of %d %s", e.own.Requests, e.kind)
+	if e.excess(errorsOf, errorsMore) {
+		return fmt.Sprintf("answered %s %s with errors, %s", percent(e.own.Errors, e.own.Requests), what, e.reference(errorsOf))
+	}
+	if e.excess(rejectedOf, rejectedMore) {
+		return fmt.Sprintf("rejected %s %s with 4xx, %s", percent(e.own.Rejected, e.own.Requests), what, e.reference(rejectedOf))
+	}
+	if e.before.misses()+e.othersNow.misses() >= badMin {
+		t := slow(max(e.before.missMedian(), e.othersNow.missMedian()))
+		if m := slowMisses(t); e.excess(m, slowShare) {
+			bad, all := m(e.own)
+			return fmt.Sprintf("needed more than %s for %s of %d %s past the cache, %s", brief(t), percent(bad, all), all, e.kind, e.reference(m))
 		}
 	}
-	return feed.SiteTally{}
-}
-
-// since is what a tally counted after another one of the same revision.
-func since(now, then feed.SiteTally) feed.SiteTally {
-	if now.Revision != then.Revision || !now.Since.Equal(then.Since) || now.Requests < then.Requests {
-		return now
-	}
-	d := now
-	d.Requests, d.Errors, d.Hits = now.Requests-then.Requests, now.Errors-then.Errors, now.Hits-then.Hits
-	d.Latency = slices.Clone(now.Latency)
-	for i := range min(len(d.Latency), len(then.Latency)) {
-		d.Latency[i] -= min(d.Latency[i], then.Latency[i])
-	}
-	return d
-}
-
-func add(a, b feed.SiteTally) feed.SiteTally {
-	a.Requests, a.Errors, a.Hits = a.Requests+b.Requests, a.Errors+b.Errors, a.Hits+b.Hits
-	latency := make([]uint64, max(len(a.Latency), len(b.Latency)))
-	copy(latency, a.Latency)
-	for i, n := range b.Latency {
-		latency[i] += n
-	}
-	a.Latency = latency
-	return a
-}
-
-// with is what a node has done with the change.
-func (s *State) with(n *Seen, synthetic bool) feed.SiteTally {
-	t := tallyOf(&n.Report, s.Site, synthetic)
-	if !s.software() && t.Revision != s.To.Revision {
-		return feed.SiteTally{}
-	}
-	return t
-}
-
-// gate says why the nodes of a phase are worse than without the change, or returns the empty string.
-func (s *State) gate(p *Phase, in Input) string {
-	for _, synthetic := range []bool{false, true} {
-		others := s.others(in, synthetic)
-		var all, before feed.SiteTally
-		for _, id := range p.Nodes {
-			n, m := in.Seen[id], s.Before[id]
-			if !m.Adopted || !n.Live {
-				continue
-			}
-			own, then := s.with(&n, synthetic), m.Tally
-			if synthetic {
-				then = m.Probes
-			}
-			if why := compare(own, then, others, synthetic); why != "" {
-				return fmt.Sprintf("%s %s %s", p.Name, id, why)
-			}
-			all, before = add(all, own), add(before, then)
+	if e.before.Hits+e.othersNow.Hits >= badMin {
+		t := slow(max(e.before.hitMedian(), e.othersNow.hitMedian()))
+		if m := slowHits(t); e.excess(m, slowShare) {
+			bad, all := m(e.own)
+			return fmt.Sprintf("needed more than %s for %s of %d hits, %s", brief(t), percent(bad, all), all, e.reference(m))
 		}
-		if why := compare(all, before, others, synthetic); why != "" && len(p.Nodes) > 1 {
-			return fmt.Sprintf("the nodes of the phase %s together: %s", p.Name, why)
-		}
+	}
+	if before := e.before.plus(e.othersNow); e.baked && e.own.Requests >= hitsMin && share(e.own.Hits, e.own.Requests) < hitsLeft &&
+		before.Requests >= hitsMin && share(before.Hits, before.Requests) >= hitsBefore {
+		return fmt.Sprintf("answered %s %s from its cache, %s without the change (if that is meant, apply it with --emergency)",
+			percent(e.own.Hits, e.own.Requests), what, percent(before.Hits, before.Requests))
 	}
 	return ""
 }
 
-// others is what the nodes without the change did since it began.
-func (s *State) others(in Input, synthetic bool) (sum feed.SiteTally) {
-	given := s.candidates()
-	for id, n := range in.Seen {
-		m, known := s.Before[id]
-		if !known || !n.Live || slices.Contains(given, id) {
-			continue
-		}
-		then := m.Tally
-		if synthetic {
-			then = m.Probes
-		}
-		sum = add(sum, since(tallyOf(&n.Report, s.Site, synthetic), then))
-	}
-	return sum
+func (e *evidence) excess(m measure, more float64) bool {
+	bad, all := m(e.own)
+	expected, reference := e.expected(m)
+	return bad >= badMin && share(bad, all) >= expected+more && chance(all, bad, expected, reference) < e.chanceMax
 }
 
-// compare says how own is worse than the better of both references, or returns the empty string. Without any reference, nothing but what is
-// bad by itself counts.
-func compare(own, before, others feed.SiteTally, synthetic bool) string {
-	if own.Requests < judgeMin {
-		return ""
+// expected is the share of bad requests that would be no worse, and of how many requests that is known.
+func (e *evidence) expected(m measure) (p, reference float64) {
+	rate := func(c Count) (share, all float64) {
+		b, n := m(c)
+		good := max(prior, priorGood-float64(n))
+		return (float64(b) + prior) / (float64(n) + prior + good), float64(n) + prior + good
 	}
-	kind := "requests"
-	if synthetic {
-		kind = "requests of its own"
+	const known = knownMin + 2*prior
+	before, ofBefore := rate(e.before)
+	others, ofOthers := rate(e.othersNow)
+	othersBefore, ofOthersBefore := rate(e.othersBefore)
+	switch {
+	case ofOthers < known:
+		p, reference = rate(e.before.plus(e.othersNow))
+	case ofBefore < known:
+		p, reference = others, ofOthers
+	case ofOthersBefore < known:
+		p, reference = max(others, before), min(ofOthers, ofBefore)
+	default:
+		p, reference = others+max(0, before-othersBefore), min(ofOthers, ofBefore, ofOthersBefore)
 	}
-	ratio, was, known := share(own.Errors, own.Requests), 0.0, false
-	for _, r := range []feed.SiteTally{before, others} {
-		if r.Requests >= referenceMin {
-			if e := share(r.Errors, r.Requests); !known || e > was {
-				was, known = e, true // the worse one: an origin that fails for all is not the change's fault
-			}
-		}
-	}
-	sigma := math.Sqrt(max(was*(1-was), varianceMin) / float64(own.Requests))
-	if ratio > was+errorsMore && ratio > was+errorsSigma*sigma {
-		return fmt.Sprintf("answered %.0f %% of %d %s with errors, %s", 100*ratio, own.Requests, kind, reference(known, "%.0f %% without the change", 100*was))
-	}
-	for _, q := range []float64{0.5, 0.95} {
-		now, then := quantile(own.Latency, q), max(quantile(before.Latency, q), quantile(others.Latency, q))
-		if now > slowFactor*then && now > then+slowMore && (known || now > 2*time.Second) {
-			return fmt.Sprintf("took %s for %.0f %% of %d %s, %s", now, 100*q, own.Requests, kind, reference(known, "%s without the change", then))
-		}
-	}
-	reach := add(before, others)
-	if hit, hits := share(own.Hits, own.Requests), share(reach.Hits, reach.Requests); !synthetic && own.Requests >= hitsMin &&
-		reach.Requests >= hitsMin && hits >= hitsWorthy && hit < hitsLeft*hits {
-		return fmt.Sprintf("answered %.0f %% of %d %s from its cache, %.0f %% without the change", 100*hit, own.Requests, kind, 100*hits)
-	}
-	return ""
+	return min(max(p, expectedMin), expectedMax), reference
 }
 
-func reference(known bool, format string, value any) string {
-	if !known {
+// reference says with what own was compared.
+func (e *evidence) reference(m measure) string {
+	text := ""
+	if bad, all := m(e.before); all >= badMin {
+		text = percent(bad, all) + " before"
+	}
+	if bad, all := m(e.othersNow); all >= badMin {
+		if text != "" {
+			text += ", "
+		}
+		text += percent(bad, all) + " on nodes without the change"
+	}
+	if text == "" {
 		return "and nothing is known of before"
 	}
-	return fmt.Sprintf(format, value)
+	return text
 }
 
-func share(part, whole uint64) float64 {
-	if whole == 0 {
-		return 0
+func percent(part, whole uint64) string { return fmt.Sprintf("%.0f %%", 100*share(part, whole)) }
+
+func brief(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+// asBad says that own does badly, though not worse than expected; or returns the empty string.
+func (e *evidence) asBad() string {
+	if e.own.Errors < badMin || share(e.own.Errors, e.own.Requests) < 0.1 {
+		return ""
 	}
-	return float64(part) / float64(whole)
+	return fmt.Sprintf("%s of %d %s failed (%s), which isn't blamed on the change: look at the origin", percent(e.own.Errors, e.own.Requests), e.own.Requests, e.kind, e.reference(errorsOf))
 }
 
-// quantile is the upper end of the bucket in which it lies.
-func quantile(latency []uint64, q float64) time.Duration {
-	var all uint64
-	for _, n := range latency {
-		all += n
-	}
-	if all == 0 {
-		return 0
-	}
-	need, sum := uint64(math.Ceil(q*float64(all))), uint64(0)
-	for i, n := range latency {
-		if sum += n; sum >= need {
-			return bucketUnit << i
+// done is what a node did with the change.
+func (s *State) done(n *Seen, m *Mark, probes bool) Count {
+	now := countOf(&n.Report, s.Site, probes)
+	if s.Site != "" { // the counts begin anew with the revision
+		for i := range n.Sites {
+			if t := &n.Sites[i]; t.Site == s.Site && t.Synthetic == probes && t.Revision != s.To.Revision {
+				return Count{}
+			}
 		}
+		return now
 	}
-	return bucketUnit << len(latency)
+	if probes {
+		return now.since(m.AdoptedProbes)
+	}
+	return now.since(m.AdoptedClients)
 }
 
-// evidence says what speaks for a phase, and whether that is enough.
-func (s *State) evidence(p *Phase, in Input) (note string, enough bool) {
-	var clients, probes feed.SiteTally
-	silent := 0
-	for _, id := range p.Nodes {
+// thick is a, and b too if a is little.
+func thick(a, b Count) Count {
+	if a.Requests >= knownMin {
+		return a
+	}
+	return a.plus(b)
+}
+
+// reference fills in what a phase's nodes are compared with.
+func (s *State) reference(in Input, probes bool) evidence {
+	var clientsNow, probesNow, clients, own Count
+	for id, m := range s.Others {
 		n := in.Seen[id]
 		if !n.Live {
 			continue
 		}
-		own, probed := s.with(&n, false), s.with(&n, true)
-		if own.Requests+probed.Requests < evidenceMin {
-			silent++
+		then := m
+		if n.Boot != m.Boot {
+			then = Mark{}
 		}
-		clients, probes = add(clients, own), add(probes, probed)
+		clientsNow = clientsNow.plus(countOf(&n.Report, s.Site, false).since(then.Clients))
+		probesNow = probesNow.plus(countOf(&n.Report, s.Site, true).since(then.Probes))
+		clients, own = clients.plus(m.Clients), own.plus(m.Probes)
 	}
-	if s.software() || s.To.IsZero() || s.Site == "" {
-		return fmt.Sprintf("%d nodes adopted it and live", len(p.Nodes)), true
+	if probes {
+		return evidence{kind: "requests of its own", othersNow: thick(probesNow, clientsNow), othersBefore: thick(own, clients)}
 	}
-	note = fmt.Sprintf("%d requests of clients, %d errors; %d of its own, %d errors", clients.Requests, clients.Errors, probes.Requests, probes.Errors)
-	if clients.Errors*2 > clients.Requests || probes.Errors*2 > probes.Requests && clients.Requests == 0 {
-		note += "; it was as bad before"
+	return evidence{kind: "requests", othersNow: thick(clientsNow, probesNow), othersBefore: thick(clients, own)}
+}
+
+// judged is what the gate says of the nodes of a phase.
+type judged struct {
+	worse    map[config.NodeID]string
+	together string // in what all of them together are worse
+	asBad    string
+	silent   int // nodes of which there are too few requests to say anything
+	nodes    int // that could be judged
+	clients  Count
+	probes   Count
+}
+
+// judge compares the nodes of a phase, each and together.
+func (s *State) judge(p *Phase, in Input) judged {
+	j := judged{worse: map[config.NodeID]string{}}
+	seen := map[config.NodeID]uint64{}
+	for _, probes := range []bool{false, true} {
+		ref := s.reference(in, probes)
+		ref.baked = !p.Adopted.IsZero() && in.Now.Sub(p.Adopted) >= s.bake(p)
+		sum := ref
+		sum.chanceMax = chanceMax
+		for _, id := range p.Nodes {
+			n, m := in.Seen[id], s.Marks[id]
+			if !m.Adopted || !n.Live || n.Boot != m.Boot {
+				continue
+			}
+			one := ref
+			one.chanceMax = chanceMax / float64(len(p.Nodes))
+			one.own, one.before = s.done(&n, &m, probes), thick(m.Clients, m.Probes)
+			if probes {
+				one.before = thick(m.Probes, m.Clients)
+			}
+			seen[id] += one.own.Requests
+			if why := one.worse(); why != "" && j.worse[id] == "" {
+				j.worse[id] = why
+			}
+			sum.own, sum.before = sum.own.plus(one.own), sum.before.plus(one.before)
+		}
+		if why := sum.worse(); why != "" {
+			j.together = cmp.Or(j.together, why)
+		} else {
+			j.asBad = cmp.Or(j.asBad, sum.asBad())
+		}
+		if probes {
+			j.probes = sum.own
+		} else {
+			j.clients = sum.own
+		}
 	}
-	return note, silent == 0
+	for _, n := range seen {
+		if n < badMin {
+			j.silent++
+		}
+	}
+	j.nodes = len(seen)
+	return j
 }

@@ -1,10 +1,7 @@
 package rollout
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/wherry/wherry/config"
@@ -20,48 +17,62 @@ const (
 	Aborted  = "aborted"  // by a person
 )
 
-// State is how far a change has come.
+// State is how far a change has come. In JSON it stays below 256 KiB for 5,000 edges, which is what the store takes in one value.
 type State struct {
-	ID      string          `json:"id"`
-	Key     string          `json:"key"` // of the document
-	Site    config.SiteName `json:"site,omitempty"`
-	From    feed.Ref        `json:"from"` // zero: nothing was there
-	To      feed.Ref        `json:"to"`   // zero: it is removed
-	Version string          `json:"version,omitempty"`
-	Program feed.Hash       `json:"program,omitzero"` // of software
-	Author  string          `json:"author"`
-	Bake    time.Duration   `json:"bake"`
-	Began   time.Time       `json:"began"`
-	Ended   time.Time       `json:"ended,omitzero"`
-	State   string          `json:"state"`
-	Why     string          `json:"why,omitempty"` // of the state
-	Phase   int             `json:"phase"`         // index
-	Phases  []Phase         `json:"phases"`
+	ID        string          `json:"id"`
+	Key       string          `json:"key"` // of the document
+	Site      config.SiteName `json:"site,omitempty"`
+	From      feed.Ref        `json:"from"` // zero: nothing was there
+	To        feed.Ref        `json:"to"`   // zero: it is removed
+	Version   string          `json:"version,omitempty"`
+	Program   feed.Hash       `json:"program,omitzero"` // of software
+	Author    string          `json:"author"`
+	Emergency bool            `json:"emergency,omitempty"` // to all at once; watched, but not taken back
+	Bake      time.Duration   `json:"bake"`
+	Began     time.Time       `json:"began"`
+	Ended     time.Time       `json:"ended,omitzero"`
+	State     string          `json:"state"`
+	Why       string          `json:"why,omitempty"` // of the state
+	Phase     int             `json:"phase"`         // index
+	Phases    []Phase         `json:"phases"`
 
-	// Before is what each edge did when it began, with which the gate compares.
-	Before map[config.NodeID]Mark `json:"before"`
+	// Marks are of nodes that were given the change, at most marksMax of each phase; Others of those that weren't yet when the present
+	// phase began, at most othersMax.
+	Marks  map[config.NodeID]Mark `json:"marks"`
+	Others map[config.NodeID]Mark `json:"others,omitempty"`
+	Deaf   time.Time              `json:"deaf,omitzero"` // since when control hears of less than half of Others
 }
 
 // Phase is a set of nodes that get the change together.
 type Phase struct {
 	Name    string          `json:"name"`
-	Nodes   []config.NodeID `json:"nodes"` // new in this phase
-	All     bool            `json:"all,omitempty"`
+	Nodes   []config.NodeID `json:"nodes"`         // new in this phase
+	All     bool            `json:"all,omitempty"` // and whoever comes
 	Began   time.Time       `json:"began,omitzero"`
 	Adopted time.Time       `json:"adopted,omitzero"` // by all of its nodes that are there
 	Ended   time.Time       `json:"ended,omitzero"`
 	Verdict string          `json:"verdict,omitempty"`
 }
 
-// Mark is what a node had counted at a moment.
+// Mark is what is remembered of a node.
 type Mark struct {
-	Boot    string         `json:"boot,omitempty"` // of the process; after the change, of the one that adopted it
-	Tally   feed.SiteTally `json:"tally"`          // of clients' requests
-	Probes  feed.SiteTally `json:"probes"`         // of the node's own
-	Adopted bool           `json:"adopted,omitempty"`
+	Boot    string    `json:"boot,omitempty"` // of the process when it was given the change; then of the one that adopted it
+	Given   time.Time `json:"given,omitzero"` // when it was given the change and was there; zero: it hasn't been there
+	Adopted bool      `json:"adopted,omitempty"`
+	Lost    time.Time `json:"lost,omitzero"` // since when nothing is heard of it
+	Clients Count     `json:"clients,omitzero"`
+	Probes  Count     `json:"probes,omitzero"` // the node's own requests
+	// What it had counted when it adopted, where the counts don't begin anew then.
+	AdoptedClients Count `json:"adopted_clients,omitzero"`
+	AdoptedProbes  Count `json:"adopted_probes,omitzero"`
 }
 
-// Seen is a node as control sees it.
+const (
+	marksMax  = 128
+	othersMax = 64
+)
+
+// Seen is a node as control sees it. One that control has never heard of is the zero value.
 type Seen struct {
 	feed.Report
 	Live bool
@@ -75,197 +86,107 @@ type Change struct {
 	Program                  feed.Hash
 	Settings                 config.Rollout
 	Only                     []config.NodeID // software: these alone; none: all
+	Emergency                bool            // to all at once
 }
 
 // Begin plans a roll-out over the nodes that are there.
 func Begin(c Change, nodes []feed.NodeRecord, seen map[config.NodeID]Seen, now time.Time) State {
 	s := State{
 		ID: c.ID, Key: c.Key, Site: c.Site, From: c.From, To: c.To, Version: c.Version, Program: c.Program, Author: c.Author,
-		Bake: c.Settings.Bake, Began: now, State: Running, Before: map[config.NodeID]Mark{},
+		Emergency: c.Emergency, Bake: c.Settings.Bake, Began: now, State: Running, Marks: map[config.NodeID]Mark{},
 	}
-	nodes = slices.Clone(nodes)
-	slices.SortFunc(nodes, func(a, b feed.NodeRecord) int { return strings.Compare(string(a.Name), string(b.Name)) })
-	if s.software() {
-		s.Phases = waves(nodes, seen, c.Only, c.Settings.Canaries)
-	} else {
-		s.Phases = steps(nodes, seen, c.Site, c.Settings.Canaries)
+	p := newPlan(nodes, seen, c)
+	switch {
+	case c.Emergency:
+		s.Phases = p.atOnce()
+	case s.software():
+		s.Phases = p.waves()
+	default:
+		s.Phases = p.steps()
 	}
-	for id, n := range seen {
-		if n.Live {
-			s.Before[id] = Mark{Boot: n.Boot, Tally: tallyOf(&n.Report, s.Site, false), Probes: tallyOf(&n.Report, s.Site, true)}
-		}
-	}
-	s.Phases[0].Began = now
+	s.enter(seen, now)
 	return s
 }
 
 func (s *State) software() bool { return s.Key == feed.KeySoftware }
 
-// Ended says whether nothing more will happen.
+// IsOver says whether nothing more will happen.
 func (s *State) IsOver() bool { return s.State != Running && s.State != Paused }
 
-// steps plans a document's way. Without live edges there is nobody to try it on.
-func steps(nodes []feed.NodeRecord, seen map[config.NodeID]Seen, site config.SiteName, canaries []config.NodeID) []Phase {
-	var edges []feed.NodeRecord
-	for _, n := range nodes {
-		if slices.Contains(n.Roles, feed.RoleEdge) && seen[n.Name].Live {
-			edges = append(edges, n)
-		}
-	}
-	all := Phase{Name: "all", All: true}
-	if len(edges) < 2 {
-		for _, n := range edges {
-			all.Nodes = append(all.Nodes, n.Name)
-		}
-		return []Phase{all}
-	}
-	canary := choose(edges, seen, site, canaries)
-	cluster := Phase{Name: "cluster"}
-	for _, n := range edges {
-		if n.Cluster == canary.Cluster && n.Name != canary.Name {
-			cluster.Nodes = append(cluster.Nodes, n.Name)
-		}
-	}
-	phases := []Phase{{Name: "canary", Nodes: []config.NodeID{canary.Name}}}
-	taken := 1
-	if n := len(cluster.Nodes); n > 0 && n+1 < len(edges) {
-		phases, taken = append(phases, cluster), taken+n
-	}
-	quarter := Phase{Name: "quarter"}
-	for _, n := range spread(edges) {
-		if (taken+len(quarter.Nodes))*4 >= len(edges) {
-			break
-		}
-		if !holds(phases, n) {
-			quarter.Nodes = append(quarter.Nodes, n)
-		}
-	}
-	if len(quarter.Nodes) > 0 {
-		phases = append(phases, quarter)
-	}
-	for _, n := range edges {
-		if !holds(phases, n.Name) {
-			all.Nodes = append(all.Nodes, n.Name)
-		}
-	}
-	return append(phases, all)
-}
-
-func holds(phases []Phase, id config.NodeID) bool {
-	return slices.ContainsFunc(phases, func(p Phase) bool { return slices.Contains(p.Nodes, id) })
-}
-
-// choose takes the canary: a configured one that is live, else the edge with the most requests for the site.
-func choose(edges []feed.NodeRecord, seen map[config.NodeID]Seen, site config.SiteName, canaries []config.NodeID) feed.NodeRecord {
-	for _, id := range canaries {
-		if i := slices.IndexFunc(edges, func(n feed.NodeRecord) bool { return n.Name == id }); i >= 0 {
-			return edges[i]
-		}
-	}
-	return slices.MaxFunc(edges, func(a, b feed.NodeRecord) int {
-		x, y := seen[a.Name].Report, seen[b.Name].Report
-		return cmp.Compare(tallyOf(&x, site, false).Requests, tallyOf(&y, site, false).Requests)
-	})
-}
-
-// spread orders edges so that neighbours are of different clusters.
-func spread(edges []feed.NodeRecord) []config.NodeID {
-	clusters := map[config.ClusterName][]config.NodeID{}
-	var names []config.ClusterName
-	for _, n := range edges {
-		if clusters[n.Cluster] == nil {
-			names = append(names, n.Cluster)
-		}
-		clusters[n.Cluster] = append(clusters[n.Cluster], n.Name)
-	}
-	var list []config.NodeID
-	for len(list) < len(edges) {
-		for _, name := range names {
-			if left := clusters[name]; len(left) > 0 {
-				list, clusters[name] = append(list, left[0]), left[1:]
-			}
-		}
-	}
-	return list
-}
-
-// waves plans the way of software: a canary edge, then at most a quarter of each cluster at a time, then control nodes one by one.
-func waves(nodes []feed.NodeRecord, seen map[config.NodeID]Seen, only, canaries []config.NodeID) []Phase {
-	var edges, control []feed.NodeRecord
-	for _, n := range nodes {
-		switch {
-		case len(only) > 0 && !slices.Contains(only, n.Name) || !seen[n.Name].Live:
-		case slices.Contains(n.Roles, feed.RoleControl):
-			control = append(control, n)
-		default:
-			edges = append(edges, n)
-		}
-	}
-	var phases []Phase
-	if len(edges) > 0 {
-		phases = append(phases, Phase{Name: "canary", Nodes: []config.NodeID{choose(edges, seen, "", canaries).Name}})
-		left := map[config.ClusterName][]config.NodeID{}
-		most := 0
-		for _, n := range edges {
-			if !holds(phases, n.Name) {
-				left[n.Cluster] = append(left[n.Cluster], n.Name)
-			}
-			most = max(most, len(left[n.Cluster]))
-		}
-		for wave := 2; most > 0; wave++ {
-			p := Phase{Name: fmt.Sprintf("wave %d", wave)}
-			most = 0
-			for _, n := range edges {
-				rest := left[n.Cluster]
-				size := 0
-				for _, o := range edges {
-					if o.Cluster == n.Cluster {
-						size++
-					}
-				}
-				if i := slices.Index(rest, n.Name); i >= 0 && countIn(p.Nodes, edges, n.Cluster) < max(1, size/4) {
-					p.Nodes, left[n.Cluster] = append(p.Nodes, n.Name), slices.Delete(slices.Clone(rest), i, i+1)
-				}
-				most = max(most, len(left[n.Cluster]))
-			}
-			phases = append(phases, p)
-		}
-	}
-	for _, n := range control {
-		phases = append(phases, Phase{Name: "control " + string(n.Name), Nodes: []config.NodeID{n.Name}})
-	}
-	return append(phases, Phase{Name: "all", All: len(only) == 0})
-}
-
-func countIn(ids []config.NodeID, nodes []feed.NodeRecord, cluster config.ClusterName) (n int) {
-	for _, r := range nodes {
-		if r.Cluster == cluster && slices.Contains(ids, r.Name) {
-			n++
-		}
-	}
-	return n
-}
-
-// Doc is what the document is to be in this state.
-func (s *State) Doc(over func(config.NodeID) bool) *feed.Doc {
+// Variant says who holds the candidate: these nodes, or all.
+func (s *State) Variant() (nodes []config.NodeID, all bool) {
 	switch {
-	case s.State == Done && s.Phases[len(s.Phases)-1].All:
-		return docOf(s.To)
 	case s.State == Reverted || s.State == Aborted:
-		return docOf(s.From)
+		return nil, false
 	case s.Phases[s.Phase].All:
-		return docOf(s.To)
+		return nil, true
 	}
-	var nodes []config.NodeID
-	for _, p := range s.Phases[:s.Phase+1] {
-		nodes = append(nodes, p.Nodes...)
-	}
-	return &feed.Doc{Ref: s.From, Variants: []feed.Variant{{Nodes: nodes, Ref: s.To}}}
+	return s.given(), false
 }
 
-func docOf(r feed.Ref) *feed.Doc {
-	if r.IsZero() {
+// Doc is what the document is to be in this state; nil: it is removed.
+func (s *State) Doc() *feed.Doc {
+	nodes, all := s.Variant()
+	d := &feed.Doc{Ref: s.From}
+	switch {
+	case all:
+		d.Ref = s.To
+	case len(nodes) > 0:
+		d.Variants = []feed.Variant{{Nodes: nodes, Ref: s.To}}
+	}
+	if d.IsZero() && d.Variants == nil {
 		return nil
 	}
-	return &feed.Doc{Ref: r}
+	return d
+}
+
+// given are the nodes that have been given the change, in the order of the phases.
+func (s *State) given() (ids []config.NodeID) {
+	for _, p := range s.Phases[:s.Phase+1] {
+		ids = append(ids, p.Nodes...)
+	}
+	return ids
+}
+
+// enter begins the present phase: it marks what its nodes, and those that come later, have done so far.
+func (s *State) enter(seen map[config.NodeID]Seen, now time.Time) {
+	p := &s.Phases[s.Phase]
+	p.Began = now
+	for _, id := range some(p.Nodes, marksMax) {
+		s.Marks[id] = s.markOf(seen[id], now)
+	}
+	var later []config.NodeID
+	for _, p := range s.Phases[s.Phase+1:] {
+		for _, id := range p.Nodes {
+			if seen[id].Live {
+				later = append(later, id)
+			}
+		}
+	}
+	s.Others = map[config.NodeID]Mark{}
+	for _, id := range some(later, othersMax) {
+		s.Others[id] = s.markOf(seen[id], now)
+	}
+}
+
+func (s *State) markOf(n Seen, now time.Time) Mark {
+	switch {
+	case !n.Live:
+		return Mark{}
+	case !s.To.IsZero() && s.adopted(&n):
+		return Mark{Boot: n.Boot, Given: now, Adopted: true}
+	}
+	return Mark{Boot: n.Boot, Given: now, Clients: countOf(&n.Report, s.Site, false), Probes: countOf(&n.Report, s.Site, true)}
+}
+
+// some takes at most n, evenly.
+func some(ids []config.NodeID, n int) []config.NodeID {
+	if len(ids) <= n {
+		return slices.Clone(ids)
+	}
+	list := make([]config.NodeID, 0, n)
+	for i := range n {
+		list = append(list, ids[i*len(ids)/n])
+	}
+	return list
 }

@@ -1,9 +1,10 @@
 package rollout
 
 import (
-	"fmt"
+	"encoding/json"
+	"math/rand/v2"
+	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,289 +14,245 @@ import (
 	"github.com/wherry/wherry/feed"
 )
 
-// world plays edges that adopt what they are given, and are asked.
-type world struct {
-	now   time.Time
-	nodes []feed.NodeRecord
-	edges map[config.NodeID]*edge
-	state State
-	most  int // edges that held the candidate at a time
-}
-
-type edge struct {
-	seen      Seen
-	candidate bool
-}
-
-// model is what a revision makes of a request.
-type model struct {
-	errors  float64 // share
-	latency time.Duration
-	crash   bool
-	refuse  bool
-	clients float64 // requests a second; 0: only the node's own
-}
-
-var (
-	from = feed.Ref{Revision: 1, Object: feed.HashOf([]byte("1"))}
-	to   = feed.Ref{Revision: 2, Object: feed.HashOf([]byte("2"))}
-)
-
-func newWorld(clusters, size int, old model) *world {
-	w := &world{now: time.Unix(1e9, 0), edges: map[config.NodeID]*edge{}}
-	for c := range clusters {
-		for i := range size {
-			id := config.NodeID(fmt.Sprintf("c%d-%d", c, i))
-			w.nodes = append(w.nodes, feed.NodeRecord{Name: id, Cluster: config.ClusterName(fmt.Sprint("c", c)), Roles: []feed.Role{feed.RoleEdge}})
-			e := &edge{seen: Seen{Live: true, Report: feed.Report{Node: id, Boot: "1", Holds: map[string]uint64{"site/shop": 1}}}}
-			e.seen.Sites = []feed.SiteTally{{Site: "shop", Revision: 1, Since: w.now}, {Site: "shop", Revision: 1, Since: w.now, Synthetic: true}}
-			w.edges[id] = e
+// What is bad stays on the canary, and is taken back within 15 s.
+func TestABadRevisionReachesTheCanaryAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		fine := model{
+			clients: rapid.SampledFrom([]float64{0, 1, 3, 20, 200}).Draw(t, "clients"), latency: 20 * time.Millisecond,
+			hits: rapid.SampledFrom([]float64{0, 0.5, 0.9}).Draw(t, "hits"),
 		}
-	}
-	for range 40 {
-		w.serve(old, old)
-		w.now = w.now.Add(250 * time.Millisecond)
-	}
-	w.state = Begin(Change{
-		ID: "r1", Key: "site/shop", Site: "shop", From: from, To: to, Settings: config.Rollout{Bake: 10 * time.Second},
-	}, w.nodes, w.seen(), w.now)
-	return w
+		bad := fine
+		switch rapid.SampledFrom([]string{"500", "slow", "404", "crash", "dies", "refuse"}).Draw(t, "bad") {
+		case "500":
+			bad.errors = 1
+		case "slow":
+			bad.latency, bad.hits = 2*time.Second, 0
+		case "404":
+			bad.rejected, bad.hits = 1, 0
+		case "crash":
+			bad.crash = true
+		case "dies":
+			bad.dies = true
+		case "refuse":
+			bad.refuse = true
+		}
+		w := newWorld(rapid.IntRange(1, 4).Draw(t, "clusters"), rapid.IntRange(2, 5).Draw(t, "size"), fine)
+		w.begin(Change{})
+		took := w.run(fine, bad)
+		if w.state.State != Reverted || w.most > 1 || took > 15*time.Second {
+			t.Errorf("%s after %s, reached %d: %s", w.state.State, took, w.most, w.state.Why)
+		}
+		if nodes, all := w.state.Variant(); len(nodes) > 0 || all || w.state.Doc().Ref != from {
+			t.Errorf("left %v", w.state.Doc())
+		}
+	})
 }
 
-func (w *world) seen() map[config.NodeID]Seen {
-	all := map[config.NodeID]Seen{}
-	for id, e := range w.edges {
-		s := e.seen
-		s.Sites = slices.Clone(s.Sites)
-		for i := range s.Sites {
-			s.Sites[i].Latency = slices.Clone(s.Sites[i].Latency)
+// What is as good as before isn't taken back, however the traffic looks, and whatever was wrong already.
+func TestAGoodRevisionReachesAll(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := model{
+			clients: rapid.Float64Range(0, 100).Draw(t, "clients"), latency: time.Duration(rapid.IntRange(1, 1000).Draw(t, "ms")) * time.Millisecond,
+			errors: rapid.SampledFrom([]float64{0, 0.001, 0.01, 0.1, 0.5, 1}).Draw(t, "errors"), rejected: rapid.Float64Range(0, 0.5).Draw(t, "rejected"),
+			hits: rapid.Float64Range(0, 1).Draw(t, "hits"), silent: rapid.Bool().Draw(t, "silent"),
 		}
-		all[id] = s
-	}
-	return all
-}
-
-// serve plays a quarter of a second.
-func (w *world) serve(old, candidate model) {
-	tick := int(w.now.UnixMilli() / 250)
-	for _, e := range w.edges {
-		m := old
-		if e.candidate {
-			m = candidate
+		w := newWorld(rapid.IntRange(1, 4).Draw(t, "clusters"), rapid.IntRange(1, 5).Draw(t, "size"), m)
+		w.rand = rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		w.begin(Change{})
+		if took := w.run(m, m); w.state.State != Done || took > 3*time.Minute {
+			t.Errorf("%s after %s: %s", w.state.State, took, w.state.Why)
 		}
-		count := func(t *feed.SiteTally, rate float64) {
-			for i := range int(float64(tick+1)*rate/4) - int(float64(tick)*rate/4) {
-				t.Requests++
-				n := float64(t.Requests)
-				if int(n*m.errors) > int((n-1)*m.errors) {
-					t.Errors++
-				}
-				bucket := 0
-				for bucketUnit<<bucket < m.latency {
-					bucket++
-				}
-				for len(t.Latency) <= bucket {
-					t.Latency = append(t.Latency, 0)
-				}
-				t.Latency[bucket]++
-				_ = i
+		if w.most != len(w.nodes) || w.state.Doc().Ref != to || w.state.Doc().Variants != nil {
+			t.Errorf("reached %d, left %v", w.most, w.state.Doc())
+		}
+		for _, p := range w.state.Phases {
+			if p.Ended.IsZero() || p.Verdict == "" {
+				t.Errorf("phase %s ended %v: %q", p.Name, p.Ended, p.Verdict)
 			}
 		}
-		count(&e.seen.Sites[0], m.clients)
-		count(&e.seen.Sites[1], 2)
-	}
+	})
 }
 
-// step plays control, and the edges that hear of it.
-func (w *world) step(old, candidate model) {
-	w.state, _ = w.state.Step(Input{Now: w.now, Seen: w.seen()})
-	doc := w.state.Doc(nil)
-	holding := 0
-	for id, e := range w.edges {
-		ref, _ := doc.For(id)
-		is := ref == to
-		if is && candidate.refuse {
-			e.seen.Refused = []feed.Refusal{{Key: "site/shop", Ref: to, Why: "can't be"}}
-			continue
-		}
-		if is != e.candidate {
-			e.candidate = is
-			e.seen.Holds["site/shop"] = ref.Revision
-			for i := range e.seen.Sites {
-				e.seen.Sites[i] = feed.SiteTally{Site: "shop", Revision: ref.Revision, Since: w.now, Synthetic: i == 1}
-			}
-		} else if is && candidate.crash {
-			e.seen.Boot += "x"
-		}
-		if e.candidate {
-			holding++
-		}
-	}
-	w.most = max(w.most, holding)
-	w.serve(old, candidate)
-	w.now = w.now.Add(250 * time.Millisecond)
-}
-
-func (w *world) run(old, candidate model) time.Duration {
-	began := w.now
-	for !w.state.IsOver() && w.now.Sub(began) < 10*time.Minute {
-		w.step(old, candidate)
-	}
-	return w.now.Sub(began)
-}
-
-func TestWhatIsWorseStaysOnTheCanary(t *testing.T) {
-	fine := model{latency: 5 * time.Millisecond, clients: 20}
-	for _, c := range []struct {
-		name           string
-		old, candidate model
-		state, why     string
-	}{
-		{"as good", fine, fine, Done, "0 errors"},
-		{"500s", fine, model{errors: 1, clients: 20}, Reverted, "with errors, 0 % without the change"},
-		{"some 500s", fine, model{errors: 0.3, clients: 20}, Reverted, "with errors"},
-		{"500s with a request a second", model{clients: 1}, model{errors: 1, clients: 1}, Reverted, "with errors"},
-		{"500s without any client", model{}, model{errors: 1}, Reverted, "requests of its own with errors"},
-		{"slow", fine, model{latency: time.Second, clients: 20}, Reverted, "took"},
-		{"slow without any client", model{latency: time.Millisecond}, model{latency: 2 * time.Second}, Reverted, "took"},
-		{"no clients", model{}, model{}, Done, "of its own"},
-		{"crash", fine, model{crash: true, clients: 20}, Reverted, "was started again"},
-		{"refused", fine, model{refuse: true, clients: 20}, Reverted, "can't use it: can't be"},
-		{"an origin that was down before", model{errors: 1, clients: 20}, model{errors: 1, clients: 20}, Done, "it was as bad before"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(3, 4, c.old)
-			took := w.run(c.old, c.candidate)
-			if w.state.State != c.state || !strings.Contains(w.state.Why, c.why) {
-				t.Errorf("%s after %s: %s", w.state.State, took, w.state.Why)
-			}
-			if c.state == Reverted {
-				if w.most > 1 || took > 15*time.Second || len(w.state.Doc(nil).Variants) > 0 || w.state.Doc(nil).Ref != from {
-					t.Errorf("reached %d edges, took %s, left %v", w.most, took, w.state.Doc(nil))
-				}
-				return
-			}
-			if w.most != 12 || w.state.Doc(nil).Ref != to {
-				t.Errorf("reached %d edges, left %v", w.most, w.state.Doc(nil))
-			}
-			for _, p := range w.state.Phases {
-				if p.Ended.IsZero() || p.Verdict == "" {
-					t.Errorf("phase %s ended %v: %q", p.Name, p.Ended, p.Verdict)
-				}
-			}
-		})
-	}
-}
-
-func TestPhases(t *testing.T) {
-	w := newWorld(4, 10, model{})
-	var sizes []string
-	for _, p := range w.state.Phases {
-		sizes = append(sizes, fmt.Sprint(p.Name, " ", len(p.Nodes)))
-	}
-	if got := strings.Join(sizes, ", "); got != "canary 1, cluster 9, all 30" {
-		t.Error(got)
-	}
-	w = newWorld(10, 2, model{})
-	sizes = nil
-	for _, p := range w.state.Phases {
-		sizes = append(sizes, fmt.Sprint(p.Name, " ", len(p.Nodes)))
-	}
-	if got := strings.Join(sizes, ", "); got != "canary 1, cluster 1, quarter 3, all 15" {
-		t.Error(got)
-	}
-}
-
-func TestACanaryThatIsChosen(t *testing.T) {
-	w := newWorld(2, 3, model{})
-	for _, c := range []struct {
-		canaries []config.NodeID
-		want     config.NodeID
-	}{{[]config.NodeID{"gone", "c1-2"}, "c1-2"}, {nil, "c0-1"}} {
-		w.edges["c0-1"].seen.Sites[0].Requests = 1000
-		s := Begin(Change{Key: "site/shop", Site: "shop", From: from, To: to, Settings: config.Rollout{Canaries: c.canaries}}, w.nodes, w.seen(), w.now)
-		if got := s.Phases[0].Nodes[0]; got != c.want {
-			t.Errorf("canaries %v: %s", c.canaries, got)
-		}
-	}
-}
-
-func TestSteering(t *testing.T) {
-	fine := model{clients: 5}
-	w := newWorld(2, 2, fine)
-	w.step(fine, fine)
-	w.state, _ = w.state.Step(Input{Now: w.now, Seen: w.seen(), Steer: "pause", By: "ann"})
-	for range 400 {
-		w.step(fine, fine)
-	}
-	if w.state.State != Paused || w.state.Phase != 0 || w.most != 1 {
-		t.Fatalf("paused: %+v", w.state)
-	}
-	w.state, _ = w.state.Step(Input{Now: w.now, Seen: w.seen(), Steer: "resume", By: "ann"})
-	w.step(fine, fine)
-	w.state, _ = w.state.Step(Input{Now: w.now, Seen: w.seen(), Steer: "abort", By: "ann"})
-	if w.state.State != Aborted || w.state.Doc(nil).Ref != from {
-		t.Errorf("aborted: %+v", w.state)
-	}
-}
-
-// Software leaves most of each cluster as it is, and control nodes go one by one at the end.
-func TestWavesOfSoftware(t *testing.T) {
-	w := newWorld(2, 8, model{})
-	for i := range 3 {
-		id := config.NodeID(fmt.Sprint("control-", i))
-		w.nodes = append(w.nodes, feed.NodeRecord{Name: id, Cluster: "x", Roles: []feed.Role{feed.RoleControl}})
-		w.edges[id] = &edge{seen: Seen{Live: true, Report: feed.Report{Boot: "1"}}}
-	}
-	s := Begin(Change{Key: feed.KeySoftware, From: from, To: to}, w.nodes, w.seen(), w.now)
-	given := map[config.NodeID]bool{}
-	for _, p := range s.Phases {
-		in := map[config.ClusterName]int{}
-		for _, id := range p.Nodes {
-			i := slices.IndexFunc(w.nodes, func(n feed.NodeRecord) bool { return n.Name == id })
-			in[w.nodes[i].Cluster]++
-			if given[id] {
-				t.Errorf("%s twice", id)
-			}
-			given[id] = true
-		}
-		for c, n := range in {
-			if n > 2 {
-				t.Errorf("phase %s has %d of cluster %s", p.Name, n, c)
-			}
-		}
-	}
-	if len(given) != len(w.nodes) || s.Phases[len(s.Phases)-2].Nodes[0] != "control-2" {
-		t.Errorf("%d of %d nodes: %v", len(given), len(w.nodes), s.Phases)
-	}
-}
-
-// Whatever happens to nodes, a roll-out ends, and phases only go forward.
+// Whatever happens to nodes, a roll-out ends, phases only go forward (world.step), a state survives the store, and before the canary has passed nobody else holds it.
 func TestARolloutEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		fine := model{clients: float64(rapid.IntRange(0, 50).Draw(t, "clients")), latency: time.Millisecond}
 		candidate := fine
 		candidate.errors = float64(rapid.IntRange(0, 10).Draw(t, "errors")) / 10
-		w := newWorld(rapid.IntRange(1, 4).Draw(t, "clusters"), rapid.IntRange(1, 4).Draw(t, "size"), fine)
-		phase := 0
+		w := newWorld(rapid.IntRange(1, 4).Draw(t, "clusters"), rapid.IntRange(2, 4).Draw(t, "size"), fine)
+		w.begin(Change{Key: rapid.SampledFrom([]string{"", feed.KeyNetwork, feed.KeySoftware}).Draw(t, "key")})
 		for i := 0; !w.state.IsOver(); i++ {
-			if i > 4*600 {
+			if i > 4*900 {
 				t.Fatalf("doesn't end: %+v", w.state)
 			}
-			if rapid.IntRange(0, 99).Draw(t, "dies") == 0 {
-				for _, e := range w.edges {
-					e.seen.Live = !e.seen.Live
-					break
+			if i%8 == 0 && rapid.IntRange(0, 9).Draw(t, "turns") == 0 {
+				e := w.edges[w.nodes[rapid.IntRange(0, len(w.nodes)-1).Draw(t, "node")].Name]
+				if e.gone = !e.gone; rapid.Bool().Draw(t, "again") {
+					e.seen.Boot += "."
 				}
 			}
 			w.step(fine, candidate)
-			if w.state.Phase < phase {
-				t.Fatal("went back")
+			if w.state.Phase == 0 && w.most > 1 {
+				t.Fatalf("%d hold it before the canary passed", w.most)
 			}
-			phase = w.state.Phase
+			data, err := json.Marshal(w.state)
+			var back State
+			if err != nil || json.Unmarshal(data, &back) != nil {
+				t.Fatal(err)
+			}
+			if again, _ := json.Marshal(back); string(again) != string(data) {
+				t.Fatalf("the state came back as\n%s instead of\n%s", again, data)
+			}
 		}
-		if w.state.State == Reverted && w.state.Doc(nil).Ref != from {
+		if nodes, all := w.state.Variant(); w.state.State == Reverted && (len(nodes) > 0 || all) {
 			t.Error("not taken back")
 		}
+		if last, changed := w.state.Step(Input{Now: w.now, Seen: w.seen(), Steer: "abort"}); changed || !reflect.DeepEqual(last, w.state) {
+			t.Error("what is over can't be steered")
+		}
 	})
+}
+
+// Step leaves the state that it was given as it was: control tries again from it when somebody else wrote first.
+func TestStepKeepsItsState(t *testing.T) {
+	w := newWorld(2, 3, model{clients: 20})
+	w.begin(Change{Settings: config.Rollout{Bake: time.Second}})
+	for !w.state.IsOver() {
+		before, _ := json.Marshal(w.state)
+		old := w.state
+		w.step(model{clients: 20}, model{clients: 20})
+		if after, _ := json.Marshal(old); string(after) != string(before) {
+			t.Fatalf("changed from\n%s to\n%s", before, after)
+		}
+	}
+}
+
+func TestPlans(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(rapid.IntRange(1, 6).Draw(t, "clusters"), rapid.IntRange(1, 20).Draw(t, "size"), model{silent: true})
+		software := rapid.Bool().Draw(t, "software")
+		key := ""
+		if software {
+			key = feed.KeySoftware
+		}
+		w.begin(Change{Key: key})
+		size, given, taken := map[config.ClusterName]int{}, map[config.NodeID]string{}, 0
+		of := map[config.NodeID]feed.NodeRecord{}
+		for _, n := range w.nodes {
+			size[n.Cluster]++
+			of[n.Name] = n
+		}
+		for _, p := range w.state.Phases {
+			clusters, racks := map[config.ClusterName]int{}, map[string]bool{}
+			for _, id := range p.Nodes {
+				if given[id] != "" {
+					t.Fatalf("%s is in %s and in %s", id, given[id], p.Name)
+				}
+				given[id] = p.Name
+				n := of[id]
+				clusters[n.Cluster]++
+				rack := string(n.Cluster) + n.Rack
+				if software && (clusters[n.Cluster] > max(1, size[n.Cluster]/4) || racks[rack]) {
+					t.Fatalf("%s has too many of %s, rack %s", p.Name, n.Cluster, n.Rack)
+				}
+				racks[rack] = true
+			}
+			taken += len(p.Nodes)
+			if p.Name == "quarter" && taken*4 < len(w.nodes) || p.Name == "cluster" && taken > max(2, len(w.nodes)/2) {
+				t.Fatalf("%s: %d of %d", p.Name, taken, len(w.nodes))
+			}
+		}
+		if len(given) != len(w.nodes) || !w.state.Phases[len(w.state.Phases)-1].All {
+			t.Fatalf("%d of %d are planned", len(given), len(w.nodes))
+		}
+	})
+}
+
+func TestACanaryThatIsChosen(t *testing.T) {
+	w := newWorld(2, 3, model{})
+	w.edges["c0-1"].seen.Sites[0].Requests = 1000
+	for _, c := range []struct {
+		canaries []config.NodeID
+		want     config.NodeID
+	}{{[]config.NodeID{"gone", "c1-2"}, "c1-2"}, {nil, "c0-1"}} {
+		w.begin(Change{Settings: config.Rollout{Canaries: c.canaries}})
+		if got := w.state.Phases[0].Nodes[0]; got != c.want {
+			t.Errorf("canaries %v: %s", c.canaries, got)
+		}
+	}
+}
+
+// Removing a site has no candidate that could be compared.
+func TestRemoval(t *testing.T) {
+	w := newWorld(2, 2, model{})
+	s := Begin(Change{Key: "site/shop", Site: "shop", From: from, Settings: config.Rollout{Bake: time.Second}}, w.nodes, w.seen(), w.now)
+	if d := s.Doc(); d.Ref != from || len(d.Variants) != 1 || !d.Variants[0].IsZero() {
+		t.Errorf("begins with %+v", d)
+	}
+	for _, e := range w.edges {
+		e.seen.Holds, e.seen.Sites = nil, nil
+	}
+	for range 400 {
+		w.now = w.now.Add(tick)
+		s, _ = s.Step(Input{Now: w.now, Seen: w.seen()})
+	}
+	if s.State != Done || s.Doc() != nil {
+		t.Errorf("%s, %v: %s", s.State, s.Doc(), s.Why)
+	}
+}
+
+// A value of the store has 256 KiB at most.
+func TestAStateOfALargeNetworkIsSmall(t *testing.T) {
+	w := newWorld(50, 100, model{clients: 1, silent: true, latency: time.Second})
+	w.begin(Change{Settings: config.Rollout{Bake: time.Second}})
+	most := 0
+	for !w.state.IsOver() {
+		if w.step(model{clients: 1}, model{clients: 1}) {
+			data, err := json.Marshal(w.state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			most = max(most, len(data))
+		}
+	}
+	if w.state.State != Done || most > 256<<10 {
+		t.Errorf("%s with %d bytes: %s", w.state.State, most, w.state.Why)
+	}
+	t.Logf("%d bytes at most", most)
+}
+
+func TestChance(t *testing.T) {
+	for _, c := range []struct {
+		n, k         uint64
+		p, reference float64
+		less, more   float64
+	}{
+		{10, 0, 0.1, 100, 1.001, 0.999},
+		{5, 5, 0.5 / 21, 21, 1e-5, 1e-6}, // a request a second for 20 s before
+		{4, 4, 0.5 / 201, 201, 1e-5, 1e-10},
+		{3, 3, 0.5 / 201, 201, 1, 1e-7},
+		{10, 10, 0.5 / 8.5, 8.5, 1e-5, 1e-6}, // nothing known
+		{8, 8, 0.5 / 8.5, 8.5, 1, 1e-5},
+		{210, 210, 40.5 / 41, 41, 1, 1e-1}, // a reference as bad
+		{1e6, 3e4, 0.005, 1e6, 1e-4, 0},    // 3 % for 0.5 %
+		{1e6, 55e2, 0.005, 1e6, 1, 1e-2},   // 0.55 % for 0.5 %
+		{100, 3, 0.005, 1000, 3e-2, 1e-2},  // chance
+	} {
+		if got := chance(c.n, c.k, c.p, c.reference); got > c.less || got < c.more {
+			t.Errorf("chance(%d, %d, %g, %g) = %g", c.n, c.k, c.p, c.reference, got)
+		}
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	c := Count{Requests: 100, Hits: 50, Latency: []uint64{0, 50, 0, 0, 0, 40, 10}}
+	if c.hitMedian() != 2*bucketUnit || c.missMedian() != 32*bucketUnit || c.quantile(1) != 64*bucketUnit {
+		t.Error(c.hitMedian(), c.missMedian(), c.quantile(1))
+	}
+	if c.above(32*bucketUnit) != 10 || c.above(16*bucketUnit) != 50 || c.above(0) != 100 {
+		t.Error(c.above(32*bucketUnit), c.above(16*bucketUnit), c.above(0))
+	}
+	if !slices.Equal(c.since(Count{Latency: []uint64{0, 20}}).Latency, []uint64{0, 30, 0, 0, 0, 40, 10}) {
+		t.Error(c.since(Count{Latency: []uint64{0, 20}}))
+	}
 }

@@ -4,20 +4,23 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wherry/wherry/config"
 )
 
 const (
-	// adoptWithin is how long a live node may take to adopt.
-	adoptWithin = 10 * time.Second
-	// programWithin is how long it may take to fetch a program, and to hand over to it.
-	programWithin = 2 * time.Minute
-	// evidenceMin is how many requests of one node are needed to say that it does well.
-	evidenceMin = 3
+	// evidenceMin of a phase's nodes that have had requests are needed to say that it does well.
+	evidenceMin = 0.5
 	// patience bounds the wait for that, as a multiple of the time to bake.
 	patience = 3
+	// waveBake is long enough to see that a node died: it counts as live for 3 s after its last report.
+	waveBake = 5 * time.Second
+	// canaryWithin is how long is waited for an edge to try the change on.
+	canaryWithin = 10 * time.Minute
+	// deafWithin is how long control may hear of less than half of the nodes without the change.
+	deafWithin = time.Minute
 )
 
 // Steering is what a person wants: "", pause, resume or abort.
@@ -31,10 +34,11 @@ type Input struct {
 	By    string // who steers
 }
 
-// Step returns the next state; changed is false if there is nothing to do now.
+// Step returns the next state; changed is false if there is nothing to do now. A roll-out that is paused doesn't go on, and is still taken
+// back if it does badly.
 func (s State) Step(in Input) (next State, changed bool) {
 	next = s
-	next.Phases, next.Before = slices.Clone(s.Phases), maps.Clone(s.Before)
+	next.Phases, next.Marks = slices.Clone(s.Phases), maps.Clone(s.Marks)
 	switch {
 	case s.IsOver():
 		return s, false
@@ -47,16 +51,23 @@ func (s State) Step(in Input) (next State, changed bool) {
 	case in.Steer == "resume" && s.State == Paused:
 		next.State, next.Why = Running, ""
 		return next, true
+	case in.Steer != "":
+		return s, false
 	}
-	marked := next.mark(in)
-	if why := next.worse(in); why != "" {
-		next.end(Reverted, why, in.Now)
+	changed = next.listen(in)
+	changed = next.mark(in) || changed
+	why, notes := next.worse(in)
+	if why != "" && !next.Emergency {
+		next.end(Reverted, why+"; reverted", in.Now)
 		return next, true
 	}
-	if s.State == Paused {
-		return next, marked
+	if why != "" {
+		notes = append(notes, why)
 	}
-	return next, next.advance(in) || marked
+	if s.State == Paused || !next.Deaf.IsZero() {
+		return next, changed
+	}
+	return next, next.advance(in, notes) || changed
 }
 
 func (s *State) end(state, why string, now time.Time) {
@@ -66,124 +77,132 @@ func (s *State) end(state, why string, now time.Time) {
 	}
 }
 
-// mark notes which process of each node has adopted the change.
-func (s *State) mark(in Input) (changed bool) {
-	for _, id := range s.candidates() {
-		n, m := in.Seen[id], s.Before[id]
-		if n.Live && !m.Adopted && s.adopted(&n) {
-			m.Adopted, m.Boot = true, n.Boot
-			s.Before[id] = m
-			changed = true
-		}
-	}
-	return changed
-}
-
-// candidates are the nodes that have been given the change.
-func (s *State) candidates() (ids []config.NodeID) {
-	for _, p := range s.Phases[:s.Phase+1] {
-		ids = append(ids, p.Nodes...)
-	}
-	return ids
-}
-
-func (s *State) adopted(n *Seen) bool {
-	if s.software() {
-		return n.Program == s.Program
-	}
-	return n.Holds[s.Key] == s.To.Revision
-}
-
 // advance goes on to the next phase if this one has done well for long enough.
-func (s *State) advance(in Input) (changed bool) {
+func (s *State) advance(in Input, notes []string) (changed bool) {
 	p := &s.Phases[s.Phase]
+	if s.Phase == 0 && len(p.Nodes) > 0 && !s.tried(p) && !s.Emergency {
+		return s.replace(in)
+	}
 	if p.Adopted.IsZero() {
-		if slices.ContainsFunc(p.Nodes, func(id config.NodeID) bool { n := in.Seen[id]; return n.Live && !s.Before[id].Adopted }) {
+		if slices.ContainsFunc(p.Nodes, func(id config.NodeID) bool { return s.awaited(p, id, in) }) {
 			return false
 		}
 		p.Adopted, changed = in.Now, true
-	}
-	if p.All && !s.software() && s.Phase == 0 && len(p.Nodes) == 0 { // nobody to watch
-		s.finish(p, in.Now, "no edge is live; it holds for those that come")
-		return true
+		if s.Phase == 0 {
+			s.Why = ""
+		}
 	}
 	baked := in.Now.Sub(p.Adopted)
 	if baked < s.bake(p) {
 		return changed
 	}
-	note, enough := s.evidence(p, in)
-	if !enough && baked < patience*s.Bake {
+	verdict, enough := s.verdict(p, in, notes)
+	if !enough && baked < patience*s.bake(p) {
 		return changed
 	}
-	if s.Phase == len(s.Phases)-1 {
-		s.finish(p, in.Now, note)
+	if p.Ended, p.Verdict = in.Now, verdict; s.Phase == len(s.Phases)-1 {
+		s.State, s.Ended, s.Why = Done, in.Now, verdict
 		return true
 	}
-	p.Ended, p.Verdict = in.Now, note
 	s.Phase++
-	s.Phases[s.Phase].Began = in.Now
+	s.enter(in.Seen, in.Now)
 	return true
 }
 
-// bake is how long a phase is watched. A wave of software needs no more than a look whether it lives; the last phase of it has nobody in it.
+// tried says whether a node of the phase has adopted the change.
+func (s *State) tried(p *Phase) bool {
+	return slices.ContainsFunc(p.Nodes, func(id config.NodeID) bool { return s.Marks[id].Adopted })
+}
+
+// awaited says whether a node is there and may still adopt the change.
+func (s *State) awaited(p *Phase, id config.NodeID, in Input) bool {
+	n := in.Seen[id]
+	m, marked := s.Marks[id]
+	given := p.Began
+	if marked {
+		given = m.Given
+	}
+	return n.Live && !m.Adopted && (marked || !s.adopted(&n)) && in.Now.Sub(given) <= s.adoptWithin()
+}
+
+// replace takes another canary for one that isn't there. Who isn't there needn't be asked for long: nobody is harmed meanwhile.
+func (s *State) replace(in Input) (changed bool) {
+	p := &s.Phases[0]
+	if slices.ContainsFunc(p.Nodes, func(id config.NodeID) bool { return in.Seen[id].Live || !s.Marks[id].Given.IsZero() }) {
+		return false
+	}
+	for i := range s.Phases[1:] {
+		later := &s.Phases[i+1]
+		k := slices.IndexFunc(later.Nodes, func(id config.NodeID) bool { return in.Seen[id].Live })
+		if k < 0 {
+			continue
+		}
+		canary := later.Nodes[k]
+		later.Nodes = slices.Concat(later.Nodes[:k], later.Nodes[k+1:], p.Nodes)
+		p.Nodes = []config.NodeID{canary}
+		s.Why, s.Marks = "", map[config.NodeID]Mark{}
+		s.enter(in.Seen, in.Now)
+		return true
+	}
+	const waits = "waits for an edge to try it on: none is there"
+	switch {
+	case in.Now.Sub(s.Began) > canaryWithin:
+		s.end(Reverted, fmt.Sprintf("no edge was there for %s to try it on: apply it again, or with --emergency; reverted", canaryWithin), in.Now)
+	case s.Why == waits:
+		return false
+	default:
+		s.Why = waits
+	}
+	return true
+}
+
+// bake is how long a phase is watched. A wave of software is watched until it shows that it lives.
 func (s *State) bake(p *Phase) time.Duration {
 	switch {
 	case len(p.Nodes) == 0:
 		return 0
 	case s.software() && s.Phase > 0:
-		return min(s.Bake, 2*time.Second)
+		return min(s.Bake, waveBake)
 	}
 	return s.Bake
 }
 
-func (s *State) finish(p *Phase, now time.Time, note string) {
-	p.Ended, p.Verdict = now, note
-	s.State, s.Ended, s.Why = Done, now, note
-}
-
-// worse says why the change is to be taken back, or returns the empty string.
-func (s *State) worse(in Input) string {
-	died := 0
-	for i := range s.Phases[:s.Phase+1] {
-		p := &s.Phases[i]
-		for _, id := range p.Nodes {
-			n, m := in.Seen[id], s.Before[id]
-			if why := s.refusal(p, id, &n, &m, in.Now); why != "" {
-				return why
-			}
-			if m.Adopted && (!n.Live || n.Boot != m.Boot) {
-				if died++; i == 0 || died*5 > len(s.candidates()) {
-					return fmt.Sprintf("%s %s %s after it had adopted it", p.Name, id, fate(n.Live))
-				}
-			}
-		}
-		if why := s.gate(p, in); why != "" {
-			return why
+// verdict says what speaks for a phase, and whether that is enough.
+func (s *State) verdict(p *Phase, in Input, notes []string) (text string, enough bool) {
+	adopted := 0
+	for _, id := range p.Nodes {
+		n := in.Seen[id]
+		if m, marked := s.Marks[id]; m.Adopted || !marked && n.Live && s.adopted(&n) {
+			adopted++
 		}
 	}
-	return ""
-}
-
-func fate(live bool) string {
-	if live {
-		return "was started again"
+	switch {
+	case len(p.Nodes) == 0 && len(s.Phases) == 1:
+		return "there is no edge; it holds for those that come", true
+	case len(p.Nodes) == 0:
+		return "it holds for those that come", true
+	case adopted == 0:
+		return strings.Join(append([]string{"nobody of it was there; it holds for them when they come back"}, notes...), "; "), true
 	}
-	return "is away"
-}
-
-// refusal says why a node doesn't adopt what it was given.
-func (s *State) refusal(p *Phase, id config.NodeID, n *Seen, m *Mark, now time.Time) string {
-	for _, r := range n.Refused {
-		if r.Key == s.Key && r.Ref == s.To {
-			return fmt.Sprintf("%s %s can't use it: %s", p.Name, id, r.Why)
+	parts := []string{fmt.Sprintf("%d of %d adopted it", adopted, len(p.Nodes))}
+	j := s.judge(p, in)
+	for _, c := range []struct {
+		of Count
+		by string
+	}{{j.clients, "of clients"}, {j.probes, "of their own"}} {
+		if c.of.Requests > 0 {
+			parts = append(parts, fmt.Sprintf("%d requests %s, %d errors", c.of.Requests, c.by, c.of.Errors))
 		}
 	}
-	within := adoptWithin
-	if s.software() {
-		within = programWithin
+	enough = float64(j.silent) <= evidenceMin*float64(j.nodes)
+	switch {
+	case s.Site == "" || s.To.IsZero():
+		enough = true // a change of no site in particular has no requests of its own
+	case !enough:
+		parts = append(parts, "too few requests to judge by")
 	}
-	if n.Live && !m.Adopted && !p.Began.IsZero() && now.Sub(p.Began) > within && s.State == Running {
-		return fmt.Sprintf("%s %s hasn't adopted it after %s", p.Name, id, within)
+	if j.asBad != "" {
+		parts = append(parts, j.asBad)
 	}
-	return ""
+	return strings.Join(append(parts, notes...), "; "), enough
 }
