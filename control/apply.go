@@ -315,7 +315,7 @@ func (c *Control) commit(ctx context.Context, a api.Actor, drafts []*draft, r ap
 				ID: newID(), Key: d.key, Site: siteOf(d.key), From: d.current.ref(), To: rev.ref(), Author: a.Name, Settings: c.rolloutSettings(ctx),
 			}, records, seen, now)
 			head.Candidate, head.Rollout = rev.Number, state.ID
-			doc := state.Doc(nil)
+			doc := state.Doc()
 			p.Put = append(p.Put, put(rolloutKey(state.ID), state))
 			p.Changes = append(p.Changes, feed.Change{Key: d.key, Doc: doc})
 			rollouts = append(rollouts, state.ID)

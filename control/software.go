@@ -111,7 +111,7 @@ func (c *Control) commitSoftware(ctx context.Context, a api.Actor, d *draft, s *
 		}, c.records(), c.o.Nodes.Seen(), now)
 		head.Candidate, head.Rollout = rev.Number, state.ID
 		p.Put = append(p.Put, put(rolloutKey(state.ID), state))
-		p.Changes = []feed.Change{{Key: d.key, Doc: state.Doc(nil)}}
+		p.Changes = []feed.Change{{Key: d.key, Doc: state.Doc()}}
 		result.Rollouts = []string{state.ID}
 	}
 	p.Put = append(p.Put, put(headKey(d.key), head))
