@@ -116,7 +116,7 @@ func (c *Control) SteerRollout(ctx context.Context, a api.Actor, id string, how 
 // turn makes the next state of a roll-out hold, with what it means for the document and for nodes, all at once.
 func (c *Control) turn(ctx context.Context, t tracked, next rollout.State, fence []store.Cond, more ...store.Put) error {
 	p := publication{Txn: store.Txn{If: append(fence, store.Unchanged(rolloutKey(t.ID), t.at)), Put: append(more, put(rolloutKey(t.ID), next))}}
-	before, after := t.Doc(), next.Doc(nil)
+	before, after := t.Doc(), next.Doc()
 	if !sameDoc(before, after) {
 		p.Changes = []feed.Change{{Key: t.Key, Doc: after}}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/wherry/wherry/internal/handover"
 	"github.com/wherry/wherry/internal/node"
 	"github.com/wherry/wherry/logs"
 )
@@ -49,6 +50,28 @@ func runNode(stdout io.Writer, dir string, log *slog.Logger) error {
 	if err := node.Check(dir); err != nil {
 		return err
 	}
+	programs, err := handover.OpenPrograms(dir)
+	if err != nil {
+		return err
+	}
+	if err := programs.Launch(); err != nil {
+		log.Warn("going on with the program that was started", "error", err)
+	}
+	parent, inherited, err := handover.Inherited()
+	if err != nil {
+		return err
+	}
+	if err := serveNode(stdout, dir, log, programs, parent, inherited); err != nil {
+		if parent != nil {
+			return parent.Failed(err)
+		}
+		return err
+	}
+	return nil
+}
+
+// serveNode runs the node, as the first program or as the next one.
+func serveNode(stdout io.Writer, dir string, log *slog.Logger, programs *handover.Programs, parent *handover.Parent, inherited handover.Doors) error {
 	st, err := openState(dir)
 	if err != nil {
 		return err
@@ -56,16 +79,17 @@ func runNode(stdout io.Writer, dir string, log *slog.Logger) error {
 	p := process{state: st}
 	o := node.Options{
 		Dir: dir, Version: versionText(), Token: st.token, CA: st.ca, Log: log, Lab: os.Getenv("WHERRY_LAB") != "",
+		Programs: programs, Parent: parent, Doors: inherited,
 		OpenAccess: func(where string, registry *prometheus.Registry) (*logs.Writer, error) {
 			return p.openAccess(where, stdout, log, registry)
 		},
 	}
-	n, err := node.Open(o)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	n, err := node.Open(ctx, o)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	signal.Ignore(syscall.SIGPIPE)
 	var beside sync.WaitGroup
 	defer beside.Wait()
@@ -81,6 +105,12 @@ func runNode(stdout io.Writer, dir string, log *slog.Logger) error {
 				log.Warn("other wherry commands won't find this process by themselves", "error", err)
 			}
 		}
+		if parent != nil {
+			if err := parent.Serving(); err != nil {
+				log.Warn("the program before this one is gone already", "error", err)
+			}
+		}
+		_ = handover.Notify("READY=1") // nobody listens without systemd
 		fmt.Fprintln(stdout, "ready")
 	})
 }

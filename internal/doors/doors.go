@@ -9,11 +9,30 @@ import (
 	"syscall"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/internal/handover"
 )
 
 // Doors opens listeners and remembers them, so that all can be closed when one can't be opened.
 type Doors struct {
+	// Inherited are the doors that a program before this one has handed over, by the flags that name them. They are used as they are.
+	Inherited handover.Doors
+
 	opened []interface{ Close() error }
+	all    handover.Doors
+}
+
+// All are the doors that are open, by their flags, to be handed over.
+func (d *Doors) All() handover.Doors { return d.all }
+
+// udpOf is the name of the half of a door for names that takes datagrams.
+func udpOf(flag string) string { return flag + "/udp" }
+
+func (d *Doors) keep(flag string, l net.Listener) {
+	if d.all.Listeners == nil {
+		d.all.Listeners, d.all.Packets = map[string]net.Listener{}, map[string]net.PacketConn{}
+	}
+	d.all.Listeners[flag] = l
+	d.opened = append(d.opened, l)
 }
 
 // Close closes all of them.
@@ -28,12 +47,21 @@ func (d *Doors) TCP(flag string, address config.Address) (net.Listener, error) {
 	if address == config.Off {
 		return nil, nil
 	}
-	l, err := net.Listen("tcp", string(address))
-	if err != nil {
-		return nil, explainListen(flag, string(address), err)
+	l := d.Inherited.Listener(flag)
+	if l == nil {
+		var err error
+		if l, err = net.Listen("tcp", string(address)); err != nil {
+			return nil, explainListen(flag, string(address), err)
+		}
 	}
-	d.opened = append(d.opened, l)
+	d.keep(flag, l)
 	return l, nil
+}
+
+func (d *Doors) keepPair(flag string, u net.PacketConn, l net.Listener) {
+	d.keep(flag, l)
+	d.all.Packets[udpOf(flag)] = u
+	d.opened = append(d.opened, u)
 }
 
 // pairTries is how often a free port is looked for that is free for UDP and TCP alike.
@@ -44,6 +72,10 @@ func (d *Doors) DNS(flag string, address config.Address) (net.PacketConn, net.Li
 	if address == config.Off {
 		return nil, nil, nil
 	}
+	if u, l := d.Inherited.Packet(udpOf(flag)), d.Inherited.Listener(flag); u != nil && l != nil {
+		d.keepPair(flag, u, l)
+		return u, l, nil
+	}
 	var lastErr error
 	for range pairTries {
 		u, err := net.ListenPacket("udp", string(address))
@@ -52,7 +84,7 @@ func (d *Doors) DNS(flag string, address config.Address) (net.PacketConn, net.Li
 		}
 		l, err := net.Listen("tcp", u.LocalAddr().String())
 		if err == nil {
-			d.opened = append(d.opened, u, l)
+			d.keepPair(flag, u, l)
 			return u, l, nil
 		}
 		_ = u.Close()

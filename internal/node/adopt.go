@@ -47,6 +47,8 @@ type follower struct {
 	revoked    feed.Ref
 	probing    prober
 	cpu        cpuMeter
+	software   feed.Ref // that this node is to run
+	upgrading  upgrading
 }
 
 func (n *Node) newFollower() *follower {
@@ -71,6 +73,7 @@ func (f *follower) follow(ctx context.Context) error {
 	defer tick.Stop()
 	defer retry.Stop()
 	defer f.probing.stop()
+	defer f.upgrading.stop()
 	f.catchUp(ctx)
 	started := false
 	for {
@@ -94,6 +97,7 @@ func (f *follower) follow(ctx context.Context) error {
 			f.watchContact()
 			maps.DeleteFunc(f.watched, func(_ config.SiteName, over time.Time) bool { return !over.IsZero() && time.Since(over) > recentFor })
 			f.probe(ctx)
+			f.upgrade(ctx)
 		case <-retry.C:
 		}
 	}
@@ -159,6 +163,8 @@ func (f *follower) update(ctx context.Context) error {
 			purges = append(purges, s.Purges[i])
 		}
 		revoked = s.Docs[feed.KeyRevoked].Ref
+		doc := s.Docs[feed.KeySoftware]
+		f.software, _ = doc.For(f.n.s.Name)
 		f.noteWatched(s)
 	})
 	if idle {

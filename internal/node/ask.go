@@ -64,9 +64,13 @@ func (n *Node) records() (list []feed.NodeRecord) {
 
 // askControl asks one control node after the other until one answers.
 func (n *Node) askControl(ctx context.Context, method, path string, body []byte, take func(io.Reader) error) error {
+	return n.askFor(ctx, n.client(), method, path, body, take)
+}
+
+func (n *Node) askFor(ctx context.Context, c *http.Client, method, path string, body []byte, take func(io.Reader) error) error {
 	var errs []error
 	for _, at := range n.controls() {
-		err := ask(ctx, n.client(), method, "https://"+at+path, body, take)
+		err := ask(ctx, c, method, "https://"+at+path, body, take)
 		if err == nil {
 			return nil
 		}

@@ -26,6 +26,7 @@ import (
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/feed/tree"
 	"github.com/wherry/wherry/internal/doors"
+	"github.com/wherry/wherry/internal/handover"
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/internal/node/assembly"
 	"github.com/wherry/wherry/logs"
@@ -43,6 +44,11 @@ type Options struct {
 	OpenAccess func(where string, registry *prometheus.Registry) (*logs.Writer, error)
 	// Lab lets a lab cut the node off.
 	Lab bool
+	// Programs are what this node may run instead of this program; nil: it isn't upgraded.
+	Programs *handover.Programs
+	// Parent is the program that this one takes over from, with its Doors; nil: none.
+	Parent *handover.Parent
+	Doors  handover.Doors
 }
 
 // The places in a node's directory.
@@ -75,6 +81,9 @@ type Node struct {
 	transport *http.Transport      // to other nodes
 	program   feed.Hash            // that runs
 
+	makeRoom  context.CancelFunc // for the program that takes over
+	successor atomic.Pointer[successor]
+
 	jobs    chan func(context.Context, *follower) // for the goroutine of follow
 	started chan struct{}                         // closed when there is a network
 	station atomic.Pointer[station]               // control, when it runs here
@@ -92,10 +101,10 @@ type opened struct {
 }
 
 // Open opens what a node has on its disk, and its doors for other nodes.
-func Open(o Options) (n *Node, err error) {
+func Open(ctx context.Context, o Options) (n *Node, err error) {
 	n = &Node{
 		o: o, log: o.Log, began: time.Now(), registry: prometheus.NewRegistry(),
-		jobs: make(chan func(context.Context, *follower)), started: make(chan struct{}),
+		jobs: make(chan func(context.Context, *follower)), started: make(chan struct{}), doors: doors.Doors{Inherited: o.Doors},
 	}
 	defer func() {
 		if err != nil {
@@ -111,6 +120,11 @@ func Open(o Options) (n *Node, err error) {
 	}
 	if _, ok := n.identity.Who(); !ok {
 		return n, fmt.Errorf("%s has no certificate: let the node join again", n.path(identityDir))
+	}
+	if o.Parent != nil { // it has to let go what follows
+		if err = o.Parent.Prepared(ctx); err != nil {
+			return n, err
+		}
 	}
 	n.mesh, n.program = mesh.New(n.identity, mesh.Options{Log: n.log, Metrics: mesh.NewMetrics(n.registry)}), programHash()
 	n.transport = n.mesh.Transport()
@@ -187,6 +201,8 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 	if err := os.WriteFile(n.path(pidName), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return err
 	}
+	ctx, n.makeRoom = context.WithCancel(ctx)
+	defer n.makeRoom()
 	f := n.newFollower()
 	parts := []network.Part{
 		{Name: "certificate", Run: func(ctx context.Context) error { return n.identity.Run(ctx, n.log, n.renew) }},
@@ -204,7 +220,10 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 		network.Part{Name: "network", Run: func(ctx context.Context) error { return n.runNetwork(ctx, ready) }},
 	)
 	err := network.RunParts(ctx, parts, func() {})
-	return errors.Join(err, n.guard.Close())
+	if err = errors.Join(err, n.guard.Close()); err != nil {
+		return err
+	}
+	return n.handOver()
 }
 
 // quiet is err if it isn't that a context ended.

@@ -46,6 +46,9 @@ func (f *follower) report() {
 	if ref, _, ok := f.assembly.Holds(feed.KeyNetwork); ok {
 		r.Holds[feed.KeyNetwork] = ref.Revision
 	}
+	if f.upgrading.why != "" {
+		r.Refused = append(r.Refused, feed.Refusal{Key: feed.KeySoftware, Ref: f.software, Why: f.upgrading.why})
+	}
 	for _, why := range f.assembly.Waiting() {
 		r.Alerts = append(r.Alerts, "waits for "+why)
 	}
