@@ -125,7 +125,7 @@ type Purge struct {
 // Entry is one step of the log. All its changes hold at once, before its purge.
 type Entry struct {
 	Position Position  `json:"position"`
-	Prev     Hash      `json:"prev"` // of the signed bytes of the entry before it in this epoch; zero for the first
+	Prev     Hash      `json:"prev"` // of the signed bytes of the entry before it, also where an epoch begins; zero for the first of all
 	At       time.Time `json:"at"`   // when control wrote it, by its clock
 	Changes  []Change  `json:"changes,omitempty"`
 	Purge    *Purge    `json:"purge,omitempty"`

@@ -5,12 +5,14 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -140,20 +142,20 @@ func TestKeeperTakesNothingWrong(t *testing.T) {
 		{"a checkpoint's signature", []Signed{{a.checkpoint(t).Bytes, a.checkpoint(t).Signature}}, ErrForged},
 		{"good and bad", []Signed{two, changed}, ErrForged},
 		{"nothing", []Signed{{}}, ErrForged},
+		{"another first one", []Signed{otherOne}, ErrFork},
 	} {
 		if _, err := k.Append(c.entries...); !errors.Is(err, c.err) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.err)
 		}
 		expect(t, k, "1.1 [site/a=1] 0 purges")
 	}
-	_ = otherOne
 	appendAll(t, k, one, two, three)
 	expect(t, k, "1.3 [site/a=3] 0 purges")
 }
 
 // However much of the files a crash leaves, what is there is a good state of before, and the rest can be had again.
 func TestKeeperAfterATornWrite(t *testing.T) {
-	a, dir := newAuthor(1), t.TempDir()
+	a, dir := newAuthor(1), memDir(t)
 	k := open(t, dir, a)
 	appendAll(t, k, a.set(t, "site/a", 1))
 	if err := k.Rebase(a.checkpoint(t)); err != nil {
@@ -161,22 +163,21 @@ func TestKeeperAfterATornWrite(t *testing.T) {
 	}
 	appendAll(t, k, a.set(t, "site/a", 2), a.set(t, "site/a", 3))
 	k.Close()
-	for _, name := range []string{"log", "checkpoint"} {
+	for _, name := range []string{"log", "checkpoint", "checkpoint.copy"} {
 		whole, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		step := max(1, len(whole)/200)
-		for n := 0; n < len(whole); n += step {
+		for n := range len(whole) {
 			flipped := bytes.Clone(whole)
 			flipped[n] ^= 1
 			for _, left := range [][]byte{whole[:n], flipped} {
 				if err := os.WriteFile(filepath.Join(dir, name), left, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				k := open(t, dir, a)
+				k := quick(t, dir, a)
 				at := k.Position()
-				if at.Seq > 3 || name == "log" && at.Seq < 1 {
+				if at.Seq > 3 || name == "log" && at.Seq < 1 || name != "log" && at.Seq != 3 {
 					t.Fatalf("%s with %d bytes: at %s", name, n, at)
 				}
 				if _, err := k.Append(a.all[at.Seq:]...); err != nil {
@@ -253,28 +254,6 @@ func TestALaterEpochGoesBeforeAnyNumber(t *testing.T) {
 	}
 }
 
-func TestKeeperOnAFullDisk(t *testing.T) {
-	a, dir := newAuthor(1), t.TempDir()
-	k := open(t, dir, a)
-	appendAll(t, k, a.set(t, "site/a", 1))
-	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer full.Close()
-	file := k.file
-	k.file = full
-	two := a.set(t, "site/a", 2)
-	if _, err := k.Append(two); err == nil || !strings.Contains(err.Error(), "no space left") {
-		t.Errorf("error %v", err)
-	}
-	expect(t, k, "1.1 [site/a=1] 0 purges")
-	k.file = file
-	appendAll(t, k, two)
-	k.Close()
-	expect(t, open(t, dir, a), "1.2 [site/a=2] 0 purges")
-}
-
 func TestTwoProcessesCantHaveOneDirectory(t *testing.T) {
 	a, dir := newAuthor(1), t.TempDir()
 	open(t, dir, a)
@@ -289,6 +268,9 @@ func TestObjects(t *testing.T) {
 	if err := k.PutObject(h, []byte("y")); !errors.Is(err, ErrForged) {
 		t.Errorf("another content: %v", err)
 	}
+	if _, _, err := k.PutObjectFrom(h, strings.NewReader("y")); !errors.Is(err, ErrForged) || k.HasObject(HashOf([]byte("y"))) {
+		t.Errorf("another content from a reader: %v", err)
+	}
 	if err := k.PutObject(h, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -296,69 +278,288 @@ func TestObjects(t *testing.T) {
 	if err != nil || size != 7 || big != HashOf([]byte("program")) {
 		t.Errorf("%s, %d bytes, %v", big, size, err)
 	}
-	path, err := k.ObjectPath(h)
+	f, err := k.ObjectFile(big)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte("rot"), 0o600); err != nil {
+	if data, err := io.ReadAll(f); err != nil || string(data) != "program" {
+		t.Errorf("the file of an object: %q, %v", data, err)
+	}
+	f.Close()
+	read := map[string]func() error{
+		"Object":     func() error { _, err := k.Object(h); return err },
+		"ObjectFile": func() error { _, err := k.ObjectFile(h); return err },
+	}
+	for name, read := range read {
+		if err := k.PutObject(h, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(k.objectPath(h), []byte("y"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := read(); !errors.Is(err, fs.ErrNotExist) || k.HasObject(h) {
+			t.Errorf("%s of a rotten one: %v", name, err)
+		}
+	}
+	if err := k.PutObject(h, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.Object(h); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("rotten: %v", err)
-	}
-	if n, err := k.Collect(func(o Hash) bool { return o != big }); n != 1 || err != nil {
+	if n, err := k.Collect(func(o Hash) bool { return o != big }); n != 1 || err != nil || !k.HasObject(h) || k.HasObject(big) {
 		t.Errorf("%d removed, %v", n, err)
 	}
 }
 
-func TestPurgesAreBounded(t *testing.T) {
-	s := NewState(1)
-	for i := range uint64(PurgesMax + 1) {
-		s.Apply(&Entry{Position: Position{1, i + 1}, Purge: &Purge{Kind: PurgeAll}}, Hash{})
-	}
-	if len(s.Purges) != PurgesMax/2 || s.PurgeFloor != PurgesMax/2+1 || s.Purges[0].Seq != s.PurgeFloor+1 {
-		t.Errorf("%d purges, floor %d, first %d", len(s.Purges), s.PurgeFloor, s.Purges[0].Seq)
-	}
-}
-
-func FuzzVerifiedEntryParses(f *testing.F) {
-	a := newAuthor(1)
-	f.Add(a.set(f, "site/a", 1).Bytes)
-	f.Add([]byte(`{"position":{"epoch":1,"seq":1},"changes":[{"key":"x"}],"purge":{}}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		s := Signed{data, ed25519.Sign(a.key, append([]byte(entryKind), data...))}
-		if e, err := NewVerifier(a.Key()).Entry(s); err == nil {
-			NewState(e.Position.Epoch).Apply(e, HashOf(data))
-		}
-		_, _ = NewVerifier(a.Key()).State(Checkpoint{data, ed25519.Sign(a.key, append([]byte(checkpointKind), data...))})
-		_, _, _, _ = readRecord(data, EntryMax)
+func TestObjectsAreBoundedAndYoungOnesSpared(t *testing.T) {
+	now := time.Now()
+	k, err := OpenKeeper(t.TempDir(), KeeperOptions{
+		Verifier: NewVerifier(), ObjectMax: 4, CollectAfter: time.Hour, Now: func() time.Time { return now },
 	})
-}
-
-func BenchmarkAppend(b *testing.B) {
-	a := newAuthor(1)
-	k := open(b, b.TempDir(), a)
-	for b.Loop() {
-		appendAll(b, k, a.set(b, "site/a", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	long := []byte("12345")
+	if err := k.PutObject(HashOf(long), long); err == nil || !strings.Contains(err.Error(), "more than 4 bytes") {
+		t.Errorf("too long: %v", err)
+	}
+	if _, _, err := k.PutObjectFrom(Hash{}, bytes.NewReader(long)); err == nil || !strings.Contains(err.Error(), "more than 4 bytes") {
+		t.Errorf("too long from a reader: %v", err)
+	}
+	if left, err := os.ReadDir(k.path(tempDir)); len(left) > 0 || err != nil {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if err := k.PutObject(HashOf(long[:4]), long[:4]); err != nil {
+		t.Fatal(err)
+	}
+	none := func(Hash) bool { return false }
+	if n, err := k.Collect(none); n != 0 || err != nil {
+		t.Errorf("a young one: %d removed, %v", n, err)
+	}
+	now = now.Add(2 * time.Hour)
+	if n, err := k.Collect(none); n != 1 || err != nil {
+		t.Errorf("an old one: %d removed, %v", n, err)
 	}
 }
 
-func BenchmarkCheckpointOf100000(b *testing.B) {
-	a := newAuthor(1)
-	for i := range 100_000 {
-		a.state.Docs[fmt.Sprint("site/shop-", i)] = Doc{Ref: Ref{Revision: 1, Object: HashOf([]byte{byte(i)}), Size: 1000}}
+func TestRemember(t *testing.T) {
+	a, dir := newAuthor(1), t.TempDir()
+	k := open(t, dir, a)
+	if data, err := k.Recall("guard"); data != nil || err != nil {
+		t.Errorf("nothing yet: %q, %v", data, err)
 	}
-	b.Run("sign", func(b *testing.B) {
-		for b.Loop() {
-			b.SetBytes(int64(len(a.checkpoint(b).Bytes)))
+	for _, data := range []string{"", "one", "two"} {
+		if err := k.Remember("guard", []byte(data)); err != nil {
+			t.Fatal(err)
 		}
-	})
-	c := a.checkpoint(b)
-	b.Run("verify", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := NewVerifier(a.Key()).State(c); err != nil {
-				b.Fatal(err)
+	}
+	k.Close()
+	k = open(t, dir, a)
+	if data, err := k.Recall("guard"); string(data) != "two" || err != nil {
+		t.Errorf("%q, %v", data, err)
+	}
+	path := filepath.Join(dir, keptDir, "guard")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range whole {
+		flipped := bytes.Clone(whole)
+		flipped[n] ^= 1
+		for _, left := range [][]byte{whole[:n], flipped} {
+			if err := os.WriteFile(path, left, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if data, err := k.Recall("guard"); data != nil || err != nil {
+				t.Errorf("%x: %q, %v", left, data, err)
 			}
 		}
-	})
+	}
+}
+
+// Who reads while entries come, and while the log is written anew, finds each time what belongs together.
+func TestReadersBesideAWriter(t *testing.T) {
+	a := newAuthor(1)
+	k, err := openOn(memDir(t), a, newFaultyDisk(never))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			for {
+				changed, at := k.Changed(), k.Position()
+				k.View(func(s *State) {
+					if s.Position.Seq != s.Docs["site/a"].Revision {
+						t.Errorf("revision %d at %s", s.Docs["site/a"].Revision, s.Position)
+					}
+				})
+				entries, ok := k.After(Position{1, at.Seq - min(at.Seq, 3)}, 1<<20)
+				if e, err := parseEntry(append(entries, Signed{})[0].Bytes); ok && len(entries) > 0 && (err != nil || e.Position.Seq > at.Seq+1) {
+					t.Errorf("at %s: %v, %v", at, e, err)
+				}
+				if k.Checkpoint(); k.Long() {
+					t.Error("long")
+				}
+				select {
+				case <-changed:
+				case <-done:
+					return
+				}
+			}
+		})
+	}
+	for i := range uint64(300) {
+		appendAll(t, k, a.set(t, "site/a", i+1))
+		if i%10 == 9 {
+			if err := k.Rebase(a.checkpoint(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(done)
+	readers.Wait()
+}
+
+// A crash, or a full disk, between the checkpoint that was ahead and the log leaves a log that ends before it.
+func TestALogThatDoesntReachUpToItsCheckpoint(t *testing.T) {
+	a, dir := newAuthor(1), t.TempDir()
+	k := open(t, dir, a)
+	appendAll(t, k, a.set(t, "site/a", 1), a.set(t, "site/a", 2))
+	for i := range uint64(8) {
+		a.set(t, "site/b", i+1)
+	}
+	c := a.checkpoint(t)
+	k.Close()
+	if err := os.WriteFile(filepath.Join(dir, "checkpoint"), appendRecord(nil, c.Signature, c.Bytes), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k = open(t, dir, a)
+	expect(t, k, "1.10 [site/a=2 site/b=8] 0 purges")
+	for seq := range uint64(10) {
+		if entries, ok := k.After(Position{1, seq}, 1<<20); ok {
+			t.Errorf("after 1.%d: %d entries", seq, len(entries))
+		}
+	}
+	appendAll(t, k, a.set(t, "site/b", 9))
+	k.Close()
+	k = open(t, dir, a)
+	expect(t, k, "1.11 [site/a=2 site/b=9] 0 purges")
+	if entries, ok := k.After(Position{1, 10}, 1<<20); !ok || len(entries) != 1 {
+		t.Errorf("%d entries, %v", len(entries), ok)
+	}
+}
+
+// Who asks a control node that has nothing yet isn't lied to.
+func TestACheckpointOfNothing(t *testing.T) {
+	a := newAuthor(1)
+	a.state = NewState(0)
+	k := open(t, t.TempDir(), a)
+	c := a.checkpoint(t)
+	if err := k.Reset(c); !errors.Is(err, ErrOld) {
+		t.Errorf("reset: %v", err)
+	}
+	if err := k.Rebase(c); !errors.Is(err, ErrOld) {
+		t.Errorf("rebase: %v", err)
+	}
+	expect(t, k, "0.0 [] 0 purges")
+}
+
+func TestCheckpointsThatArentToRebaseOn(t *testing.T) {
+	a, dir := newAuthor(1), t.TempDir()
+	k := open(t, dir, a)
+	appendAll(t, k, a.set(t, "site/a", 1))
+	first := a.checkpoint(t)
+	for i := range uint64(entriesBefore + 100) {
+		appendAll(t, k, a.set(t, "site/a", i+2))
+	}
+	second := a.checkpoint(t)
+	other := newAuthor(1)
+	other.set(t, "site/x", 1)
+	for len(other.all) < len(a.all) {
+		other.set(t, "site/y", uint64(len(other.all)))
+	}
+	forked := other.checkpoint(t)
+	ahead := newAuthor(1)
+	ahead.state = a.state.Clone()
+	ahead.set(t, "site/a", 1000)
+	nextEpoch := newAuthor(1)
+	nextEpoch.state = a.state.Clone()
+	nextEpoch.state.Position.Epoch = 2
+	for _, c := range []struct {
+		name string
+		c    Checkpoint
+		err  error
+	}{
+		{"of a fork", forked, ErrFork},
+		{"ahead", ahead.checkpoint(t), ErrGap},
+		{"of the next epoch", nextEpoch.checkpoint(t), ErrGap},
+		{"forged", Checkpoint{second.Bytes, first.Signature}, ErrForged},
+		{"good", second, nil},
+		{"the same again", second, ErrOld},
+		{"replayed", first, ErrOld},
+	} {
+		if err := k.Rebase(c.c); !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.err)
+		}
+	}
+	if err := k.Reset(forked); !errors.Is(err, ErrFork) {
+		t.Errorf("a reset to a fork: %v", err)
+	}
+	if k.Entries() != entriesBefore+1 {
+		t.Errorf("%d entries", k.Entries())
+	}
+	want := look(k)
+	k.Close()
+	expect(t, open(t, dir, a), want)
+}
+
+func TestALongLogIsShortenedByRebase(t *testing.T) {
+	a := newAuthor(1)
+	k, err := OpenKeeper(t.TempDir(), KeeperOptions{Verifier: NewVerifier(a.Key()), EntriesMax: 3, Unsynced: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	for i := range uint64(5) {
+		if k.Long() != (i > 3) {
+			t.Errorf("long with %d entries: %v", i, k.Long())
+		}
+		appendAll(t, k, a.set(t, "site/a", i+1))
+	}
+	if err := k.Rebase(a.checkpoint(t)); err != nil || k.Long() {
+		t.Errorf("still long, %v", err)
+	}
+}
+
+func TestAfterGivesWhatFits(t *testing.T) {
+	a := newAuthor(1)
+	k := open(t, t.TempDir(), a)
+	for i := range uint64(20) {
+		appendAll(t, k, a.set(t, "site/a", i+1))
+	}
+	for _, bytesMax := range []int{-1, 0, 1, 500, 1000, 1 << 20} {
+		got := k.Position()
+		for p := (Position{}); p != got; {
+			entries, ok := k.After(p, bytesMax)
+			if !ok || len(entries) == 0 {
+				t.Fatalf("after %s: %d entries, %v", p, len(entries), ok)
+			}
+			for i, s := range entries {
+				if !bytes.Equal(s.Bytes, a.all[int(p.Seq)+i].Bytes) || !bytes.Equal(s.Signature, a.all[int(p.Seq)+i].Signature) {
+					t.Fatalf("after %s: entry %d is another", p, i)
+				}
+			}
+			p = Position{1, p.Seq + uint64(len(entries))}
+		}
+	}
+	for _, c := range []struct {
+		p  Position
+		ok bool
+	}{{Position{1, 20}, true}, {Position{1, 21}, true}, {Position{2, 1}, true}, {Position{0, 7}, false}} {
+		if entries, ok := k.After(c.p, 1000); ok != c.ok || len(entries) > 0 {
+			t.Errorf("after %s: %d entries, %v", c.p, len(entries), ok)
+		}
+	}
 }

@@ -2,12 +2,12 @@ package feed
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"time"
+	"unicode/utf8"
 )
 
 // What is signed begins with what it is, so that a signature is good for one kind alone.
@@ -19,8 +19,8 @@ const (
 const (
 	// EntryMax is the longest entry, in bytes. It fits into a value of the store.
 	EntryMax = 256 << 10
-	// stateMax is the longest state, in bytes of JSON: some millions of documents.
-	stateMax = 1 << 30
+	// keyMax is the longest key of a document.
+	keyMax = 512
 )
 
 // Signer signs for control. It is safe for use by many goroutines.
@@ -32,8 +32,11 @@ func NewSigner(key ed25519.PrivateKey) *Signer { return &Signer{key} }
 // Key is the public part, for a Verifier.
 func (s *Signer) Key() ed25519.PublicKey { return s.key.Public().(ed25519.PublicKey) }
 
-// Sign returns an entry as it is carried. It fails if the entry is longer than EntryMax.
+// Sign returns an entry as it is carried. It fails if the entry is longer than EntryMax, or is one that no node could take.
 func (s *Signer) Sign(e *Entry) (Signed, error) {
+	if err := e.check(); err != nil {
+		return Signed{}, fmt.Errorf("sign an entry: %w", err)
+	}
 	data, err := json.Marshal(e)
 	if err != nil {
 		return Signed{}, fmt.Errorf("sign an entry: %w", err)
@@ -41,23 +44,36 @@ func (s *Signer) Sign(e *Entry) (Signed, error) {
 	if len(data) > EntryMax {
 		return Signed{}, fmt.Errorf("an entry has %d bytes, more than %d: change fewer documents at once", len(data), EntryMax)
 	}
-	return Signed{data, ed25519.Sign(s.key, append([]byte(entryKind), data...))}, nil
+	return Signed{data, ed25519.Sign(s.key, preimage(entryKind, data))}, nil
+}
+
+// check is for who signs. Who verifies takes everything that is signed: an entry that is refused would hold back all after it.
+func (e *Entry) check() error {
+	if e.Position.Epoch == 0 || e.Position.Seq == 0 {
+		return fmt.Errorf("position %s: epochs and numbers begin with 1", e.Position)
+	}
+	for _, c := range e.Changes {
+		if c.Key == "" || len(c.Key) > keyMax || !utf8.ValidString(c.Key) {
+			return fmt.Errorf("%.64q isn't a key: want UTF-8 of up to %d bytes", c.Key, keyMax)
+		}
+	}
+	if p := e.Purge; p != nil && !(utf8.ValidString(p.Value) && utf8.ValidString(string(p.Site))) {
+		return errors.New("what is purged isn't UTF-8")
+	}
+	return nil
 }
 
 // Checkpoint returns a state as it is carried.
 func (s *Signer) Checkpoint(state *State) (Checkpoint, error) {
-	var b bytes.Buffer
-	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	data, err := encodeState(state.bounded())
 	if err != nil {
-		return Checkpoint{}, err
-	}
-	if err := json.NewEncoder(z).Encode(state); err != nil {
 		return Checkpoint{}, fmt.Errorf("sign a checkpoint: %w", err)
 	}
-	if err := z.Close(); err != nil {
-		return Checkpoint{}, fmt.Errorf("sign a checkpoint: %w", err)
-	}
-	return Checkpoint{b.Bytes(), ed25519.Sign(s.key, append([]byte(checkpointKind), b.Bytes()...))}, nil
+	return Checkpoint{data, ed25519.Sign(s.key, preimage(checkpointKind, data))}, nil
+}
+
+func preimage(kind string, data []byte) []byte {
+	return append(append(make([]byte, 0, len(kind)+len(data)), kind...), data...)
 }
 
 // Verifier reads what control has signed, and nothing else. It is safe for use by many goroutines.
@@ -67,7 +83,7 @@ type Verifier struct{ keys []ed25519.PublicKey }
 func NewVerifier(keys ...ed25519.PublicKey) *Verifier { return &Verifier{keys} }
 
 func (v *Verifier) signed(kind string, data, signature []byte) bool {
-	message := append([]byte(kind), data...)
+	message := preimage(kind, data)
 	for _, key := range v.keys {
 		if len(key) == ed25519.PublicKeySize && ed25519.Verify(key, message, signature) {
 			return true
@@ -81,30 +97,30 @@ func (v *Verifier) Entry(s Signed) (*Entry, error) {
 	if len(s.Bytes) > EntryMax || !v.signed(entryKind, s.Bytes, s.Signature) {
 		return nil, ErrForged
 	}
+	return parseEntry(s.Bytes)
+}
+
+func parseEntry(data []byte) (*Entry, error) {
 	var e Entry
-	if err := json.Unmarshal(s.Bytes, &e); err != nil || e.Position.Epoch == 0 || e.Position.Seq == 0 {
-		return nil, fmt.Errorf("%w: what is signed isn't an entry (%v)", ErrForged, err)
+	if err := json.Unmarshal(data, &e); err != nil {
+		return nil, fmt.Errorf("%w: what is signed isn't an entry: %w", ErrForged, err)
+	}
+	if e.Position.Epoch == 0 || e.Position.Seq == 0 {
+		return nil, fmt.Errorf("%w: what is signed is an entry at %s", ErrForged, e.Position)
 	}
 	return &e, nil
 }
 
 // State returns the state that control has signed; else the error is ErrForged.
 func (v *Verifier) State(c Checkpoint) (*State, error) {
-	if !v.signed(checkpointKind, c.Bytes, c.Signature) {
+	if len(c.Bytes) > CheckpointMax || !v.signed(checkpointKind, c.Bytes, c.Signature) {
 		return nil, ErrForged
 	}
-	z, err := gzip.NewReader(bytes.NewReader(c.Bytes))
+	s, err := decodeState(bytes.NewReader(c.Bytes))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrForged, err)
+		return nil, fmt.Errorf("%w: what is signed isn't a state: %w", ErrForged, err)
 	}
-	var s State
-	if err := json.NewDecoder(io.LimitReader(z, stateMax)).Decode(&s); err != nil || s.Position.Epoch == 0 {
-		return nil, fmt.Errorf("%w: what is signed isn't a state (%v)", ErrForged, err)
-	}
-	if s.Docs == nil {
-		s.Docs = map[string]Doc{}
-	}
-	return &s, nil
+	return s, nil
 }
 
 // NewEntry returns the entry that comes after a state.

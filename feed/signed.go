@@ -23,10 +23,10 @@ type PurgeAt struct {
 	Purge
 }
 
-// What is wrong with an entry or a checkpoint.
+// What is wrong with an entry or a checkpoint, and what helps.
 var (
-	ErrGap    = errors.New("an entry before it is missing")
-	ErrForged = errors.New("not signed by control")
-	ErrOld    = errors.New("already known")
-	ErrFork   = errors.New("doesn't follow from what is known")
+	ErrGap    = errors.New("an entry before it is missing; ask for the entries after the position that you have, or for a checkpoint")
+	ErrForged = errors.New("not signed by this network's control; ask another node, and don't trust this one")
+	ErrOld    = errors.New("already known; nothing is to be done")
+	ErrFork   = errors.New("it doesn't follow from what is known here: control was set back without a new epoch, or somebody has its key; restore it with wherry control restore, which begins a new epoch")
 )

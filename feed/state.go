@@ -18,6 +18,8 @@ func NewState(epoch uint64) *State {
 func (s *State) Follows(e *Entry) error { return follows(s.Position, s.Head, e) }
 
 func follows(at Position, head Hash, e *Entry) error {
+	// An epoch that follows a restore goes on with the number and the head of the backup. So an entry 1 that follows nothing has nothing
+	// before it in any epoch.
 	virgin := at == Position{} && e.Position.Seq == 1
 	switch next := at.Seq + 1; {
 	case virgin && e.Prev.IsZero():
@@ -42,13 +44,22 @@ func (s *State) Apply(e *Entry, head Hash) {
 		}
 	}
 	if e.Purge != nil {
+		// Append moves what is left to a new array when the old one is full, once in some thousand purges.
 		s.Purges = append(s.Purges, PurgeAt{e.Position.Seq, *e.Purge})
-		if n := len(s.Purges); n > PurgesMax {
-			s.PurgeFloor = s.Purges[n-PurgesMax/2-1].Seq
-			s.Purges = slices.Clone(s.Purges[n-PurgesMax/2:])
-		}
+		*s = *s.bounded()
 	}
 	s.Position, s.Head = e.Position, head
+}
+
+// bounded returns a state that has no more purges than it may have.
+func (s *State) bounded() *State {
+	over := len(s.Purges) - PurgesMax
+	if over <= 0 {
+		return s
+	}
+	out := *s
+	out.PurgeFloor, out.Purges = s.Purges[over-1].Seq, s.Purges[over:]
+	return &out
 }
 
 // Clone returns a state that can be kept.
