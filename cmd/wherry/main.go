@@ -74,6 +74,7 @@ Run it for real:                              wherry config sample > wherry.yaml
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newInitCommand(), newJoinCommand(), newRunCommand(), newLabCommand(), newVersionCommand())
 	root.AddCommand(console.Commands(consoleFlags)...)
+	addRestoreCommand(root)
 	addCompletionCommand(root)
 	return root
 }
