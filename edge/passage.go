@@ -337,7 +337,7 @@ func (e *Edge) recordHit(c *laneConn, x *passage, err error) {
 	took := x.ended.Sub(x.began)
 	x.answer.Count()
 	e.count(x.site.metrics, cache.Hit, x.answer.Status, x.sent, took)
-	x.site.counts.Add(tally.Answer{Failed: x.answer.Status >= 500, Hit: true, FirstByte: x.first.Sub(x.began)})
+	x.site.counts.Add(tally.Answer{Failed: x.answer.Status >= 500, Rejected: x.answer.Status/100 == 4, Hit: true, FirstByte: x.first.Sub(x.began)})
 	if e.access == nil {
 		return
 	}

@@ -63,6 +63,7 @@ func (x *exchange) counted(status int, took time.Duration) tally.Answer {
 	a := tally.Answer{
 		Failed: status >= 500 || x.abort && (x.failure == nil || x.failure.Party != fault.Client), Hit: isHit(x.outcome.Verdict), FirstByte: took,
 	}
+	a.Rejected = status >= 400 && status < 500
 	if !x.w.firstByte.IsZero() {
 		a.FirstByte = x.w.firstByte.Sub(x.began)
 	}

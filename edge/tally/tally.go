@@ -23,6 +23,7 @@ const (
 // Answer is how a request was answered.
 type Answer struct {
 	Failed    bool          // with 5xx, or broken off
+	Rejected  bool          // with 4xx
 	Hit       bool          // from the store
 	FirstByte time.Duration // from the request's header section to the first byte of the response
 }
@@ -53,9 +54,9 @@ type Counts struct {
 type counters [shards]shard
 
 type shard struct {
-	hits, errors atomic.Uint64
-	latency      [Buckets]atomic.Uint64
-	_            [192 - (2+Buckets)*8]byte // up to whole cache lines
+	hits, errors, rejected atomic.Uint64
+	latency                [Buckets]atomic.Uint64
+	_                      [192 - (3+Buckets)*8]byte // up to whole cache lines
 }
 
 // SetRevisions says which revision of each site is in use; a site that isn't there has none, which is 0. It holds for what Counts returns
@@ -122,6 +123,9 @@ func add(to *atomic.Pointer[counters], a Answer) {
 	if a.Failed {
 		s.errors.Add(1)
 	}
+	if a.Rejected {
+		s.rejected.Add(1)
+	}
 }
 
 // bucket returns the first bucket whose bound is above d.
@@ -140,6 +144,7 @@ func (c *Counts) read(from *atomic.Pointer[counters], synthetic bool) feed.SiteT
 		s := &all[i]
 		out.Hits += s.hits.Load()
 		out.Errors += s.errors.Load()
+		out.Rejected += s.rejected.Load()
 		for j := range s.latency {
 			n := s.latency[j].Load()
 			out.Latency[j] += n

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -163,25 +164,36 @@ func clusterSize(edges int) int { return min(8, max(1, (edges+1)/2)) }
 // edgeAddress is the k-th edge's, from 0.
 func edgeAddress(k int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 1, byte(k + 1)}) }
 
-// ports hands out free ports.
+// The ports of a lab are below those that systems give to connections on their own (from 32768 on Linux), one of which could sit on a node's port when
+// it is started again.
+const (
+	portLow  = 10_000
+	portHigh = 32_000
+)
+
+// ports hands out free ports, from a random one on.
 type ports struct {
+	last int
 	http uint16 // free at all edges
 	err  error
 }
 
 func newPorts(edges int) (*ports, error) {
-	for range 64 {
-		l, err := net.Listen("tcp", edgeAddress(0).String()+":0")
-		if err != nil {
-			return nil, fmt.Errorf("listen on loopback: %w", err)
-		}
-		port := l.Addr().(*net.TCPAddr).AddrPort().Port()
-		_ = l.Close()
-		if freeAtAll(edges, port) {
-			return &ports{http: port}, nil
+	p := &ports{last: portLow + rand.IntN(portHigh-portLow)}
+	for range portHigh - portLow {
+		if port := p.step(); freeAtAll(edges, port) {
+			p.http = port
+			return p, nil
 		}
 	}
 	return nil, errors.New("no port is free at all addresses of the edges")
+}
+
+func (p *ports) step() uint16 {
+	if p.last++; p.last >= portHigh {
+		p.last = portLow
+	}
+	return uint16(p.last)
 }
 
 func freeAtAll(edges int, port uint16) bool {
@@ -197,16 +209,14 @@ func freeAtAll(edges int, port uint16) bool {
 
 // next returns an address that is free for TCP and UDP.
 func (p *ports) next() string {
-	for range 64 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range portHigh - portLow {
+		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), p.step()).String()
+		l, err := net.Listen("tcp", at)
 		if err != nil {
-			p.err = err
-			return ""
+			continue
 		}
-		at := l.Addr().String()
-		u, err := net.ListenPacket("udp", at)
 		_ = l.Close()
-		if err == nil {
+		if u, err := net.ListenPacket("udp", at); err == nil {
 			_ = u.Close()
 			return at
 		}

@@ -64,7 +64,7 @@ func (n *Node) records() (list []feed.NodeRecord) {
 
 // askControl asks one control node after the other until one answers.
 func (n *Node) askControl(ctx context.Context, method, path string, body []byte, take func(io.Reader) error) error {
-	return n.askFor(ctx, n.client(), method, path, body, take)
+	return n.askFor(ctx, &http.Client{Transport: n.toControl, Timeout: askWithin}, method, path, body, take)
 }
 
 func (n *Node) askFor(ctx context.Context, c *http.Client, method, path string, body []byte, take func(io.Reader) error) error {

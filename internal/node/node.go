@@ -79,6 +79,7 @@ type Node struct {
 	began     time.Time
 	registry  *prometheus.Registry // of what isn't the network's
 	transport *http.Transport      // to other nodes
+	toControl *http.Transport      // to control nodes alone
 	program   feed.Hash            // that runs
 
 	makeRoom  context.CancelFunc // for the program that takes over
@@ -127,7 +128,7 @@ func Open(ctx context.Context, o Options) (n *Node, err error) {
 		}
 	}
 	n.mesh, n.program = mesh.New(n.identity, mesh.Options{Log: n.log, Metrics: mesh.NewMetrics(n.registry)}), programHash()
-	n.transport = n.mesh.Transport()
+	n.transport, n.toControl = n.mesh.Transport(), n.mesh.Transport(feed.RoleControl)
 	var keys []ed25519.PublicKey
 	for _, key := range n.s.FeedKeys {
 		keys = append(keys, key)
@@ -346,15 +347,34 @@ func (n *Node) openClients(s *config.Snapshot) (err error) {
 	return nil
 }
 
-// renew asks control for a new certificate; a control node asks itself.
+// storePatience is how long a control node waits for the store before it renews its certificate by itself.
+const storePatience = 5 * time.Second
+
+// renew asks control for a new certificate. A control node has what that takes, and mustn't need the store for it: the members of the store
+// know each other by these certificates.
 func (n *Node) renew(ctx context.Context, csr []byte) (certificate, roots []byte, err error) {
-	if st := n.station.Load(); st != nil {
-		who, _ := n.identity.Who()
-		return st.control.Renew(ctx, who, csr)
+	if !n.s.has(feed.RoleControl) {
+		var r control.Renewal
+		err = n.askControl(ctx, http.MethodPost, control.NodePrefix+"renew", csr, func(body io.Reader) error { return decode(body, &r) })
+		return r.Certificate, r.Roots, err
 	}
-	var r control.Renewal
-	err = n.askControl(ctx, http.MethodPost, control.NodePrefix+"renew", csr, func(body io.Reader) error { return decode(body, &r) })
-	return r.Certificate, r.Roots, err
+	who, _ := n.identity.Who()
+	if st := n.station.Load(); st != nil {
+		asking, cancel := context.WithTimeout(ctx, storePatience)
+		defer cancel()
+		if certificate, roots, err = st.control.Renew(asking, who, csr); err == nil {
+			return certificate, roots, nil
+		}
+	}
+	if n.mesh.Revoked(who) {
+		return nil, nil, errors.Join(err, errors.New("this node was removed from the network"))
+	}
+	authority, err := mesh.OpenAuthority(n.path(controlDir))
+	if err != nil {
+		return nil, nil, err
+	}
+	certificate, err = authority.Issue(csr, mesh.Who{Node: who.Node, Roles: who.Roles}, time.Now())
+	return certificate, authority.PEM(), err
 }
 
 // quietLog takes what net/http says of connections that break, to the debug level.

@@ -79,7 +79,7 @@ func (n *Node) serveDryRun(w http.ResponseWriter, r *http.Request) {
 // api answers the API: control, if it runs here, else a control node that is asked in its place.
 func (n *Node) api() http.Handler {
 	proxy := &httputil.ReverseProxy{
-		Transport: n.transport, ErrorLog: quietLog(n.log),
+		Transport: n.toControl, ErrorLog: quietLog(n.log),
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = "https", ""
 			if all := n.controls(); len(all) > 0 {

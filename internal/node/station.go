@@ -228,7 +228,7 @@ func (n *Node) fetchProgram(ctx context.Context, h feed.Hash) (io.ReadCloser, er
 		if err != nil {
 			return nil, err
 		}
-		resp, err := n.transport.RoundTrip(req)
+		resp, err := n.toControl.RoundTrip(req)
 		if err != nil {
 			continue
 		}

@@ -129,7 +129,7 @@ func (n *Node) fetch(ctx context.Context, h feed.Hash) (path string, err error) 
 		defer f.Close()
 		return n.o.Programs.Put(h, f)
 	}
-	err = n.askFor(ctx, &http.Client{Transport: n.transport}, http.MethodGet, control.NodePrefix+"programs/"+h.String(), nil, func(r io.Reader) (err error) {
+	err = n.askFor(ctx, &http.Client{Transport: n.toControl}, http.MethodGet, control.NodePrefix+"programs/"+h.String(), nil, func(r io.Reader) (err error) {
 		path, err = n.o.Programs.Put(h, r)
 		return err
 	})
