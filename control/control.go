@@ -65,9 +65,8 @@ type Control struct {
 	sites  siteCache
 	synced atomic.Bool // the keeper has had all that the store had
 
-	mu       sync.Mutex // protects what follows; lost with the process
-	tokens   map[string]cachedToken
-	inFlight chan struct{} // bounds dry runs
+	mu     sync.Mutex // protects what follows; lost with the process
+	tokens map[string]cachedToken
 }
 
 var _ api.Service = (*Control)(nil)
