@@ -10,7 +10,6 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -110,8 +109,12 @@ const (
 
 // slots make transactions happen once. Each transaction writes its number into a slot, under the condition that the slot wasn't written since
 // it was read. So of the attempts of one transaction at most one is applied, and the slot tells whether one was. An attempt that finds the
-// transaction's conditions not true writes into the slot too, if there may be earlier ones under way, so that none of those is
+// transaction's conditions not true writes into the slot too (burns it), if there may be earlier ones under way, so that none of those is
 // applied after Commit has said that nothing happened.
+//
+// When changing this, look again at: attempts of a transaction whose caller gave up, which arrive while the next one has the slot, to be
+// applied or to burn (every write of a slot is under the condition of its revision); answers that get lost, of either; a slot whose revision
+// isn't known yet.
 //
 // Nobody but this process writes into its slots; what it leaves when it ends is removed by the next one of the same name.
 type slots struct {
@@ -256,10 +259,11 @@ func (s *Store) attempt(ctx context.Context, t Txn, sl *slot, patience time.Dura
 	}
 	otherwise := clientv3.OpGet(sl.key)
 	if *underWay {
+		// Only a slot that wasn't written is burnt: one that was may be what tells that another transaction was applied, if this attempt is late.
 		otherwise = clientv3.OpTxn(
-			[]clientv3.Cmp{clientv3.Compare(clientv3.Value(sl.key), "=", sl.id())},
-			[]clientv3.Op{clientv3.OpGet(sl.key)},
-			[]clientv3.Op{clientv3.OpPut(sl.key, sl.spent(), clientv3.WithPrevKV())})
+			[]clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(sl.key), "=", sl.at)},
+			[]clientv3.Op{clientv3.OpPut(sl.key, sl.spent())},
+			[]clientv3.Op{clientv3.OpGet(sl.key)})
 	}
 	resp, err := s.client.Txn(ctx).
 		If(append(t.compares(), clientv3.Compare(clientv3.ModRevision(sl.key), "=", sl.at))...).
@@ -280,36 +284,36 @@ func (s *Store) attempt(ctx context.Context, t Txn, sl *slot, patience time.Dura
 
 // refused says what it means that a transaction's conditions, or the slot's, aren't true.
 func (sl *slot) refused(resp *pb.ResponseOp, now Revision, underWay *bool) (Revision, error) {
-	if !*underWay { // there is one attempt, and it wasn't applied
-		at := Revision(0)
-		if kvs := resp.GetResponseRange().Kvs; len(kvs) > 0 {
-			at = kvs[0].ModRevision
-		}
-		if at == sl.at {
+	lookedAt := resp
+	if *underWay {
+		inner := resp.GetResponseTxn()
+		if inner.Succeeded { // the slot is burnt: whatever is under way fails
+			sl.at, *underWay = now, false
 			return 0, ErrConflict
 		}
-		sl.at = at // a transaction whose caller didn't wait was applied late
-		return 0, errSlot
+		lookedAt = inner.Responses[0]
 	}
-	inner := resp.GetResponseTxn()
-	if inner.Succeeded { // an earlier attempt was applied
-		sl.at = inner.Responses[0].GetResponseRange().Kvs[0].ModRevision
-		return sl.at, nil
+	at, value := Revision(0), ""
+	if kvs := lookedAt.GetResponseRange().Kvs; len(kvs) > 0 {
+		at, value = kvs[0].ModRevision, string(kvs[0].Value)
 	}
-	before, expected := inner.Responses[0].GetResponsePut().PrevKv, sl.at
-	sl.at, *underWay = now, false // the slot was written: whatever is under way fails
-	switch {
-	case modRevision(before) == expected:
+	before := sl.at
+	sl.at = at
+	if !*underWay { // there is one attempt, and it wasn't applied
+		if at == before {
+			return 0, ErrConflict
+		}
+		return 0, errSlot // a transaction whose caller didn't wait was applied late
+	}
+	// The slot was written since, so whatever is under way fails; by whom it was written tells what became of it.
+	*underWay = false
+	switch value {
+	case sl.id():
+		return at, nil
+	case sl.spent():
 		return 0, ErrConflict
-	case before == nil:
+	case "":
 		return 0, fmt.Errorf("%w (is another node of the same name running?)", ErrUnknown)
 	}
 	return 0, errSlot
-}
-
-func modRevision(kv *mvccpb.KeyValue) Revision {
-	if kv == nil {
-		return 0
-	}
-	return kv.ModRevision
 }

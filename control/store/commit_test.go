@@ -151,3 +151,46 @@ func TestAFullDiskIsSeen(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A transaction whose caller gave up may still have an attempt under way that wants to burn its slot. When that arrives late, the slot may be what tells
+// that the next transaction was applied, and must go on telling that.
+func TestALateBurnDestroysNoEvidence(t *testing.T) {
+	s := newCluster(t).first().Store
+	put(t, s, "a", "0")
+	sl, err := s.takeSlot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sl.at = 0
+	late, underWay := *sl, true // gave up; its conditions are false, so what is under way burns
+	sl.seq++
+	next := Txn{Put: []Put{{"log", []byte("once")}}}
+	first := false
+	applied, err := s.attempt(t.Context(), next, sl, time.Minute, &first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sl.at = 0 // its answer gets lost
+	_, _ = s.attempt(t.Context(), Txn{If: []Cond{Absent("a")}, Put: []Put{{"a", nil}}}, &late, time.Minute, &underWay)
+	again := true
+	if at, err := s.attempt(t.Context(), next, sl, time.Minute, &again); err != nil || at != applied {
+		t.Errorf("revision %d, %v; it was applied at %d already", at, err, applied)
+	}
+}
+
+// The answer to a burn gets lost: the conflict is told nevertheless, and once.
+func TestALostBurnIsFound(t *testing.T) {
+	s := newCluster(t).first().Store
+	put(t, s, "a", "0")
+	sl, err := s.takeSlot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		sl.at = 0
+		underWay := true
+		if _, err := s.attempt(t.Context(), Txn{If: []Cond{Absent("a")}, Put: []Put{{"a", nil}}}, sl, time.Minute, &underWay); !errors.Is(err, ErrConflict) {
+			t.Error(err)
+		}
+	}
+}
