@@ -59,11 +59,14 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 }
 
 func (c *core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(e.Level) {
+	if c.Enabled(e.Level) && e.Message != closedListener {
 		return ce.AddCore(e, c)
 	}
 	return ce
 }
+
+// closedListener is what etcd says whenever it is closed: its socket can't accept any more.
+const closedListener = "setting up serving from embedded etcd failed."
 
 func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	ok, left := c.limit.allow()
