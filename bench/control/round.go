@@ -97,10 +97,9 @@ func (c *cluster) round(ctx context.Context, n int, fault string) (result, error
 		last = bothAfter
 	}
 	time.Sleep(last - healAfter)
-	end := at + healAfter // a gap that is longer than the fault is one of the fault's length
 	stop()
 	clients.Wait()
-	res.gap = r.h.gap(at, end, func(o *op) bool { return o.writes() && o.kind != "act" && o.node != v.Name })
+	res.gap = r.h.gap(at, at+last, func(o *op) bool { return o.writes() && o.kind != "act" && o.node != v.Name })
 	res.actGap = r.h.gap(at, at+last, func(o *op) bool { return o.kind == "act" })
 	if err := c.settle(ctx, "settled"); err != nil {
 		return res, err
