@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/mesh"
 )
@@ -53,7 +54,7 @@ func (c *cluster) prepare(name string) *member {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cert, err := c.authority.Issue(csr, mesh.Who{Node: "control-1", Roles: []feed.Role{feed.RoleControl}}, time.Now())
+	cert, err := c.authority.Issue(csr, mesh.Who{Node: config.NodeID(name), Roles: []feed.Role{feed.RoleControl}}, time.Now())
 	if err != nil {
 		c.t.Fatal(err)
 	}
