@@ -11,11 +11,11 @@
 // clock, that of the process that drives. After each round it checks
 //
 //   - the log: what was acknowledged is in it exactly once; what has no known outcome at most once,
-//   - registers: their history is linearizable (by porcupine, if built with -tags porcupine),
+//   - registers: their history is linearizable (by porcupine),
 //   - the leader's actions: the term of an action is never older than that of one before it, in the store's order and (by porcupine) in the order
 //     of time; members act with the last term they had, also when it is over for them, so that only the fence holds them back,
 //
 // and prints the longest time without an acknowledged write, and without an action of a leader, after the fault.
 //
-//	go run -tags porcupine ./bench/control -rounds 200
+//	go run ./bench/control -rounds 200
 package main
