@@ -49,7 +49,7 @@ var plan = map[string][]string{
 	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
 	"control/diff":       {},
 	"control/rollout":    {"config", "feed"},
-	"control/store":      {"feed", "mesh"}, // in tests only
+	"control/store":      {"config", "feed", "mesh"}, // in tests only
 	"mesh":               {"certs", "config", "feed"},
 	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
 	"feed/tree/treetest": {"feed"},
