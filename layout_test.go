@@ -42,6 +42,7 @@ var plan = map[string][]string{
 	"edge/policy":      {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
 	"edge/tally":       {"config", "feed"},
 	"cache/purges":     {"cache/store"},
+	"overlay/congest":  {},
 	"edge/plain":       {"h2"},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
