@@ -42,7 +42,7 @@ var plan = map[string][]string{
 	"edge/policy":      {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
 	"edge/tally":       {"config", "feed"},
 	"cache/purges":     {"cache/store"},
-	"overlay/congest":  {},
+	"overlay/congest":  {"overlay/congest/congestsim"}, // in tests only
 	"edge/plain":       {"h2"},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
@@ -67,9 +67,10 @@ var plan = map[string][]string{
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
 	"internal/console":       {"config", "control/api", "fault", "feed"},
 	// beside the house
-	"internal/simnet":  {},
-	"internal/testnet": {"config", "internal/network", "internal/simnet"},
-	".":                {},
+	"internal/simnet":            {},
+	"overlay/congest/congestsim": {"overlay/congest"},
+	"internal/testnet":           {"config", "internal/network", "internal/simnet"},
+	".":                          {},
 }
 
 const (
