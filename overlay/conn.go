@@ -71,10 +71,12 @@ type Conn struct {
 	name        string // of the peer, once it is verified
 	tls         tls.ConnectionState
 	hs          *handshake // nil when it is over
+	quic        *tls.QUICConn
 	sealer      *key
+	writeKey    *key // sealer and opener, until the peer is let in
+	readKeys    *openers
 	sealPhase   byte
 	seals       uint64 // with this key
-	sealRound   uint64 // the first number of path 0 that it sealed; a new key may come when one of those is acknowledged
 	confirmed   bool   // the peer has our keys
 	established chan struct{}
 	err         error  // why it is over

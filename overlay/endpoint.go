@@ -76,8 +76,8 @@ type Endpoint struct {
 	spawned  sync.WaitGroup
 
 	mu       sync.RWMutex
-	conns    map[wire.ID]*Conn // by our name for them
-	peers    map[wire.ID]*Conn // by the peer's name for them
+	conns    map[wire.ID]*Conn  // by our name for them
+	peers    map[wire.ID]*Conn  // by the peer's name for them
 	strange  map[stranger]*Conn // by the peer's first packet, while they are half open
 	halfOpen int
 	running  bool
