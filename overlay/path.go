@@ -184,9 +184,7 @@ func (p *path) sized(arrived bool, size int, now time.Time) {
 
 func (p *path) setSize(size int) {
 	p.mtu = size
-	if sized, ok := p.controller.(interface{ SetPacket(int) }); ok {
-		sized.SetPacket(size)
-	}
+	p.controller.SetPacket(size)
 }
 
 // shrink goes back to what every path carries: large packets seem to vanish.
