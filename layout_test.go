@@ -55,6 +55,7 @@ var plan = map[string][]string{
 	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
 	"feed/tree/treetest": {"feed"},
 	"control/api":        {"config", "fault", "feed"},
+	"overlay":            {"overlay/congest", "overlay/loss", "overlay/udp", "overlay/wire"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof

@@ -86,6 +86,7 @@ type Conn struct {
 
 	paths    [pathsMax]*path
 	primary  *path
+	retell   int  // acknowledgements that also tell of the other paths
 	pathNext byte // the number of the next that this side opens
 	spread   bool // data goes over all paths
 

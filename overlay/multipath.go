@@ -143,9 +143,7 @@ func (c *Conn) UseAll(all bool) {
 func (c *Conn) use(p *path) {
 	c.primary = p
 	c.at.Store(&p.remote.addr)
-	if c.dialed {
-		c.control(wire.AppendInts(nil, wire.PathUse, uint64(p.id), 1))
-	}
+	c.control(wire.AppendInts(nil, wire.PathUse, uint64(p.id), 1))
 	c.wakeUp()
 }
 

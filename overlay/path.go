@@ -172,7 +172,7 @@ func (p *path) sized(arrived bool, size int, now time.Time) {
 	switch {
 	case arrived:
 		p.setSize(max(p.mtu, size))
-		p.sizeTry, p.sizeTries = p.sizeTry+1, 0
+		p.sizeTry, p.sizeTries = min(p.sizeTry+1, len(sizes)), 0
 	case p.sizeTries < 2:
 		p.sizeTries++
 	default:

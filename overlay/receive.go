@@ -202,6 +202,7 @@ func (c *Conn) frame(now time.Time, p *path, o *opened, f *wire.Frame) error {
 	case wire.PathUse:
 		if f.ID < pathsMax && c.paths[f.ID] != nil {
 			c.paths[f.ID].spare = f.Code == 0
+			c.retell = 4
 		}
 		return nil
 	}

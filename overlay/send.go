@@ -228,8 +228,8 @@ func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
 		if forced {
 			p.probes--
 		}
-		if len(b.buffer)-start < b.segment {
-			break
+		if len(b.buffer)-start < size {
+			break // only the last of a batch may be shorter
 		}
 	}
 	return len(b.items) > 0
@@ -280,11 +280,14 @@ func (c *Conn) finish(now time.Time, p *path, b *batch, start int, sent loss.Pac
 	c.stats.BytesSent += uint64(n)
 }
 
+// packetLeast is room for a header, an acknowledgement and a proof.
+const packetLeast = 100
+
 // packet puts one packet together: an acknowledgement if one is due, and, if data is set, what else there is. It says whether the packet
 // has anything in it.
 func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) bool {
-	size += b.to.envelope()
-	if p.allowed() < size {
+	size = min(size+b.to.envelope(), p.allowed())
+	if size < packetLeast {
 		return false
 	}
 	start := c.begin(p, b)
@@ -293,6 +296,7 @@ func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) boo
 	var sent loss.Packet[cargo]
 	if (p.acksNow(now) || data && p.unacked > 0) && len(p.received.Ranges()) > 0 {
 		c.appendAck(now, p, b)
+		c.retellAcks(now, p, b, most)
 	}
 	switch {
 	case c.closing != nil:
@@ -301,7 +305,10 @@ func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) boo
 		b.buffer = wire.AppendProof(b.buffer, wire.Response, p.proofs[0])
 		p.proofs, p.proofsTo = p.proofs[1:], p.proofsTo[1:]
 	case p.proving:
+		// As long as every path must carry, so that the answer may be too (RFC 9000 §8.2.1).
 		b.buffer = wire.AppendProof(b.buffer, wire.Challenge, p.challenge)
+		b.buffer = append(b.buffer, make([]byte, max(most-len(b.buffer), 0))...)
+		sent.Eliciting = p.valid && p.moving == (remote{})
 	case data:
 		c.appendControl(b, most, &sent)
 		c.appendDatagrams(b, most, &sent)
@@ -326,6 +333,19 @@ func (c *Conn) appendAck(now time.Time, p *path, b *batch) {
 	delay := max(now.Sub(p.newestAt).Microseconds(), 0)
 	b.buffer = wire.AppendAck(b.buffer, p.id, uint64(delay), ranges[:min(len(ranges), ackRanges)])
 	p.unacked, p.ackNow, p.ackAt = 0, false, time.Time{}
+}
+
+// retellAcks acknowledges on this path what came on others: their own acknowledgements may be lost with them.
+func (c *Conn) retellAcks(now time.Time, p *path, b *batch, most int) {
+	if c.retell == 0 {
+		return
+	}
+	c.retell--
+	for _, o := range c.paths {
+		if o != nil && o != p && len(o.received.Ranges()) > 0 && most-len(b.buffer) > 16*ackRanges {
+			c.appendAck(now, o, b)
+		}
+	}
 }
 
 // appendControl writes the frames that steer the connection.
@@ -474,6 +494,9 @@ func (c *Conn) due() time.Time {
 		return time.Time{}
 	}
 	if c.sealer == nil {
+		if end := c.hs.began.Add(c.endpoint.options.HandshakeTimeout); end.Before(c.hs.due) {
+			return end
+		}
 		return c.hs.due
 	}
 	due := c.lastHeard.Add(c.endpoint.options.IdleTimeout)
