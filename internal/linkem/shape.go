@@ -31,6 +31,23 @@ func BurstLoss(fraction, burstPackets float64) Loss {
 	return Loss{GoodToBad: back * fraction / (1 - fraction), BadToGood: back, InBad: 1}
 }
 
+// Fraction is the part of all packets that is lost in the long run.
+func (l Loss) Fraction() float64 {
+	if l.GoodToBad == 0 {
+		return l.InGood
+	}
+	bad := l.GoodToBad / (l.GoodToBad + l.BadToGood)
+	return (1-bad)*l.InGood + bad*l.InBad
+}
+
+// BurstPackets is how long the state bad lasts on average, 0 if it never comes.
+func (l Loss) BurstPackets() float64 {
+	if l.GoodToBad == 0 || l.BadToGood == 0 {
+		return 0
+	}
+	return 1 / l.BadToGood
+}
+
 // Shape is what one hop does to packets in one direction. The zero value is a perfect wire.
 type Shape struct {
 	RateBits     int64         // bits a second, counted on IP packets; 0: no limit, and so no queue

@@ -2,6 +2,7 @@ package linkem
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -73,4 +74,33 @@ func upperEdge(i int) time.Duration {
 	}
 	octave := i/8 - 1
 	return time.Duration((i%8)+9) << octave * time.Microsecond
+}
+
+// Since is what has happened after an earlier look at the same link. Peaks and maxima stay those of the whole time.
+func (s LinkStats) Since(before LinkStats) LinkStats {
+	after := LinkStats{Hops: slices.Clone(s.Hops), Lateness: s.Lateness.since(&before.Lateness)}
+	for i := range after.Hops {
+		h, b := &after.Hops[i], &before.Hops[i]
+		h.Offered -= b.Offered
+		h.Delivered -= b.Delivered
+		h.DeliveredBytes -= b.DeliveredBytes
+		h.QueueDrops -= b.QueueDrops
+		h.AQMDrops -= b.AQMDrops
+		h.Lost -= b.Lost
+		h.Overflows -= b.Overflows
+		h.Reordered -= b.Reordered
+		h.Duplicated -= b.Duplicated
+		h.Corrupted -= b.Corrupted
+		h.Sojourn = h.Sojourn.since(&b.Sojourn)
+	}
+	return after
+}
+
+func (h Histogram) since(before *Histogram) Histogram {
+	h.Count -= before.Count
+	h.Sum -= before.Sum
+	for i := range h.buckets {
+		h.buckets[i] -= before.buckets[i]
+	}
+	return h
 }
