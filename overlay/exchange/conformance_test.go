@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,7 +27,7 @@ func serve(t testing.TB, h http.Handler, limits exchange.Limits) (*exchange.Tran
 	t.Helper()
 	client, server := exchangetest.Pair("edge", "parent", 1<<14)
 	var wg sync.WaitGroup
-	s := &exchange.Server{Handler: h, Limits: limits}
+	s := &exchange.Server{Handler: h, Limits: limits, Log: slog.New(slog.DiscardHandler)}
 	wg.Go(func() { _ = s.Serve(t.Context(), server) })
 	t.Cleanup(func() {
 		client.Kill()

@@ -127,7 +127,7 @@ func (d *dictionary) open(now time.Time) {
 
 // room returns a slot that may be filled anew by a section that refers to those of refs and has filled those of defs.
 func (d *dictionary) room(refs, defs slotSet) (slot int, ok bool) {
-	if len(d.batches) >= batchesMax {
+	if len(d.batches) > batchesMax-2 { // one for this section, one for those behind it
 		return 0, false
 	}
 	held := refs

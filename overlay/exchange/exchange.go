@@ -103,12 +103,3 @@ type failure struct {
 func (f *failure) Error() string { return f.cause }
 
 func malformed(cause string) error { return &failure{CodeMalformed, cause} }
-
-// codeOf is the code to reset a stream with because of err.
-func codeOf(err error) Code {
-	var f *failure
-	if errors.As(err, &f) {
-		return f.code
-	}
-	return CodeInternal
-}
