@@ -48,6 +48,24 @@ var plan = map[string][]string{
 	"overlay/udp":                {},
 	"overlay/wire":               {},
 	"edge/plain":                 {"h2"},
+	"cache":                         {"cache/field", "cache/purges", "cache/store", "fault", "h2", "trace"},
+	"certs":                         {"config", "fault"},
+	"mapper":                        {"config"},
+	"origin":                        {"config", "fault", "socket", "trace"},
+	"cache/field":                   {},
+	"cache/store":                   {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
+	"cache/storetest":               {"cache/store"},
+	"cache/tier":                    {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
+	"config/explain":                {"config"},
+	"config/reference":              {"config"},
+	"edge/gate":                     {},
+	"edge/policy":                   {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
+	"edge/tally":                    {"config", "feed"},
+	"cache/purges":                  {"cache/store"},
+	"overlay/congest":               {},
+	"overlay/exchange":              {"fault", "overlay/exchange/exchangetest"}, // exchangetest in tests only
+	"overlay/exchange/exchangetest": {"overlay/exchange"},
+	"edge/plain":                    {"h2"},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
 	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "logs", "socket", "trace"},
