@@ -243,7 +243,7 @@ func (c *Conn) streamControl(f *wire.Frame) error {
 		}
 		return c.count(fresh)
 	case wire.Stop:
-		s.reset(&StreamError{Code: f.Code, Remote: true})
+		s.reset(f.Code, &StreamError{f.Code})
 	case wire.MaxStream:
 		if f.Offset > s.out.limit {
 			s.out.limit = f.Offset
