@@ -14,13 +14,13 @@ type LinkStats struct {
 
 // HopStats counts packets of one hop in one direction.
 type HopStats struct {
-	Offered, Delivered             int64
-	DeliveredBytes                 int64
-	QueueDrops, AQMDrops           int64
-	Lost, Overflows                int64 // by the loss model; by the bound on what may be on the wire
+	Offered, Delivered               int64
+	DeliveredBytes                   int64
+	QueueDrops, AQMDrops             int64
+	Lost, Overflows                  int64 // by the loss model; by the bound on what may be on the wire
 	Reordered, Duplicated, Corrupted int64
-	QueueBytesPeak                 int
-	Sojourn                        Histogram // time in the queue, of those that weren't dropped
+	QueueBytesPeak                   int
+	Sojourn                          Histogram // time in the queue, of those that weren't dropped
 }
 
 // Histogram counts durations in buckets an eighth of their value wide, from 1 µs to over an hour.

@@ -2,6 +2,7 @@ package flows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -25,6 +26,8 @@ type listener interface {
 	addr() netip.AddrPort
 	// serve adds what bulk flows bring to received, and answers requests for objects, until ctx is done or it is closed.
 	serve(ctx context.Context, received *counter) error
+	// vitals are those of the connection that was accepted last: of the sender of objects.
+	vitals() (Vitals, error)
 	close()
 }
 
@@ -34,9 +37,12 @@ type session interface {
 	send(ctx context.Context, bytes int64) error
 	// fetch asks for an object and reads it whole.
 	fetch(ctx context.Context, bytes int64) error
-	vitals() (Vitals, error)
+	vitals() (Vitals, error) // as the sender of bulk
 	close()
 }
+
+// errNoConnection says that nobody has connected.
+var errNoConnection = errors.New("no connection yet")
 
 // Vitals is what a sender knows of its connection. What it doesn't know is 0.
 type Vitals struct {

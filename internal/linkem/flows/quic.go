@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -84,12 +85,13 @@ func (q quicTransport) listen(_ context.Context, at side) (listener, error) {
 		c.Close()
 		return nil, err
 	}
-	return &quicListener{l, t}, nil
+	return &quicListener{Listener: l, transport: t}, nil
 }
 
 type quicListener struct {
 	*quic.Listener
 	transport *quic.Transport
+	last      atomic.Pointer[quic.Conn] // accepted last
 }
 
 func (l *quicListener) addr() netip.AddrPort { return l.Addr().(*net.UDPAddr).AddrPort() }
@@ -109,6 +111,7 @@ func (l *quicListener) serve(ctx context.Context, received *counter) error {
 		if err != nil {
 			return unlessDone(ctx, err)
 		}
+		l.last.Store(c)
 		all.Go(func() {
 			for {
 				s, err := c.AcceptStream(ctx)
@@ -164,9 +167,18 @@ func (s *quicSession) fetch(ctx context.Context, bytes int64) error {
 	return fetchOn(quicStream{st}, bytes)
 }
 
-func (s *quicSession) vitals() (Vitals, error) {
-	v := s.conn.ConnectionStats()
-	return Vitals{RTT: v.SmoothedRTT, MinRTT: v.MinRTT, WindowBytes: int64(v.CongestionWindow), Retransmitted: int64(v.PacketsLost)}, nil
+func (s *quicSession) vitals() (Vitals, error) { return quicVitals(s.conn), nil }
+
+func (l *quicListener) vitals() (Vitals, error) {
+	if c := l.last.Load(); c != nil {
+		return quicVitals(c), nil
+	}
+	return Vitals{}, errNoConnection
+}
+
+func quicVitals(c *quic.Conn) Vitals {
+	v := c.ConnectionStats()
+	return Vitals{RTT: v.SmoothedRTT, MinRTT: v.MinRTT, WindowBytes: int64(v.CongestionWindow), Retransmitted: int64(v.PacketsLost)}
 }
 
 func (s *quicSession) close() {

@@ -20,16 +20,16 @@ type LinkReport struct {
 
 // LinkDescription is the link as it was asked for.
 type LinkDescription struct {
-	RateMbit      float64 `json:"rate_mbit"`
-	DelayMs       float64 `json:"delay_ms"`
-	JitterMs      float64 `json:"jitter_ms"`
-	Loss          float64 `json:"loss"`
-	BurstPackets  float64 `json:"burst_packets"`
-	Reorder       float64 `json:"reorder"`
-	QueueBytes    int     `json:"queue_bytes"`
-	AQM           string  `json:"aqm"`
-	BDPBytes      int     `json:"bdp_bytes"`
-	Seed          uint64  `json:"seed"`
+	RateMbit     float64 `json:"rate_mbit"`
+	DelayMs      float64 `json:"delay_ms"`
+	JitterMs     float64 `json:"jitter_ms"`
+	Loss         float64 `json:"loss"`
+	BurstPackets float64 `json:"burst_packets"`
+	Reorder      float64 `json:"reorder"`
+	QueueBytes   int     `json:"queue_bytes"`
+	AQM          string  `json:"aqm"`
+	BDPBytes     int     `json:"bdp_bytes"`
+	Seed         uint64  `json:"seed"`
 }
 
 // Result is one kind of flow.
@@ -75,7 +75,7 @@ type Point struct {
 	QueueBytes  int     `json:"queue_bytes"`
 }
 
-// Emulator is what the link itself did, from sender to receiver, and how well.
+// Emulator is what the link itself did, in the direction of the data, and how well.
 type Emulator struct {
 	Offered       int64   `json:"offered_packets"`
 	QueueDrops    int64   `json:"queue_drops"`
@@ -237,12 +237,12 @@ func series(legs []*leg) []Point {
 }
 
 func (t *track) queue() Spread {
-	h := t.there.Hops[0].Sojourn
+	h := t.data.Hops[0].Sojourn
 	return Spread{MeanMs: milliseconds(h.Mean()), P95Ms: milliseconds(h.Quantile(0.95))}
 }
 
 func (t *track) emulator() Emulator {
-	h, late := t.there.Hops[0], t.there.Lateness
+	h, late := t.data.Hops[0], t.data.Lateness
 	return Emulator{
 		Offered: h.Offered, QueueDrops: h.QueueDrops, AQMDrops: h.AQMDrops, Lost: h.Lost,
 		LateP50Micros: float64(late.Quantile(0.5)) / 1e3, LateP99Micros: float64(late.Quantile(0.99)) / 1e3,

@@ -78,9 +78,9 @@ type track struct {
 	cable   *linkem.Cable
 	legs    []*leg
 	elapsed time.Duration
-	cpu     time.Duration // of the process without the emulator
-	carried time.Duration // processor time of the emulator
-	there   linkem.LinkStats
+	cpu     time.Duration    // of the process without the emulator
+	carried time.Duration    // processor time of the emulator
+	data    linkem.LinkStats // of the direction in which data goes
 	missed  int64
 }
 
@@ -171,7 +171,7 @@ func (t *track) open(ctx, serving context.Context, servers *sync.WaitGroup, tr t
 }
 
 func (t *track) measure(ctx context.Context) error {
-	before, _ := t.cable.Stats()
+	before := t.dataStats()
 	cpu, carried, start := processCPU(), t.cable.CPU(), time.Now()
 	ctx, cancel := context.WithDeadline(ctx, start.Add(t.plan.Duration))
 	defer cancel()
@@ -185,13 +185,21 @@ func (t *track) measure(ctx context.Context) error {
 	t.elapsed = time.Since(start)
 	t.carried = t.cable.CPU() - carried
 	t.cpu = processCPU() - cpu - t.carried
-	after, _ := t.cable.Stats()
-	t.there = after.Since(before)
+	t.data = t.dataStats().Since(before)
 	missed, errMissed := t.cable.Missed()
 	t.missed = missed
 	cancel()
 	flows.Wait()
 	return errors.Join(err, errMissed)
+}
+
+// dataStats is of the direction in which the data goes: objects come from the second place.
+func (t *track) dataStats() linkem.LinkStats {
+	there, back := t.cable.Stats()
+	if t.plan.ObjectBytes > 0 {
+		return back
+	}
+	return there
 }
 
 // work is what one flow does until ctx is done.
@@ -237,9 +245,16 @@ func (t *track) watch(ctx context.Context, start time.Time, failures <-chan erro
 
 // sample looks at all flows. A session that has been closed at the end has no vitals any more; its last ones stay.
 func (t *track) sample(at time.Duration) {
-	queued := t.cable.QueuedBytes()
+	queued, queuedBack := t.cable.QueuedBytes()
+	if t.plan.ObjectBytes > 0 {
+		queued = queuedBack
+	}
 	for _, l := range t.legs {
-		if v, err := l.session.vitals(); err == nil {
+		vitals := l.session.vitals
+		if t.plan.ObjectBytes > 0 {
+			vitals = l.listener.vitals
+		}
+		if v, err := vitals(); err == nil {
 			l.final = v
 		}
 		l.samples = append(l.samples, sample{at, l.received.bytes.Load() - l.began, l.final, queued})

@@ -73,6 +73,10 @@ type tcpListener struct {
 func (l *tcpListener) addr() netip.AddrPort { return l.Addr().(*net.TCPAddr).AddrPort() }
 func (l *tcpListener) close()               { l.Close() }
 
+func (l *tcpListener) vitals() (Vitals, error) {
+	return Vitals{}, errors.New("BUG: objects over TCP come by HTTP/2")
+}
+
 func (l *tcpListener) serve(ctx context.Context, received *counter) error {
 	defer context.AfterFunc(ctx, l.close)()
 	var streams sync.WaitGroup

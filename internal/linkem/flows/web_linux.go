@@ -39,16 +39,33 @@ func (w web) listen(ctx context.Context, at side) (listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &webListener{l, w.security}, nil
+	return &webListener{Listener: l, security: w.security}, nil
 }
 
 type webListener struct {
 	net.Listener
 	security *security
+	raw      atomic.Pointer[net.TCPConn] // accepted last
 }
 
 func (l *webListener) addr() netip.AddrPort { return l.Addr().(*net.TCPAddr).AddrPort() }
 func (l *webListener) close()               { l.Close() }
+
+// Accept is what the server calls.
+func (l *webListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.raw.Store(c.(*net.TCPConn))
+	}
+	return c, err
+}
+
+func (l *webListener) vitals() (Vitals, error) {
+	if c := l.raw.Load(); c != nil {
+		return tcpVitals(c)
+	}
+	return Vitals{}, errNoConnection
+}
 
 // serve answers GET /BYTES.
 func (l *webListener) serve(ctx context.Context, _ *counter) error {
@@ -127,7 +144,6 @@ func (s *webSession) fetch(ctx context.Context, bytes int64) error {
 	return readObject(response.Body, bytes)
 }
 
-// vitals are the client's, who sends only requests: round trips, but no window of interest.
 func (s *webSession) vitals() (Vitals, error) { return tcpVitals(s.raw.Load()) }
 
 func (s *webSession) close() {
