@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,16 +178,15 @@ func TestBackPressure(t *testing.T) {
 }
 
 func TestBackPressureOfRequests(t *testing.T) {
-	taken := 0
+	var taken atomic.Int64
 	inBubble(t, func(_ http.ResponseWriter, r *http.Request) {
 		time.Sleep(time.Minute)
 		_, _ = io.Copy(io.Discard, r.Body)
 	}, exchange.Limits{}, func(b *bubble) {
 		c := newContent(reader(func(p []byte) (int, error) {
-			if taken > 10<<20 {
+			if taken.Add(int64(len(p))) > 10<<20 {
 				return 0, io.EOF
 			}
-			taken += len(p)
 			return len(p), nil
 		}))
 		r, _ := http.NewRequestWithContext(b.t.Context(), http.MethodPost, "http://shop.example/", c)
@@ -198,12 +198,12 @@ func TestBackPressureOfRequests(t *testing.T) {
 		}()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if taken > 3*exchangetest.WindowBytes {
-			t.Errorf("%d bytes were taken that the handler doesn't read", taken)
+		if n := taken.Load(); n > 3*exchangetest.WindowBytes {
+			t.Errorf("%d bytes were taken that the handler doesn't read", n)
 		}
 		time.Sleep(2 * time.Minute)
-		if taken < 10<<20 || !c.isClosed() {
-			t.Errorf("%d bytes were sent, closed %v", taken, c.isClosed())
+		if n := taken.Load(); n < 10<<20 || !c.isClosed() {
+			t.Errorf("%d bytes were sent, closed %v", n, c.isClosed())
 		}
 	})
 }
