@@ -42,10 +42,14 @@ var plan = map[string][]string{
 	"edge/policy":                   {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
 	"edge/tally":                    {"config", "feed"},
 	"cache/purges":                  {"cache/store"},
-	"overlay/congest":               {},
+	"overlay/congest":               {"overlay/congest/congestsim"}, // in tests only
+	"overlay/congest/congestsim":    {"overlay/congest"},
+	"overlay/loss":                  {"overlay/congest", "overlay/wire"},
+	"overlay/udp":                   {},
+	"overlay/wire":                  {},
+	"edge/plain":                    {"h2"},
 	"overlay/exchange":              {"fault", "overlay/exchange/exchangetest"}, // exchangetest in tests only
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
-	"edge/plain":                    {"h2"},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
 	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "logs", "socket", "trace"},
@@ -57,21 +61,24 @@ var plan = map[string][]string{
 	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
 	"feed/tree/treetest": {"feed"},
 	"control/api":        {"config", "fault", "feed"},
+	"overlay":            {"overlay/congest", "overlay/loss", "overlay/udp", "overlay/wire"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
 	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
-	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/network", "internal/node", "logs", "portal", "trace"},
+	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/network", "internal/node", "logs", "portal", "trace"},
 	"internal/handover":      {"feed"},
 	"internal/doors":         {"config", "internal/handover"},
 	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/network", "internal/node/assembly", "logs", "mesh"},
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
 	"internal/console":       {"config", "control/api", "fault", "feed"},
 	// beside the house
-	"internal/simnet":  {},
-	"internal/testnet": {"config", "internal/network", "internal/simnet"},
-	".":                {},
+	"internal/linkem":       {},
+	"internal/linkem/flows": {"internal/linkem"},
+	"internal/simnet":       {},
+	"internal/testnet":      {"config", "internal/network", "internal/simnet"},
+	".":                     {},
 }
 
 const (
