@@ -131,11 +131,7 @@ func (t *track) run(ctx context.Context, group []Flow, from, to side) (err error
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	defer stopServing()
-	defer func() {
-		for _, l := range t.legs {
-			l.session.close()
-		}
-	}()
+	defer t.hangUp()
 	for _, f := range group {
 		transport, err := transportOf(f.Kind, t.plan.ObjectBytes > 0)
 		if err != nil {
@@ -151,6 +147,12 @@ func (t *track) run(ctx context.Context, group []Flow, from, to side) (err error
 		}
 	}
 	return t.measure(ctx)
+}
+
+func (t *track) hangUp() {
+	for _, l := range t.legs {
+		l.session.close()
+	}
 }
 
 // open makes one flow: its listener, which is served, and its session.
