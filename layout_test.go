@@ -77,7 +77,7 @@ var plan = map[string][]string{
 	"internal/console":       {"config", "control/api", "fault", "feed"},
 	// beside the house
 	"internal/linkem":       {},
-	"internal/linkem/flows": {"internal/linkem"},
+	"internal/linkem/flows": {"internal/linkem", "overlay", "overlay/congest"},
 	"internal/simnet":       {},
 	"internal/testnet":      {"config", "internal/network", "internal/simnet"},
 	".":                     {},
