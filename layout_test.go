@@ -25,6 +25,7 @@ var plan = map[string][]string{
 	"feed":   {"config"},
 	"h2":     {},
 	"logs":   {},
+	"ring":   {},
 	"socket": {},
 	"trace":  {},
 	// first floor: trades
