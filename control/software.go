@@ -75,10 +75,16 @@ func (c *Control) takeProgram(program io.Reader, version string) (feed.Software,
 	return feed.Software{Version: version, Program: h, Size: size}, nil
 }
 
+// installedVersion is what the programs are called that the nodes were installed with, each its own.
+const installedVersion = "installed"
+
 // softwareBefore is what was run before the current version.
 func (c *Control) softwareBefore(ctx context.Context, d *draft) (s feed.Software, err error) {
-	if d.head.Previous == 0 {
-		return s, wrong(http.StatusConflict, "upgrade", "no version before this one is known")
+	switch {
+	case d.head.Current == 0:
+		return s, wrong(http.StatusConflict, "upgrade", "the nodes run the programs that they were installed with: there is none before them; name one with --program FILE")
+	case d.head.Previous == 0:
+		return feed.Software{Version: installedVersion}, nil
 	}
 	rev, err := c.revision(ctx, d.key, d.head.Previous)
 	if err != nil {

@@ -25,7 +25,7 @@ type State struct {
 	From      feed.Ref        `json:"from"` // zero: nothing was there
 	To        feed.Ref        `json:"to"`   // zero: it is removed
 	Version   string          `json:"version,omitempty"`
-	Program   feed.Hash       `json:"program,omitzero"` // of software
+	Program   feed.Hash       `json:"program,omitzero"` // of software; zero: the one that each node was installed with
 	Author    string          `json:"author"`
 	Emergency bool            `json:"emergency,omitempty"` // to all at once; watched, but not taken back
 	Bake      time.Duration   `json:"bake"`

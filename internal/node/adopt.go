@@ -47,7 +47,8 @@ type follower struct {
 	revoked    feed.Ref
 	probing    prober
 	cpu        cpuMeter
-	software   feed.Ref // that this node is to run
+	told       bool     // the keeper has said what this node is to run
+	software   feed.Ref // that; zero: the program that the machine was installed with
 	upgrading  upgrading
 }
 
@@ -165,6 +166,7 @@ func (f *follower) update(ctx context.Context) error {
 		revoked = s.Docs[feed.KeyRevoked].Ref
 		doc := s.Docs[feed.KeySoftware]
 		f.software, _ = doc.For(f.n.s.Name)
+		f.told = true
 		f.noteWatched(s)
 	})
 	if idle {

@@ -81,6 +81,7 @@ type Node struct {
 	transport *http.Transport      // to other nodes
 	toControl *http.Transport      // to control nodes alone
 	program   feed.Hash            // that runs
+	own       bool                 // it is the one that the machine was installed with
 
 	makeRoom  context.CancelFunc // for the program that takes over
 	successor atomic.Pointer[successor]
@@ -128,6 +129,7 @@ func Open(ctx context.Context, o Options) (n *Node, err error) {
 		}
 	}
 	n.mesh, n.program = mesh.New(n.identity, mesh.Options{Log: n.log, Metrics: mesh.NewMetrics(n.registry)}), programHash()
+	n.own = o.Programs == nil || o.Programs.RunsOwn()
 	n.transport, n.toControl = n.mesh.Transport(), n.mesh.Transport(feed.RoleControl)
 	var keys []ed25519.PublicKey
 	for _, key := range n.s.FeedKeys {

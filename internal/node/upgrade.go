@@ -23,16 +23,24 @@ const (
 	upgradeWithin = 2 * time.Minute
 	// serveWithin is how long the next program may take to serve.
 	serveWithin = 20 * time.Second
+	// fetchAgain is when a program that couldn't be had is asked for again.
+	fetchAgain = 2 * time.Second
 )
+
+// errFetch is that a program couldn't be had now: it says nothing of the program.
+var errFetch = errors.New("the program couldn't be fetched; trying again")
 
 // upgrading is the change to another program. Its fields belong to the goroutine of follow.
 type upgrading struct {
 	all  sync.WaitGroup
 	busy bool
 	good bool // this program has proved good
-	of   feed.Ref
-	why  string // it isn't run
-	done chan error
+	seen  bool // of has been looked at
+	of    feed.Ref
+	why   string    // it isn't run
+	waits string    // why it isn't here yet
+	again time.Time // when to ask for it again
+	done  chan error
 }
 
 func (u *upgrading) stop() { u.all.Wait() }
@@ -58,8 +66,12 @@ func (f *follower) upgrade(ctx context.Context) {
 	if u.busy {
 		select {
 		case err := <-u.done:
-			u.busy, u.why = false, ""
-			if err != nil {
+			u.busy = false
+			switch {
+			case errors.Is(err, errFetch):
+				u.seen, u.waits, u.again = false, err.Error(), time.Now().Add(fetchAgain)
+				n.log.Warn("this node goes on with its program for now", "error", err)
+			case err != nil:
 				u.why = err.Error()
 				n.log.Error("this node goes on with its program", "error", err)
 			}
@@ -67,36 +79,35 @@ func (f *follower) upgrade(ctx context.Context) {
 		}
 		return
 	}
-	if f.software.IsZero() || f.software == u.of {
+	if !f.told || u.seen && f.software == u.of || f.software == u.of && time.Now().Before(u.again) {
 		return
 	}
-	u.of, u.why = f.software, ""
+	u.seen, u.of, u.why, u.waits = true, f.software, "", ""
+	if f.software.IsZero() && n.own {
+		return
+	}
 	u.busy, u.done = true, make(chan error, 1)
 	ref := f.software
 	u.all.Go(func() { u.done <- n.change(ctx, ref) })
 }
 
-// change fetches the program that a document names and starts it. When it has prepared, this one makes room.
+// change starts the program that a document names; where there is none, the one that the machine was installed with. When it has prepared, this
+// one makes room.
 func (n *Node) change(ctx context.Context, ref feed.Ref) error {
 	ctx, cancel := context.WithTimeout(ctx, upgradeWithin)
 	defer cancel()
-	data, err := n.tree.Object(ctx, ref.Object)
-	if err != nil {
-		return err
-	}
 	var s feed.Software
-	if err := json.Unmarshal(data, &s); err != nil {
-		return fmt.Errorf("what names the program: %w", err)
+	if !ref.IsZero() {
+		data, err := n.tree.Object(ctx, ref.Object)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errFetch, err)
+		}
+		if err := json.Unmarshal(data, &s); err != nil {
+			return fmt.Errorf("what names the program: %w", err)
+		}
 	}
-	if s.Program == n.program {
-		return nil
-	}
-	if h, why, err := n.o.Programs.GivenUp(); err == nil && h == s.Program {
-		return fmt.Errorf("this program was tried and given up: %s", why)
-	}
-	n.log.Info("fetching another program", "version", s.Version)
-	path, err := n.fetch(ctx, s.Program)
-	if err != nil {
+	path, err := n.programOf(ctx, &s)
+	if err != nil || path == "" {
 		return err
 	}
 	if err := n.o.Programs.Try(s.Program); err != nil {
@@ -110,6 +121,25 @@ func (n *Node) change(ctx context.Context, ref feed.Ref) error {
 	n.successor.Store(&successor{child, s.Program})
 	n.makeRoom()
 	return nil
+}
+
+// programOf returns the path of the program that is to be run; empty: it is what runs.
+func (n *Node) programOf(ctx context.Context, s *feed.Software) (path string, err error) {
+	switch {
+	case s.Program.IsZero() && n.own, s.Program == n.program:
+		return "", nil
+	case s.Program.IsZero():
+		n.log.Info("going back to the program that this machine was installed with")
+		return n.o.Programs.Own()
+	}
+	if h, why, err := n.o.Programs.GivenUp(); err == nil && h == s.Program {
+		return "", fmt.Errorf("this program was tried and given up: %s", why)
+	}
+	n.log.Info("fetching another program", "version", s.Version)
+	if path, err = n.fetch(ctx, s.Program); err != nil {
+		return "", fmt.Errorf("%w: %w", errFetch, err)
+	}
+	return path, nil
 }
 
 // fetch gets a program from this node's control, or from another's.
