@@ -100,11 +100,11 @@ func (c *Control) SteerRollout(ctx context.Context, a api.Actor, id string, how 
 		if err != nil {
 			return api.Rollout{}, c.auditRefusal(ctx, a, "rollout "+string(how), id, "", err)
 		}
-		next, changed := t.Step(rollout.Input{Now: time.Now(), Seen: c.o.Nodes.Seen(), Steer: rollout.Steering(how), By: a.Name})
+		next, changed := t.Step(rollout.Input{Now: c.now(), Seen: c.o.Nodes.Seen(), Steer: rollout.Steering(how), By: a.Name})
 		if t.IsOver() || !changed {
 			return t.public(), wrong(http.StatusConflict, "rollout", "the roll-out %s is %s: it can't be told to %s", id, t.State.State, how)
 		}
-		audited := c.audited(a, "rollout "+string(how), t.Key, "", t.State.State, next.State, time.Now())
+		audited := c.audited(a, "rollout "+string(how), t.Key, "", t.State.State, next.State, c.now())
 		err = c.turn(ctx, t, next, nil, audited)
 		if errors.Is(err, store.ErrConflict) {
 			continue // the leader was first
@@ -205,7 +205,7 @@ func (c *Control) stepRollouts(ctx context.Context, fence store.Cond) error {
 	seen := c.o.Nodes.Seen()
 	var errs []error
 	for _, t := range all {
-		next, changed := t.Step(rollout.Input{Now: time.Now(), Seen: seen})
+		next, changed := t.Step(rollout.Input{Now: c.now(), Seen: seen})
 		if !changed {
 			continue
 		}

@@ -98,7 +98,7 @@ func (c *Control) softwareBefore(ctx context.Context, d *draft) (s feed.Software
 }
 
 func (c *Control) commitSoftware(ctx context.Context, a api.Actor, d *draft, s *feed.Software, r api.UpgradeRequest) (api.ApplyResult, error) {
-	now := time.Now()
+	now := c.now()
 	rev := revisionRecord{Number: d.head.Latest + 1, Author: a.Name, At: now.UTC(), Message: r.Message, Object: feed.HashOf(d.object), Size: int64(len(d.object))}
 	head := d.head
 	head.Latest = rev.Number

@@ -27,7 +27,7 @@ func (c *Control) Status(ctx context.Context, a api.Actor) (api.Status, error) {
 	if err := may(a, api.Read, ""); err != nil {
 		return api.Status{}, err
 	}
-	now := time.Now()
+	now := c.now()
 	s := api.Status{Version: c.o.Version, Position: c.o.Keeper.Position(), Nodes: []api.NodeStatus{}}
 	seen := c.o.Nodes.Seen()
 	docs := map[string]feed.Doc{}
@@ -128,7 +128,7 @@ func (c *Control) Grow(ctx context.Context, a api.Actor, r api.GrowRequest) (api
 		if err := c.o.Store.Promote(ctx, url); err != nil {
 			return api.Status{}, wrong(http.StatusConflict, "control grow", "%w", err)
 		}
-		if _, err := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{c.audited(a, "control grow", feed.NodeKey(id), "", "", "", time.Now())}}); err != nil {
+		if _, err := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{c.audited(a, "control grow", feed.NodeKey(id), "", "", "", c.now())}}); err != nil {
 			return api.Status{}, unavailable(err)
 		}
 	}

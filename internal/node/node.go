@@ -375,7 +375,8 @@ func (n *Node) renew(ctx context.Context, csr []byte) (certificate, roots []byte
 	if err != nil {
 		return nil, nil, err
 	}
-	certificate, err = authority.Issue(csr, mesh.Who{Node: who.Node, Roles: who.Roles}, time.Now())
+	// It doesn't claim to be newer than what control has issued: a removal that this node hasn't heard of yet must be of this one, too.
+	certificate, err = authority.Issue(csr, mesh.Who{Node: who.Node, Roles: who.Roles, Issued: who.Issued}, time.Now())
 	return certificate, authority.PEM(), err
 }
 

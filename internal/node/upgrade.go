@@ -32,9 +32,9 @@ var errFetch = errors.New("the program couldn't be fetched; trying again")
 
 // upgrading is the change to another program. Its fields belong to the goroutine of follow.
 type upgrading struct {
-	all  sync.WaitGroup
-	busy bool
-	good bool // this program has proved good
+	all   sync.WaitGroup
+	busy  bool
+	good  bool // this program has proved good
 	seen  bool // of has been looked at
 	of    feed.Ref
 	why   string    // it isn't run
