@@ -122,7 +122,9 @@ func (c *Control) records() (list []feed.NodeRecord) {
 
 // memberChange is what makes a node known.
 func (c *Control) memberChange(ctx context.Context, r feed.NodeRecord, now time.Time) (feed.Change, []store.Put, error) {
-	r.Joined = now.UTC()
+	if r.Joined.IsZero() {
+		r.Joined = now.UTC()
+	}
 	data, err := json.Marshal(r)
 	if err != nil {
 		return feed.Change{}, nil, err
@@ -131,8 +133,9 @@ func (c *Control) memberChange(ctx context.Context, r feed.NodeRecord, now time.
 	if err != nil {
 		return feed.Change{}, nil, err
 	}
-	doc := &feed.Doc{Ref: feed.Ref{Revision: uint64(now.Unix()), Object: h, Size: int64(len(data))}}
-	return feed.Change{Key: feed.NodeKey(r.Name), Doc: doc}, nil, nil
+	key := feed.NodeKey(r.Name)
+	doc := &feed.Doc{Ref: feed.Ref{Revision: max(uint64(now.Unix()), c.latest(key)[key].Revision+1), Object: h, Size: int64(len(data))}}
+	return feed.Change{Key: key, Doc: doc}, nil, nil
 }
 
 // JoinRequest is what a machine shows that wants to be a node.
@@ -198,21 +201,43 @@ func (c *Control) checkJoin(t *joinRecord, found bool, r *JoinRequest, now time.
 		return wrong(http.StatusForbidden, "join", "this join token is for the node %s: join with --name %s", t.Node, t.Node)
 	}
 	for _, role := range r.Node.Roles {
-		if err := checkRole(role); err != nil {
-			return err
-		}
 		if !slices.Contains(t.Roles, role) {
+			if err := checkRole(role); err != nil {
+				return err
+			}
 			return wrong(http.StatusForbidden, "join", "this join token is for the roles %v, not for %s: wherry node token --roles %s prints another", t.Roles, role, role)
 		}
 	}
-	if len(r.Node.Roles) == 0 || !config.IsLabel(string(r.Node.Name)) || !config.IsLabel(string(r.Node.Cluster)) {
-		return wrong(http.StatusBadRequest, "join", "a node has a name and a cluster, which are DNS labels, and at least one role")
+	if !config.IsLabel(string(r.Node.Name)) {
+		return wrong(http.StatusBadRequest, "join", "%.80q can't be the name of a node: write a DNS label, such as lisbon-1", r.Node.Name)
 	}
-	if host, _, err := net.SplitHostPort(r.Node.Mesh); err != nil || host == "" {
-		return wrong(http.StatusBadRequest, "join", "%q isn't where other nodes reach it: say so with --mesh-at HOST:PORT", r.Node.Mesh)
+	if err := checkRecord(&r.Node); err != nil {
+		return err
 	}
 	if _, problems := config.ParseNode("settings", []byte(orEmptyYAML(r.Node.Settings))); problems.Err() != nil {
 		return wrong(http.StatusBadRequest, "join", "settings of the node: %w", problems.Err())
+	}
+	return nil
+}
+
+// checkRecord says what can't be of a node, besides its name and settings.
+func checkRecord(r *feed.NodeRecord) error {
+	for i, role := range r.Roles {
+		if err := checkRole(role); err != nil {
+			return err
+		}
+		if slices.Contains(r.Roles[:i], role) {
+			return wrong(http.StatusBadRequest, "node", "the role %s is named twice", role)
+		}
+	}
+	host, _, err := net.SplitHostPort(r.Mesh)
+	switch {
+	case len(r.Roles) == 0:
+		return wrong(http.StatusBadRequest, "node", "a node has at least one role: choose of control, edge, dns, collect and relay")
+	case !config.IsLabel(string(r.Cluster)):
+		return wrong(http.StatusBadRequest, "node", "%.80q can't be the name of a cluster: write a DNS label, such as lisbon", r.Cluster)
+	case err != nil || host == "":
+		return wrong(http.StatusBadRequest, "node", "%.80q isn't where other nodes reach it: say so with --mesh-at HOST:PORT", r.Mesh)
 	}
 	return nil
 }

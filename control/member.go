@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,13 +84,7 @@ func (c *Control) RemoveNode(ctx context.Context, a api.Actor, r api.RemoveNodeR
 		if err != nil {
 			return result, err
 		}
-		wait, cancel := context.WithTimeout(ctx, removeWait)
-		defer cancel()
-		confirmed, away, pending := c.await(wait, result.Position, c.liveNodes(r.Node))
-		for _, n := range confirmed {
-			result.Confirmed = append(result.Confirmed, n.Node)
-		}
-		result.Away = append(away, pending...)
+		result.Confirmed, result.Away = c.told(ctx, result.Position, r.Node)
 		return result, nil
 	}
 }
@@ -134,4 +129,94 @@ func (c *Control) revoke(ctx context.Context, a api.Actor, r api.RemoveNodeReque
 			Put:    []store.Put{put(keyRevoked, revoked), c.audited(a, "node remove", feed.NodeKey(r.Node), r.Message, "", "", now)},
 		},
 	})
+}
+
+// ChangeNode implements api.Service. The node hears of it by the feed, as all others do, and makes itself what its record says.
+func (c *Control) ChangeNode(ctx context.Context, a api.Actor, r api.ChangeNodeRequest) (api.ChangeNodeResult, error) {
+	var result api.ChangeNodeResult
+	if err := may(a, api.Admin, ""); err != nil {
+		return result, c.auditRefusal(ctx, a, "node set", feed.NodeKey(r.Node), r.Message, err)
+	}
+	key := prefixNode + string(r.Node)
+	for {
+		entry, at, ok, err := read[nodeEntry](ctx, c, key)
+		if err != nil {
+			return result, err
+		}
+		if !ok {
+			return result, wrong(http.StatusNotFound, "node set", "there is no node %s; wherry node list shows all", r.Node)
+		}
+		before, err := json.Marshal(entry.NodeRecord)
+		if err == nil {
+			err = changeRecord(&entry.NodeRecord, &r)
+		}
+		if err != nil {
+			return result, c.auditRefusal(ctx, a, "node set", feed.NodeKey(r.Node), r.Message, err)
+		}
+		after, err := json.Marshal(entry.NodeRecord)
+		result.NodeRecord = entry.NodeRecord
+		if err != nil || bytes.Equal(before, after) {
+			return result, err
+		}
+		now := c.now()
+		change, puts, err := c.memberChange(ctx, entry.NodeRecord, now)
+		if err != nil {
+			return result, err
+		}
+		result.Position, err = c.publish(ctx, publication{Changes: []feed.Change{change}, Txn: store.Txn{
+			If:  []store.Cond{store.Unchanged(key, at)},
+			Put: append(puts, put(key, entry), c.audited(a, "node set", feed.NodeKey(r.Node), r.Message, string(before), string(after), now)),
+		}})
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return result, err
+		}
+		result.Confirmed, result.Away = c.told(ctx, result.Position)
+		return result, nil
+	}
+}
+
+// told waits until the nodes that are live know what holds at a position, for a while.
+func (c *Control) told(ctx context.Context, at feed.Position, but ...config.NodeID) (known, away []config.NodeID) {
+	wait, cancel := context.WithTimeout(ctx, removeWait)
+	defer cancel()
+	ids := slices.DeleteFunc(c.liveNodes(), func(id config.NodeID) bool { return slices.Contains(but, id) })
+	confirmed, away, pending := c.await(wait, at, ids)
+	for _, n := range confirmed {
+		known = append(known, n.Node)
+	}
+	return known, append(away, pending...)
+}
+
+// changeRecord makes a node's record what is asked for, if it can be that.
+func changeRecord(record *feed.NodeRecord, r *api.ChangeNodeRequest) error {
+	was := *record
+	if r.Cluster != "" {
+		record.Cluster = r.Cluster
+	}
+	if r.Rack != nil {
+		record.Rack = *r.Rack
+	}
+	if r.Addresses != nil {
+		record.Addresses = r.Addresses
+	}
+	if r.Roles != nil {
+		record.Roles = r.Roles
+	}
+	if r.Mesh != "" {
+		record.Mesh = r.Mesh
+	}
+	if err := checkRecord(record); err != nil {
+		return err
+	}
+	has := func(n *feed.NodeRecord, role feed.Role) bool { return slices.Contains(n.Roles, role) }
+	switch {
+	case has(record, feed.RoleControl) != has(&was, feed.RoleControl):
+		return wrong(http.StatusConflict, "node set", "the role control comes with keys and a member of the store: remove %s, and let it join again with other --roles", was.Name)
+	case has(record, feed.RoleEdge) && len(record.Addresses) == 0:
+		return wrong(http.StatusBadRequest, "node set", "an edge needs an address that clients reach, for DNS to answer: --address")
+	}
+	return nil
 }

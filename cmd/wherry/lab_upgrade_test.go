@@ -24,6 +24,7 @@ type nodeState struct {
 	Report  struct {
 		Program string
 		Own     bool
+		Roles   []string
 	}
 }
 

@@ -346,6 +346,9 @@ func (n *Node) openClients(s *config.Snapshot) (err error) {
 		return err
 	}
 	n.open = open
+	if err := n.doors.Inherited.Close(); err != nil { // of roles that this node has no more
+		n.log.Warn("a door that nobody needs couldn't be closed", "error", err)
+	}
 	return nil
 }
 

@@ -23,12 +23,15 @@ const (
 	upgradeWithin = 2 * time.Minute
 	// serveWithin is how long the next program may take to serve.
 	serveWithin = 20 * time.Second
-	// fetchAgain is when a program that couldn't be had is asked for again.
-	fetchAgain = 2 * time.Second
+	// againAfter is when what couldn't be had for a new process is asked for again.
+	againAfter = 2 * time.Second
 )
 
-// errFetch is that a program couldn't be had now: it says nothing of the program.
-var errFetch = errors.New("the program couldn't be fetched; trying again")
+// What can't be done now, and says nothing of the program.
+var (
+	errFetch = errors.New("the program couldn't be fetched; trying again")
+	errLater = errors.New("this node can't take other roles yet; trying again")
+)
 
 // upgrading is the change to another program. Its fields belong to the goroutine of follow.
 type upgrading struct {
@@ -40,6 +43,7 @@ type upgrading struct {
 	why   string    // it isn't run
 	waits string    // why it isn't here yet
 	again time.Time // when to ask for it again
+	roles *Settings // that this node is to have, in a new process; nil: those that it has
 	done  chan error
 }
 
@@ -48,13 +52,14 @@ func (u *upgrading) stop() { u.all.Wait() }
 // successor is the program that takes over.
 type successor struct {
 	child   *handover.Child
-	program feed.Hash
+	program feed.Hash // zero: this one, or the one that the machine was installed with
+	upgrade bool      // it is another program
 }
 
 // upgrade looks each second whether this node is to run another program, and begins with that.
 func (f *follower) upgrade(ctx context.Context) {
 	u, n := &f.upgrading, f.n
-	if n.o.Programs == nil {
+	if n.o.Programs == nil || n.successor.Load() != nil {
 		return
 	}
 	if !u.good && time.Since(n.began) > goodAfter {
@@ -68,15 +73,20 @@ func (f *follower) upgrade(ctx context.Context) {
 		case err := <-u.done:
 			u.busy = false
 			switch {
-			case errors.Is(err, errFetch):
-				u.seen, u.waits, u.again = false, err.Error(), time.Now().Add(fetchAgain)
-				n.log.Warn("this node goes on with its program for now", "error", err)
+			case errors.Is(err, errFetch), errors.Is(err, errLater):
+				u.seen, u.waits, u.again = false, err.Error(), time.Now().Add(againAfter)
+				n.log.Warn("this node goes on as it is for now", "error", err)
 			case err != nil:
 				u.why = err.Error()
 				n.log.Error("this node goes on with its program", "error", err)
 			}
 		default:
 		}
+		return
+	}
+	if next := u.roles; next != nil && time.Now().After(u.again) {
+		u.busy, u.waits, u.done = true, "", make(chan error, 1)
+		u.all.Go(func() { u.done <- n.become(ctx, next) })
 		return
 	}
 	if !f.told || u.seen && f.software == u.of || f.software == u.of && time.Now().Before(u.again) {
@@ -118,7 +128,7 @@ func (n *Node) change(ctx context.Context, ref feed.Ref) error {
 		return errors.Join(err, n.o.Programs.GiveUp(s.Program, err.Error()))
 	}
 	n.log.Info("making room for another program", "version", s.Version, "pid", child.Pid())
-	n.successor.Store(&successor{child, s.Program})
+	n.successor.Store(&successor{child, s.Program, true})
 	n.makeRoom()
 	return nil
 }
@@ -174,7 +184,9 @@ func (n *Node) handOver() error {
 	}
 	n.Close()
 	_ = handover.Notify(handover.MainPID(next.child.Pid())) // nobody listens without systemd
-	if err := next.child.Go(context.Background()); err != nil {
+	if err := next.child.Go(context.Background()); err != nil && !next.upgrade {
+		return fmt.Errorf("%w; it is started again", err)
+	} else if err != nil {
 		return errors.Join(fmt.Errorf("%w; the former program serves again after a restart", err), n.o.Programs.GiveUp(next.program, err.Error()))
 	}
 	n.log.Info("another program has taken over")
