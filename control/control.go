@@ -46,8 +46,10 @@ type Options struct {
 	Fetch func(ctx context.Context, h feed.Hash) (io.ReadCloser, error)
 	// Revoked is told who was removed, at once.
 	Revoked func(map[config.NodeID]time.Time)
-	Now     func() time.Time // nil: time.Now
-	Log     *slog.Logger
+	// Act takes a step of the leader's; nil: by doing it. It is for who measures leaders.
+	Act func(a Act, do func() error) error
+	Now func() time.Time // nil: time.Now
+	Log *slog.Logger
 }
 
 // DryRun is what a node is asked to try.
@@ -76,6 +78,9 @@ var _ api.Service = (*Control)(nil)
 func New(o Options) *Control {
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Act == nil {
+		o.Act = func(_ Act, do func() error) error { return do() }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -35,6 +35,7 @@ type State struct {
 	Why       string          `json:"why,omitempty"` // of the state
 	Phase     int             `json:"phase"`         // index
 	Phases    []Phase         `json:"phases"`
+	Term      int64           `json:"term,omitempty"` // of the leader that took the latest step; 0: none has
 
 	// Marks are of nodes that were given the change, at most marksMax of each phase; Others of those that weren't yet when the present
 	// phase began, at most othersMax.
