@@ -118,7 +118,7 @@ func (c *Control) Grow(ctx context.Context, a api.Actor, r api.GrowRequest) (api
 	records := c.records()
 	for _, id := range r.Nodes {
 		i := slices.IndexFunc(records, func(n feed.NodeRecord) bool { return n.Name == id })
-		if i < 0 || !slices.Contains(records[i].Roles, feed.RoleControl) || records[i].Peer == "" {
+		if i < 0 || !slices.Contains(records[i].Roles, feed.RoleControl) {
 			return api.Status{}, wrong(http.StatusUnprocessableEntity, "control grow", "%s is no control node: let it join with --roles control first", id)
 		}
 		url := "https://" + records[i].Peer
