@@ -77,3 +77,48 @@ func TestANodeIsChanged(t *testing.T) {
 		}
 	}
 }
+
+// Five control nodes stand the loss of two, whichever they are, and all come back.
+func TestFiveControlNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("growing to five members takes half a minute")
+	}
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
+	defer origin.Close()
+	l := startLab(t, "--control", "5", "--edges", "1", "--dns", "0")
+	site := "name: shop\nhosts: [shop.test]\norigins: [{url: \"" + origin.URL + "\"}]\n"
+	l.must("apply", "--emergency", "-f", l.write("shop.yaml", site))
+	text := l.must("control", "status")
+	for k := range 5 {
+		if !strings.Contains(text, fmt.Sprint("control-", k+1)) {
+			t.Errorf("no control-%d among the members: %s", k+1, text)
+		}
+	}
+	for i, dead := range [][]string{{"control-1", "control-3"}, {"control-2", "control-5"}} {
+		for _, name := range dead {
+			l.must("lab", "kill", name)
+		}
+		changed := fmt.Sprintf("%sbody_size: %dMiB\n", site, i+1)
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			text, err := l.run("apply", "--emergency", "-f", l.write("shop.yaml", changed))
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("without %v: %v %s", dead, err, text)
+			}
+		}
+		for _, name := range dead {
+			l.must("lab", "restart", name)
+		}
+	}
+	l.until("all come back", func(nodes map[string]nodeState) bool {
+		for k := range 5 {
+			if n := nodes[fmt.Sprint("control-", k+1)]; !n.Live || len(n.Lags) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	l.untilServes("edge-1")
+}
