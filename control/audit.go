@@ -80,7 +80,7 @@ func (c *Control) Audit(ctx context.Context, a api.Actor, q api.AuditQuery) ([]a
 			return nil
 		}
 		site := siteOf(r.Subject)
-		if q.Actor != "" && r.Actor != q.Actor || q.Subject != "" && r.Subject != q.Subject && strings.TrimPrefix(r.Subject, "site/") != q.Subject ||
+		if !q.Before.IsZero() && !r.At.Before(q.Before) || q.Actor != "" && r.Actor != q.Actor || q.Subject != "" && r.Subject != q.Subject && strings.TrimPrefix(r.Subject, "site/") != q.Subject ||
 			len(a.Can.Sites) > 0 && (site == "" || !a.Can.Of(site)) {
 			return nil
 		}
