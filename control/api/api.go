@@ -376,9 +376,9 @@ type Token struct {
 
 // AuditQuery narrows what is asked for.
 type AuditQuery struct {
-	Limit   int    `json:"limit,omitempty"`   // default 100, at most 1000
-	Subject string `json:"subject,omitempty"` // such as site/shop
-	Actor   string `json:"actor,omitempty"`
+	Limit   int       `json:"limit,omitempty"`   // default 100, at most 1000
+	Subject string    `json:"subject,omitempty"` // such as site/shop
+	Actor   string    `json:"actor,omitempty"`
 	Before  time.Time `json:"before,omitzero"` // what was earlier than this
 }
 

@@ -56,7 +56,7 @@ const (
 	text   kind = "string"
 	number kind = "integer" // not negative
 	truth  kind = "boolean"
-	list   kind = "array" // of text, the parameter being repeated
+	list   kind = "array"     // of text, the parameter being repeated
 	moment kind = "date-time" // of RFC 3339
 )
 
@@ -87,7 +87,9 @@ func statusRoutes() []route {
 		},
 		{
 			method: "GET", path: "/self", id: "self", summary: "Whose token it is, and what it may do", out: Self{},
-			serve: func(_ context.Context, c *call) (any, error) { return Self{Name: c.actor.Name, Scope: c.actor.Can}, nil },
+			serve: func(_ context.Context, c *call) (any, error) {
+				return Self{Name: c.actor.Name, Scope: c.actor.Can}, nil
+			},
 		},
 		{
 			method: "GET", path: "/audit", id: "audit", verb: Admin, summary: "Who changed what, newest first", out: []AuditRecord{},
