@@ -195,7 +195,8 @@ func (b *browser) sees(text string) {
 // click presses a button or follows a link by its words.
 func (b *browser) click(text string) {
 	b.t.Helper()
-	find := fmt.Sprintf(`[...(document.querySelector("dialog[open]") ?? document).querySelectorAll("button, a, summary, label")]
+	find := fmt.Sprintf(`(document.querySelector("dialog[open]") ? ["dialog[open]"] : ["main", "body"])
+		.flatMap((part) => [...document.querySelectorAll(part + " :is(button, a, summary, label)")])
 		.find((e) => e.textContent.trim().startsWith(%s) && !e.disabled && e.checkVisibility())`, quoted(text))
 	b.until("something to click called "+text, find)
 	b.eval(find + ".click()")

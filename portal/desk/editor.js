@@ -61,7 +61,7 @@ export function editor(label, changed) {
         return remark;
       }),
     );
-    const said = (m) => [m.path && h("code", null, m.path), m.path && " ", m.detail, m.action && h("small", null, `Write instead: ${m.action}`)];
+    const said = (m) => [m.path && h("code", null, m.path), m.path && " ", m.detail, m.action && h("small", null, m.action)];
     list.replaceChildren(
       ...mistakes.map((m) =>
         h("li", null, own.includes(m) ? button(`Line ${m.line}, column ${m.column}`, () => goTo(m.line, m.column), "place") : h("span", { class: "place" }, `${m.file} ${m.line}:${m.column}`), h("span", null, said(m))),

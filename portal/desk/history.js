@@ -31,9 +31,9 @@ export const history = {
           revisions.length > 1 && h("a", { class: "button", href: below(params.name, "diff", own.from, own.to) }, `Compare ${own.from} with ${own.to}`))),
       revisions.length === 0
         ? empty("There is no revision.")
-        : table("Revisions", ["Revision", "State", "Made", "Why", { name: "Compare", class: "narrow" }, { name: "", class: "narrow" }], list.map((r) => [
+        : table("Revisions", ["Revision", "State", "Made", "Why", { name: "From, to", class: "narrow" }, { name: "", class: "narrow" }], list.map((r) => [
             link(below(params.name, "revisions", r.number), String(r.number)),
-            state(kinds[r.state] ?? "", words[r.state] ?? r.state),
+            word(r),
             [ago(r.at), ` by ${r.author}`],
             r.message ?? "",
             h("span", { class: "picks" }, pick("from", r), pick("to", r)),
@@ -47,6 +47,10 @@ export const history = {
 const kinds = { current: "up", candidate: "busy", reverted: "down", aborted: "down", removed: "down" };
 const words = { current: "holds", candidate: "is rolled out", past: "past", reverted: "was reverted", aborted: "was aborted", removed: "removed" };
 
+function word(r) {
+  return kinds[r.state] ? state(kinds[r.state], words[r.state]) : h("span", { class: "quiet" }, words[r.state] ?? r.state);
+}
+
 export const revision = {
   title: ({ params }) => `Revision ${params.number} of ${called(params.name)}`,
   load: ({ params }, signal) => get(sitePath(params.name, "revisions", params.number), { signal }),
@@ -58,7 +62,7 @@ export const revision = {
         r.number > 1 && h("a", { class: "button", href: below(params.name, "diff", r.number - 1, r.number) }, "What it changed"),
         button("Export", () => download(`${params.name}.${r.number}.yaml`, `# revision: ${r.number}\n${r.yaml}`)),
         mayDeploy(params.name) && r.state !== "current" && r.state !== "candidate" && button("Roll back …", () => back(params.name, r.number)))),
-    h("p", { class: "quiet" }, state(kinds[r.state] ?? "", words[r.state] ?? r.state), ", made ", ago(r.at), ` by ${r.author}`, r.message && `: ${r.message}`),
+    h("p", { class: "quiet" }, word(r), ", made ", ago(r.at), ` by ${r.author}`, r.message && `: ${r.message}`),
     r.yaml ? h("pre", { class: "text", tabindex: "0" }, r.yaml) : empty("It removed the site."),
   ],
 };

@@ -6,9 +6,9 @@ import { clearNotices, problem } from "./parts.js";
 import { audit } from "./audit.js";
 import { hasDrafts, forgetDrafts } from "./drafts.js";
 import { network } from "./network.js";
-import { purge } from "./purge.js";
+import { forgetResults, purge } from "./purge.js";
 import { rollout, rollouts } from "./rollouts.js";
-import { comparison, history, revision } from "./history.js";
+import { comparison, history as revisions, revision } from "./history.js";
 import { newSite, settings, site } from "./site.js";
 import { sites } from "./sites.js";
 import { software } from "./software.js";
@@ -20,7 +20,7 @@ const pages = [
   ["/", network],
   ["/sites", sites],
   ["/sites/:name", site],
-  ["/sites/:name/history", history],
+  ["/sites/:name/history", revisions],
   ["/sites/:name/revisions/:number", revision],
   ["/sites/:name/diff/:from/:to", comparison],
   ["/new", newSite],
@@ -78,7 +78,6 @@ function navigate() {
   if (!session.name) return;
   const before = place;
   place = find(location.hash);
-  if (location.hash === "" && !can("read")) place = find("#/purge");
   showMenu();
   if (!place) {
     show("Nothing here", problem({ title: "There is no such page", detail: location.hash, action: "Choose one of the menu." }));
@@ -122,8 +121,8 @@ async function refresh() {
     }
   }
   showAge();
-  const rest = asked.page.everyMs?.(shown?.data) ?? 0;
-  if ((rest || failure) && document.visibilityState === "visible") {
+  const rest = failure && !failure.away ? 0 : (asked.page.everyMs?.(shown?.data) ?? 0); // what control refuses now, it will refuse again
+  if ((rest || failure?.away) && document.visibilityState === "visible") {
     timer = setTimeout(refresh, Math.max(rest || 5000, 5 * (Date.now() - began)));
   }
 }
@@ -158,7 +157,7 @@ function showMenu() {
   nav.hidden = false;
   morph(
     nav,
-    h("nav", null, menu.filter(([, , verb]) => can(verb)).map(([path, text]) =>
+    h("div", null, menu.filter(([, , verb]) => can(verb)).map(([path, text]) =>
       h("a", { href: `#${path}`, "aria-current": path === current ? "page" : false }, text))),
   );
   who.replaceChildren(h("span", { class: "quiet" }, session.name), button("Sign out", () => signOut()));
@@ -166,7 +165,10 @@ function showMenu() {
 
 function signOut(reason) {
   if (!reason && hasDrafts() && !confirm("There are changes that you haven't applied. Sign out and lose them?")) return;
-  if (!reason) forgetDrafts();
+  if (!reason) {
+    forgetDrafts();
+    forgetResults();
+  }
   forgetToken();
   leaving.abort();
   clearTimeout(timer);
@@ -214,6 +216,9 @@ function signIn(reason) {
 async function enter(token) {
   const self = await get("/self", { token });
   keepToken(token, self);
+  const first = menu.find(([, , verb]) => can(verb));
+  const [, , verb] = menu.find(([path]) => path === `/${location.hash.split(/[/?]/)[1] ?? ""}`) ?? [];
+  if (verb && !can(verb) && first) history.replaceState(null, "", `#${first[0]}`); // who signed out here may have been allowed more
   navigate();
 }
 

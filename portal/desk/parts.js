@@ -3,12 +3,15 @@
 import { button, h } from "./dom.js";
 import { compare, hunks } from "./diff.js";
 
+// titles are what HTTP's words for a status mean here.
+const titles = { 401: "The token isn't accepted", 403: "The token may not do this", 422: "Refused" };
+
 // problem shows what is wrong and what to do about it.
 export function problem(error) {
   return h(
     "div",
     { class: "problem", role: "alert" },
-    h("p", null, h("strong", null, error.title ?? "Something is wrong with this page")),
+    h("p", null, h("strong", null, titles[error.status] ?? error.title ?? "Something is wrong with this page")),
     h("p", { class: "said" }, error.detail ?? String(error)),
     error.action && h("p", null, error.action),
   );

@@ -7,6 +7,10 @@ import { problem, question } from "./parts.js";
 const resultsMax = 10;
 const results = []; // the newest first; lost with the tab
 
+export function forgetResults() {
+  results.length = 0;
+}
+
 const kinds = [
   ["url", "A URL", "With all its variants, http and https"],
   ["prefix", "All below a URL"],

@@ -36,7 +36,7 @@ export const settings = {
 
 export const newSite = {
   title: () => "New site",
-  load: async () => ({ name: "", revision: 0, yaml: "" }),
+  load: async () => ({ name: "", revision: 0, yaml: template }),
   view: (held, place) => [
     h("h1", null, "New site"),
     h("p", { class: "quiet" }, "Its name is what ", h("code", null, "name"), " says. Files that it names, such as a certificate, are added below."),
@@ -70,15 +70,17 @@ function documentView(place, { name, held, mayEdit }) {
   const { own } = place;
   const draft = draftOf(name, held);
   own.holds = held.revision;
-  if (own.draft !== draft) Object.assign(own, { draft, outcome: undefined, editor: undefined });
-  if (name === "" && draft.text === "") draft.text = template;
+  if (own.draft !== draft) {
+    Object.assign(own, { draft, outcome: undefined });
+    own.editor?.set(draft.text);
+  }
   if (!own.busy && held.revision !== draft.base && !isDirty(draft)) {
     rebase(draft, held, held.yaml);
     own.editor?.set(draft.text);
   }
   const text = mount(own, "editor", () => {
     const made = editor(name === "network" ? "The network's settings as YAML" : "The site as YAML", (value) => {
-      draft.text = value;
+      own.draft.text = value;
       place.update();
     });
     made.set(draft.text);
@@ -92,11 +94,11 @@ function documentView(place, { name, held, mayEdit }) {
     mayEdit && filesView(work),
     h("div", { class: "actions sticky" },
       mayEdit && [
-        button(own.busy ? "Working …" : "Check", own.busy ? null : () => run(work, check)),
-        button("Apply …", own.busy || !dirty ? null : () => run(work, apply), "primary"),
+        h("button", { type: "button", disabled: own.busy, onclick: () => run(work, check) }, "Check"),
+        h("button", { type: "button", class: "primary", disabled: own.busy || !dirty, onclick: () => run(work, apply) }, "Apply …"),
       ],
-      name !== "" && isDirty(draft) && button("Discard my changes", () => discard(work)),
-      h("span", { class: "quiet" }, !mayEdit ? "Your token may look at this, not change it." : name && isDirty(draft) ? `Changed by you, based on revision ${draft.base}` : "")),
+      isDirty(draft) && button("Discard my changes", () => discard(work)),
+      h("span", { class: "quiet", role: "status" }, own.busy ? "Asking control and an edge …" : !mayEdit ? "Your token may look at this, not change it." : name && isDirty(draft) ? `Changed by you, based on revision ${draft.base}` : "")),
     h("div", { class: "outcome", "aria-live": "polite" }, overtaken ? staleView(work) : own.outcome),
   ];
 }
@@ -121,6 +123,7 @@ function filesView({ place, own, draft, held }) {
 async function run(work, what) {
   const { place, own } = work;
   own.busy = true;
+  own.outcome = undefined;
   place.update();
   try {
     own.outcome = await what(work);
@@ -246,12 +249,9 @@ function servingText({ serving, away, took: nanoseconds }) {
   ];
 }
 
-function discard({ place, own, draft, held }) {
+function discard({ place, draft }) {
   if (!confirm("Throw your changes away?")) return;
   forget(draft.name);
-  own.draft = own.outcome = undefined;
-  own.editor.set(held.yaml);
-  draft.files = [];
   place.update();
 }
 
@@ -272,7 +272,7 @@ function staleView({ place, own, draft, held }) {
     difference("What somebody else changed", draft.baseText, held.yaml),
     h("div", { class: "actions" },
       button(joined.conflicts ? `Put my change on it (${plural(joined.conflicts, "conflict")})` : "Put my change on it", rebased, "primary"),
-      button("Discard mine", () => discard({ place, own, draft, held }))));
+      button("Discard mine", () => discard({ place, draft }))));
 }
 
 async function remove(name) {
