@@ -37,6 +37,9 @@ func (c *Control) auditRefusal(ctx context.Context, a api.Actor, action, subject
 		return err
 	}
 	why := err.Error()
+	if f := fault.Of(err); f.Err != nil {
+		why = f.Err.Error() // who refused it and in what the record says
+	}
 	now := time.Now()
 	record := api.AuditRecord{At: now.UTC(), Actor: a.Name, Action: action, Subject: subject, Message: message, Refused: why[:min(len(why), refusedMax)]}
 	if _, failed := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{put(auditKey(now, "-"+rand.Text()[:6]), record)}}); failed != nil {

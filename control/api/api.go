@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -31,6 +32,15 @@ const (
 type Scope struct {
 	Verbs []Verb            `json:"verbs"`
 	Sites []config.SiteName `json:"sites,omitempty"` // none: all
+}
+
+// String says it for people, such as in the audit log.
+func (s Scope) String() string {
+	text := fmt.Sprint(s.Verbs)
+	if len(s.Sites) > 0 {
+		text += fmt.Sprint(" on ", s.Sites)
+	}
+	return text
 }
 
 // Allows says whether a token may do what needs verb, to sites that the scope names.

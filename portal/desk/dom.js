@@ -30,6 +30,7 @@ export function morph(from, to) {
       }
     }
     if (!old) from.append(next);
+    else if (keepOf(old) && keepOf(old) !== keep) old.before(next); // it is wanted further down, or goes with what is left over
     else if (old.nodeType !== next.nodeType || old.nodeName !== next.nodeName || keepOf(old) !== keepOf(next)) old.replaceWith(next);
     else if (old.nodeType === Node.ELEMENT_NODE) morphElement(old, next);
     else if (old.data !== next.data) old.data = next.data;

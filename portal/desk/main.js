@@ -146,6 +146,7 @@ function showAge() {
   // The alert's text changes only with the reason: a screen reader shouldn't count the seconds aloud.
   const text = lost ? `${failure.title}. ${failure.detail} What you see is from ${new Date(shown.at).toLocaleTimeString("sv")}. ${failure.action}` : "";
   if (stale.textContent !== text) stale.textContent = text;
+  if (shown && place) document.title = `${lost ? "No news" : place.page.title(place, shown.data)} – Wherry`;
   const current = shown && !failure && place?.page.everyMs?.(shown.data) > 0;
   live.textContent = lost ? `${Math.round((Date.now() - shown.at) / 1000)} s old` : current ? "Live" : "";
   live.classList.toggle("on", Boolean(current));

@@ -27,11 +27,12 @@ export function question({ title, content, action, kind = "primary", wide, run }
     const form = h("form", { method: "dialog" }, h("h2", { id: "question" }, title), content, trouble, h("div", { class: "actions" }, cancel, go));
     const box = h("dialog", { "aria-labelledby": "question", class: wide ? "wide" : "" }, form);
     let result;
-    let busy = false;
+    let busy = false; // what is asked for happens, so the answer is waited for
+    box.addEventListener("cancel", (event) => busy && event.preventDefault());
     form.onsubmit = async (event) => {
       event.preventDefault();
       if (busy) return;
-      busy = go.disabled = true;
+      busy = go.disabled = cancel.disabled = true;
       go.textContent = "Working …";
       try {
         result = (await run(form)) ?? true;
@@ -40,7 +41,7 @@ export function question({ title, content, action, kind = "primary", wide, run }
         trouble.replaceChildren(problem(error));
         trouble.scrollIntoView({ block: "nearest" });
       }
-      busy = go.disabled = false;
+      busy = go.disabled = cancel.disabled = false;
       go.textContent = action;
     };
     box.addEventListener("close", () => {

@@ -92,7 +92,7 @@ function documentView(place, { name, held, mayEdit }) {
   return [
     text,
     mayEdit && filesView(work),
-    h("div", { class: "actions sticky" },
+    h("div", { class: "actions below" },
       mayEdit && [
         h("button", { type: "button", disabled: own.busy, onclick: () => run(work, check) }, "Check"),
         h("button", { type: "button", class: "primary", disabled: own.busy || !dirty, onclick: () => run(work, apply) }, "Apply …"),
