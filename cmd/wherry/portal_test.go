@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A person's day in the portal, with a real browser and a real network: sign in, make a site, correct a mistake, watch the roll-out, be overtaken by
@@ -32,6 +36,7 @@ func TestPortal(t *testing.T) {
 		{"new site", p.newSite},
 		{"refused", p.refused},
 		{"apply", p.apply},
+		{"reverted", p.reverted},
 		{"overtaken", p.overtaken},
 		{"purge", p.purge},
 		{"history and rollback", p.rollback},
@@ -42,8 +47,9 @@ func TestPortal(t *testing.T) {
 		{"delete", p.delete},
 		{"control away", p.away},
 	} {
-		t.Log(part.name)
+		began := time.Now()
 		part.do()
+		t.Log(part.name, time.Since(began).Round(time.Millisecond))
 	}
 	for _, said := range b.complaints() {
 		if strings.Contains(said, "Content Security Policy") || strings.Contains(said, "exceptionThrown") || strings.Contains(said, "TypeError") {
@@ -177,6 +183,23 @@ func (p *portalVisit) apply() {
 	p.shoot("rollout-done")
 }
 
+// reverted is a change that looks good and does badly: it is taken back, and the page says why.
+func (p *portalVisit) reverted() {
+	p.goTo("#/sites/shop")
+	p.fill("textarea", strings.Replace(p.siteText("body_size: 1MiB\n"), p.origin, "http://127.0.0.1:1", 1))
+	p.click("Apply …")
+	p.fill("input[name=message]", "another origin")
+	p.click("Apply")
+	p.sees("shop: taken back in phase canary")
+	p.sees("with errors")
+	p.shoot("rollout-reverted")
+	p.goTo("#/sites/shop")
+	p.sees("Revision 2 by")
+	if got := p.eval("document.querySelector('textarea').value"); got != p.siteText("body_size: 1MiB\n") {
+		p.t.Errorf("the editor shows\n%s", got)
+	}
+}
+
 // overtaken is an edit of what somebody else changes meanwhile.
 func (p *portalVisit) overtaken() {
 	p.goTo("#/sites/shop")
@@ -189,15 +212,15 @@ func (p *portalVisit) overtaken() {
 	p.sees("+body_size: 2MiB")
 	p.shoot("stale")
 	p.click("Put my change on it")
-	p.sees("Your change stands on revision 3 now")
+	p.sees("Your change stands on revision 4 now")
 	if got, want := p.eval("document.querySelector('textarea').value"), "# mine\n"+p.siteText("body_size: 2MiB\n"); got != want {
 		p.t.Errorf("rebased to\n%s, want\n%s", got, want)
 	}
 	p.click("Apply …")
-	p.sees("Apply revision 4 of shop")
+	p.sees("Apply revision 5 of shop")
 	p.click("Emergency")
 	p.click("Apply")
-	p.sees("Revision 4 of shop holds")
+	p.sees("Revision 5 of shop holds")
 	p.shoot("site")
 }
 
@@ -234,7 +257,7 @@ func (p *portalVisit) rollback() {
 	p.goTo("#/sites/shop/history")
 	p.sees("smaller bodies")
 	p.shoot("history")
-	p.goTo("#/sites/shop/diff/1/4")
+	p.goTo("#/sites/shop/diff/1/5")
 	p.sees("+# mine")
 	p.shoot("comparison")
 	p.goTo("#/sites/shop/revisions/2")
@@ -247,7 +270,7 @@ func (p *portalVisit) rollback() {
 	p.click("Roll back")
 	p.sees("in phase")
 	p.click("Abort …")
-	p.sees("All nodes go back to what held before, revision 4")
+	p.sees("All nodes go back to what held before, revision 5")
 	p.click("Abort and go back")
 	p.sees("shop: aborted in phase")
 	p.goTo("#/sites/shop/history")
@@ -256,7 +279,7 @@ func (p *portalVisit) rollback() {
 	p.click("Roll back")
 	p.click("Emergency")
 	p.click("Roll back")
-	p.sees("Revision 6 of shop holds")
+	p.sees("Revision 7 of shop holds")
 	p.goTo("#/rollouts")
 	p.sees("aborted")
 	p.shoot("rollouts")
@@ -335,8 +358,52 @@ func (p *portalVisit) others() {
 	p.goTo("#/sites")
 	p.click("Export all")
 	p.shoot("export")
+	dir := p.t.TempDir()
+	p.call("Page.setDownloadBehavior", map[string]any{"behavior": "allow", "downloadPath": dir}, nil)
 	p.click("Download")
 	p.sees("files were exported")
+	p.exported(dir)
+	p.upgrade()
+}
+
+// exported is the download: files that make no difference when they are applied again.
+func (p *portalVisit) exported(dir string) {
+	file := filepath.Join(dir, "network.tar")
+	for deadline := time.Now().Add(browseWithin); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := os.Stat(file); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatal("nothing was downloaded")
+		}
+	}
+	if text, err := exec.Command("tar", "-C", dir, "-xf", file).CombinedOutput(); err != nil {
+		p.t.Fatalf("%v: %s", err, text)
+	}
+	if text, err := p.lab.run("diff", "-f", filepath.Join(dir, "network")); err != nil {
+		p.t.Errorf("the export isn't what holds: %v\n%s", err, text)
+	}
+}
+
+// upgrade sends a program, here the same one, and takes it back.
+func (p *portalVisit) upgrade() {
+	p.goTo("#/software")
+	p.click("Upgrade …")
+	var root struct{ Root struct{ NodeID int } }
+	p.call("DOM.getDocument", nil, &root)
+	var input struct{ NodeID int }
+	p.call("DOM.querySelector", map[string]any{"nodeId": root.Root.NodeID, "selector": "dialog input[type=file]"}, &input)
+	p.call("DOM.setFileInputFiles", map[string]any{"nodeId": input.NodeID, "files": []string{p.lab.program}}, nil)
+	p.fill("input[name=version]", "next")
+	p.click("Send it and begin")
+	p.sees("Version next: in phase")
+	p.shoot("upgrade-running")
+	p.click("Abort …")
+	p.click("Abort and go back")
+	p.sees("Version next: aborted in phase")
+	p.goTo("#/software")
+	p.sees("Past upgrades")
+	p.shoot("software-after")
 }
 
 func (p *portalVisit) audit() {

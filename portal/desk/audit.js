@@ -19,10 +19,10 @@ export const audit = {
         h("input", { id: "subject", name: "subject", type: "search", placeholder: "Subject, such as site/shop", value: query.subject, autocomplete: "off" })),
       all.length === 0
         ? empty(query.actor || query.subject || query.before ? "Nothing is like that. " : "Nothing was changed yet.", (query.actor || query.subject || query.before) && link("#/audit", "Show all"))
-        : table("Audit log", ["When", "Who", "What", "Subject", "Before → after", "Why"], all.map((r) => [
+        : table("Audit log", ["When", "Who", "What", { name: "Subject", class: "c-long" }, "Before → after", { name: "Why", class: "c-long" }], all.map((r) => [
             clock(r.at), r.actor,
             [r.action, r.refused && [" ", state("down", "refused")]],
-            h("span", { class: "url" }, r.subject),
+            r.subject,
             beforeAfter(r),
             [r.message, r.refused && h("small", { class: "error said" }, r.refused)],
           ])),

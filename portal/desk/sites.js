@@ -28,7 +28,7 @@ export const sites = {
         h("label", { for: "contains", class: "unseen" }, "Find by name or host"),
         h("input", { id: "contains", type: "search", placeholder: "Find by name or host", value: contains, autocomplete: "off", oninput: (event) => typed(event.target.value) })),
       list.length > 0
-        ? table("Sites", [{ name: "Site", class: "c-name" }, "Hosts", "Revision", "Changed"], list.map(row))
+        ? table("Sites", [{ name: "Site", class: "c-name" }, { name: "Hosts", class: "c-long" }, "Revision", "Changed"], list.map(row))
         : nothing(contains, after),
       h("nav", { class: "pager", "aria-label": "Pages" },
         after && link(hash({ contains }), "First page"),
