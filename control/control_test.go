@@ -206,6 +206,12 @@ func TestTokensAreOfVerbsAndSites(t *testing.T) {
 	if err != nil || len(records) < 5 || records[0].Refused == "" {
 		t.Fatalf("%d records, %v", len(records), err)
 	}
+	if made, err := c.Audit(t.Context(), admin, api.AuditQuery{Subject: "ci"}); err != nil || len(made) != 1 || made[0].After != "[purge] on [shop]" {
+		t.Errorf("the token is recorded as %+v, %v", made, err)
+	}
+	if why := records[0].Refused; strings.HasPrefix(why, "client:") {
+		t.Errorf("refused: %s", why)
+	}
 	earlier, err := c.Audit(t.Context(), admin, api.AuditQuery{Actor: "ci", Before: records[1].At})
 	if err != nil || len(earlier) != len(records)-2 || earlier[0] != records[2] {
 		t.Errorf("%d of %d records are earlier than the second, %v", len(earlier), len(records), err)
