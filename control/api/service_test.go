@@ -50,8 +50,8 @@ func (r *recorder) Apply(_ context.Context, a api.Actor, in api.ApplyRequest) (a
 	return reply[api.ApplyResult](r, a, in)
 }
 
-func (r *recorder) Sites(_ context.Context, a api.Actor) ([]api.Site, error) {
-	return reply[[]api.Site](r, a)
+func (r *recorder) Sites(_ context.Context, a api.Actor, q api.SiteQuery) ([]api.Site, error) {
+	return reply[[]api.Site](r, a, q)
 }
 
 func (r *recorder) Site(_ context.Context, a api.Actor, name config.SiteName) (api.SiteDetail, error) {
