@@ -135,6 +135,7 @@ type call struct {
 	uploading   bool
 	downloading bool
 	taken       bool  // some of the request's content was read
+	over        bool  // no more of it may be: somebody else gets it
 	broken      error // why the request isn't whole
 	proceeded   bool
 }
@@ -222,6 +223,7 @@ func (c *call) run() (*http.Response, error) {
 // failed resets the stream, and says whether the request can be sent again.
 func (c *call) failed(op string, err error, nothingSent bool) error {
 	c.mu.Lock()
+	c.over = true
 	whole, broken := !c.taken || c.r.GetBody != nil, c.broken
 	c.mu.Unlock()
 	c.abort(codeFor(err))
