@@ -79,8 +79,9 @@ type Conn struct {
 	seals       uint64 // with this key
 	confirmed   bool   // the peer has our keys
 	established chan struct{}
-	err         error  // why it is over
-	closing     []byte // the close frame to send once
+	err         error     // why it is over
+	closing     []byte    // the close frame to send once
+	looks       time.Time // when pump looks again
 	lastHeard   time.Time
 	lastSent    time.Time
 

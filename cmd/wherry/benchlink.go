@@ -23,7 +23,7 @@ func newBenchCommand() *cobra.Command {
 		Args:  oneOfItsCommands,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newBenchLinkCommand())
+	c.AddCommand(newBenchLinkCommand(), newBenchLoopbackCommand())
 	return c
 }
 
@@ -50,7 +50,7 @@ and our overlay. Each kind runs alone, one after another, or all at once with --
 With --object, each flow fetches objects of that size one after another on a warm connection instead: TCP by HTTP/2 over TLS.
 
 Nothing is left behind, however it ends. It needs root (network namespaces, /dev/net/tun, real-time priority).`,
-		Example: `  wherry bench link --rate 100mbit --delay 50ms --loss 1% --flows tcp-cubic:1,tcp-bbr:1,quic:1
+		Example: `  wherry bench link --rate 100mbit --delay 50ms --loss 1% --flows overlay:1,tcp-cubic:1,tcp-bbr:1,quic:1
   wherry bench link --rate 50mbit --delay 20ms --queue 2bdp --flows tcp-cubic:2,tcp-reno:2 --together
   wherry bench link --rate 100mbit --delay 50ms --loss 1% --burst 8 --flows tcp-cubic:1 --object 100KiB --json`,
 		Args: noArgs,
@@ -80,7 +80,7 @@ Nothing is left behind, however it ends. It needs root (network namespaces, /dev
 	f.StringVar(&o.reorder, "reorder", "0%", "`part` of all packets that others overtake; 1%:5ms says how much later they come (default: a quarter of the delay)")
 	f.StringVar(&o.queue, "queue", "1bdp", "`room` before the line, in bytes or in bandwidth-delay products (rate × twice the delay)")
 	f.StringVar(&o.aqm, "aqm", string(linkem.DropTail), "what the queue drops: droptail or codel (RFC 8289)")
-	f.StringVar(&o.flows, "flows", "tcp-cubic:1,tcp-bbr:1,quic:1", "`kinds` of flows with their number: overlay, overlay-reno, overlay-cubic, overlay-bbr, tcp-reno, tcp-cubic, tcp-bbr, quic")
+	f.StringVar(&o.flows, "flows", "overlay:1,tcp-cubic:1,tcp-bbr:1,quic:1", "`kinds` of flows with their number: overlay, overlay-reno, overlay-cubic, overlay-bbr, tcp-reno, tcp-cubic, tcp-bbr, quic")
 	f.Float64Var(&o.seconds, "seconds", 10, "how long each measurement takes, in `seconds`")
 	f.StringVar(&o.object, "object", "", "fetch objects of this `size`, like 100KiB, instead of bulk")
 	f.BoolVar(&o.together, "together", false, "all flows at once over the same link")
@@ -130,6 +130,40 @@ func (o *linkFlags) plan() (flows.LinkPlan, error) {
 		errs = append(errs, s.Check())
 	}
 	return p, errors.Join(errs...)
+}
+
+func newBenchLoopbackCommand() *cobra.Command {
+	var kinds, size string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "loopback",
+		Short: "Measure what bulk over loopback costs",
+		Long: `Sends bulk over this host's loopback, each kind of flow alone, and prints Gbit/s and the processor time that both sides spent on a GB (10^9 bytes).
+tcp and tls run with CUBIC, whatever this machine's default is.`,
+		Example: `  wherry bench loopback --flows overlay:1,tcp:1,tls:1,quic:1 --bytes 4GiB --json`,
+		Args:    noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			f, errFlows := flows.LoopbackFlows(kinds)
+			bytes, errBytes := linkem.ParseBytes(size)
+			if err := errors.Join(errFlows, errBytes); err != nil {
+				return usageError{err}
+			}
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			report, err := flows.RunLoopback(ctx, f, bytes)
+			if err != nil {
+				return whyStopped(ctx, err)
+			}
+			if asJSON {
+				return printJSON(c, report)
+			}
+			return report.Table(c.OutOrStdout())
+		},
+	}
+	c.Flags().StringVar(&kinds, "flows", "overlay:1,tcp:1,tls:1,quic:1", "`kinds` of flows with their number: overlay, tcp, tls, quic")
+	c.Flags().StringVar(&size, "bytes", "1GiB", "how much each flow sends, as a `size`")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
 }
 
 // whyStopped says that somebody ended it, where that is the reason.

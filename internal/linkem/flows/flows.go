@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,22 +14,22 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/internal/linkem"
+	"github.com/wherry/wherry/overlay/congest"
 )
 
 // transport opens sessions of one kind.
 type transport interface {
-	// listen begins to receive at a side; serve returns when ctx is done.
+	// listen begins to receive at a side; the listener must be served.
 	listen(ctx context.Context, at side) (listener, error)
 	dial(ctx context.Context, from side, to netip.AddrPort) (session, error)
 }
 
 type listener interface {
 	addr() netip.AddrPort
-	// serve adds what bulk flows bring to received, and answers requests for objects, until ctx is done or it is closed.
+	// serve adds what bulk flows bring to received, and answers requests for objects, until ctx is done; then all is closed.
 	serve(ctx context.Context, received *counter) error
 	// vitals are those of the connection that was accepted last: of the sender of objects.
 	vitals() (Vitals, error)
-	close()
 }
 
 // session is one connection at the side that sends bulk or asks for objects.
@@ -145,19 +146,20 @@ func parseFlows(text string, kinds []string) ([]Flow, error) {
 // loopbackCongestion is set where the kind names none: the default differs from machine to machine, and BBR paces even loopback.
 const loopbackCongestion = "cubic"
 
-// transportOf makes a transport for one measurement. objects says that it will be asked for objects.
+// transportOf makes a transport of one of linkKinds or loopbackKinds. objects says that it will be asked for objects.
 func transportOf(kind string, objects bool) (transport, error) {
+	family, detail, _ := strings.Cut(kind, "-")
 	switch {
-	case strings.HasPrefix(kind, "tcp-") && objects:
-		return newWeb(strings.TrimPrefix(kind, "tcp-"))
-	case strings.HasPrefix(kind, "tcp-"):
-		return tcp{congestion: strings.TrimPrefix(kind, "tcp-")}, nil
+	case family == "overlay":
+		return newOverlay(cmp.Or(congest.Kind(detail), congest.KindDefault))
 	case kind == "tcp":
 		return tcp{congestion: loopbackCongestion}, nil
 	case kind == "tls":
 		return newTLS(loopbackCongestion)
 	case kind == "quic":
 		return newQUIC()
+	case objects:
+		return newWeb(detail)
 	}
-	return nil, fmt.Errorf("%s can't be measured: this build has no overlay transport yet", kind)
+	return tcp{congestion: detail}, nil
 }

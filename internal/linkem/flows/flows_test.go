@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/wherry/wherry/internal/linkem/flows"
 )
 
@@ -42,4 +44,21 @@ func TestJain(t *testing.T) {
 			t.Errorf("%v: %v, want %v", c.shares, got, c.want)
 		}
 	}
+}
+
+func TestLoopbackBringsEveryByte(t *testing.T) {
+	kinds, err := flows.LoopbackFlows("overlay:1,tcp:2,tls:1,quic:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := flows.RunLoopback(t.Context(), kinds, 4<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range report.Results {
+		if r.GoodputGbit <= 0 || r.CPUSecondsOfGB <= 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	goleak.VerifyNone(t)
 }

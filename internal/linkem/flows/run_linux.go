@@ -34,6 +34,11 @@ func RunLink(ctx context.Context, plan LinkPlan) (*LinkReport, error) {
 		Link: describe(plan), Seconds: plan.Duration.Seconds(),
 		ObjectBytes: plan.ObjectBytes, Together: plan.Together,
 	}
+	for _, f := range plan.Flows { // what can't be measured is known before the first measurement
+		if _, err := transportOf(f.Kind, plan.ObjectBytes > 0); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Kind, err)
+		}
+	}
 	groups := [][]Flow{plan.Flows}
 	if !plan.Together {
 		groups = slices.Collect(slices.Chunk(plan.Flows, 1))
@@ -126,11 +131,7 @@ func (t *track) run(ctx context.Context, group []Flow, from, to side) (err error
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	defer stopServing()
-	defer func() {
-		for _, l := range t.legs {
-			l.session.close()
-		}
-	}()
+	defer t.hangUp()
 	for _, f := range group {
 		transport, err := transportOf(f.Kind, t.plan.ObjectBytes > 0)
 		if err != nil {
@@ -146,6 +147,12 @@ func (t *track) run(ctx context.Context, group []Flow, from, to side) (err error
 		}
 	}
 	return t.measure(ctx)
+}
+
+func (t *track) hangUp() {
+	for _, l := range t.legs {
+		l.session.close()
+	}
 }
 
 // open makes one flow: its listener, which is served, and its session.
