@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -142,11 +143,14 @@ var _ http.Handler = (*Gate)(nil)
 // ServeHTTP implements http.Handler. Behind an exchange.Server, RemoteAddr is the peer's name.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, port, err := net.SplitHostPort(r.Host)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
 	switch {
 	case r.Method != http.MethodConnect:
 		http.Error(w, "only CONNECT is answered here", http.StatusMethodNotAllowed)
 		return
-	case err != nil || host == "" || port == "":
+	case err != nil || host == "":
 		g.no(w, r, http.StatusBadRequest, fmt.Errorf("%q is no target: write HOST:PORT", r.Host))
 		return
 	}

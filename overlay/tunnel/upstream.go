@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -270,11 +271,8 @@ func (t *Table) DialContext(ctx context.Context, site string) (net.Conn, error) 
 
 // connect asks for a connection to a target. Its error is a *fault.Error with the words of whoever refused.
 func connect(ctx context.Context, over http.RoundTripper, target string) (*exchange.Conn, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodConnect, "//"+target, nil)
-	if err != nil {
-		return nil, &fault.Error{Party: fault.Client, Op: "connect", Status: http.StatusBadRequest, Err: err}
-	}
-	resp, err := over.RoundTrip(r)
+	r := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target}, Host: target, Header: http.Header{}}
+	resp, err := over.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}
