@@ -157,7 +157,7 @@ func (v *service) serve(stream Stream) {
 	w := newResponse(x, r)
 	if k != kindEmpty && !w.canOpen() {
 		x.body = &requestBody{answer: x, content: content{
-			frames: &x.frames, decoder: &decoder{}, framed: k == kindFramed, limit: v.limits.HeaderBytesMax, left: r.ContentLength,
+			frames: &x.frames, framed: k == kindFramed, limit: v.limits.HeaderBytesMax, left: r.ContentLength,
 		}}
 		x.body.content.trailer = func(fields []field) { fillTrailer(r.Trailer, fields) }
 		if hasToken(r.Header["Expect"], "100-continue") { // RFC 9110 §10.1.1
@@ -202,6 +202,8 @@ func (x *answer) release() {
 // receive reads the header section of the request.
 func (x *answer) receive() (*http.Request, kind, error) {
 	v := x.service
+	in := x.frames.borrow()
+	defer x.frames.giveBack(in)
 	k, err := x.frames.head(2 * v.limits.HeaderBytesMax) // the list is what is limited
 	if err != nil {
 		return nil, 0, inTheMiddle(err)
@@ -209,8 +211,8 @@ func (x *answer) receive() (*http.Request, kind, error) {
 	if k == kindInterim || k == kindTrailers {
 		return nil, 0, malformed("a request that begins with something else")
 	}
-	var s section
-	if err := v.link.readRequest(&s, x.frames.section, v.limits.HeaderBytesMax); err != nil {
+	s := &in.section
+	if err := v.link.readRequest(s, x.frames.section, v.limits.HeaderBytesMax); err != nil {
 		return nil, 0, err
 	}
 	if s.tooLarge {

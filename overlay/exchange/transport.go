@@ -263,7 +263,9 @@ func codeFor(err error) Code {
 // await reads header sections until the final one.
 func (c *call) await(trace *httptrace.ClientTrace, base uint64) (*http.Response, error) {
 	limit := c.transport.headerBytesMax()
-	var s section
+	in := c.frames.borrow()
+	defer c.frames.giveBack(in)
+	s := &in.section
 	for interim := range interimMax + 1 {
 		k, err := c.frames.head(2 * limit) // the list is what is limited
 		if err != nil {
@@ -277,7 +279,7 @@ func (c *call) await(trace *httptrace.ClientTrace, base uint64) (*http.Response,
 				c.link.arrived([]confirmation{{base, 1}})
 			}
 		}
-		if err := c.link.readResponse(&s, c.frames.section, limit); err != nil {
+		if err := c.link.readResponse(s, c.frames.section, limit); err != nil {
 			return nil, err
 		}
 		if s.tooLarge {
@@ -346,7 +348,7 @@ func (c *call) prepare(resp *http.Response, k kind) error {
 		resp.Body = http.NoBody
 		return nil
 	}
-	b := &download{call: c, content: content{frames: &c.frames, decoder: &decoder{}, framed: k == kindFramed, limit: c.transport.headerBytesMax(), left: resp.ContentLength}}
+	b := &download{call: c, content: content{frames: &c.frames, framed: k == kindFramed, limit: c.transport.headerBytesMax(), left: resp.ContentLength}}
 	b.content.trailer = func(fields []field) { resp.Trailer = addTrailers(resp.Trailer, fields) }
 	resp.Body = b
 	return nil
