@@ -1,17 +1,17 @@
 package exchange_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 
 	"github.com/wherry/wherry/overlay/exchange"
-
-	"golang.org/x/net/http2"
 )
 
-// BenchmarkRoundTrip has the same requests and responses go over exchange, with a session in memory, and over golang.org/x/net/http2, with
+// BenchmarkRoundTrip has the same requests and responses go over exchange, with a session in memory, and over net/http's HTTP/2, with
 // net.Pipe, one at a time and eight at a time.
 func BenchmarkRoundTrip(b *testing.B) {
 	for _, size := range []struct {
@@ -72,20 +72,66 @@ func roundTrip(b *testing.B, over http.RoundTripper, r *http.Request) {
 	_ = resp.Body.Close()
 }
 
+// http2Pair is net/http's HTTP/2 over one net.Pipe, without TLS.
 func http2Pair(b *testing.B, h http.Handler) http.RoundTripper {
 	client, server := net.Pipe()
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	s := &http.Server{Handler: h, Protocols: &protocols}
+	l := &oneConn{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
+	l.conn <- server
 	served := make(chan struct{})
 	go func() {
-		(&http2.Server{}).ServeConn(server, &http2.ServeConnOpts{Handler: h})
+		_ = s.Serve(l)
 		close(served)
 	}()
-	conn, err := (&http2.Transport{DisableCompression: true}).NewClientConn(client)
+	t := &http.Transport{
+		Protocols: &protocols, DisableCompression: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return client, nil },
+	}
+	b.Cleanup(func() {
+		t.CloseIdleConnections()
+		_ = s.Close()
+		<-served
+	})
+	first, err := http.NewRequest(http.MethodGet, "https://one.example/", nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		_ = conn.Close()
-		<-served
-	})
-	return conn
+	roundTrip(b, plain{t}, first) // so that all find the one connection
+	return plain{t}
 }
+
+// plain asks without TLS.
+type plain struct{ over http.RoundTripper }
+
+func (p plain) RoundTrip(r *http.Request) (*http.Response, error) {
+	u := *r.URL
+	u.Scheme = "http"
+	u.Host = "one.example" // all over the one connection
+	out := *r
+	out.URL = &u
+	return p.over.RoundTrip(&out)
+}
+
+// oneConn is a listener of one connection.
+type oneConn struct {
+	conn   chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conn:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *oneConn) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{} }

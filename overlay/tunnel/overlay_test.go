@@ -95,6 +95,7 @@ func testTLS() *tls.Config {
 func overOverlay(t *testing.T, serve func(ctx context.Context, s session)) (dial func(ctx context.Context) (session, error)) {
 	t.Helper()
 	config := testTLS()
+	began := time.Now()
 	here, there := endpoint(t, config, "there"), endpoint(t, config, "here")
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
@@ -112,8 +113,13 @@ func overOverlay(t *testing.T, serve func(ctx context.Context, s session)) (dial
 		serving.Wait()
 	})
 	return func(ctx context.Context) (session, error) {
-		conn, err := here.Dial(ctx, there.Addr(), "node")
-		return session{conn}, err
+		for {
+			conn, err := here.Dial(ctx, there.Addr(), "node")
+			if err == nil || ctx.Err() != nil || time.Since(began) > 10*time.Second {
+				return session{conn}, err
+			}
+			time.Sleep(time.Millisecond) // the endpoints may not run yet
+		}
 	}
 }
 
