@@ -1,3 +1,5 @@
+//go:build unix
+
 package exchange_test
 
 import (
@@ -6,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/wherry/wherry/overlay/exchange"
 )
@@ -41,25 +45,37 @@ func BenchmarkRoundTrip(b *testing.B) {
 				over := transports[name](b)
 				b.ReportAllocs()
 				b.SetBytes(int64(size.bytes))
-				i := 0
+				began, i := processorTime(), 0
 				for b.Loop() {
 					roundTrip(b, over, requests[i%len(requests)])
 					i++
 				}
+				b.ReportMetric(float64(processorTime()-began)/float64(i), "cpu-ns/op")
 			})
 			b.Run(size.name+"/"+name+"/eight", func(b *testing.B) {
 				over := transports[name](b)
 				b.ReportAllocs()
 				b.SetBytes(int64(size.bytes))
 				b.SetParallelism(4)
+				began := processorTime()
 				b.RunParallel(func(pb *testing.PB) {
 					for i := 0; pb.Next(); i++ {
 						roundTrip(b, over, requests[i%len(requests)])
 					}
 				})
+				b.ReportMetric(float64(processorTime()-began)/float64(b.N), "cpu-ns/op")
 			})
 		}
 	}
+}
+
+// processorTime is what this process has used, for machines that are busy with something else.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func roundTrip(b *testing.B, over http.RoundTripper, r *http.Request) {

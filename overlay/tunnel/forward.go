@@ -47,6 +47,7 @@ func (f *Forward) Check(ctx context.Context) error {
 
 // Serve forwards connections until ctx ends or the listener fails, and closes it. Connections are broken off when ctx ends.
 func (f *Forward) Serve(ctx context.Context, l net.Listener) error {
+	defer l.Close()
 	var connections sync.WaitGroup
 	defer connections.Wait()
 	ctx, cancel := context.WithCancel(ctx)
