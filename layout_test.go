@@ -49,7 +49,8 @@ var plan = map[string][]string{
 	"overlay/udp":                   {},
 	"overlay/wire":                  {},
 	"edge/plain":                    {"h2"},
-	"overlay/exchange":              {"fault", "overlay/exchange/exchangetest"}, // exchangetest in tests only
+	"overlay/tunnel":                {"fault", "overlay", "overlay/exchange", "overlay/exchange/exchangetest"}, // overlay and exchangetest in tests only
+	"overlay/exchange":              {"fault", "overlay/exchange/exchangetest"},                                // exchangetest in tests only
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
