@@ -271,3 +271,5 @@ func (b *bbr1) setWindow(a congest.Ack) {
 		b.cwnd = min(b.cwnd, 4*p)
 	}
 }
+
+func (b *bbr1) SetPacket(bytes int) { b.packet = bytes }

@@ -1,0 +1,405 @@
+package overlay
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/wherry/wherry/overlay/congest"
+	"github.com/wherry/wherry/overlay/udp"
+	"github.com/wherry/wherry/overlay/wire"
+)
+
+// Options of an Endpoint. Server, Client and Admit are needed.
+type Options struct {
+	// Server is TLS's configuration for connections that come; it must ask for the client's certificate.
+	Server *tls.Config
+	// Client is TLS's configuration for a connection to the node of that name.
+	Client func(name string) *tls.Config
+	// Admit says who the peer is, or why it isn't let in. It is called once the certificates are proven.
+	Admit func(tls.ConnectionState) (name string, err error)
+
+	// Controller is the congestion controller; the default is congest.KindDefault.
+	Controller congest.Kind
+	// HandshakeTimeout bounds the handshake; the default is 10 s.
+	HandshakeTimeout time.Duration
+	// IdleTimeout ends a connection from whose peer nothing comes; the default is 30 s.
+	IdleTimeout time.Duration
+	// KeepAlive is after how long without a packet the peer is asked whether it is there; 0: never.
+	KeepAlive time.Duration
+	// StreamsMax is how many streams the peer may have open; the default is 1,000.
+	StreamsMax int
+	// WindowMax and StreamWindowMax bound the bytes that wait for readers of a connection and of a stream; the defaults are 64 and 32 MiB.
+	WindowMax, StreamWindowMax int
+	// SendBufferMax bounds the bytes of a stream that were written and haven't arrived; the default is 64 MiB.
+	SendBufferMax int
+	// ConnectionsMax bounds the connections; the default is 10,000.
+	ConnectionsMax int
+	// Forward says where packets go that the peer `from` wants forwarded to the node `to`; nil: this node forwards nothing. It is called under the
+	// connection's lock, and must not wait.
+	Forward func(from, to string) (netip.AddrPort, error)
+	// ForwardRate bounds what is forwarded, in bytes a second; the default is 12.5 million (100 Mbit/s).
+	ForwardRate float64
+	// Secret makes the tokens by which a peer believes that its connection isn't known here any more: the same one must be given after a
+	// restart. Without it the peer finds out by the idle timeout.
+	Secret []byte
+}
+
+const (
+	windowStart   = 1 << 20
+	sendBufferMin = 256 << 10
+	halfOpenFree  = 32 // handshakes under way, above which a stranger must prove its address first
+	halfOpenMax   = 1024
+	acceptMax     = 1024
+)
+
+// alpn names the protocol in TLS's handshake.
+const alpn = "wherry-overlay/1"
+
+// Endpoint is a UDP socket with connections to other nodes. Make one with New, and Run it.
+type Endpoint struct {
+	options Options
+	socket  *udp.Socket
+	secret  [32]byte // for cookies
+	ranges  [wire.RangesMax]wire.Range
+
+	accepted chan *Conn
+	spawned  sync.WaitGroup
+
+	mu       sync.RWMutex
+	conns    map[wire.ID]*Conn  // by our name for them
+	peers    map[wire.ID]*Conn  // by the peer's name for them
+	strange  map[stranger]*Conn // by the peer's first packet, while they are half open
+	halfOpen int
+	running  bool
+	closed   bool
+
+	forwards forwards
+}
+
+// stranger is how packets of a connection are known before the peer knows our name for it.
+type stranger struct {
+	addr remote
+	id   wire.ID
+}
+
+// ErrClosed says that the endpoint's Run has returned.
+var ErrClosed = errors.New("the endpoint is closed")
+
+// New makes an Endpoint of conn, which belongs to it from then on.
+func New(conn net.PacketConn, o Options) (*Endpoint, error) {
+	if o.Server == nil || o.Client == nil || o.Admit == nil {
+		return nil, errors.New("overlay: Options need Server, Client and Admit")
+	}
+	orElse(&o.Controller, congest.KindDefault)
+	orElse(&o.HandshakeTimeout, 10*time.Second)
+	orElse(&o.IdleTimeout, 30*time.Second)
+	orElse(&o.StreamsMax, 1000)
+	orElse(&o.WindowMax, 64<<20)
+	orElse(&o.StreamWindowMax, 32<<20)
+	orElse(&o.SendBufferMax, 64<<20)
+	orElse(&o.ConnectionsMax, 10_000)
+	orElse(&o.ForwardRate, 12.5e6)
+	if _, err := congest.New(o.Controller, congest.Options{Packet: packetMin}); err != nil {
+		return nil, err
+	}
+	o.Server = withProtocol(o.Server)
+	e := &Endpoint{
+		options: o, socket: udp.New(conn), accepted: make(chan *Conn, acceptMax),
+		conns: map[wire.ID]*Conn{}, peers: map[wire.ID]*Conn{}, strange: map[stranger]*Conn{},
+	}
+	e.forwards.init()
+	_, err := rand.Read(e.secret[:])
+	return e, err
+}
+
+func orElse[T comparable](value *T, standard T) {
+	var zero T
+	if *value == zero {
+		*value = standard
+	}
+}
+
+func withProtocol(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.NextProtos, c.MinVersion = []string{alpn}, tls.VersionTLS13
+	return c
+}
+
+// Addr is where the endpoint listens.
+func (e *Endpoint) Addr() netip.AddrPort { return e.socket.Addr() }
+
+// Run reads packets and runs the connections until ctx ends; then it closes all of them and returns when their goroutines are gone.
+func (e *Endpoint) Run(ctx context.Context) error {
+	e.mu.Lock()
+	if e.running || e.closed {
+		e.mu.Unlock()
+		return ErrClosed
+	}
+	e.running = true
+	e.mu.Unlock()
+	stop := context.AfterFunc(ctx, e.stop)
+	defer stop()
+	err := e.readAll()
+	e.stop()
+	e.spawned.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// stop closes the connections, lets them say so, and then the socket.
+func (e *Endpoint) stop() {
+	e.mu.Lock()
+	was := e.closed
+	e.closed, e.running = true, false
+	var all []*Conn
+	for _, c := range e.conns {
+		all = append(all, c)
+	}
+	e.mu.Unlock()
+	if was {
+		return
+	}
+	for _, c := range all {
+		c.Close(CodeDone, "the node stops")
+	}
+	e.spawned.Wait()
+	close(e.accepted)
+	e.socket.Close()
+}
+
+// start runs the connection's pump, unless the endpoint is about to end.
+func (e *Endpoint) start(c *Conn) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case !e.running:
+		return ErrClosed
+	case len(e.conns) >= e.options.ConnectionsMax:
+		return fmt.Errorf("there are %d connections already", len(e.conns))
+	}
+	e.conns[c.local] = c
+	if !c.dialed {
+		e.strange[c.stranger] = c
+		e.halfOpen++
+	}
+	e.spawned.Go(func() {
+		c.pump()
+		e.remove(c)
+	})
+	return nil
+}
+
+func (e *Endpoint) remove(c *Conn) {
+	_ = c.quic.Close()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c.local)
+	if e.peers[c.remote] == c {
+		delete(e.peers, c.remote)
+	}
+	e.settleLocked(c)
+	e.forwards.drop(c)
+}
+
+func (e *Endpoint) settleLocked(c *Conn) {
+	if e.strange[c.stranger] == c {
+		delete(e.strange, c.stranger)
+		e.halfOpen--
+	}
+}
+
+// known is told that a connection's handshake is done; called under the connection's lock.
+func (e *Endpoint) known(c *Conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.settleLocked(c)
+	e.peers[c.remote] = c
+}
+
+// arrive hands a connection to Accept; called under the connection's lock.
+func (e *Endpoint) arrive(c *Conn) {
+	select {
+	case e.accepted <- c:
+	default:
+		c.fail(&CloseError{Code: CodeBusy, Reason: "too many connections wait to be accepted"}, true)
+	}
+}
+
+// Accept waits for a connection that another node dialed.
+func (e *Endpoint) Accept(ctx context.Context) (*Conn, error) {
+	select {
+	case c, ok := <-e.accepted:
+		if !ok {
+			return nil, ErrClosed
+		}
+		return c, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Dial connects to the node of that name at addr, and returns when both know each other.
+func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, name string) (*Conn, error) {
+	c, err := e.newConn(true, remote{addr: addr})
+	if err != nil {
+		return nil, err
+	}
+	config := withProtocol(e.options.Client(name))
+	original := wire.ID(random())
+	c.remote = original
+	c.mu.Lock()
+	err = c.startHandshake(config, original, c.primary.remote, time.Now())
+	c.mu.Unlock()
+	if err == nil {
+		err = e.start(c)
+	}
+	if err != nil {
+		if c.quic != nil {
+			_ = c.quic.Close()
+		}
+		return nil, fmt.Errorf("dial %s at %v: %w", name, addr, err)
+	}
+	select {
+	case <-c.established:
+		return c, nil
+	case <-c.done:
+		return nil, fmt.Errorf("dial %s at %v: %w", name, addr, c.Err())
+	case <-ctx.Done():
+		c.Close(CodeDone, "given up")
+		return nil, fmt.Errorf("dial %s at %v: %w", name, addr, context.Cause(ctx))
+	}
+}
+
+func random() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return binary.BigEndian.Uint64(b[:])>>2 | 1 // it fits into a frame's integer, and isn't zero
+}
+
+func (e *Endpoint) newConn(dialed bool, to remote) (*Conn, error) {
+	now := time.Now()
+	c := &Conn{
+		endpoint: e, dialed: dialed, local: wire.ID(random()),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), established: make(chan struct{}),
+		streams: map[uint64]*Stream{}, takenMax: uint64(e.options.StreamsMax),
+		window: windowStart, gotLimit: windowStart, lastHeard: now, lastSent: now, pathNext: 1,
+	}
+	c.own = params{
+		data: windowStart, stream: windowStart / 2, streams: uint64(e.options.StreamsMax), idle: e.options.IdleTimeout,
+		paths: pathsMax, size: sizeMax, token: e.token(c.local),
+	}
+	c.openCond, c.inboxCond = sync.NewCond(&c.mu), sync.NewCond(&c.mu)
+	p, err := c.newPath(0, to)
+	if err != nil {
+		return nil, err
+	}
+	p.valid = dialed
+	c.paths[0], c.primary = p, p
+	c.at.Store(&p.remote.addr)
+	return c, nil
+}
+
+// sizeMax is the largest packet that is taken.
+const sizeMax = 16 << 10
+
+func (e *Endpoint) find(id wire.ID) *Conn {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.conns[id]
+}
+
+// reader is what readAll needs for a batch.
+type reader struct {
+	nonce   [12]byte
+	packets []opened
+	damaged int
+	conn    *Conn
+	acks    *batch
+}
+
+func (e *Endpoint) readAll() error {
+	r := &reader{acks: newBatch()}
+	for {
+		messages, err := e.socket.Read()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return fmt.Errorf("overlay: read: %w", err)
+		}
+		for i := range messages {
+			m := &messages[i]
+			for b := m.Data; len(b) > 0; {
+				n := min(max(m.Segment, 1), len(b))
+				e.datagram(r, b[:n:n], remote{addr: m.From})
+				b = b[n:]
+			}
+		}
+		e.flush(r)
+		e.forwards.out.flush(e.socket)
+	}
+}
+
+// flush hands what was opened to its connection.
+func (e *Endpoint) flush(r *reader) {
+	if r.conn == nil {
+		return
+	}
+	now := time.Now()
+	r.conn.process(now, r.packets, r.damaged)
+	r.conn.acknowledge(now, r.acks)
+	r.conn, r.packets, r.damaged = nil, r.packets[:0], 0
+}
+
+// datagram finds out whose a packet is.
+func (e *Endpoint) datagram(r *reader, b []byte, from remote) {
+	kind, id, err := wire.KindOf(b)
+	if err != nil {
+		return
+	}
+	switch kind {
+	case wire.KindData:
+		c := r.conn
+		if c == nil || c.local != id {
+			e.flush(r)
+			if c = e.find(id); c == nil {
+				e.unknown(b, id, from)
+				return
+			}
+			r.conn = c
+		}
+		if o, ok := c.open(b, from, &r.nonce); ok {
+			r.packets = append(r.packets, o)
+		} else {
+			r.damaged++
+		}
+	case wire.KindInitial, wire.KindHandshake:
+		e.flush(r)
+		e.hello(b, from)
+	case wire.KindEnvelope:
+		e.envelope(r, b, id, from)
+	case wire.KindReset:
+		e.flush(r)
+		e.mu.RLock()
+		c := e.peers[id]
+		e.mu.RUnlock()
+		if c != nil {
+			c.wasReset(b)
+		}
+	case wire.KindRetry:
+		e.flush(r)
+		if c := e.find(id); c != nil {
+			c.retry(b)
+		}
+	}
+}

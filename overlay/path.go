@@ -1,0 +1,230 @@
+package overlay
+
+import (
+	"bytes"
+	"crypto/rand"
+	"net/netip"
+	"time"
+
+	"github.com/wherry/wherry/overlay/congest"
+	"github.com/wherry/wherry/overlay/loss"
+	"github.com/wherry/wherry/overlay/udp"
+	"github.com/wherry/wherry/overlay/wire"
+)
+
+const (
+	pathsMax       = 8
+	packetMin      = 1200 // bytes of UDP payload that every path must carry (RFC 9000 §14)
+	ackDelayMax    = 5 * time.Millisecond
+	proofsMax      = 4                      // challenges that wait for an answer
+	challengeFirst = 250 * time.Millisecond // until a challenge is repeated; twice as long each time
+	challengeLast  = 5 * time.Second
+	overhead       = wire.HeaderSize + wire.TagSize
+)
+
+// sizes are what a path is tried for, in bytes of UDP payload: tunnels and DSL, Ethernet over IPv6 and IPv4, jumbo frames, loopback.
+var sizes = [...]int{1372, 1452, 1472, 8932, 8972, 16 << 10}
+
+// remote is where packets of a path go: to an address, or in an envelope with a label to a node that forwards them.
+type remote struct {
+	addr  netip.AddrPort
+	label wire.ID
+}
+
+func (r remote) envelope() int {
+	if r.label != 0 {
+		return wire.EnvelopeSize
+	}
+	return 0
+}
+
+// path is one way to the peer. It belongs to conn.mu.
+type path struct {
+	id      byte
+	remote  remote
+	valid   bool // the peer has answered a challenge on it, or did the handshake
+	dead    bool // it doesn't answer; nothing but challenges is sent
+	was     bool // it was the primary one until it fell silent
+	retired bool // it was dropped
+	spare   bool // the peer says that it won't send on it; for people
+
+	track      *loss.Tracker[cargo]
+	controller congest.Controller
+	pace       time.Time // when the next packet may leave
+	idleSince  time.Time // nothing was in flight since
+	probes     int       // packets that may leave whatever the window says
+
+	received loss.Received
+	newestAt time.Time // when the newest packet came
+	heard    time.Time // when anything came
+	unacked  int       // packets that want an acknowledgement
+	ackAt    time.Time // when they get one; zero: none wants
+	ackNow   bool
+
+	arrived, gone func(*loss.Packet[cargo]) // what happens to the packets
+
+	challenge   [8]byte
+	demanded    bool      // a challenge is to be sent now
+	proving     bool      // the packet that is put together carries it
+	challenged  time.Time // when it left; zero: none is under way
+	challenges  int       // in a row without an answer
+	moving      remote    // where the peer seems to have moved to
+	proofs      [][8]byte // challenges of the peer's to answer
+	proofsTo    []remote
+	mtu         int // bytes of UDP payload that the path carries, without the envelope
+	sizeTry     int // index into sizes of the next to try
+	sizeTries   int
+	sizePending bool
+	sizeFrom    time.Time // not before
+
+	bytesIn, bytesOut uint64 // while not valid: no amplification (RFC 9000 §8)
+}
+
+func (c *Conn) newPath(id byte, r remote) (*path, error) {
+	controller, err := congest.New(c.endpoint.options.Controller, congest.Options{Packet: packetMin, Max: c.endpoint.options.SendBufferMax})
+	if err != nil {
+		return nil, err
+	}
+	p := &path{id: id, remote: r, track: loss.New[cargo](ackDelayMax), controller: controller, mtu: packetMin}
+	p.arrived = func(sent *loss.Packet[cargo]) {
+		if sent.Probe {
+			p.sized(true, sent.Bytes-p.remote.envelope(), time.Now())
+		}
+		c.packetArrived(sent)
+	}
+	p.gone = func(sent *loss.Packet[cargo]) {
+		if sent.Probe {
+			p.sized(false, 0, time.Now())
+		}
+		c.packetLost(sent)
+	}
+	return p, nil
+}
+
+func (p *path) usable() bool { return p.valid && !p.dead }
+
+// demand asks for a challenge to be sent as soon as it can.
+func (p *path) demand() { p.demanded = true }
+
+// prove notes that a challenge leaves now.
+func (p *path) prove(now time.Time) {
+	if p.challenged.IsZero() {
+		_, _ = rand.Read(p.challenge[:])
+	}
+	p.demanded, p.challenged = false, now
+	p.challenges++
+}
+
+// challengeDue is when the challenge that is under way must leave again; zero: none is.
+func (p *path) challengeDue() time.Time {
+	if p.challenged.IsZero() {
+		return time.Time{}
+	}
+	return p.challenged.Add(min(challengeFirst<<min(p.challenges-1, 8), challengeLast))
+}
+
+// answered takes a response to a challenge and says whether it is the right one.
+func (p *path) answered(proof []byte) bool {
+	if p.challenged.IsZero() || !bytes.Equal(proof, p.challenge[:]) {
+		return false
+	}
+	p.challenged, p.challenges = time.Time{}, 0
+	p.valid, p.dead = true, false
+	if p.moving != (remote{}) {
+		p.remote, p.moving = p.moving, remote{}
+		p.mtu, p.sizeTry, p.sizeTries = packetMin, 0, 0
+	}
+	return true
+}
+
+// allowed is how many bytes may be sent to an address that isn't proven yet (RFC 9000 §8.1: three times what came).
+func (p *path) allowed() int {
+	if p.valid {
+		return udp.BatchMax
+	}
+	return int(max(3*p.bytesIn, p.bytesOut) - p.bytesOut)
+}
+
+// nextSize is the size of packet to try now; 0: none (RFC 8899 §5.3).
+func (p *path) nextSize(now time.Time, most int) int {
+	if p.sizePending || !p.usable() || now.Before(p.sizeFrom) || !p.track.RTT.Measured() {
+		return 0
+	}
+	if p.sizeTry == len(sizes) && !p.sizeFrom.IsZero() {
+		p.sizeTry, p.sizeFrom = 0, time.Time{}
+	}
+	for p.sizeTry < len(sizes) && sizes[p.sizeTry] <= p.mtu {
+		p.sizeTry++
+	}
+	if p.sizeTry == len(sizes) {
+		return 0
+	}
+	size := sizes[p.sizeTry]
+	if size+p.remote.envelope() > most {
+		return 0
+	}
+	return size
+}
+
+// sized is told what became of a try.
+func (p *path) sized(arrived bool, size int, now time.Time) {
+	p.sizePending = false
+	switch {
+	case arrived:
+		p.setSize(max(p.mtu, size))
+		p.sizeTry, p.sizeTries = min(p.sizeTry+1, len(sizes)), 0
+	case p.sizeTries < 2:
+		p.sizeTries++
+	default:
+		// Look again in ten minutes: the path may be another by then.
+		p.sizeTry, p.sizeTries = len(sizes), 0
+		p.sizeFrom = now.Add(10 * time.Minute)
+	}
+}
+
+func (p *path) setSize(size int) {
+	p.mtu = size
+	p.controller.SetPacket(size)
+}
+
+// shrink goes back to what every path carries: large packets seem to vanish.
+func (p *path) shrink(now time.Time) {
+	if p.mtu > packetMin {
+		p.setSize(packetMin)
+		p.sizeTry, p.sizeTries, p.sizeFrom = 0, 0, now.Add(5*time.Second)
+	}
+}
+
+// wantsAck notes that a packet wants an acknowledgement.
+func (p *path) wantsAck(now time.Time, inOrder bool) {
+	p.unacked++
+	if !inOrder || p.unacked >= 2 {
+		p.ackNow = true // RFC 5681 §4.2: every second full segment, and at once where there is a gap
+		return
+	}
+	if p.ackAt.IsZero() {
+		p.ackAt = now.Add(ackDelayMax)
+	}
+}
+
+func (p *path) acksNow(now time.Time) bool {
+	return p.ackNow || !p.ackAt.IsZero() && !now.Before(p.ackAt)
+}
+
+// room says whether a full packet may leave now, by window and pace.
+func (p *path) room(now time.Time) bool {
+	flying := p.track.InFlight()
+	return (flying == 0 || flying+p.mtu <= p.controller.Window()) && !now.Before(p.pace)
+}
+
+const paceSlack = time.Millisecond // that a late timer may make up for
+
+// left is told that n bytes leave now.
+func (p *path) left(now time.Time, n int) {
+	if rate := p.controller.Rate(); rate > 0 {
+		if early := now.Add(-paceSlack); p.pace.Before(early) {
+			p.pace = early
+		}
+		p.pace = p.pace.Add(time.Duration(float64(n) / rate * 1e9))
+	}
+}
