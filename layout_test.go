@@ -43,6 +43,7 @@ var plan = map[string][]string{
 	"edge/tally":       {"config", "feed"},
 	"cache/purges":     {"cache/store"},
 	"overlay/congest":  {"overlay/congest/congestsim"}, // in tests only
+	"overlay/route":    {"config"},
 	"edge/plain":       {"h2"},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
@@ -69,6 +70,7 @@ var plan = map[string][]string{
 	// beside the house
 	"internal/simnet":            {},
 	"overlay/congest/congestsim": {"overlay/congest"},
+	"overlay/route/routesim":     {"config", "overlay/route"},
 	"internal/testnet":           {"config", "internal/network", "internal/simnet"},
 	".":                          {},
 }
