@@ -30,6 +30,7 @@ type dest struct {
 	to        config.NodeID
 	asked     time.Time
 	open      []open // detours
+	measured  []*way // because of it
 	groomedAt time.Time
 	picks     [classes]pick
 	raceAt    time.Time // not before
@@ -99,7 +100,7 @@ func (r *Router) Choose(to config.NodeID, class Class, now time.Time) Decision {
 	p.step(options, now)
 	decision := Decision{Use: p.route, Switched: p.route != before, Again: now.Add(againIdle)}
 	if decision.Switched {
-		r.assignRoles(now)
+		r.measure(d, now)
 	}
 	r.race(d, p, options, &decision, now)
 	decision.Open = inOrder(options, p.route)
@@ -116,6 +117,8 @@ func (r *Router) dest(to config.NodeID, now time.Time) *dest {
 	}
 	if len(r.dests) >= destsMax {
 		oldest := slices.MinFunc(r.dests, func(a, b *dest) int { return a.asked.Compare(b.asked) })
+		r.unmeasure(oldest)
+		r.forget(func(w *way) bool { return w.route.To == oldest.to && w.roles == 0 })
 		delete(r.byTo, oldest.to)
 		r.dests = slices.DeleteFunc(r.dests, func(d *dest) bool { return d == oldest })
 	}

@@ -62,7 +62,7 @@ func (r *Router) groom(d *dest, now time.Time) {
 	if via := r.explorer(d, before, now); via != "" {
 		keep(Route{d.to, via}, true, 0)
 	}
-	r.assignRoles(now)
+	r.measure(d, now)
 }
 
 func (d *dest) has(via config.NodeID) bool {

@@ -56,10 +56,14 @@ func (p *pick) step(options []option, now time.Time) {
 		if other == nil && (used == nil || !used.working()) {
 			other = best(options, p.route, used, (*option).working)
 		}
-		if other != nil {
-			if used != nil && used.working() {
-				p.flip(now)
+		if other != nil && used != nil && used.working() {
+			// Only the budget says so. The direct way may be taken at once; to go from one detour to the next each time would be a dance.
+			if !other.Direct() && now.Sub(p.since) < p.hold(now) {
+				return
 			}
+			p.flip(now)
+		}
+		if other != nil {
 			p.change(other.Route, now, fmt.Sprintf("%s; %s answered %s ago", why, other.Route, brief(other.Age)))
 			p.trial = true
 		}
@@ -136,9 +140,7 @@ func (p *pick) consider(used, other *option, gain float64, now time.Time) {
 	if gain > 0 {
 		lasts = min(max(time.Duration(float64(gainDoubt)/gain), lastsMin), lastsMax)
 	}
-	p.flips = slices.DeleteFunc(p.flips, func(t time.Time) bool { return now.Sub(t) > flipTime })
-	hold := min(holdFirst<<len(p.flips), holdLast)
-	if now.Sub(p.better) < lasts || now.Sub(p.since) < hold {
+	if now.Sub(p.better) < lasts || now.Sub(p.since) < p.hold(now) {
 		return
 	}
 	p.flip(now)
@@ -147,6 +149,12 @@ func (p *pick) consider(used, other *option, gain float64, now time.Time) {
 		why = fmt.Sprintf("%s is as good as %s", other.Route, p.route)
 	}
 	p.change(other.Route, now, why)
+}
+
+// hold is how long a route is kept at least, unless it fails.
+func (p *pick) hold(now time.Time) time.Duration {
+	p.flips = slices.DeleteFunc(p.flips, func(t time.Time) bool { return now.Sub(t) > flipTime })
+	return min(holdFirst<<len(p.flips), holdLast)
 }
 
 // flip notes a switch that wasn't needed, or was our own fault: the next one has to wait longer.

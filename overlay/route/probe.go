@@ -21,6 +21,8 @@ const (
 	outMax       = 16 // probes of a route that wait for an answer
 	outAllMax    = 8192
 	probeBurst   = 30.0
+	probeStep    = 5 * time.Millisecond // of Next at least
+	wayIdle      = 2 * time.Minute      // that a route is remembered that nobody measures
 )
 
 // role is why a route is measured.
@@ -109,43 +111,63 @@ func (r *Router) way(route Route, now time.Time) *way {
 	return w
 }
 
-// assignRoles says anew which routes are measured and why, and forgets the others.
-func (r *Router) assignRoles(now time.Time) {
+// measureNeighbours says anew which direct routes are always measured, and forgets the routes that weren't for a while.
+func (r *Router) measureNeighbours(now time.Time) {
 	for _, w := range r.ways {
-		w.roles = 0
-	}
-	give := func(route Route, why role) {
-		w := r.way(route, now)
-		if w.roles |= why; w.due.IsZero() {
-			w.due = now
-		}
+		w.roles &^= roleNear | roleFar
 	}
 	for _, id := range r.near {
-		give(Route{To: id}, roleNear)
+		r.way(Route{To: id}, now).roles |= roleNear
 	}
 	for _, id := range r.far {
-		give(Route{To: id}, roleFar)
+		r.way(Route{To: id}, now).roles |= roleFar
 	}
 	for _, d := range r.dests {
 		if now.Sub(d.asked) >= idleTime {
-			continue
-		}
-		give(Route{To: d.to}, roleStandby)
-		for _, o := range d.open {
-			give(o.Route, roleStandby)
-		}
-		for class := range d.picks {
-			if d.picks[class].asked {
-				give(d.picks[class].route, roleUsed)
-			}
+			r.unmeasure(d)
 		}
 	}
-	r.ways = slices.DeleteFunc(r.ways, func(w *way) bool {
+	r.forget(func(w *way) bool {
 		if w.roles != 0 {
 			w.idleAt = now
-			return false
 		}
-		gone := now.Sub(w.idleAt) > forgetTime || r.byID[w.route.To] == nil
+		return now.Sub(w.idleAt) > wayIdle || r.byID[w.route.To] == nil
+	})
+	r.probes.next = time.Time{}
+}
+
+// measure says which routes to a node are measured because of its traffic. No others but these and the direct one belong to it.
+func (r *Router) measure(d *dest, now time.Time) {
+	r.unmeasure(d)
+	give := func(route Route, why role) {
+		w := r.way(route, now)
+		w.roles |= why
+		w.idleAt = now
+		d.measured = append(d.measured, w)
+	}
+	give(Route{To: d.to}, roleStandby)
+	for _, o := range d.open {
+		give(o.Route, roleStandby)
+	}
+	for class := range d.picks {
+		if d.picks[class].asked {
+			give(d.picks[class].route, roleUsed)
+		}
+	}
+	r.probes.next = time.Time{}
+}
+
+func (r *Router) unmeasure(d *dest) {
+	for _, w := range d.measured {
+		w.roles &^= roleStandby | roleUsed
+	}
+	d.measured = d.measured[:0]
+}
+
+// forget drops what is known of routes.
+func (r *Router) forget(which func(*way) bool) {
+	r.ways = slices.DeleteFunc(r.ways, func(w *way) bool {
+		gone := which(w)
 		if gone {
 			delete(r.byRoute, w.route)
 			for _, s := range w.out {
@@ -154,7 +176,6 @@ func (r *Router) assignRoles(now time.Time) {
 		}
 		return gone
 	})
-	r.probes.next = time.Time{}
 }
 
 // Next is when Probes should be asked again.
@@ -199,7 +220,7 @@ func (r *Router) Probes(now time.Time) []Probe {
 	if r.probes.credit < 1 {
 		next = maxTime(next, now.Add(time.Duration((1-r.probes.credit)/r.probes.rate*float64(time.Second))))
 	}
-	r.probes.next = maxTime(next, now.Add(time.Millisecond))
+	r.probes.next = maxTime(next, now.Add(probeStep))
 	return list
 }
 
@@ -348,6 +369,7 @@ func (r *Router) expire(now time.Time) {
 	r.dests = slices.DeleteFunc(r.dests, func(d *dest) bool {
 		gone := now.Sub(d.asked) > forgetTime
 		if gone {
+			r.unmeasure(d)
 			delete(r.byTo, d.to)
 		}
 		return gone

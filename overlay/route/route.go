@@ -145,6 +145,7 @@ func (r *Router) SetPeers(self Peer, peers []Peer, now time.Time) error {
 	r.dests = slices.DeleteFunc(r.dests, func(d *dest) bool {
 		gone := r.byID[d.to] == nil
 		if gone {
+			r.unmeasure(d)
 			delete(r.byTo, d.to)
 		}
 		return gone
@@ -240,5 +241,5 @@ func (r *Router) chooseNeighbours(now time.Time) {
 			r.far = append(r.far, id)
 		}
 	}
-	r.assignRoles(now)
+	r.measureNeighbours(now)
 }
