@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	hours := flag.Float64("hours", 6, "how long the internet of places lives, in virtual time")
+	hours := flag.Float64("hours", 4, "how long the internet of places lives, in virtual time")
 	seeds := flag.Int("seeds", 3, "how many internets")
 	first := flag.Uint64("seed", 1, "the first one's `number`")
 	large := flag.Int("large", 500, "the `nodes` of the network that shows what probing costs; 0 leaves it out")
@@ -41,7 +41,7 @@ func main() {
 	}
 	if *large > 0 {
 		o := routesim.Usual(*first)
-		o.Places, o.Pairs, o.Duration, o.WarmUp = *large, *large, 5*time.Minute, 2*time.Minute
+		o.Places, o.Pairs, o.Rate, o.Duration, o.WarmUp, o.Alone = *large, *large, 1, 5*time.Minute, 2*time.Minute, true
 		r := routesim.Run(o)
 		cost(&r)
 	}

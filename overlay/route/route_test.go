@@ -68,7 +68,7 @@ func TestTablesAreBounded(t *testing.T) {
 	r, now := network(t, 2000), began
 	rng := rand.New(rand.NewPCG(1, 1))
 	second := map[int64]int{}
-	for range 5000 {
+	for range 2500 {
 		to := id(1 + rng.IntN(2000))
 		d := r.Choose(to, Class(rng.IntN(2)), now)
 		r.Timeout(d.Use, now.Add(-time.Millisecond), now)

@@ -217,10 +217,10 @@ type exchange struct {
 	done  bool
 }
 
-// start begins an exchange of a pair, in all three ways at once.
+// start begins an exchange of a pair, by all three choices at once.
 func (s *sim) start(p *pair) {
 	s.after(s.gap(), func() { s.start(p) })
-	if s.measuring() {
+	if s.measuring() && !s.o.Alone {
 		s.alone(p, byDirect)
 		s.alone(p, byOracle)
 	}

@@ -9,7 +9,7 @@ import (
 // small is an internet with as much trouble in minutes as the usual one has in hours.
 func small(seed uint64) Options {
 	o := Usual(seed)
-	o.Places, o.Pairs, o.Duration, o.WarmUp = 30, 12, 30*time.Minute, time.Minute
+	o.Places, o.Pairs, o.Duration, o.WarmUp = 30, 10, 12*time.Minute, time.Minute
 	for _, t := range []*Trouble{&o.Outage, &o.Blip, &o.Congestion, &o.Corridor, &o.Access} {
 		t.Every /= 8
 	}
@@ -17,8 +17,8 @@ func small(seed uint64) Options {
 }
 
 func TestOursReachesWhatAnOracleWould(t *testing.T) {
-	for seed := range uint64(2) {
-		o := small(seed + 1)
+	for _, seed := range []uint64{1} {
+		o := small(seed)
 		r := Run(o)
 		prompt, useful, working, mean, p95 := r.Gains()
 		t.Logf("direct %+v", r.Direct)
@@ -30,23 +30,23 @@ func TestOursReachesWhatAnOracleWould(t *testing.T) {
 			t.Fatal("nothing happens on this internet")
 		}
 		if useful < 0.995 || prompt < 0.995 {
-			t.Errorf("seed %d: %.4f and %.4f of the oracle's gain, want 0.995", seed+1, prompt, useful)
+			t.Errorf("seed %d: %.4f and %.4f of the oracle's gain, want 0.995", seed, prompt, useful)
 		}
 		if mean < 0.9 || p95 < 0.9 {
-			t.Errorf("seed %d: %.3f of what it gains in time, p95 %.3f", seed+1, mean, p95)
+			t.Errorf("seed %d: %.3f of what it gains in time, p95 %.3f", seed, mean, p95)
 		}
 		if r.SwitchesHour > 12 || r.SwitchesHourMost > 60 {
-			t.Errorf("seed %d: it flaps: %.1f switches an hour, most %.1f", seed+1, r.SwitchesHour, r.SwitchesHourMost)
+			t.Errorf("seed %d: it flaps: %.1f switches an hour, most %.1f", seed, r.SwitchesHour, r.SwitchesHourMost)
 		}
 		if r.DetourBytesSecond > r.DetourBytesSecondBound {
-			t.Errorf("seed %d: %.0f bytes a second by detours", seed+1, r.DetourBytesSecond)
+			t.Errorf("seed %d: %.0f bytes a second by detours", seed, r.DetourBytesSecond)
 		}
 	}
 }
 
 func TestTheSameSeedGivesTheSame(t *testing.T) {
 	o := small(3)
-	o.Duration = 3 * time.Minute
+	o.Duration = time.Minute
 	if a, b := Run(o), Run(o); !reflect.DeepEqual(a, b) {
 		t.Errorf("%+v\n%+v", a, b)
 	}
@@ -56,7 +56,7 @@ func TestTheSameSeedGivesTheSame(t *testing.T) {
 func TestProbesOfLargeNetworks(t *testing.T) {
 	cost := func(places int) Result {
 		o := Usual(1)
-		o.Places, o.Pairs, o.Rate, o.Duration, o.WarmUp = places, places, 1, 2*time.Minute, time.Minute
+		o.Places, o.Pairs, o.Rate, o.Duration, o.WarmUp, o.Alone = places, places, 0.5, time.Minute, 30*time.Second, true
 		return Run(o)
 	}
 	few, many := cost(50), cost(500)
@@ -69,7 +69,7 @@ func TestProbesOfLargeNetworks(t *testing.T) {
 // TestDetoursStayWithinTheirBudget wants much more over detours than they may carry.
 func TestDetoursStayWithinTheirBudget(t *testing.T) {
 	o := small(1)
-	o.Places, o.Pairs, o.Rate, o.Duration = 8, 30, 8, 5*time.Minute
+	o.Places, o.Pairs, o.Rate, o.Duration = 8, 20, 8, 2*time.Minute
 	o.Router.DetourRate, o.Router.DetourRateAll = 20_000, 30_000
 	r := Run(o)
 	if r.Held == 0 || r.DetourBytesSecond > 30_000*1.01 || r.DetourBytesSecond < 1000 {

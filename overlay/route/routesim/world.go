@@ -32,6 +32,7 @@ type Options struct {
 	Rate     float64       // exchanges a second, of each pair (Poisson)
 	Duration time.Duration // that is measured
 	WarmUp   time.Duration // before it
+	Alone    bool          // only ours is played: for what it costs
 
 	Outage     Trouble // of the path that BGP has between two places
 	Blip       Trouble // the same, short: routing converges
@@ -46,7 +47,7 @@ type Options struct {
 // for less than a minute and a half and some for hours; it is congested for 4 %, where 2 to 20 % of the packets are lost.
 func Usual(seed uint64) Options {
 	return Options{
-		Seed: seed, Places: 30, Pairs: 45, Rate: 4, Duration: 6 * time.Hour, WarmUp: 3 * time.Minute,
+		Seed: seed, Places: 30, Pairs: 30, Rate: 4, Duration: 4 * time.Hour, WarmUp: 3 * time.Minute,
 		Outage:     Trouble{Every: 12 * time.Hour, Least: 45 * time.Second, Most: 3 * time.Hour, Tail: 1.2, LossLow: 1, LossHigh: 1},
 		Blip:       Trouble{Every: 6 * time.Hour, Least: 2 * time.Second, Most: 30 * time.Second, Tail: 1.5, LossLow: 1, LossHigh: 1},
 		Congestion: Trouble{Every: 10 * time.Hour, Least: 2 * time.Minute, Most: 2 * time.Hour, Tail: 1, LossLow: 0.02, LossHigh: 0.2, QueueLow: 5 * time.Millisecond, QueueHigh: 80 * time.Millisecond, OneDirection: true},
