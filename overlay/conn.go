@@ -79,13 +79,15 @@ type Conn struct {
 	seals       uint64 // with this key
 	confirmed   bool   // the peer has our keys
 	established chan struct{}
-	err         error  // why it is over
-	closing     []byte // the close frame to send once
+	err         error     // why it is over
+	closing     []byte    // the close frame to send once
+	looks       time.Time // when pump looks again
 	lastHeard   time.Time
 	lastSent    time.Time
 
 	paths    [pathsMax]*path
 	primary  *path
+	retell   int  // acknowledgements that also tell of the other paths
 	pathNext byte // the number of the next that this side opens
 	spread   bool // data goes over all paths
 
