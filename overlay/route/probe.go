@@ -346,11 +346,21 @@ func (r *Router) Timeout(route Route, sent, now time.Time) {
 	}
 }
 
-// Observe takes a transport's counters of a path. Choose should be asked after it if the path isn't alive.
+// Observe takes a transport's counters of a path. Whatever came answers the probes that were sent before: what was lost is in the counters.
+// It comes before Probes, which takes for lost what nobody has said was answered; Choose should be asked after it if the path isn't alive.
 func (r *Router) Observe(route Route, c Counters, now time.Time) {
-	if w := r.byRoute[route]; w != nil {
-		w.est.Observe(now, c)
+	w := r.byRoute[route]
+	if w == nil {
+		return
 	}
+	w.est.Observe(now, c)
+	w.out = slices.DeleteFunc(w.out, func(s sent) bool {
+		answered := !s.at.After(c.Heard)
+		if answered {
+			delete(r.probes.waiting, s.id)
+		}
+		return answered
+	})
 }
 
 // Estimate is what is known of a route from end to end.

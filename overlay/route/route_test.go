@@ -160,3 +160,33 @@ func TestBudgetHolds(t *testing.T) {
 		t.Errorf("%d, %d held back", bytes, over)
 	}
 }
+
+// TestTransportsAnswerProbesByWhatTheyHear is how it is used where a probe is a challenge on a path and has no answer of its own.
+func TestTransportsAnswerProbesByWhatTheyHear(t *testing.T) {
+	r, now := network(t, 20), began
+	c := map[Route]*Counters{}
+	for range 600 {
+		now = now.Add(100 * time.Millisecond)
+		r.Choose("n0001", Latency, now)
+		for _, w := range r.ways {
+			if known := c[w.route]; known != nil && !known.Heard.After(now) {
+				r.Observe(w.route, *known, now)
+			}
+		}
+		for _, p := range r.Probes(now) {
+			if c[p.Route] == nil {
+				c[p.Route] = &Counters{Alive: true, Smoothed: 50 * time.Millisecond}
+			}
+			c[p.Route].Heard = now.Add(50 * time.Millisecond)
+			c[p.Route].Arrived++
+		}
+	}
+	for _, w := range r.ways {
+		if e := w.est.Estimate(now); w.roles != 0 && e.Samples > 0 && (e.State != Alive || e.Loss > 0.01) {
+			t.Errorf("%v: %+v", w.route, e)
+		}
+	}
+	if d := r.Choose("n0001", Latency, now); !d.Use.Direct() || len(d.Race) > 0 || len(d.Open) < 4 {
+		t.Errorf("%+v", d)
+	}
+}
