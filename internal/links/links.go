@@ -52,6 +52,7 @@ type Links struct {
 	o        Options
 	endpoint *overlay.Endpoint
 	parents  parentage
+	pilot    pilot
 
 	mu      sync.Mutex // protects what follows; lost with the process
 	ctx     context.Context
@@ -62,12 +63,12 @@ type Links struct {
 
 // link is a connection to a node, with its services.
 type link struct {
-	node   config.NodeID
-	conn   *overlay.Conn
-	lanes  map[byte]*lane
-	http   *exchange.Transport
-	dialed bool
-	detour detours
+	node    config.NodeID
+	conn    *overlay.Conn
+	lanes   map[byte]*lane
+	http    *exchange.Transport
+	dialed  bool
+	detours detours
 }
 
 // dialing is a connection that is being made, or couldn't be.
@@ -84,6 +85,7 @@ var errStopped = errors.New("the overlay doesn't run yet, or not any more")
 func New(o Options) (*Links, error) {
 	l := &Links{o: o, links: map[config.NodeID]*link{}, dials: map[config.NodeID]*dialing{}}
 	l.parents.init()
+	l.pilot.init(o.Self)
 	endpoint, err := overlay.New(o.Conn, overlay.Options{
 		Server:     o.Mesh.ServerTLS(),
 		Client:     func(name string) *tls.Config { return o.Mesh.ClientTLS(config.NodeID(name)) },
@@ -116,6 +118,7 @@ func (l *Links) Run(ctx context.Context) error {
 		}
 	})
 	all.Go(func() { l.chooseParents(ctx) })
+	all.Go(func() { l.steer(ctx) })
 	err := l.endpoint.Run(ctx)
 	l.mu.Lock()
 	l.ctx = nil
@@ -173,9 +176,6 @@ func (l *Links) tend(ctx context.Context, k *link) {
 		if _, err := l.o.Mesh.Admit(k.conn.TLS()); err != nil {
 			k.conn.Close(overlay.CodeRefused, err.Error())
 			return
-		}
-		if k.dialed {
-			l.tendPaths(ctx, k)
 		}
 	}
 }
