@@ -44,7 +44,9 @@ var plan = map[string][]string{
 	"edge/tally":                    {"config", "feed"},
 	"cache/purges":                  {"cache/store"},
 	"overlay/congest":               {"overlay/congest/congestsim"}, // in tests only
+	"overlay/route":                 {"config"},
 	"overlay/congest/congestsim":    {"overlay/congest"},
+	"overlay/route/routesim":        {"config", "overlay/route"},
 	"overlay/loss":                  {"overlay/congest", "overlay/wire"},
 	"overlay/udp":                   {},
 	"overlay/wire":                  {},
@@ -71,6 +73,7 @@ var plan = map[string][]string{
 	"internal/node/assembly": {"certs", "config", "feed"},
 	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/network", "internal/node", "logs", "portal", "trace"},
 	"origin/parents":         {"config"},
+	"internal/links":         {"config", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/route", "overlay/wire"},
 	"internal/links":         {"config", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/wire"},
 	"internal/handover":      {"feed"},
 	"internal/doors":         {"config", "internal/handover"},
