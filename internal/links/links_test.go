@@ -13,6 +13,7 @@ import (
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/internal/simnet"
 	"github.com/wherry/wherry/mesh"
+	"github.com/wherry/wherry/overlay/route"
 )
 
 // places are nodes on a network in memory, each with Links that run until the test ends.
@@ -127,6 +128,12 @@ func TestTheBetterPathIsUsedAndADeadOneLeft(t *testing.T) {
 			if !strings.Contains(x.String(), want) {
 				t.Errorf("the explanation doesn't speak of %q:\n%s", want, x)
 			}
+		}
+		p.links["lisbon"].pilot.mu.Lock()
+		spare := p.links["lisbon"].pilot.router.Estimate(route.Route{To: "osaka", Via: "milan"}, time.Now())
+		p.links["lisbon"].pilot.mu.Unlock()
+		if spare.State != route.Alive {
+			t.Errorf("the path that isn't used is %v", spare.State)
 		}
 		p.net.Cut(p.hosts["delhi"], p.hosts["osaka"])
 		time.Sleep(3 * time.Second)
