@@ -153,3 +153,25 @@ func TestTheBetterPathIsUsedAndADeadOneLeft(t *testing.T) {
 		}
 	})
 }
+
+// TestALostTailIsNoOutage has a direct path that loses a packet in a hundred, and a detour that is slower.
+func TestALostTailIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlaces(t, "lisbon", "delhi", "osaka")
+		p.net.SetLink(p.hosts["lisbon"], p.hosts["osaka"], simnet.Link{Latency: 80 * time.Millisecond, Loss: 0.01})
+		p.path("lisbon", "delhi", 60*time.Millisecond)
+		p.path("delhi", "osaka", 60*time.Millisecond)
+		time.Sleep(time.Second)
+		for range 1200 {
+			var near map[config.SiteName]int64
+			if err := p.links["lisbon"].askOwn(t.Context(), "osaka", nearPath, nil, &near); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		x, ok := p.links["lisbon"].Explain("osaka")
+		if !ok || x.Chosen != "direct" || x.Switches > 2 {
+			t.Errorf("%d switches in five minutes:\n%s", x.Switches, x)
+		}
+	})
+}
