@@ -206,6 +206,10 @@ func (p *portalVisit) overtaken() {
 	p.sees("Revision 2 by")
 	p.fill("textarea", "# mine\n"+p.siteText("body_size: 1MiB\n"))
 	p.sees("Changed by you, based on revision 2")
+	p.goTo("#/rollouts")
+	p.sees("Under way")
+	p.goTo("#/sites/shop") // what was typed is still there
+	p.sees("Changed by you, based on revision 2")
 	p.lab.must("apply", "--emergency", "-m", "from the command line", "-f", p.lab.write("shop.yaml", p.siteText("body_size: 2MiB\n")))
 	p.click("Apply …")
 	p.sees("Somebody was faster")
