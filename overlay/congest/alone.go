@@ -23,10 +23,11 @@ const (
 
 // startup is what it needs to know.
 type startup struct {
-	queued    int     // acknowledgements in a row that saw a queue
-	threshold float64 // bytes; where it ends at the latest
-	plateau   float64 // bytes a second that were delivered when that last grew
-	flat      int     // rounds since
+	queued    int       // acknowledgements in a row that saw a queue
+	since     time.Time // of the first of them
+	threshold float64   // bytes; where it ends at the latest
+	plateau   float64   // bytes a second that were delivered when that last grew
+	flat      int       // rounds since
 
 	measuring time.Time // since when the queue was there all the time; zero: it isn't
 	delivered uint64    // then
@@ -57,7 +58,11 @@ func (d *Default) startup(a Ack) {
 		s.queued = 0
 		return
 	}
-	if s.queued += max(1, a.Bytes/(2*d.Packet)); s.queued >= startupSamples {
+	if s.queued == 0 {
+		s.since = a.Now
+	}
+	// One late wake-up of ours delays many acknowledgements, but not for long.
+	if s.queued += max(1, a.Bytes/(2*d.Packet)); s.queued >= startupSamples && a.Now.Sub(s.since) > d.base.rtt/8 {
 		s.measuring, s.delivered = a.Now, a.Sample.Delivered
 	}
 }

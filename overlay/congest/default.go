@@ -99,9 +99,10 @@ func (d *Default) OnAck(a Ack) {
 	}
 }
 
-// filled says whether the window was what held the sender back.
+// filled says whether the window was of use. It needn't have held the sender back all the time, which wakes up late on a busy machine: alone,
+// nothing grows beyond what was delivered gives reason for.
 func (d *Default) filled(a Ack) bool {
-	return float64(max(d.round.peak, d.round.older, a.Prior)+2*d.Packet) > 0.95*d.cwnd
+	return 2*max(d.round.peak, d.round.older, a.Prior) >= int(d.cwnd)
 }
 
 // endRound is the decision of each round trip.
@@ -193,7 +194,7 @@ func (d *Default) Rate() float64 {
 	if d.smoothed <= 0 {
 		return 0
 	}
-	haste := 1.15
+	haste := 1.5
 	if d.mode == modeStartup && d.begin.measuring.IsZero() {
 		haste = 2
 	}
