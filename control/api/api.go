@@ -97,6 +97,8 @@ type Service interface {
 	Tokens(ctx context.Context, a Actor) ([]Token, error)
 	RemoveToken(ctx context.Context, a Actor, name string) error
 	Audit(ctx context.Context, a Actor, q AuditQuery) ([]AuditRecord, error)
+
+	Ways
 }
 
 // Document is one thing to apply: a site, or the network's settings.

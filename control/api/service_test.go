@@ -106,6 +106,14 @@ func (r *recorder) Status(_ context.Context, a api.Actor) (api.Status, error) {
 	return reply[api.Status](r, a)
 }
 
+func (r *recorder) Paths(_ context.Context, a api.Actor, node config.NodeID) (api.NodePaths, error) {
+	return reply[api.NodePaths](r, a, node)
+}
+
+func (r *recorder) BenchPath(_ context.Context, a api.Actor, in api.PathBenchRequest) (api.PathBench, error) {
+	return reply[api.PathBench](r, a, in)
+}
+
 func (r *recorder) ChangeNode(_ context.Context, a api.Actor, in api.ChangeNodeRequest) (api.ChangeNodeResult, error) {
 	return reply[api.ChangeNodeResult](r, a, in)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wherry/wherry/config"
@@ -72,6 +73,7 @@ type link struct {
 	http    *exchange.Transport
 	dialed  bool
 	detours detours
+	held    atomic.Bool // the path that is used stays, for a measurement
 }
 
 // dialing is a connection that is being made, or couldn't be.

@@ -184,7 +184,7 @@ func (l *Links) follow(k *link, now time.Time, work func(func(context.Context)))
 	l.pilot.mu.Unlock()
 	for _, p := range k.conn.Paths() {
 		way, known := k.detours.route(k.node, &p)
-		if known && way == d.Use && p.Alive && !p.Primary {
+		if known && way == d.Use && p.Alive && !p.Primary && !k.held.Load() {
 			l.o.Log.Debug("another path is used", "peer", k.node, "path", way.String())
 			_ = k.conn.UsePath(p.ID)
 		}

@@ -1,11 +1,12 @@
 // The network at a glance: nodes, what lags and why, the store of control; machines that join and nodes that go.
 
 import { ask, get, may, nodePath } from "./api.js";
-import { ago, bytes, button, choice, copyable, empty, field, h, missing, plural, section, short, state, table } from "./dom.js";
+import { ago, bytes, button, choice, copyable, empty, field, h, link, missing, plural, section, short, state, table } from "./dom.js";
 import { message, notice, question, tell } from "./parts.js";
 import { rolloutTable } from "./rollouts.js";
 
 const shownAtFirst = 100;
+const rolloutsShown = 10;
 
 export const network = {
   everyMs: () => 2000,
@@ -19,7 +20,7 @@ export const network = {
         h("h1", null, text),
         h("p", { class: "quiet" }, `Version ${short(s.version)}, feed at ${s.position.epoch}/${s.position.seq}. `, s.control.node && `${s.control.node} answers.`)),
       h("div", null, (s.alerts ?? []).length > 0 && section("What somebody should look at", null, h("ul", { class: "alerts" }, s.alerts.map((alert) => h("li", null, alert))))),
-      h("div", null, running.length > 0 && section("Roll-outs under way", null, rolloutTable("Roll-outs under way", running))),
+      h("div", null, running.length > 0 && section("Roll-outs under way", null, rolloutTable("Roll-outs under way", running.slice(0, rolloutsShown)), running.length > rolloutsShown && h("p", null, link("#/rollouts", `All ${running.length}`)))),
       nodes(s.nodes ?? [], place),
       s.control.node && store(s.control),
     ];
