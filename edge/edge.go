@@ -78,6 +78,9 @@ type Options struct {
 	// OperatorToken verifies trace credentials.
 	// default: nobody can trace
 	OperatorToken string
+	// QUICSecret makes the keys that have to outlive the process, for HTTP/3; 32 bytes.
+	// default: a random one, so that clients of HTTP/3 find out about a restart by silence
+	QUICSecret []byte
 	// default: time.Now
 	Now func() time.Time
 }
@@ -98,6 +101,9 @@ type Edge struct {
 	metrics   *Metrics
 	token     string
 	now       func() time.Time
+
+	quic   quicSecrets
+	altSvc []string // the value of Alt-Svc for answers over HTTPS; set before anything is served
 
 	laneless bool   // for tests: all goes to net/http
 	hits     hitter // nil: the cache has no answers for the lane
@@ -140,6 +146,9 @@ func New(o Options) (*Edge, error) {
 	}
 	if e.now == nil {
 		e.now = time.Now
+	}
+	if e.quic, err = newQUICSecrets(o.QUICSecret, string(o.Node)); err != nil {
+		return nil, err
 	}
 	e.sites = tally.New(e.now)
 	e.serverLog = log.New(&serverLog{log: e.log, now: e.now}, "", 0)

@@ -113,6 +113,13 @@ func (c *laneConn) protocol() string {
 	return "HTTP/1.1"
 }
 
+func (c *laneConn) major() int {
+	if c.moved() {
+		return 2
+	}
+	return 1
+}
+
 func (c *laneConn) moved() bool { return c.where.Load() == moved }
 
 func (c *laneConn) answering() bool {

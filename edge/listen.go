@@ -15,6 +15,9 @@ import (
 type Listeners struct {
 	HTTP  net.Listener // cleartext HTTP/1.1, and HTTP/2 by prior knowledge (RFC 9113 §3.3)
 	HTTPS net.Listener // HTTP/1.1 and HTTP/2 by ALPN
+	// HTTP3 is announced by answers over HTTPS. The connection IDs are those that it generates, if it is a quic.ConnectionIDGenerator. Its Leave
+	// is called, if it has one, when there shall be no more connections. Serve closes it.
+	HTTP3 net.PacketConn
 }
 
 const (
@@ -32,10 +35,10 @@ var errCutOff = errors.New("cut off: the node stops and limits.drain_timeout is 
 // and what is in flight, upgraded connections too, has limits.drain_timeout to end before it is cut off. When Serve returns, all
 // its goroutines are gone. It may be called once.
 func (e *Edge) Serve(ctx context.Context, l Listeners) error {
-	if l.HTTP == nil && l.HTTPS == nil {
+	if l.HTTP == nil && l.HTTPS == nil && l.HTTP3 == nil {
 		return errors.New("edge: no listener")
 	}
-	if l.HTTPS != nil && e.tls == nil {
+	if (l.HTTPS != nil || l.HTTP3 != nil) && e.tls == nil {
 		return errors.New("edge: a listener for HTTPS needs a TLS configuration")
 	}
 	// Requests in flight outlive ctx; they end with this one when draining takes too long.
@@ -44,14 +47,25 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 	defer cutOff()
 
 	var doors sync.WaitGroup
-	failed := make(chan error, 3)
-	servers := e.open(requests, l, func(l net.Listener, serve func(net.Listener) error) {
+	failed := make(chan error, 4)
+	start := func(at net.Addr, serve func() error) {
 		doors.Go(func() {
-			if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("edge: accept on %s: %w", l.Addr(), err)
+			if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("edge: accept on %s: %w", at, err)
 			}
 		})
+	}
+	if e.altSvc = nil; announce(l.HTTP3) != "" {
+		e.altSvc = []string{announce(l.HTTP3)}
+	}
+	servers := e.open(requests, l, func(l net.Listener, serve func(net.Listener) error) {
+		start(l.Addr(), func() error { return serve(l) })
 	})
+	if l.HTTP3 != nil {
+		third := newThirdServer(requests, e, l.HTTP3)
+		servers = append(servers, third)
+		start(l.HTTP3.LocalAddr(), third.Serve)
+	}
 
 	var err error
 	select {
@@ -71,7 +85,7 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 	return err
 }
 
-// server is an http.Server or a secondServer.
+// server is an http.Server, a secondServer or a thirdServer.
 type server interface {
 	Shutdown(ctx context.Context) error
 	Close() error

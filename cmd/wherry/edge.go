@@ -173,7 +173,7 @@ func openNode(d *doors.Doors, l config.Listen, node config.NodeID, p *process) e
 	if e.HTTP, err = d.TCP("listen.http", l.HTTP); err != nil {
 		return err
 	}
-	if e.HTTPS, err = d.TCP("listen.https", l.HTTPS); err != nil {
+	if e.HTTPS, e.HTTP3, err = d.HTTPS("listen.https", "listen.http3", l.HTTPS, l.HasHTTP3()); err != nil {
 		return err
 	}
 	if e.HTTP == nil && e.HTTPS == nil {
@@ -189,6 +189,14 @@ func openNode(d *doors.Doors, l config.Listen, node config.NodeID, p *process) e
 	}
 	p.options.Portal, err = d.TCP("listen.portal", l.Portal)
 	return err
+}
+
+// http3Text says that a door for HTTPS is one for HTTP/3 too.
+func http3Text(e network.EdgeDoors) string {
+	if e.HTTP3 == nil {
+		return ""
+	}
+	return "and HTTP/3   "
 }
 
 // reloadConfig answers SIGHUP.
@@ -225,7 +233,7 @@ func announceEdge(w io.Writer, p *process) {
 		fmt.Fprintf(w, "http://%s/\n", reachable(e.HTTP.Addr()))
 	}
 	if e.HTTPS != nil {
-		fmt.Fprintf(w, "https://%s/   local CA %s\n", reachable(e.HTTPS.Addr()), p.state.ca.RootFile())
+		fmt.Fprintf(w, "https://%s/   %slocal CA %s\n", reachable(e.HTTPS.Addr()), http3Text(e), p.state.ca.RootFile())
 	}
 	if p.options.DNS != nil {
 		fmt.Fprintf(w, "dns %s   UDP and TCP\n", p.options.DNS.UDP.LocalAddr())

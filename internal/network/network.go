@@ -32,6 +32,7 @@ type Options struct {
 	Snapshot *config.Snapshot // required
 	Version  string
 	Token    string               // of the operator, for traces and purges; empty: nobody is one
+	QUIC     []byte               // the secret of HTTP/3, the same after a restart; nil: one of this process
 	CA       *certs.CA            // signs for sites without a certificate of their own; needed for HTTPS
 	Access   *logs.Writer         // nil: no access log
 	Log      *slog.Logger         // nil means slog.Default
@@ -48,11 +49,12 @@ type Options struct {
 	Commands []portal.Command // for the status page
 }
 
-// EdgeDoors are the listeners of one edge; either may be nil.
+// EdgeDoors are the listeners of one edge; any may be nil.
 type EdgeDoors struct {
 	Node  config.NodeID
 	HTTP  net.Listener
 	HTTPS net.Listener
+	HTTP3 net.PacketConn // beside HTTPS
 }
 
 // DNSDoors are the sockets of the name server.
@@ -155,7 +157,7 @@ func (n *Network) newStation(doors EdgeDoors) (*station, error) {
 	}
 	s.edge, err = edge.New(edge.Options{
 		Node: doors.Node, Snapshot: n.o.Snapshot, Cache: s.cache, Upstream: n.pools.Upstream, TLS: tlsConfig,
-		Access: n.o.Access, Log: log, Metrics: edge.NewMetrics(reg), OperatorToken: n.o.Token,
+		Access: n.o.Access, Log: log, Metrics: edge.NewMetrics(reg), OperatorToken: n.o.Token, QUICSecret: n.o.QUIC,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.shelf.close())
@@ -257,7 +259,7 @@ func (n *Network) serveEdges(ctx context.Context) error {
 	defer cancel()
 	ended := make(chan error, len(n.edges))
 	for _, s := range n.edges {
-		go func() { ended <- s.edge.Serve(ctx, edge.Listeners{HTTP: s.doors.HTTP, HTTPS: s.doors.HTTPS}) }()
+		go func() { ended <- s.edge.Serve(ctx, edge.Listeners{HTTP: s.doors.HTTP, HTTPS: s.doors.HTTPS, HTTP3: s.doors.HTTP3}) }()
 	}
 	var errs []error
 	for range n.edges {

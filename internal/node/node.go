@@ -38,6 +38,7 @@ type Options struct {
 	Dir     string
 	Version string
 	Token   string    // of who asks this machine alone, for traces
+	QUIC    []byte    // the secret of HTTP/3 on this machine
 	CA      *certs.CA // for sites without a certificate of their own
 	Log     *slog.Logger
 	// OpenAccess opens the access log where the configuration wants it; nil, nil: none.
@@ -237,8 +238,8 @@ func quiet(err error) error {
 
 // Doors are where a node listens.
 type Doors struct {
-	Node                           config.NodeID
-	HTTP, HTTPS, DNS, Portal, Mesh net.Addr // nil: nowhere
+	Node                                  config.NodeID
+	HTTP, HTTPS, HTTP3, DNS, Portal, Mesh net.Addr // nil: nowhere
 }
 
 // runNetwork waits for the first configuration, and runs the network's part that is here.
@@ -255,6 +256,9 @@ func (n *Node) where() Doors {
 	d := Doors{Node: n.s.Name, Mesh: n.meshDoor.Addr()}
 	for _, e := range n.open.edges {
 		d.HTTP, d.HTTPS = addr(e.HTTP), addr(e.HTTPS)
+		if e.HTTP3 != nil {
+			d.HTTP3 = e.HTTP3.LocalAddr()
+		}
 	}
 	if n.open.dns != nil {
 		d.DNS = n.open.dns.UDP.LocalAddr()
@@ -296,7 +300,7 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 		}
 	}
 	net, err := network.New(network.Options{
-		Snapshot: s, Version: n.o.Version, Token: n.o.Token, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: prometheus.NewRegistry(),
+		Snapshot: s, Version: n.o.Version, Token: n.o.Token, QUIC: n.o.QUIC, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: prometheus.NewRegistry(),
 		Gather: prometheus.Gatherers{n.registry}, API: n.api(), Edges: n.open.edges, DNS: n.open.dns, Portal: n.open.portal,
 	})
 	if err != nil {
@@ -323,7 +327,7 @@ func (n *Node) openClients(s *config.Snapshot) (err error) {
 		if e.HTTP, err = n.doors.TCP("listen.http", at.HTTP); err != nil {
 			return err
 		}
-		if e.HTTPS, err = n.doors.TCP("listen.https", at.HTTPS); err != nil {
+		if e.HTTPS, e.HTTP3, err = n.doors.HTTPS("listen.https", "listen.http3", at.HTTPS, at.HasHTTP3()); err != nil {
 			return err
 		}
 		open.edges = []network.EdgeDoors{e}

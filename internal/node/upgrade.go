@@ -102,7 +102,12 @@ func (n *Node) change(ctx context.Context, ref feed.Ref) error {
 	if err := n.o.Programs.Try(s.Program); err != nil {
 		return err
 	}
-	child, err := handover.Start(ctx, handover.Options{Program: path, Args: os.Args, Doors: n.doors.All(), Serve: serveWithin})
+	doors, handed, err := n.doors.HandOver()
+	if err != nil {
+		return err
+	}
+	child, err := handover.Start(ctx, handover.Options{Program: path, Args: os.Args, Doors: doors, Serve: serveWithin})
+	handed(err == nil)
 	if err != nil {
 		return errors.Join(err, n.o.Programs.GiveUp(s.Program, err.Error()))
 	}
