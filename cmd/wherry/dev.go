@@ -352,11 +352,11 @@ func announceDev(w io.Writer, o *devOptions, demo string, p *process) {
 		line := fmt.Sprintf("edge %s\thttp://%s/", e.Node, reachable(e.HTTP.Addr()))
 		if e.HTTPS != nil {
 			line += fmt.Sprintf("\thttps://%s/", reachable(e.HTTPS.Addr()))
-			if e.HTTP3 != nil {
-				line += "\tand HTTP/3"
-			}
 		}
 		fmt.Fprintln(t, line)
+	}
+	if p.options.Edges[0].HTTP3 != nil {
+		fmt.Fprintf(t, "http/3\ton\tUDP, at the addresses for https\n")
 	}
 	if p.options.Portal != nil {
 		fmt.Fprintf(t, "status page\thttp://%s/\n", reachable(p.options.Portal.Addr()))

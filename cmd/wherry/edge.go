@@ -191,14 +191,6 @@ func openNode(d *doors.Doors, l config.Listen, node config.NodeID, p *process) e
 	return err
 }
 
-// http3Text says that a door for HTTPS is one for HTTP/3 too.
-func http3Text(e network.EdgeDoors) string {
-	if e.HTTP3 == nil {
-		return ""
-	}
-	return "and HTTP/3   "
-}
-
 // reloadConfig answers SIGHUP.
 func reloadConfig(n *network.Network, path string, log *slog.Logger) {
 	data, err := readConfig(path, nil)
@@ -233,7 +225,10 @@ func announceEdge(w io.Writer, p *process) {
 		fmt.Fprintf(w, "http://%s/\n", reachable(e.HTTP.Addr()))
 	}
 	if e.HTTPS != nil {
-		fmt.Fprintf(w, "https://%s/   %slocal CA %s\n", reachable(e.HTTPS.Addr()), http3Text(e), p.state.ca.RootFile())
+		fmt.Fprintf(w, "https://%s/   local CA %s\n", reachable(e.HTTPS.Addr()), p.state.ca.RootFile())
+	}
+	if e.HTTP3 != nil {
+		fmt.Fprintf(w, "http/3 %s   UDP\n", e.HTTP3.LocalAddr())
 	}
 	if p.options.DNS != nil {
 		fmt.Fprintf(w, "dns %s   UDP and TCP\n", p.options.DNS.UDP.LocalAddr())
