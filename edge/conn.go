@@ -23,7 +23,7 @@ const spareConnections = 64
 
 // conn is one connection of a client.
 type conn struct {
-	net.Conn
+	net.Conn                   // nil for QUIC
 	direct       io.ReadWriter // Conn, with less: one call at a time in each direction
 	owner        *connections
 	secure       bool
@@ -143,7 +143,7 @@ func (s *connections) count() int {
 func (s *connections) add(c *conn, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining.Load() {
+	if s.draining.Load() && c.Conn != nil { // one over QUIC has shaken hands before it comes here, and is told to go away
 		return false
 	}
 	if n := len(s.open); n >= limit {
