@@ -117,12 +117,15 @@ type Edge struct {
 	applying sync.Mutex // held while routes is swapped
 	routes   atomic.Pointer[routes]
 
-	draining atomic.Bool
-	behind   atomic.Bool // purges may be missing
-	sites    *tally.Tally
-	inFlight inFlight // calls of ServeHTTP
-	conns    connections
-	tally    totals
+	draining  atomic.Bool
+	left      chan struct{} // closed when Serve takes no more connections
+	leaving   func()        // closes left
+	listeners []*listener   // of the goroutine of Serve
+	behind    atomic.Bool   // purges may be missing
+	sites     *tally.Tally
+	inFlight  inFlight // calls of ServeHTTP
+	conns     connections
+	tally     totals
 }
 
 var _ http.Handler = (*Edge)(nil)
@@ -158,6 +161,8 @@ func New(o Options) (*Edge, error) {
 	e.conns.open = map[*conn]struct{}{}
 	e.conns.changed = make(chan struct{}, 1)
 	e.inFlight.ended = make(chan struct{}, 1)
+	e.left = make(chan struct{})
+	e.leaving = sync.OnceFunc(func() { close(e.left) })
 	e.conns.metrics = o.Metrics
 	e.SetSnapshot(o.Snapshot)
 	return e, nil

@@ -63,7 +63,6 @@ type thirdServer struct {
 	shaking atomic.Int64  // handshakes under way
 	shaken  chan struct{} // has a token after shaking went down
 	ending  chan struct{} // closed when there shall be no more connections
-	end     sync.Once
 	ended   chan struct{} // closed when Serve returns
 
 	mu    sync.Mutex // protects what follows
@@ -232,14 +231,16 @@ func (s *thirdServer) sayGoodbye() {
 	}
 }
 
-// Shutdown is http.Server.Shutdown.
+// leave takes no new connections.
+func (s *thirdServer) leave() {
+	if l, ok := s.door.(leaver); ok {
+		l.Leave()
+	}
+	close(s.ending)
+}
+
+// Shutdown is http.Server.Shutdown, after leave.
 func (s *thirdServer) Shutdown(ctx context.Context) error {
-	s.end.Do(func() {
-		if l, ok := s.door.(leaver); ok {
-			l.Leave()
-		}
-		close(s.ending)
-	})
 	select {
 	case <-s.ended:
 		return nil

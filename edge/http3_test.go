@@ -392,4 +392,3 @@ func TestHTTP3Smuggling(t *testing.T) {
 		}
 	}
 }
-

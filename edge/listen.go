@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,10 +48,11 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 	defer cutOff()
 
 	var doors sync.WaitGroup
+	var closing atomic.Bool
 	failed := make(chan error, 4)
 	start := func(at net.Addr, serve func() error) {
 		doors.Go(func() {
-			if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(); !errors.Is(err, http.ErrServerClosed) && !closing.Load() {
 				failed <- fmt.Errorf("edge: accept on %s: %w", at, err)
 			}
 		})
@@ -61,8 +63,9 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 	servers := e.open(requests, l, func(l net.Listener, serve func(net.Listener) error) {
 		start(l.Addr(), func() error { return serve(l) })
 	})
+	var third *thirdServer
 	if l.HTTP3 != nil {
-		third := newThirdServer(requests, e, l.HTTP3)
+		third = newThirdServer(requests, e, l.HTTP3)
 		servers = append(servers, third)
 		start(l.HTTP3.LocalAddr(), third.Serve)
 	}
@@ -80,6 +83,15 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 		case <-delay.C:
 		case err = <-failed:
 		}
+	}
+	closing.Store(true)
+	for _, door := range []net.Listener{l.HTTP, l.HTTPS} {
+		if door != nil {
+			_ = door.Close()
+		}
+	}
+	if third != nil {
+		third.leave()
 	}
 	e.drain(servers, &doors, cutOff)
 	return err
@@ -117,14 +129,29 @@ func (e *Edge) open(ctx context.Context, l Listeners, start func(net.Listener, f
 	return []server{first, second}
 }
 
+// Left is closed when Serve takes no more connections; requests may be under way.
+func (e *Edge) Left() <-chan struct{} { return e.left }
+
 // drain ends the servers, in peace if they do so within limits.drain_timeout.
 func (e *Edge) drain(servers []server, doors *sync.WaitGroup, cutOff func()) {
 	limit, cancel := context.WithTimeout(context.Background(), e.limits().DrainTimeout)
 	defer cancel()
+	e.leaving()
 	var group sync.WaitGroup
-	group.Go(func() { e.conns.drain() })
+	begun := make(chan struct{})
+	group.Go(func() {
+		defer close(begun)
+		e.conns.awaitFirst(limit)
+	})
+	group.Go(func() {
+		<-begun
+		e.conns.drain()
+	})
 	for _, s := range servers {
 		group.Go(func() {
+			if _, ok := s.(*thirdServer); !ok {
+				<-begun // from Shutdown on, net/http drops what it reads
+			}
 			if s.Shutdown(limit) != nil {
 				cutOff()
 				closeServer(s)

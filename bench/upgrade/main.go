@@ -111,7 +111,7 @@ func run(o *options) error {
 			break
 		}
 		if time.Since(began) > time.Minute {
-			err = errors.New("some nodes haven't changed within a minute")
+			err = fmt.Errorf("some nodes haven't changed within a minute: %v, before %v", versions(control), before)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -112,6 +112,13 @@ func (d *Doors) inheritedQUIC(flag string) (*quicdoor.Door, error) {
 	return door, nil
 }
 
+// Away leaves the sockets of HTTP/3 to the next program, which serves now: of them, this one gets what is of its connections.
+func (d *Doors) Away() {
+	for _, door := range d.quic {
+		door.Away()
+	}
+}
+
 // passOf is the name of what packets of HTTP/3 go through between two programs.
 func passOf(flag string) string { return flag + "/udp/pass" }
 

@@ -84,6 +84,7 @@ type Node struct {
 	program   feed.Hash            // that runs
 
 	makeRoom  context.CancelFunc // for the program that takes over
+	rest      chan error         // what becomes of the network's part after its doors are another program's; nil: it didn't run
 	successor atomic.Pointer[successor]
 
 	jobs    chan func(context.Context, *follower) // for the goroutine of follow
@@ -222,10 +223,13 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 		network.Part{Name: "network", Run: func(ctx context.Context) error { return n.runNetwork(ctx, ready) }},
 	)
 	err := network.RunParts(ctx, parts, func() {})
-	if err = errors.Join(err, n.guard.Close()); err != nil {
-		return err
+	if err = errors.Join(err, n.guard.Close()); err == nil {
+		err = n.handOver()
 	}
-	return n.handOver()
+	if n.rest != nil {
+		err = errors.Join(err, <-n.rest)
+	}
+	return err
 }
 
 // quiet is err if it isn't that a context ended.
@@ -249,7 +253,21 @@ func (n *Node) runNetwork(ctx context.Context, ready func(Doors)) error {
 		return nil
 	case <-n.started:
 	}
-	return n.network.Load().Run(ctx, func() { ready(n.where()) })
+	running := n.network.Load()
+	n.rest = make(chan error, 1)
+	go func() { n.rest <- running.Run(ctx, func() { ready(n.where()) }) }()
+	select {
+	case err := <-n.rest:
+		n.rest <- nil
+		return err
+	case <-ctx.Done():
+	}
+	if n.successor.Load() != nil && running.MakeRoom() {
+		return nil // the next program doesn't have to wait for the longest request
+	}
+	err := <-n.rest
+	n.rest <- nil
+	return err
 }
 
 func (n *Node) where() Doors {

@@ -147,11 +147,14 @@ func (n *Node) handOver() error {
 	if next == nil {
 		return nil
 	}
-	n.Close()
+	if err := n.keeper.Close(); err != nil {
+		n.log.Warn("the keeper isn't closed as it should be", "error", err)
+	}
 	_ = handover.Notify(handover.MainPID(next.child.Pid())) // nobody listens without systemd
 	if err := next.child.Go(context.Background()); err != nil {
 		return errors.Join(fmt.Errorf("%w; the former program serves again after a restart", err), n.o.Programs.GiveUp(next.program, err.Error()))
 	}
+	n.doors.Away()
 	n.log.Info("another program has taken over")
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	"golang.org/x/net/ipv4"
@@ -23,9 +24,18 @@ type Door struct {
 	recent recent           // of the goroutine that reads
 
 	leaving atomic.Bool
+	away    atomic.Bool // the next program reads the socket
+	ended   atomic.Bool // quic-go doesn't read any more
 	next    atomic.Pointer[peer]
 
-	queue *peer // of the goroutine that reads; what the former program has left, until it is empty
+	former atomic.Pointer[former] // until it is gone
+}
+
+// former is the program before this one.
+type former struct {
+	*peer
+	*signer      // of its connection IDs; nil: it hasn't said
+	queued  bool // it may have left packets for us; of the goroutine that reads
 }
 
 var (
@@ -45,14 +55,22 @@ func Inherit(socket *net.UDPConn, from net.PacketConn) (*Door, error) {
 	if !ok {
 		return nil, fmt.Errorf("a %T isn't what the former program passes packets through", from)
 	}
-	var err error
-	d.queue, err = newPeer(u)
-	return d, err
+	p, err := newPeer(u)
+	if err != nil {
+		return nil, err
+	}
+	f := &former{peer: p, queued: true}
+	if m, ok := p.receive(d.buffer); ok {
+		f.signer, _ = parseHello(m)
+	}
+	d.former.Store(f)
+	return d, nil
 }
 
-// Close closes the socket, and the way to another program.
+// Close closes the socket, and the ways to other programs.
 func (d *Door) Close() error {
 	d.Stay()
+	d.alone()
 	return d.UDPConn.Close()
 }
 
@@ -86,6 +104,7 @@ func (d *Door) Successor() (net.PacketConn, error) {
 		}
 		return nil, fmt.Errorf("a way for packets to the next program: %w", err)
 	}
+	ours.send(appendHello(nil, d.signer))
 	d.Stay()
 	d.next.Store(ours)
 	return ends[1], nil
@@ -98,20 +117,50 @@ func (d *Door) Stay() {
 	}
 }
 
+// alone forgets the former program.
+func (d *Door) alone() {
+	if f := d.former.Swap(nil); f != nil {
+		_ = f.conn.Close()
+	}
+}
+
 // Leave takes no new connections from now on: what begins one goes to the next program, if there is one.
 func (d *Door) Leave() { d.leaving.Store(true) }
+
+// Away leaves the socket to the next program, which serves now, and passes back what is ours. Leave comes before.
+func (d *Door) Away() {
+	if d.next.Load() == nil {
+		return
+	}
+	d.away.Store(true)
+	_ = d.UDPConn.SetReadDeadline(time.Unix(1, 0)) // wakes who reads; quic-go has none of its own but to end
+}
+
+// SetReadDeadline is how quic-go ends its reading.
+func (d *Door) SetReadDeadline(t time.Time) error {
+	d.ended.Store(!t.IsZero())
+	if p := d.next.Load(); p != nil {
+		_ = p.conn.SetReadDeadline(t)
+	}
+	return d.UDPConn.SetReadDeadline(t)
+}
 
 // ReadBatch implements what quic-go reads packets by.
 func (d *Door) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	for {
-		if d.queue != nil {
-			if n := d.takeQueued(ms); n > 0 {
+		if d.away.Load() {
+			return d.readPassed(ms)
+		}
+		if f := d.former.Load(); f != nil && f.queued {
+			if n := d.take(f.peer, ms); n > 0 {
 				return n, nil
 			}
-			_ = d.queue.conn.Close()
-			d.queue = nil
+			f.queued = false
 		}
 		n, err := d.batch.ReadBatch(ms, flags)
+		if errors.Is(err, os.ErrDeadlineExceeded) && d.away.Load() && !d.ended.Load() {
+			continue
+		}
 		if err != nil || n == 0 {
 			return n, err
 		}
@@ -121,10 +170,28 @@ func (d *Door) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	}
 }
 
-// takeQueued fills ms with what the former program has passed on.
-func (d *Door) takeQueued(ms []ipv4.Message) (n int) {
+// readPassed waits for what the next program passes back.
+func (d *Door) readPassed(ms []ipv4.Message) (int, error) {
+	next := d.next.Load()
+	if next == nil {
+		return 0, net.ErrClosed
+	}
+	for {
+		size, err := next.conn.Read(d.buffer)
+		if err != nil {
+			return 0, err
+		}
+		var p passed
+		if p.parse(d.buffer[:size]) && p.fill(&ms[0]) {
+			return 1 + d.take(next, ms[1:]), nil
+		}
+	}
+}
+
+// take fills ms with what another program has passed to us.
+func (d *Door) take(from *peer, ms []ipv4.Message) (n int) {
 	for n < len(ms) {
-		m, ok := d.queue.receive(d.buffer)
+		m, ok := from.receive(d.buffer)
 		if !ok {
 			return n
 		}
@@ -148,56 +215,55 @@ func (p *passed) fill(m *ipv4.Message) bool {
 
 // sort leaves our packets in front, and returns how many those are. Others are passed on.
 func (d *Door) sort(ms []ipv4.Message) (n int) {
-	leaving := d.leaving.Load()
+	leaving, former := d.leaving.Load(), d.former.Load()
 	for i := range ms {
 		m := &ms[i]
 		packet := m.Buffers[0][:m.N]
-		if !leaving {
-			if longHeader(packet) {
-				d.note(packet)
-			}
-			continue
-		}
-		if d.ours(packet) {
+		if former == nil && !leaving && !longHeader(packet) || d.ours(m, packet, former, leaving) {
 			// The buffers have to stay where they are: quic-go knows them by their places.
 			if n != i {
 				to := &ms[n]
 				to.N, to.NN, to.Addr, to.Flags = copy(to.Buffers[0], packet), copy(to.OOB, m.OOB[:m.NN]), m.Addr, m.Flags
 			}
 			n++
-			continue
 		}
-		d.pass(m)
-	}
-	if !leaving {
-		return len(ms)
 	}
 	return n
 }
 
-// ours says, while we leave, whether a packet is of a connection that we have or had.
-func (d *Door) ours(packet []byte) bool {
+// ours says whether a packet is of a connection that we have, had or shall have. What is another program's is passed on.
+func (d *Door) ours(m *ipv4.Message, packet []byte, former *former, leaving bool) bool {
 	id := destination(packet)
-	return d.made(id) || longHeader(packet) && d.recent.has(id)
-}
-
-// note remembers what begins a connection, for the case that we leave before it knows our ID.
-func (d *Door) note(packet []byte) {
-	if id := destination(packet); len(id) > 0 && len(id) <= idMax && !d.made(id) {
+	switch {
+	case d.made(id):
+		return true
+	case former != nil && former.signer != nil && former.made(id):
+		if former.pass(m, d.buffer) {
+			return false
+		}
+		d.alone() // it is gone, and its connections with it: quic-go tells their clients
+		return true
+	case !longHeader(packet):
+		if leaving {
+			d.passOn(m)
+		}
+		return !leaving
+	case d.recent.has(id):
+		return true
+	case leaving:
+		d.passOn(m)
+		return false
+	}
+	if len(id) > 0 && len(id) <= idMax { // in case that we leave before the client knows an ID of ours
 		d.recent.add(id)
 	}
+	return true
 }
 
-// pass passes a packet on to the next program.
-func (d *Door) pass(m *ipv4.Message) {
-	to := d.next.Load()
-	from, ok := m.Addr.(*net.UDPAddr)
-	if to == nil || !ok {
-		return
-	}
-	p := passed{from.AddrPort(), m.OOB[:m.NN], m.Buffers[0][:m.N]}
-	if out := p.append(d.buffer[:0]); len(out) > 0 {
-		to.send(out)
+// passOn passes a packet on to the next program, if there is one.
+func (d *Door) passOn(m *ipv4.Message) {
+	if to := d.next.Load(); to != nil {
+		to.pass(m, d.buffer)
 	}
 }
 
@@ -213,9 +279,6 @@ type recent struct {
 const recentMax = 256
 
 func (r *recent) add(id []byte) {
-	if r.has(id) {
-		return
-	}
 	to := &r.ids[r.at]
 	to.size = byte(copy(to.id[:], id))
 	r.at = (r.at + 1) % recentMax
@@ -241,12 +304,25 @@ func newPeer(c *net.UnixConn) (*peer, error) {
 	return &peer{c, raw}, err
 }
 
-// send sends a message, or drops it where the other end is full or gone.
-func (p *peer) send(m []byte) {
-	_ = p.raw.Write(func(fd uintptr) bool {
-		_ = unix.Sendto(int(fd), m, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+// pass passes a packet on. It returns false if the other program is gone.
+func (p *peer) pass(m *ipv4.Message, buffer []byte) bool {
+	from, ok := m.Addr.(*net.UDPAddr)
+	if !ok {
+		return true
+	}
+	packet := passed{from.AddrPort(), m.OOB[:m.NN], m.Buffers[0][:m.N]}
+	out := packet.append(buffer[:0])
+	return len(out) == 0 || p.send(out)
+}
+
+// send sends a message, or drops it where the system keeps no more of them. It returns false if the other end is gone.
+func (p *peer) send(m []byte) bool {
+	var sent error
+	err := p.raw.Write(func(fd uintptr) bool {
+		sent = unix.Sendto(int(fd), m, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
 		return true
 	})
+	return err == nil && !errors.Is(sent, unix.ECONNREFUSED) && !errors.Is(sent, unix.ENOTCONN) && !errors.Is(sent, unix.EPIPE)
 }
 
 // receive returns a message if one is there.
