@@ -21,9 +21,13 @@ const (
 	goodAfter = 10 * time.Second
 	// upgradeWithin bounds the fetch of a program and the start of it.
 	upgradeWithin = 2 * time.Minute
+	// fetchAgain is how long a node waits before it asks again for a program: control changes its own at the same time.
+	fetchAgain = 2 * time.Second
 	// serveWithin is how long the next program may take to serve.
 	serveWithin = 20 * time.Second
 )
+
+var errNotFetched = errors.New("the program couldn't be fetched; trying again")
 
 // upgrading is the change to another program. Its fields belong to the goroutine of follow.
 type upgrading struct {
@@ -31,7 +35,8 @@ type upgrading struct {
 	busy bool
 	good bool // this program has proved good
 	of   feed.Ref
-	why  string // it isn't run
+	next time.Time // when to try again what couldn't be fetched
+	why  string    // it isn't run
 	done chan error
 }
 
@@ -63,11 +68,14 @@ func (f *follower) upgrade(ctx context.Context) {
 				u.why = err.Error()
 				n.log.Error("this node goes on with its program", "error", err)
 			}
+			if errors.Is(err, errNotFetched) {
+				u.of, u.next = feed.Ref{}, time.Now().Add(fetchAgain)
+			}
 		default:
 		}
 		return
 	}
-	if f.software.IsZero() || f.software == u.of {
+	if f.software.IsZero() || f.software == u.of || time.Now().Before(u.next) {
 		return
 	}
 	u.of, u.why = f.software, ""
@@ -82,7 +90,7 @@ func (n *Node) change(ctx context.Context, ref feed.Ref) error {
 	defer cancel()
 	data, err := n.tree.Object(ctx, ref.Object)
 	if err != nil {
-		return err
+		return errors.Join(errNotFetched, err)
 	}
 	var s feed.Software
 	if err := json.Unmarshal(data, &s); err != nil {
@@ -97,7 +105,7 @@ func (n *Node) change(ctx context.Context, ref feed.Ref) error {
 	n.log.Info("fetching another program", "version", s.Version)
 	path, err := n.fetch(ctx, s.Program)
 	if err != nil {
-		return err
+		return errors.Join(errNotFetched, err)
 	}
 	if err := n.o.Programs.Try(s.Program); err != nil {
 		return err
