@@ -23,6 +23,7 @@
 //
 //	what is passed on   | family 1 | port 2 | address 4 or 16 | n 1 | zone n | m 1 | control messages m | packet |
 //	the first message   | 0 | key 16 |, from the old program to the next
+//	the last message    | 1 |, from the old program to the next: it has stopped to read the socket
 //
 // Control messages are the system's, for ECN and the address that a packet came to; both programs run on one system. Numbers are big-endian.
 //

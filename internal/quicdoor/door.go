@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -22,11 +23,14 @@ type Door struct {
 	batch  *ipv4.PacketConn // reads the socket
 	buffer []byte           // of the goroutine that reads
 	recent recent           // of the goroutine that reads
+	said   bool             // that we are away; of the goroutine that reads
 
 	leaving atomic.Bool
 	away    atomic.Bool // the next program reads the socket
-	ended   atomic.Bool // quic-go doesn't read any more
 	next    atomic.Pointer[peer]
+
+	mu    sync.Mutex // held while deadlines are set
+	ended bool       // quic-go doesn't read any more
 
 	former atomic.Pointer[former] // until it is gone
 }
@@ -35,7 +39,9 @@ type Door struct {
 type former struct {
 	*peer
 	*signer      // of its connection IDs; nil: it hasn't said
-	queued  bool // it may have left packets for us; of the goroutine that reads
+	// Of the goroutine that reads: whether it may have packets for us, and until when that is believed if it doesn't say that it is away.
+	queued bool
+	until  time.Time
 }
 
 var (
@@ -59,13 +65,19 @@ func Inherit(socket *net.UDPConn, from net.PacketConn) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &former{peer: p, queued: true}
+	f := &former{peer: p, queued: true, until: time.Now().Add(queuedMax)}
 	if m, ok := p.receive(d.buffer); ok {
 		f.signer, _ = parseHello(m)
 	}
 	d.former.Store(f)
 	return d, nil
 }
+
+const (
+	// queuedEvery is how often a program that doesn't have the socket alone yet looks what the other one has passed on.
+	queuedEvery = 5 * time.Millisecond
+	queuedMax   = time.Minute
+)
 
 // Close closes the socket, and the ways to other programs.
 func (d *Door) Close() error {
@@ -133,12 +145,23 @@ func (d *Door) Away() {
 		return
 	}
 	d.away.Store(true)
-	_ = d.UDPConn.SetReadDeadline(time.Unix(1, 0)) // wakes who reads; quic-go has none of its own but to end
+	d.wakeAt(time.Unix(1, 0))
+}
+
+// wakeAt ends the reading of the socket for a moment, unless quic-go has ended it altogether.
+func (d *Door) wakeAt(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.ended {
+		_ = d.UDPConn.SetReadDeadline(t)
+	}
 }
 
 // SetReadDeadline is how quic-go ends its reading.
 func (d *Door) SetReadDeadline(t time.Time) error {
-	d.ended.Store(!t.IsZero())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended = !t.IsZero()
 	if p := d.next.Load(); p != nil {
 		_ = p.conn.SetReadDeadline(t)
 	}
@@ -152,13 +175,22 @@ func (d *Door) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 			return d.readPassed(ms)
 		}
 		if f := d.former.Load(); f != nil && f.queued {
-			if n := d.take(f.peer, ms); n > 0 {
+			now := time.Now()
+			n, away := d.take(f.peer, ms)
+			if f.queued = !away && now.Before(f.until); f.queued {
+				d.wakeAt(now.Add(queuedEvery))
+			} else {
+				d.wakeAt(time.Time{})
+			}
+			if n > 0 {
 				return n, nil
 			}
-			f.queued = false
+			if d.away.Load() { // set after we looked: its wake may be lost
+				continue
+			}
 		}
 		n, err := d.batch.ReadBatch(ms, flags)
-		if errors.Is(err, os.ErrDeadlineExceeded) && d.away.Load() && !d.ended.Load() {
+		if errors.Is(err, os.ErrDeadlineExceeded) && !d.hasEnded() {
 			continue
 		}
 		if err != nil || n == 0 {
@@ -170,11 +202,21 @@ func (d *Door) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	}
 }
 
+func (d *Door) hasEnded() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ended
+}
+
 // readPassed waits for what the next program passes back.
 func (d *Door) readPassed(ms []ipv4.Message) (int, error) {
 	next := d.next.Load()
 	if next == nil {
 		return 0, net.ErrClosed
+	}
+	if !d.said {
+		d.said = true
+		next.send([]byte(awayMessage)) // behind all that was read and passed
 	}
 	for {
 		size, err := next.conn.Read(d.buffer)
@@ -183,24 +225,31 @@ func (d *Door) readPassed(ms []ipv4.Message) (int, error) {
 		}
 		var p passed
 		if p.parse(d.buffer[:size]) && p.fill(&ms[0]) {
-			return 1 + d.take(next, ms[1:]), nil
+			n, _ := d.take(next, ms[1:])
+			n++
+			if f := d.former.Load(); f != nil {
+				n = d.pick(ms[:n], func(m *ipv4.Message, packet []byte) bool { return d.made(destination(packet)) || !d.passBack(m, f) })
+			}
+			if n > 0 {
+				return n, nil
+			}
 		}
 	}
 }
 
-// take fills ms with what another program has passed to us.
-func (d *Door) take(from *peer, ms []ipv4.Message) (n int) {
+// take fills ms with what another program has passed to us, and says whether that was all.
+func (d *Door) take(from *peer, ms []ipv4.Message) (n int, away bool) {
 	for n < len(ms) {
 		m, ok := from.receive(d.buffer)
-		if !ok {
-			return n
+		if !ok || string(m) == awayMessage {
+			return n, ok
 		}
 		var p passed
 		if p.parse(m) && p.fill(&ms[n]) {
 			n++
 		}
 	}
-	return n
+	return n, false
 }
 
 // fill makes a message of quic-go's of a packet.
@@ -214,12 +263,19 @@ func (p *passed) fill(m *ipv4.Message) bool {
 }
 
 // sort leaves our packets in front, and returns how many those are. Others are passed on.
-func (d *Door) sort(ms []ipv4.Message) (n int) {
+func (d *Door) sort(ms []ipv4.Message) int {
 	leaving, former := d.leaving.Load(), d.former.Load()
+	return d.pick(ms, func(m *ipv4.Message, packet []byte) bool {
+		return former == nil && !leaving && !longHeader(packet) || d.ours(m, packet, former, leaving)
+	})
+}
+
+// pick leaves the packets in front that are ours.
+func (d *Door) pick(ms []ipv4.Message, ours func(m *ipv4.Message, packet []byte) bool) (n int) {
 	for i := range ms {
 		m := &ms[i]
 		packet := m.Buffers[0][:m.N]
-		if former == nil && !leaving && !longHeader(packet) || d.ours(m, packet, former, leaving) {
+		if ours(m, packet) {
 			// The buffers have to stay where they are: quic-go knows them by their places.
 			if n != i {
 				to := &ms[n]
@@ -237,12 +293,8 @@ func (d *Door) ours(m *ipv4.Message, packet []byte, former *former, leaving bool
 	switch {
 	case d.made(id):
 		return true
-	case former != nil && former.signer != nil && former.made(id):
-		if former.pass(m, d.buffer) {
-			return false
-		}
-		d.alone() // it is gone, and its connections with it: quic-go tells their clients
-		return true
+	case former != nil && (!longHeader(packet) || former.signer != nil && former.made(id)):
+		return !d.passBack(m, former) // one that isn't its own either may be of a program before it
 	case !longHeader(packet):
 		if leaving {
 			d.passOn(m)
@@ -258,6 +310,15 @@ func (d *Door) ours(m *ipv4.Message, packet []byte, former *former, leaving bool
 		d.recent.add(id)
 	}
 	return true
+}
+
+// passBack passes a packet to the former program. If that is gone, and its connections with it, it returns false: quic-go tells their clients.
+func (d *Door) passBack(m *ipv4.Message, to *former) bool {
+	if to.pass(m, d.buffer) {
+		return true
+	}
+	d.alone()
+	return false
 }
 
 // passOn passes a packet on to the next program, if there is one.

@@ -160,6 +160,9 @@ func counted(m []byte, most int) (part, rest []byte, ok bool) {
 	return m[1 : 1+m[0]], m[1+m[0]:], true
 }
 
+// awayMessage is the last that the old program sends.
+const awayMessage = "\x01"
+
 // appendHello appends the first message.
 func appendHello(dst []byte, s *signer) []byte { return append(append(dst, 0), s.key[:]...) }
 
