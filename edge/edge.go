@@ -3,6 +3,7 @@ package edge
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/tally"
+	"github.com/wherry/wherry/h3"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/trace"
 )
@@ -102,7 +104,7 @@ type Edge struct {
 	token     string
 	now       func() time.Time
 
-	quic   quicSecrets
+	keys   h3.Keys
 	altSvc []string // the value of Alt-Svc for answers over HTTPS; set before anything is served
 
 	laneless bool   // for tests: all goes to net/http
@@ -150,8 +152,8 @@ func New(o Options) (*Edge, error) {
 	if e.now == nil {
 		e.now = time.Now
 	}
-	if e.quic, err = newQUICSecrets(o.QUICSecret, string(o.Node)); err != nil {
-		return nil, err
+	if e.keys, err = h3.NewKeys(o.QUICSecret, string(o.Node)); err != nil {
+		return nil, fmt.Errorf("edge: %w", err)
 	}
 	e.sites = tally.New(e.now)
 	e.serverLog = log.New(&serverLog{log: e.log, now: e.now}, "", 0)

@@ -10,14 +10,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wherry/wherry/h3"
 )
 
 // Listeners are the doors of an Edge. A nil one stays closed.
 type Listeners struct {
 	HTTP  net.Listener // cleartext HTTP/1.1, and HTTP/2 by prior knowledge (RFC 9113 §3.3)
 	HTTPS net.Listener // HTTP/1.1 and HTTP/2 by ALPN
-	// HTTP3 is announced by answers over HTTPS. The connection IDs are those that it generates, if it is a quic.ConnectionIDGenerator. Its Leave
-	// is called, if it has one, when there shall be no more connections. Serve closes it.
+	// HTTP3 is announced by answers over HTTPS. h3.New says what it may be beside a socket. Serve closes it.
 	HTTP3 net.PacketConn
 }
 
@@ -57,15 +58,15 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 			}
 		})
 	}
-	if e.altSvc = nil; announce(l.HTTP3) != "" {
-		e.altSvc = []string{announce(l.HTTP3)}
+	if e.altSvc = nil; h3.AltSvc(l.HTTP3) != "" {
+		e.altSvc = []string{h3.AltSvc(l.HTTP3)}
 	}
 	servers := e.open(requests, l, func(l net.Listener, serve func(net.Listener) error) {
 		start(l.Addr(), func() error { return serve(l) })
 	})
-	var third *thirdServer
+	var third *h3.Server
 	if l.HTTP3 != nil {
-		third = newThirdServer(requests, e, l.HTTP3)
+		third = e.newThirdServer(requests, l.HTTP3)
 		servers = append(servers, third)
 		start(l.HTTP3.LocalAddr(), third.Serve)
 	}
@@ -91,13 +92,13 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 		}
 	}
 	if third != nil {
-		third.leave()
+		third.Leave()
 	}
 	e.drain(servers, &doors, cutOff)
 	return err
 }
 
-// server is an http.Server, a secondServer or a thirdServer.
+// server is an http.Server, a secondServer or an h3.Server.
 type server interface {
 	Shutdown(ctx context.Context) error
 	Close() error
@@ -149,7 +150,7 @@ func (e *Edge) drain(servers []server, doors *sync.WaitGroup, cutOff func()) {
 	})
 	for _, s := range servers {
 		group.Go(func() {
-			if _, ok := s.(*thirdServer); !ok {
+			if _, ok := s.(*h3.Server); !ok {
 				<-begun // from Shutdown on, net/http drops what it reads
 			}
 			if s.Shutdown(limit) != nil {

@@ -38,7 +38,7 @@ type Door struct {
 // former is the program before this one.
 type former struct {
 	*peer
-	*signer      // of its connection IDs; nil: it hasn't said
+	*signer // of its connection IDs; nil: it hasn't said
 	// Of the goroutine that reads: whether it may have packets for us, and until when that is believed if it doesn't say that it is away.
 	queued bool
 	until  time.Time

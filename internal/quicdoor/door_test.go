@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -174,7 +175,8 @@ func TestTakeOver(t *testing.T) {
 	one.end()
 	two.end()
 	for name, conn := range map[string]*quic.Conn{"one": a, "two": b} {
-		if got, err := ask(conn, "gone"); err == nil {
+		// Long enough for an answer (RFC 9000 §10.3).
+		if got, err := ask(conn, strings.Repeat("gone ", 20)); err == nil {
 			t.Errorf("%s answers %q after its end", name, got)
 		}
 		<-conn.Context().Done()
