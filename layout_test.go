@@ -40,6 +40,7 @@ var plan = map[string][]string{
 	"config/explain":   {"config"},
 	"config/reference": {"config"},
 	"edge/gate":        {},
+	"edge/page":        {"fault"},
 	"edge/policy":      {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
 	"edge/tally":       {"config", "feed"},
 	"cache/purges":     {"cache/store"},
@@ -47,7 +48,7 @@ var plan = map[string][]string{
 	"edge/plain":       {"h2"},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
-	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
+	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
 	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
 	"control/diff":       {},
 	"control/rollout":    {"config", "feed"},

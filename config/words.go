@@ -51,10 +51,7 @@ const (
 const Off Address = "off"
 
 // The values of Toggle.
-const (
-	ToggleOn  Toggle = "on"
-	ToggleOff Toggle = "off"
-)
+const ToggleOn, ToggleOff Toggle = "on", "off"
 
 // HealthPath is where an edge tells whether it takes requests, at any Host: 200 while it does, 503 while it drains. The name
 // server asks for it. It is neither logged nor counted.

@@ -36,7 +36,7 @@
 // A request that went through this node before (its name in CDN-Loop, RFC 8586, or in Via) gets 508. Upgrades to h2c, HTTP and TLS
 // are not passed on, because further requests inside them would go past the steps.
 //
-// Chamber policy is what the configuration makes of a request, and of a purge; chamber tally counts per site and revision. Synthetic is how a
+// Chamber policy is what the configuration makes of a request, and of a purge; chamber tally counts per site and revision; chamber page writes error pages. Synthetic is how a
 // node asks itself.
 //
 // It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does
