@@ -392,3 +392,27 @@ func TestHTTP3Smuggling(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkHTTP3Hit is a hit with its client, to be profiled; bench/http3 measures the server alone.
+func BenchmarkHTTP3Hit(b *testing.B) {
+	n := start(b, nodeOptions{cacher: realCache(b), upstream: func(*http.Request) (*http.Response, error) {
+		resp := respond(200, strings.Repeat("x", 1<<10))
+		resp.Header = http.Header{"Cache-Control": {"max-age=60"}}
+		return resp, nil
+	}})
+	c := n.client3()
+	b.ReportAllocs()
+	b.SetBytes(1 << 10)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			resp, err := c.Get("https://shop.test/a")
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				b.Fatal(err)
+			}
+			resp.Body.Close()
+		}
+	})
+}
