@@ -16,8 +16,9 @@
 // What stands in memory goes out in one call; what stands in a file the system sends from there, but for TLS. The calls themselves are
 // those of socket.
 //
-//	client ─ conn ─┬─ lane ─ gate ─ net/http ─┬─ receive …
-//	               └─ h2 ─── lane2 ────────────┘
+//	client ─┬─ conn ─┬─ lane ─ gate ─ net/http ─┬─ receive …
+//	        │        └─ h2 ─── lane2 ────────────┤
+//	        └─ h3 (quic-go) ─────────────────────┘
 //
 // Behind the lane stands the gate (edge/gate): net/http gets only HTTP/1 requests that can be read in one way. What is bad, too large
 // or too slow goes through the steps as a refusal.
