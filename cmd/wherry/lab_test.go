@@ -35,6 +35,11 @@ func startLab(t *testing.T, args ...string) *labRun {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return startLabIn(t, dir, args...)
+}
+
+func startLabIn(t *testing.T, dir string, args ...string) *labRun {
+	t.Helper()
 	program := buildProgram(t)
 	cmd := exec.Command(program, append([]string{"lab", "--dir", dir}, args...)...)
 	cmd.Env = os.Environ()

@@ -223,7 +223,10 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 		network.Part{Name: "network", Run: func(ctx context.Context) error { return n.runNetwork(ctx, ready) }},
 	)
 	err := network.RunParts(ctx, parts, func() {})
-	if err = errors.Join(err, n.guard.Close()); err != nil {
+	if err := n.guard.Close(); err != nil {
+		n.log.Warn("that this process ended in order couldn't be noted", "error", err)
+	}
+	if err != nil {
 		return err
 	}
 	return n.handOver()
