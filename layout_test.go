@@ -60,10 +60,11 @@ var plan = map[string][]string{
 	// roof
 	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
+	"internal/node/collect":  {"feed"},
 	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/network", "internal/node", "logs", "portal", "trace"},
 	"internal/handover":      {"feed"},
 	"internal/doors":         {"config", "internal/handover"},
-	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/network", "internal/node/assembly", "logs", "mesh"},
+	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/network", "internal/node/assembly", "internal/node/collect", "logs", "mesh"},
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
 	"internal/console":       {"config", "control/api", "fault", "feed"},
 	// beside the house

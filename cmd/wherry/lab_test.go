@@ -26,6 +26,7 @@ type labRun struct {
 	program string
 	env     []string
 	http    map[string]string // by node
+	portal  map[string]string
 }
 
 func startLab(t *testing.T, args ...string) *labRun {
@@ -64,7 +65,7 @@ func startLabIn(t *testing.T, dir string, args ...string) *labRun {
 			}
 		}
 	})
-	l := &labRun{t: t, program: program, env: cmd.Env, http: map[string]string{}}
+	l := &labRun{t: t, program: program, env: cmd.Env, http: map[string]string{}, portal: map[string]string{}}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
@@ -73,6 +74,9 @@ func startLabIn(t *testing.T, dir string, args ...string) *labRun {
 			for _, f := range fields {
 				if at, ok := strings.CutPrefix(f, "http="); ok {
 					l.http[fields[1]] = at
+				}
+				if at, ok := strings.CutPrefix(f, "portal="); ok {
+					l.portal[fields[1]] = at
 				}
 			}
 		case "export":

@@ -29,6 +29,7 @@ import (
 	"github.com/wherry/wherry/internal/handover"
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/internal/node/assembly"
+	"github.com/wherry/wherry/internal/node/collect"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/mesh"
 )
@@ -214,6 +215,13 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 	}
 	if n.s.has(feed.RoleControl) {
 		parts = append(parts, network.Part{Name: "control", Run: n.runControl})
+	}
+	if n.s.has(feed.RoleCollect) {
+		c := collect.New(collect.Options{Ask: n.askNodes, Log: n.log})
+		if err := n.registry.Register(c); err != nil {
+			return err
+		}
+		parts = append(parts, network.Part{Name: "collect", Run: c.Run})
 	}
 	if n.o.Lab {
 		parts = append(parts, network.Part{Name: "lab", Run: n.serveLab})
