@@ -124,10 +124,14 @@ func TestANodeIsMadeOnAFullDisk(t *testing.T) {
 	args := []string{"init", "--dir", at, "--name", "lisbon-1", "--roles", "control,edge", "--address", "192.0.2.1", "--mesh", "127.0.0.1:1"}
 	for _, left := range []int64{0, 4 << 10, 16 << 10, 64 << 10, 1 << 20, 70 << 20} {
 		empty := fill(t, dir, left)
-		if text, err := l.run(args...); err == nil || !strings.Contains(text, "no space left") && !strings.Contains(text, "full") {
+		text, err := l.run(args...)
+		if err == nil || !strings.Contains(text, "no space left") && !strings.Contains(text, "full") {
 			t.Errorf("with %d bytes left: %v %s", left, err, text)
 		}
 		empty()
+		if left < 1<<20 && !strings.Contains(text, "there is no room for a node") {
+			t.Errorf("with %d bytes left: %s", left, text)
+		}
 		if _, err := os.Stat(filepath.Join(at, "node.json")); err == nil {
 			t.Errorf("with %d bytes left it is a node", left)
 		}
@@ -136,4 +140,27 @@ func TestANodeIsMadeOnAFullDisk(t *testing.T) {
 		}
 	}
 	l.must(args...)
+}
+
+// A machine without room for a node isn't let in, and its token stays good.
+func TestANodeJoinsOnAFullDisk(t *testing.T) {
+	l := startLab(t, "--control", "1", "--edges", "0", "--dns", "0")
+	dir := smallDisk(t, "8m")
+	join := strings.Fields(l.must("node", "token", "--roles", "relay"))
+	args := []string{"join", "--token", join[len(join)-1], "--name", "oslo-1", "--roles", "relay", "--mesh", "127.0.0.1:1", "--dir", filepath.Join(dir, "node")}
+	for _, left := range []int64{0, 4 << 10, 64 << 10, 900 << 10} {
+		empty := fill(t, dir, left)
+		if text, err := l.run(args...); err == nil || !strings.Contains(text, "there is no room for a node") {
+			t.Errorf("with %d bytes left: %v %s", left, err, text)
+		}
+		empty()
+	}
+	l.must(args...)
+	if text, err := l.run(args...); err == nil || !strings.Contains(text, "is a node's already") {
+		t.Errorf("it joins twice: %v %s", err, text)
+	}
+	args[len(args)-1] = filepath.Join(dir, "other")
+	if text, err := l.run(args...); err == nil || !strings.Contains(text, "used already") {
+		t.Errorf("the same token again: %v %s", err, text)
+	}
 }
