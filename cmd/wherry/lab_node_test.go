@@ -23,6 +23,7 @@ func hasRoles(name string, roles ...string) func(map[string]nodeState) bool {
 
 // A node's place and roles are changed from afar, to a relay that does nothing else and back, and it serves all the while it is an edge.
 func TestANodeIsChanged(t *testing.T) {
+	t.Parallel()
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
 	defer origin.Close()
 	l := startLab(t, "--control", "1", "--edges", "2", "--dns", "0")
@@ -111,9 +112,7 @@ func (l *labRun) untilShows(node string, parts ...string) {
 
 // Five control nodes stand the loss of two, whichever they are, and all come back.
 func TestFiveControlNodes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("growing to five members takes half a minute")
-	}
+	slow(t)
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
 	defer origin.Close()
 	l := startLab(t, "--control", "5", "--edges", "1", "--dns", "0")

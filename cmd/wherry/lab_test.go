@@ -29,6 +29,14 @@ type labRun struct {
 	portal  map[string]string
 }
 
+// slow skips what takes long, but in make soak.
+func slow(t *testing.T) {
+	t.Helper()
+	if os.Getenv("WHERRY_SOAK") == "" {
+		t.Skip("takes long: set WHERRY_SOAK=1, or run make soak")
+	}
+}
+
 func startLab(t *testing.T, args ...string) *labRun {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "lab")

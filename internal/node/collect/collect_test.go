@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,8 +29,13 @@ func network() Network {
 // One address tells of all nodes; while control is away it tells what it had, and calls nobody live for long.
 func TestCollect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var failing error
-		c := New(Options{Ask: func(context.Context) (Network, error) { return network(), failing }, Log: slog.New(slog.DiscardHandler)})
+		var failing atomic.Bool
+		c := New(Options{Log: slog.New(slog.DiscardHandler), Ask: func(context.Context) (Network, error) {
+			if failing.Load() {
+				return Network{}, errors.New("no control node answers")
+			}
+			return network(), nil
+		}})
 		if n := testutil.CollectAndCount(c); n != 0 {
 			t.Errorf("%d metrics of nobody", n)
 		}
@@ -72,12 +78,12 @@ func TestCollect(t *testing.T) {
 			}
 		}
 		liveness("1")
-		failing = errors.New("no control node answers")
+		failing.Store(true)
 		time.Sleep(StaleAfter - time.Second)
 		liveness("1")
 		time.Sleep(2 * time.Second)
 		liveness("0")
-		failing = nil
+		failing.Store(false)
 		time.Sleep(every)
 		liveness("1")
 		cancel()
