@@ -25,25 +25,35 @@ var plan = map[string][]string{
 	"feed":   {"config"},
 	"h2":     {},
 	"logs":   {},
+	"ring":   {},
 	"socket": {},
 	"trace":  {},
 	// first floor: trades
-	"cache":            {"cache/field", "cache/purges", "cache/store", "fault", "h2", "trace"},
-	"certs":            {"config", "fault"},
-	"mapper":           {"config"},
-	"origin":           {"config", "fault", "socket", "trace"},
-	"cache/field":      {},
-	"cache/store":      {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
-	"cache/storetest":  {"cache/store"},
-	"cache/tier":       {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
-	"config/explain":   {"config"},
-	"config/reference": {"config"},
-	"edge/gate":        {},
-	"edge/policy":      {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
-	"edge/tally":       {"config", "feed"},
-	"cache/purges":     {"cache/store"},
-	"overlay/congest":  {"overlay/congest/congestsim"}, // in tests only
-	"edge/plain":       {"h2"},
+	"cache":                         {"cache/field", "cache/purges", "cache/store", "fault", "h2", "trace"},
+	"certs":                         {"config", "fault"},
+	"mapper":                        {"config"},
+	"origin":                        {"config", "fault", "socket", "trace"},
+	"cache/field":                   {},
+	"cache/store":                   {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
+	"cache/storetest":               {"cache/store"},
+	"cache/tier":                    {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
+	"config/explain":                {"config"},
+	"config/reference":              {"config"},
+	"edge/gate":                     {},
+	"edge/policy":                   {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
+	"edge/tally":                    {"config", "feed"},
+	"cache/purges":                  {"cache/store"},
+	"overlay/congest":               {"overlay/congest/congestsim"}, // in tests only
+	"overlay/route":                 {"config"},
+	"overlay/congest/congestsim":    {"overlay/congest"},
+	"overlay/route/routesim":        {"config", "overlay/route"},
+	"overlay/loss":                  {"overlay/congest", "overlay/wire"},
+	"overlay/udp":                   {},
+	"overlay/wire":                  {},
+	"edge/plain":                    {"h2"},
+	"overlay/tunnel":                {"fault", "overlay", "overlay/exchange", "overlay/exchange/exchangetest"}, // overlay and exchangetest in tests only
+	"overlay/exchange":              {"fault", "overlay/exchange/exchangetest"},                                // exchangetest in tests only
+	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
 	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "logs", "socket", "trace"},
@@ -55,23 +65,27 @@ var plan = map[string][]string{
 	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
 	"feed/tree/treetest": {"feed"},
 	"control/api":        {"config", "fault", "feed"},
+	"overlay":            {"overlay/congest", "overlay/loss", "overlay/udp", "overlay/wire"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
 	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
 	"internal/node/collect":  {"feed"},
-	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/network", "internal/node", "logs", "portal", "trace"},
+	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/network", "internal/node", "logs", "portal", "trace"},
+	"origin/parents":         {"config"},
+	"internal/links":         {"config", "control/api", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/route", "overlay/wire"},
 	"internal/handover":      {"feed"},
 	"internal/doors":         {"config", "internal/handover"},
-	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/network", "internal/node/assembly", "internal/node/collect", "logs", "mesh"},
+	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "internal/node/collect", "logs", "mesh"},
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
 	"internal/console":       {"config", "control/api", "fault", "feed"},
 	// beside the house
-	"internal/simnet":            {},
-	"overlay/congest/congestsim": {"overlay/congest"},
-	"internal/testnet":           {"config", "internal/network", "internal/simnet"},
-	".":                          {},
+	"internal/linkem":       {},
+	"internal/linkem/flows": {"internal/linkem", "overlay", "overlay/congest"},
+	"internal/simnet":       {},
+	"internal/testnet":      {"config", "internal/network", "internal/simnet"},
+	".":                     {},
 }
 
 const (

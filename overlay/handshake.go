@@ -130,7 +130,10 @@ func (c *Conn) secret(e tls.QUICEvent) error {
 		if err != nil {
 			return err
 		}
-		c.readKeys = &openers{now: k, next: next}
+		// TLS may give this key after it says that it is done.
+		if c.readKeys = (&openers{now: k, next: next}); c.name != "" {
+			c.opener.Store(c.readKeys)
+		}
 	case e.Level == tls.QUICEncryptionLevelApplication:
 		c.writeKey = k
 	}

@@ -57,6 +57,7 @@ func (c *Conn) pump() {
 		c.fill(now, b)
 		over := c.err != nil && len(b.items) == 0
 		due := c.due()
+		c.looks = due
 		c.mu.Unlock()
 		for _, p := range hello {
 			c.endpoint.reply(p, to)
@@ -89,37 +90,47 @@ func (c *Conn) transmit(b *batch) {
 	}
 }
 
-// acknowledge sends acknowledgements from the reader's goroutine, if that is all that is to be sent; else it wakes pump.
-func (c *Conn) acknowledge(now time.Time, b *batch) {
+// afterwards is for the reader when it has processed packets: it sends acknowledgements itself if that is all that there is to send, and wakes pump
+// for everything else that is due earlier than pump would look.
+func (c *Conn) afterwards(now time.Time, b *batch) {
 	c.mu.Lock()
-	busy := c.err != nil || c.sealer == nil
-	for i := range c.active {
-		busy = busy || len(c.active[i]) > 0
-	}
-	busy = busy || len(c.frames) > 0 || c.raiseAll || c.raiseCount || len(c.raised) > 0 || len(c.outbox) > 0
 	b.items = b.items[:0]
-	want := false
-	for _, p := range c.paths {
-		if p == nil {
-			continue
-		}
-		busy = busy || len(p.proofs) > 0 || p.probes > 0
-		want = want || p.ackNow
-	}
-	if !busy && want {
+	wake := c.err != nil || c.sealer == nil || c.sendsNow(now)
+	if !wake {
 		for _, p := range c.paths {
 			if p != nil && p.ackNow && len(b.items) == 0 {
 				b.reset(p, c.sealer)
 				c.packet(now, p, b, p.mtu, false)
 			}
 		}
+		due := c.due()
+		wake = !due.IsZero() && due.Before(c.looks)
 	}
 	c.mu.Unlock()
 	if len(b.items) > 0 {
 		c.transmit(b)
-	} else if busy || want {
+	}
+	if wake {
 		c.wakeUp()
 	}
+}
+
+// sendsNow says whether pump would find more to send now than acknowledgements.
+func (c *Conn) sendsNow(now time.Time) bool {
+	for _, p := range c.paths {
+		if p != nil && (len(p.proofs) > 0 || p.demanded || p.probes > 0) {
+			return true
+		}
+	}
+	if !c.pending() {
+		return false
+	}
+	for _, p := range c.order() {
+		if p != nil && p.room(now) {
+			return true
+		}
+	}
+	return false
 }
 
 // fill puts the next packets into b; none if there is nothing to send now.
@@ -212,9 +223,11 @@ func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
 		quantum = min(max(int(rate*paceSlack.Seconds()), 2*p.mtu), udp.BatchMax)
 	}
 	size := p.mtu + p.remote.envelope()
-	for len(b.items) < udp.SegmentsMax && len(b.buffer)+size <= quantum+size-1 && len(b.buffer)+size <= udp.BatchMax {
+	// The pace counts where a batch begins: a batch is as much as leaves in a slack, so that nobody wakes up for each packet.
+	paced := !now.Before(p.pace)
+	for len(b.items) < udp.SegmentsMax && len(b.buffer) < quantum && len(b.buffer)+size <= udp.BatchMax {
 		forced := p.probes > 0
-		if !forced && !p.room(now) {
+		if !forced && !(paced && p.open()) {
 			break
 		}
 		if !forced && !c.pending() {
@@ -228,8 +241,8 @@ func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
 		if forced {
 			p.probes--
 		}
-		if len(b.buffer)-start < b.segment {
-			break
+		if len(b.buffer)-start < size {
+			break // only the last of a batch may be shorter
 		}
 	}
 	return len(b.items) > 0
@@ -273,6 +286,9 @@ func (c *Conn) finish(now time.Time, p *path, b *batch, start int, sent loss.Pac
 		p.controller.OnSent(now, n, p.track.InFlight())
 		p.left(now, n)
 		c.lastSent = now
+		if c.unanswered.IsZero() {
+			c.unanswered = now
+		}
 	}
 	p.bytesOut += uint64(n)
 	c.seals++
@@ -280,11 +296,14 @@ func (c *Conn) finish(now time.Time, p *path, b *batch, start int, sent loss.Pac
 	c.stats.BytesSent += uint64(n)
 }
 
+// packetLeast is room for a header, an acknowledgement and a proof.
+const packetLeast = 100
+
 // packet puts one packet together: an acknowledgement if one is due, and, if data is set, what else there is. It says whether the packet
 // has anything in it.
 func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) bool {
-	size += b.to.envelope()
-	if p.allowed() < size {
+	size = min(size+b.to.envelope(), p.allowed())
+	if size < packetLeast {
 		return false
 	}
 	start := c.begin(p, b)
@@ -293,6 +312,7 @@ func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) boo
 	var sent loss.Packet[cargo]
 	if (p.acksNow(now) || data && p.unacked > 0) && len(p.received.Ranges()) > 0 {
 		c.appendAck(now, p, b)
+		c.retellAcks(now, p, b, most)
 	}
 	switch {
 	case c.closing != nil:
@@ -301,7 +321,10 @@ func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) boo
 		b.buffer = wire.AppendProof(b.buffer, wire.Response, p.proofs[0])
 		p.proofs, p.proofsTo = p.proofs[1:], p.proofsTo[1:]
 	case p.proving:
+		// As long as every path must carry, so that the answer may be too (RFC 9000 §8.2.1).
 		b.buffer = wire.AppendProof(b.buffer, wire.Challenge, p.challenge)
+		b.buffer = append(b.buffer, make([]byte, max(most-len(b.buffer), 0))...)
+		sent.Eliciting = p.valid && p.moving == (remote{})
 	case data:
 		c.appendControl(b, most, &sent)
 		c.appendDatagrams(b, most, &sent)
@@ -325,7 +348,20 @@ func (c *Conn) appendAck(now time.Time, p *path, b *batch) {
 	ranges := p.received.Ranges()
 	delay := max(now.Sub(p.newestAt).Microseconds(), 0)
 	b.buffer = wire.AppendAck(b.buffer, p.id, uint64(delay), ranges[:min(len(ranges), ackRanges)])
-	p.unacked, p.ackNow, p.ackAt = 0, false, time.Time{}
+	p.unacked, p.ackNow, p.ackAt, p.ackedAt = 0, false, time.Time{}, now
+}
+
+// retellAcks acknowledges on this path what came on others: their own acknowledgements may be lost with them.
+func (c *Conn) retellAcks(now time.Time, p *path, b *batch, most int) {
+	if c.retell == 0 {
+		return
+	}
+	c.retell--
+	for _, o := range c.paths {
+		if o != nil && o != p && len(o.received.Ranges()) > 0 && most-len(b.buffer) > 16*ackRanges {
+			c.appendAck(now, o, b)
+		}
+	}
 }
 
 // appendControl writes the frames that steer the connection.
@@ -409,111 +445,4 @@ func (c *Conn) appendStream(b *batch, most int, s *Stream, sent *loss.Packet[car
 	out.buffer.read(piece.start, b.buffer[at:])
 	sent.Frames.add(frame{stream: s, start: piece.start, end: piece.end, fin: fin})
 	sent.Eliciting = true
-}
-
-// expire does what is due by now.
-func (c *Conn) expire(now time.Time) {
-	if c.err != nil {
-		return
-	}
-	if c.hs != nil {
-		c.hsExpire(now)
-	}
-	if c.sealer == nil {
-		return
-	}
-	if now.Sub(c.lastHeard) >= c.endpoint.options.IdleTimeout {
-		c.fail(ErrIdle, true)
-		return
-	}
-	for _, p := range c.paths {
-		if p != nil {
-			c.expirePath(now, p)
-		}
-	}
-	if every := c.endpoint.options.KeepAlive; every > 0 && now.Sub(c.lastSent) >= every {
-		c.primary.probes = max(c.primary.probes, 1)
-	}
-	if c.seals >= keySealsMax && c.confirmed {
-		c.changeKey()
-	}
-}
-
-func (c *Conn) expirePath(now time.Time, p *path) {
-	due := p.track.Timer()
-	if due.IsZero() || now.Before(due) {
-		return
-	}
-	r, verdict := p.track.Expire(now, c.packetLost)
-	if r.Loss.Bytes > 0 && verdict == loss.Nothing {
-		p.controller.OnLoss(r.Loss)
-	}
-	switch verdict {
-	case loss.Probe:
-		c.stats.Timeouts++
-		p.probes = 2
-		c.suspect(now, p)
-	case loss.Timeout:
-		c.stats.Timeouts++
-		p.controller.OnTimeout(now)
-		p.probes = 1
-		p.pace = now
-		if p.track.Timeouts() > 2 {
-			p.shrink(now)
-		}
-		c.suspect(now, p)
-	}
-	if p.track.InFlight() == 0 {
-		p.idleSince = now
-	}
-}
-
-// due is when pump must look again.
-func (c *Conn) due() time.Time {
-	if c.err != nil {
-		return time.Time{}
-	}
-	if c.sealer == nil {
-		return c.hs.due
-	}
-	due := c.lastHeard.Add(c.endpoint.options.IdleTimeout)
-	earlier := func(t time.Time) {
-		if !t.IsZero() && t.Before(due) {
-			due = t
-		}
-	}
-	if every := c.endpoint.options.KeepAlive; every > 0 {
-		earlier(c.lastSent.Add(every))
-	}
-	if c.hs != nil {
-		earlier(c.hs.due)
-	}
-	for _, p := range c.paths {
-		if p == nil {
-			continue
-		}
-		earlier(p.track.Timer())
-		earlier(p.ackAt)
-		if !p.retired {
-			earlier(p.challengeDue())
-		}
-	}
-	if c.pending() {
-		for _, p := range c.order() {
-			if p != nil && (p.track.InFlight() == 0 || p.track.InFlight()+p.mtu <= p.controller.Window()) {
-				earlier(p.pace)
-			}
-		}
-	}
-	return due
-}
-
-// changeKey goes on with the next generation of keys (RFC 9001 §6).
-func (c *Conn) changeKey() {
-	next, err := c.sealer.next()
-	if err != nil {
-		c.fail(err, true)
-		return
-	}
-	c.sealer, c.sealPhase, c.seals = next, c.sealPhase^1, 0
 }

@@ -11,18 +11,18 @@ import (
 	"github.com/wherry/wherry/overlay/wire"
 )
 
-// StreamError is the end of a stream that the peer or this side has broken off.
-type StreamError struct {
-	Code   uint64
-	Remote bool // the peer did
-}
+// StreamError is the end of a stream that the peer has broken off.
+type StreamError struct{ Code uint64 }
+
+// ResetCode is the code with which the peer broke it off.
+func (e *StreamError) ResetCode() uint64 { return e.Code }
 
 func (e *StreamError) Error() string {
-	if e.Remote {
-		return fmt.Sprintf("the peer broke the stream off with code %d", e.Code)
-	}
-	return fmt.Sprintf("the stream was broken off with code %d", e.Code)
+	return fmt.Sprintf("the peer broke the stream off with code %d", e.Code)
 }
+
+// ErrStreamReset ends a stream that this side has broken off.
+var ErrStreamReset = errors.New("the stream was broken off")
 
 // DefaultPriority is RFC 9218's default urgency; 0 goes first, 7 last.
 const DefaultPriority = 3
@@ -57,6 +57,7 @@ type outgoing struct {
 	err      error // no more is sent
 	settled  bool  // the peer knows all, or that there is no more
 	queued   bool  // the connection has it on its list
+	onReset  func()
 
 	cond    *sync.Cond
 	timer   *time.Timer
@@ -201,22 +202,41 @@ func (s *Stream) Reset(code uint64) {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.reset(&StreamError{Code: code})
+	s.reset(code, ErrStreamReset)
 	s.stop(code)
 }
 
+// OnReset has f called once the peer wants no more of what this side writes, or the connection is gone: at once, and not when the stream is
+// next used. f must neither block nor use the stream. A later call replaces f.
+func (s *Stream) OnReset(f func()) {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.out.onReset = f
+	if s.out.err != nil || s.conn.err != nil {
+		s.tellReset()
+	}
+}
+
+func (s *Stream) tellReset() {
+	if f := s.out.onReset; f != nil {
+		s.out.onReset = nil
+		f()
+	}
+}
+
 // reset ends the outgoing direction.
-func (s *Stream) reset(err *StreamError) {
+func (s *Stream) reset(code uint64, err error) {
 	out := &s.out
 	if out.err != nil || out.settled {
 		return
 	}
 	out.err = err
 	out.lost = nil
-	s.conn.control(wire.AppendInts(nil, wire.Reset, s.id, err.Code, out.sent))
+	s.conn.control(wire.AppendInts(nil, wire.Reset, s.id, code, out.sent))
 	out.settled = true
 	out.buffer.free()
 	out.cond.Broadcast()
+	s.tellReset()
 	s.settle()
 }
 
@@ -299,6 +319,7 @@ func (s *Stream) deadline(timer **time.Timer, expired *bool, cond *sync.Cond, t 
 
 // fail ends both directions because the connection did.
 func (s *Stream) fail() {
+	s.tellReset()
 	s.in.cond.Broadcast()
 	s.out.cond.Broadcast()
 	for _, t := range []*time.Timer{s.in.timer, s.out.timer} {
@@ -455,7 +476,7 @@ func (s *Stream) broken(code, final uint64) (fresh uint64, err error) {
 	fresh, in.highest = final-in.highest, final
 	s.conn.consumed(s, int(final-in.read))
 	in.read = final
-	in.err = &StreamError{Code: code, Remote: true}
+	in.err = &StreamError{code}
 	in.buffer.free()
 	in.cond.Broadcast()
 	s.settle()

@@ -187,6 +187,7 @@ func (f *follower) update(ctx context.Context) error {
 	f.remember()
 	if !f.waits() {
 		f.done = at
+		f.n.done.Store(&at)
 	}
 	return err
 }

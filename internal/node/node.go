@@ -27,6 +27,7 @@ import (
 	"github.com/wherry/wherry/feed/tree"
 	"github.com/wherry/wherry/internal/doors"
 	"github.com/wherry/wherry/internal/handover"
+	"github.com/wherry/wherry/internal/links"
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/internal/node/assembly"
 	"github.com/wherry/wherry/internal/node/collect"
@@ -76,7 +77,12 @@ type Node struct {
 	guard     *assembly.Guard
 	doors     doors.Doors
 	meshDoor  net.Listener
-	peerDoor  net.Listener // of role control
+	linksDoor net.PacketConn // of the overlay, at the port of meshDoor
+	links     *links.Links
+	parents   atomic.Pointer[map[config.SiteName]config.Parent]
+	known     atomic.Pointer[known]         // of the newest position that was asked for
+	done      atomic.Pointer[feed.Position] // everything up to here is adopted, refused or applied
+	peerDoor  net.Listener                  // of role control
 	began     time.Time
 	registry  *prometheus.Registry // of what isn't the network's
 	transport *http.Transport      // to other nodes
@@ -142,13 +148,16 @@ func Open(ctx context.Context, o Options) (n *Node, err error) {
 	if n.guard, err = assembly.OpenGuard(n.path(guardName)); err != nil {
 		return n, err
 	}
-	if n.meshDoor, err = n.doors.TCP("--mesh", config.Address(n.s.Mesh)); err != nil {
+	if n.linksDoor, n.meshDoor, err = n.doors.Pair("--mesh", config.Address(n.s.Mesh)); err != nil {
 		return n, err
 	}
 	if n.s.has(feed.RoleControl) && len(n.s.Store.Endpoints) == 0 {
 		if n.peerDoor, err = n.doors.TCP("--peer", config.Address(n.s.Peer)); err != nil {
 			return n, err
 		}
+	}
+	if err = n.makeLinks(); err != nil {
+		return n, err
 	}
 	return n, n.makeTree()
 }
@@ -212,6 +221,7 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 		{Name: "certificate", Run: func(ctx context.Context) error { return n.identity.Run(ctx, n.log, n.renew) }},
 		{Name: "tree", Run: func(ctx context.Context) error { return quiet(n.tree.Run(ctx)) }},
 		{Name: "mesh", Run: n.serveMesh},
+		{Name: "overlay", Run: n.links.Run},
 	}
 	if n.s.has(feed.RoleControl) {
 		parts = append(parts, network.Part{Name: "control", Run: n.runControl})
@@ -293,6 +303,7 @@ func (n *Node) edge() *edge.Edge {
 
 // adopt makes a snapshot hold, with these revisions of its sites: the first one by making the network of it, another by a reload.
 func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) error {
+	defer n.noteParents(s)
 	if net := n.network.Load(); net != nil {
 		if e := n.edge(); e != nil {
 			e.SetRevisions(revisions)
@@ -311,6 +322,7 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 	net, err := network.New(network.Options{
 		Snapshot: s, Version: n.o.Version, Token: n.o.Token, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: prometheus.NewRegistry(),
 		Gather: prometheus.Gatherers{n.registry}, API: n.api(), Edges: n.open.edges, DNS: n.open.dns, Portal: n.open.portal,
+		Around: n.links.Upstream,
 	})
 	if err != nil {
 		return err
@@ -342,7 +354,7 @@ func (n *Node) openClients(s *config.Snapshot) (err error) {
 		open.edges = []network.EdgeDoors{e}
 	}
 	if n.s.has(feed.RoleDNS) {
-		udp, tcp, err := n.doors.DNS("listen.dns", at.DNS)
+		udp, tcp, err := n.doors.Pair("listen.dns", at.DNS)
 		if err != nil {
 			return err
 		}

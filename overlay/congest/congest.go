@@ -21,6 +21,9 @@ type Controller interface {
 	// OnIdle is told before the first packet after a time in which nothing was in flight.
 	OnIdle(now time.Time, idle time.Duration)
 
+	// SetPacket says how large a full packet is from now on: the path takes larger ones than at first, or doesn't any more.
+	SetPacket(bytes int)
+
 	// Window is how many bytes may be in flight.
 	Window() int
 
@@ -85,6 +88,9 @@ type Options struct {
 	Initial int // the first window; 0: ten packets (RFC 6928)
 	Max     int // the widest window; 0: 64 MiB
 }
+
+// SetPacket is Controller's, for all that hold Options.
+func (o *Options) SetPacket(bytes int) { o.Packet = bytes }
 
 // Kind names a controller.
 type Kind string

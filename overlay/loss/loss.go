@@ -21,7 +21,8 @@ type state byte
 const (
 	onItsWay state = iota
 	arrived
-	lost
+	lost    // by what arrived after it
+	givenUp // with everything else
 )
 
 // Packet is what is known of a packet that left. F is what was in it, for whoever must send it again.
@@ -56,6 +57,7 @@ type Tracker[F any] struct {
 	any      bool   // one has
 	lossTime time.Time
 	lastSent time.Time // of what asks for an acknowledgement
+	news     time.Time // when something new was acknowledged
 	timeouts int       // of the retransmission timer and the probe before it, in a row
 	delayMax time.Duration
 
@@ -155,7 +157,8 @@ func (t *Tracker[F]) Ack(now time.Time, ranges []wire.Range, delay time.Duration
 			break
 		}
 		for n := span.Last; ; n-- {
-			if p := t.at(n); t.arrive(now, p, &r, gotten) && (newest == nil || p.Number > newest.Number) {
+			p := t.at(n)
+			if t.arrive(now, p, &r, gotten) && (newest == nil || p.Number > newest.Number) {
 				newest = p
 			}
 			if n == max(span.First, t.base) {
@@ -164,6 +167,7 @@ func (t *Tracker[F]) Ack(now time.Time, ranges []wire.Range, delay time.Duration
 		}
 	}
 	if newest == nil {
+		r.Ack.Bytes = 0
 		return r, nil
 	}
 	if newest.Number == ranges[0].Last {
@@ -171,7 +175,7 @@ func (t *Tracker[F]) Ack(now time.Time, ranges []wire.Range, delay time.Duration
 		t.RTT.Add(now, r.Ack.RTT, delay)
 	}
 	t.largest, t.any = max(t.largest, newest.Number), true
-	t.timeouts = 0
+	t.timeouts, t.news = 0, now
 	t.findLost(now, &r, gone)
 	t.sample(now, newest, &r.Ack)
 	t.forget(now)
@@ -180,17 +184,16 @@ func (t *Tracker[F]) Ack(now time.Time, ranges []wire.Range, delay time.Duration
 	return r, nil
 }
 
-// arrive settles one packet that was acknowledged and says whether that is news.
+// arrive settles one packet that was acknowledged and says whether it was on its way: what was given up before tells nothing of the path as it
+// is now.
 func (t *Tracker[F]) arrive(now time.Time, p *Packet[F], r *Result, gotten func(*Packet[F])) bool {
 	switch p.state {
 	case arrived:
 		return false
+	case givenUp:
 	case lost:
 		// It wasn't: the path reorders, or the timer was too short.
 		t.Spurious++
-		if !p.Probe {
-			t.Lost--
-		}
 		if n := int(t.largest - p.Number); t.any && t.largest > p.Number && n > t.reordering {
 			t.reordering = min(n, reorderingPacketsMax)
 		}
@@ -198,13 +201,17 @@ func (t *Tracker[F]) arrive(now time.Time, p *Packet[F], r *Result, gotten func(
 	case onItsWay:
 		t.inFlight -= p.Bytes
 	}
+	fresh := p.state == onItsWay
+	if !fresh && !p.Probe {
+		t.Lost--
+	}
 	p.state = arrived
 	t.Arrived++
 	t.delivered += uint64(p.Bytes)
 	t.deliveredT = now
 	r.Ack.Bytes += p.Bytes
 	gotten(p)
-	return true
+	return fresh
 }
 
 // sample measures the rate of delivery by the newest packet (draft-cheng-iccrg-delivery-rate-estimation §3.3).
@@ -281,7 +288,7 @@ func (t *Tracker[F]) forget(now time.Time) {
 	old := now.Add(-3 * t.RTT.Probe(t.delayMax))
 	for t.base < t.next {
 		p := t.at(t.base)
-		if p.state == onItsWay || p.state == lost && p.Sent.After(old) {
+		if p.state == onItsWay || p.state != arrived && p.Sent.After(old) {
 			break
 		}
 		var none F
@@ -299,7 +306,16 @@ func (t *Tracker[F]) Timer() time.Time {
 	case t.inFlight == 0:
 		return time.Time{}
 	case t.timeouts == 0:
-		return t.lastSent.Add(t.RTT.Probe(t.delayMax))
+		// From the oldest that is on its way, or the last news, and not from the newest packet (RFC 9002 §6.2.1): a path that dies while
+		// packets go on leaving is noticed after one round trip, and not when the window is full.
+		since := t.news
+		t.Oldest(func(p *Packet[F]) bool {
+			if p.Sent.After(since) {
+				since = p.Sent
+			}
+			return false
+		})
+		return since.Add(t.RTT.Probe(t.delayMax))
 	}
 	return t.lastSent.Add(t.RTT.Timeout(t.timeouts - 1))
 }
@@ -327,6 +343,10 @@ func (t *Tracker[F]) Expire(now time.Time, gone func(*Packet[F])) (Result, Verdi
 		t.fill(&r)
 		return r, Nothing
 	}
+	if t.onlyProbes() {
+		t.GiveUpAll(now, &r, gone) // they were too large, or unlucky: nothing else is known to be amiss
+		return r, Nothing
+	}
 	t.timeouts++
 	if t.timeouts == 1 {
 		t.lastSent = now // the probe that the caller sends starts the next timer, and if it can't send one, this does
@@ -337,12 +357,22 @@ func (t *Tracker[F]) Expire(now time.Time, gone func(*Packet[F])) (Result, Verdi
 	return r, Timeout
 }
 
+func (t *Tracker[F]) onlyProbes() bool {
+	only := true
+	t.Oldest(func(p *Packet[F]) bool {
+		only = p.Probe
+		return only
+	})
+	return only
+}
+
 // GiveUpAll takes everything for lost that is on its way.
 func (t *Tracker[F]) GiveUpAll(now time.Time, r *Result, gone func(*Packet[F])) {
 	r.Ack.Now = now
 	for n := t.scan; n < t.next; n++ {
 		if p := t.at(n); p.state == onItsWay {
 			t.giveUp(p, r, gone)
+			p.state = givenUp
 		}
 	}
 	t.scan, t.lossTime = t.next, time.Time{}
