@@ -26,7 +26,7 @@ import (
 // devOptions are the flags of `wherry dev`.
 type devOptions struct {
 	origin, http, https, http3, dns, portal, dir, host, access, disk string
-	edges                                                     int
+	edges                                                            int
 }
 
 func newDevCommand() *cobra.Command {
