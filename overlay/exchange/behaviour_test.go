@@ -364,8 +364,20 @@ func TestDrain(t *testing.T) {
 			t.Errorf("Serve returns %v after %v", err, time.Since(began))
 		}
 	})
-	inBubble(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, exchange.Limits{DrainTimeout: 30 * time.Second}, func(b *bubble) {
-		go func() { _, _ = b.get(b.t.Context()) }()
+	inBubble(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "half")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}, exchange.Limits{DrainTimeout: 30 * time.Second}, func(b *bubble) {
+		go func() {
+			resp, err := b.get(b.t.Context())
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+			}
+			if err == nil {
+				t.Error("a response that was cut off looks whole")
+			}
+		}()
 		synctest.Wait()
 		began := time.Now()
 		b.stop()
