@@ -77,7 +77,7 @@ func (c *Conn) take(now time.Time, o *opened) error {
 			return err
 		}
 	}
-	c.lastHeard, p.heard = now, now
+	c.lastHeard, p.heard, c.unanswered = now, now, time.Time{}
 	if next := p.received.Next(); o.number+1 == next {
 		c.newest[p.id].Store(next)
 		p.newestAt = now

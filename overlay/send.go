@@ -286,6 +286,9 @@ func (c *Conn) finish(now time.Time, p *path, b *batch, start int, sent loss.Pac
 		p.controller.OnSent(now, n, p.track.InFlight())
 		p.left(now, n)
 		c.lastSent = now
+		if c.unanswered.IsZero() {
+			c.unanswered = now
+		}
 	}
 	p.bytesOut += uint64(n)
 	c.seals++

@@ -125,7 +125,7 @@ func announceNode(w io.Writer, d node.Doors) {
 		what, front string
 		at          net.Addr
 	}{
-		{"http", "http://", d.HTTP}, {"https", "https://", d.HTTPS}, {"dns", "", d.DNS}, {"status page and API", "http://", d.Portal}, {"other nodes", "", d.Mesh},
+		{"http", "http://", d.HTTP}, {"https", "https://", d.HTTPS}, {"dns", "", d.DNS}, {"portal and API", "http://", d.Portal}, {"other nodes", "", d.Mesh},
 	} {
 		if l.at != nil {
 			fmt.Fprintf(w, "%-20s %s%s\n", l.what, l.front, reachable(l.at))

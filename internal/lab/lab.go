@@ -255,6 +255,7 @@ func (l *Lab) Run(ctx context.Context) error {
 	for _, m := range l.nodes {
 		l.print(m)
 	}
+	l.say("portal %s/", l.server)
 	l.say("export WHERRY_SERVER=%s WHERRY_TOKEN=%s WHERRY_LAB_DIR=%s", l.server, l.plan.Token, l.o.Dir)
 	l.say("ready")
 	<-ctx.Done()

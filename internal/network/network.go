@@ -113,7 +113,7 @@ func New(o Options) (*Network, error) {
 	}
 	n.portal = portal.New(portal.Options{
 		Network: n, Metrics: promhttp.HandlerFor(append(prometheus.Gatherers{o.Registry}, o.Gather...), promhttp.HandlerOpts{}),
-		API: n.newAPI(), OperatorToken: o.Token,
+		API: n.newAPI(), Control: o.API != nil, OperatorToken: o.Token,
 		Version: o.Version, Count: portal.NewMetrics(o.Registry), Log: o.Log,
 	})
 	return n, nil

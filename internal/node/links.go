@@ -22,7 +22,7 @@ func (n *Node) makeLinks() (err error) {
 	secret := sha256.Sum256(append([]byte("wherry overlay reset\x00"), key...)) // stays the same over a restart
 	o := links.Options{
 		Self: n.s.Name, Cluster: n.s.Cluster, Conn: n.linksDoor, Mesh: n.mesh, Secret: secret[:], Nodes: n.records, Log: n.log,
-		Position: n.keeper.Position,
+		Position: n.keeper.Position, Parent: n.parentOf,
 		Done: func() feed.Position {
 			if p := n.done.Load(); p != nil {
 				return *p
@@ -46,4 +46,25 @@ func (n *Node) makeLinks() (err error) {
 	}
 	n.links, err = links.New(o)
 	return err
+}
+
+// noteParents notes what a configuration says of parents; most sites say nothing.
+func (n *Node) noteParents(s *config.Snapshot) {
+	said := map[config.SiteName]config.Parent{}
+	for i := range s.Sites {
+		if p := s.Sites[i].Parent; p != config.ParentAuto {
+			said[s.Sites[i].Name] = p
+		}
+	}
+	n.parents.Store(&said)
+}
+
+// parentOf is what the configuration that holds says of a site's parent.
+func (n *Node) parentOf(site config.SiteName) config.Parent {
+	if said := n.parents.Load(); said != nil {
+		if p, ok := (*said)[site]; ok {
+			return p
+		}
+	}
+	return config.ParentAuto
 }

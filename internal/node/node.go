@@ -78,6 +78,7 @@ type Node struct {
 	meshDoor  net.Listener
 	linksDoor net.PacketConn // of the overlay, at the port of meshDoor
 	links     *links.Links
+	parents   atomic.Pointer[map[config.SiteName]config.Parent]
 	known     atomic.Pointer[known]         // of the newest position that was asked for
 	done      atomic.Pointer[feed.Position] // everything up to here is adopted, refused or applied
 	peerDoor  net.Listener                  // of role control
@@ -86,6 +87,7 @@ type Node struct {
 	transport *http.Transport      // to other nodes
 	toControl *http.Transport      // to control nodes alone
 	program   feed.Hash            // that runs
+	own       bool                 // it is the one that the machine was installed with
 
 	makeRoom  context.CancelFunc // for the program that takes over
 	successor atomic.Pointer[successor]
@@ -133,6 +135,7 @@ func Open(ctx context.Context, o Options) (n *Node, err error) {
 		}
 	}
 	n.mesh, n.program = mesh.New(n.identity, mesh.Options{Log: n.log, Metrics: mesh.NewMetrics(n.registry)}), programHash()
+	n.own = o.Programs == nil || o.Programs.RunsOwn()
 	n.transport, n.toControl = n.mesh.Transport(), n.mesh.Transport(feed.RoleControl)
 	var keys []ed25519.PublicKey
 	for _, key := range n.s.FeedKeys {
@@ -289,6 +292,7 @@ func (n *Node) edge() *edge.Edge {
 
 // adopt makes a snapshot hold, with these revisions of its sites: the first one by making the network of it, another by a reload.
 func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) error {
+	defer n.noteParents(s)
 	if net := n.network.Load(); net != nil {
 		if e := n.edge(); e != nil {
 			e.SetRevisions(revisions)
@@ -354,6 +358,9 @@ func (n *Node) openClients(s *config.Snapshot) (err error) {
 		return err
 	}
 	n.open = open
+	if err := n.doors.Inherited.Close(); err != nil { // of roles that this node has no more
+		n.log.Warn("a door that nobody needs couldn't be closed", "error", err)
+	}
 	return nil
 }
 
@@ -383,7 +390,8 @@ func (n *Node) renew(ctx context.Context, csr []byte) (certificate, roots []byte
 	if err != nil {
 		return nil, nil, err
 	}
-	certificate, err = authority.Issue(csr, mesh.Who{Node: who.Node, Roles: who.Roles}, time.Now())
+	// It doesn't claim to be newer than what control has issued: a removal that this node hasn't heard of yet must be of this one, too.
+	certificate, err = authority.Issue(csr, mesh.Who{Node: who.Node, Roles: who.Roles, Issued: who.Issued}, time.Now())
 	return certificate, authority.PEM(), err
 }
 
