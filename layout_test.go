@@ -78,7 +78,6 @@ var plan = map[string][]string{
 	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/network", "internal/node", "logs", "portal", "trace"},
 	"origin/parents":         {"config"},
 	"internal/links":         {"config", "control/api", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/route", "overlay/wire"},
-	"internal/links":         {"config", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/route", "overlay/wire"},
 	"internal/handover":      {"feed"},
 	"internal/doors":         {"config", "internal/handover", "internal/quicdoor"},
 	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "logs", "mesh", "internal/node/collect"},
