@@ -232,7 +232,7 @@ func (t *track) watch(ctx context.Context, start time.Time, failures <-chan erro
 	for {
 		select {
 		case <-ctx.Done():
-			t.sample(time.Since(start))
+			t.sampleLast(time.Since(start))
 			for _, l := range t.legs {
 				l.ended = l.received.bytes.Load()
 			}
@@ -265,6 +265,13 @@ func (t *track) sample(at time.Duration) {
 			l.final = v
 		}
 		l.samples = append(l.samples, sample{at, l.received.bytes.Load() - l.began, l.final, queued})
+	}
+}
+
+// sampleLast leaves out one that would stand for next to no time.
+func (t *track) sampleLast(at time.Duration) {
+	if n := len(t.legs[0].samples); n == 0 || at-t.legs[0].samples[n-1].at > sampleEvery/2 {
+		t.sample(at)
 	}
 }
 
