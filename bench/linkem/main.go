@@ -203,7 +203,7 @@ func iperf(ctx context.Context, w wired, args ...string) (iperfReport, error) {
 	defer server.Wait()
 	defer stop()
 	// iperf3 doesn't say when it listens, but to its client.
-	for range 50 {
+	for range 200 {
 		var out []byte
 		if out, err = tool(ctx, w.a, "iperf3", append([]string{"-c", w.cable.B.String(), "-J"}, args...)...); err == nil {
 			if err := json.Unmarshal(out, &report); err != nil {

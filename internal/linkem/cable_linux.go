@@ -48,10 +48,10 @@ type direction struct {
 }
 
 func (c *Cable) lay(name string, a, b *Place, seed uint64, there, back []Shape) (err error) {
-	if c.tunA, err = openTUN(a, name, c.A); err != nil {
+	if c.tunA, err = openTUN(a, name+"a", c.A); err != nil {
 		return err
 	}
-	if c.tunB, err = openTUN(b, name, c.B); err != nil {
+	if c.tunB, err = openTUN(b, name+"b", c.B); err != nil {
 		return err
 	}
 	epoch := time.Now()
@@ -256,11 +256,16 @@ func rawCall(number uintptr, fd int, buf []byte) (int, syscall.Errno) {
 // beRealTime lets the calling thread run as soon as its timer fires, before all others. Such threads have no timer slack either. Threads
 // that it starts don't inherit it.
 func beRealTime() error {
-	err := unix.SchedSetAttr(0, &unix.SchedAttr{
-		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: 1,
-	}, 0)
+	err := setPolicy(unix.SCHED_RR, unix.SCHED_FLAG_RESET_ON_FORK, 1)
 	if err != nil {
 		return fmt.Errorf("give the emulator's thread real-time priority: %w: this needs root (CAP_SYS_NICE)", err)
 	}
 	return nil
+}
+
+// beOrdinary takes beRealTime back.
+func beOrdinary() error { return setPolicy(unix.SCHED_NORMAL, 0, 0) }
+
+func setPolicy(policy uint32, flags uint64, priority uint32) error {
+	return unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Flags: flags, Priority: priority}, 0)
 }

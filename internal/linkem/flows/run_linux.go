@@ -34,6 +34,9 @@ func RunLink(ctx context.Context, plan LinkPlan) (*LinkReport, error) {
 		Link: describe(plan), Seconds: plan.Duration.Seconds(),
 		ObjectBytes: plan.ObjectBytes, Together: plan.Together,
 	}
+	if err := linkem.Available(); err != nil {
+		return nil, err
+	}
 	for _, f := range plan.Flows { // what can't be measured is known before the first measurement
 		if _, err := transportOf(f.Kind, plan.ObjectBytes > 0); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Kind, err)
