@@ -20,6 +20,7 @@ race: setup           ## all tests under the race detector
 
 soak: setup           ## what is slow: all tests under the race detector, ten times
 	go test -race -count=10 -timeout=60m ./...
+	$(MAKE) build && go run ./bench/network -edges 4 -static 10m
 
 fuzz:                 ## every fuzz target for FUZZTIME
 	tools/fuzz.sh $(FUZZTIME)

@@ -37,7 +37,7 @@ func formOf(owner, name string, t reflect.Type) (Form, error) {
 		return pathPatternForm(), nil
 	case reflect.TypeFor[Address]():
 		return addressForm(), nil
-	case reflect.TypeFor[SiteName](), reflect.TypeFor[NodeID](), reflect.TypeFor[ClusterName]():
+	case reflect.TypeFor[SiteName](), reflect.TypeFor[NodeID](), reflect.TypeFor[ClusterName](), reflect.TypeFor[Parent]():
 		return labelForm(), nil
 	case reflect.TypeFor[netip.Addr]():
 		return addrForm(), nil

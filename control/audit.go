@@ -37,7 +37,7 @@ func (c *Control) auditRefusal(ctx context.Context, a api.Actor, action, subject
 		return err
 	}
 	why := err.Error()
-	now := time.Now()
+	now := c.now()
 	record := api.AuditRecord{At: now.UTC(), Actor: a.Name, Action: action, Subject: subject, Message: message, Refused: why[:min(len(why), refusedMax)]}
 	if _, failed := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{put(auditKey(now, "-"+rand.Text()[:6]), record)}}); failed != nil {
 		c.log.Warn("a refusal couldn't be recorded", "action", action, "actor", a.Name, "error", failed)

@@ -100,11 +100,11 @@ func (c *Control) SteerRollout(ctx context.Context, a api.Actor, id string, how 
 		if err != nil {
 			return api.Rollout{}, c.auditRefusal(ctx, a, "rollout "+string(how), id, "", err)
 		}
-		next, changed := t.Step(rollout.Input{Now: time.Now(), Seen: c.o.Nodes.Seen(), Steer: rollout.Steering(how), By: a.Name})
+		next, changed := t.Step(rollout.Input{Now: c.now(), Seen: c.o.Nodes.Seen(), Steer: rollout.Steering(how), By: a.Name})
 		if t.IsOver() || !changed {
 			return t.public(), wrong(http.StatusConflict, "rollout", "the roll-out %s is %s: it can't be told to %s", id, t.State.State, how)
 		}
-		audited := c.audited(a, "rollout "+string(how), t.Key, "", t.State.State, next.State, time.Now())
+		audited := c.audited(a, "rollout "+string(how), t.Key, "", t.State.State, next.State, c.now())
 		err = c.turn(ctx, t, next, nil, audited)
 		if errors.Is(err, store.ErrConflict) {
 			continue // the leader was first
@@ -172,6 +172,12 @@ func (c *Control) abortFor(ctx context.Context, id, by string, now time.Time) ([
 	return []store.Put{put(rolloutKey(id), s), {Key: outcomeKey(s.Key, s.To.Revision), Value: []byte(rollout.Aborted)}}, nil
 }
 
+// Act is a step that the leader takes with a roll-out.
+type Act struct {
+	Term    int64
+	Rollout string
+}
+
 // Lead does what one control node does at a time, until ctx ends or the term is over: it goes on with roll-outs, and drops what is kept for a while
 // only. Everything it writes holds only in its term.
 func (c *Control) Lead(ctx context.Context, term *store.Term) error {
@@ -185,7 +191,7 @@ func (c *Control) Lead(ctx context.Context, term *store.Term) error {
 		case <-term.Done():
 			return errors.New("the term is over: another control node leads")
 		case <-step.C:
-			if err := c.stepRollouts(ctx, term.Cond()); err != nil && ctx.Err() == nil {
+			if err := c.stepRollouts(ctx, term); err != nil && ctx.Err() == nil {
 				c.log.Warn("roll-outs stand still; trying again", "error", err)
 			}
 		case <-prune.C:
@@ -197,7 +203,7 @@ func (c *Control) Lead(ctx context.Context, term *store.Term) error {
 	}
 }
 
-func (c *Control) stepRollouts(ctx context.Context, fence store.Cond) error {
+func (c *Control) stepRollouts(ctx context.Context, term *store.Term) error {
 	all, err := c.allRollouts(ctx)
 	if err != nil {
 		return err
@@ -205,11 +211,12 @@ func (c *Control) stepRollouts(ctx context.Context, fence store.Cond) error {
 	seen := c.o.Nodes.Seen()
 	var errs []error
 	for _, t := range all {
-		next, changed := t.Step(rollout.Input{Now: time.Now(), Seen: seen})
+		next, changed := t.Step(rollout.Input{Now: c.now(), Seen: seen})
 		if !changed {
 			continue
 		}
-		err := c.turn(ctx, t, next, []store.Cond{fence})
+		next.Term = term.Number()
+		err := c.o.Act(Act{term.Number(), t.ID}, func() error { return c.turn(ctx, t, next, []store.Cond{term.Cond()}) })
 		switch {
 		case errors.Is(err, store.ErrConflict): // a person was first, or another leader
 		case err != nil:

@@ -275,7 +275,7 @@ func (c *Control) Export(ctx context.Context, a api.Actor, withSecrets bool) (ap
 		if err := may(a, api.Admin, ""); err != nil {
 			return out, err
 		}
-		if _, err := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{c.audited(a, "export secrets", nameNetwork, "", "", "", time.Now())}}); err != nil {
+		if _, err := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{c.audited(a, "export secrets", nameNetwork, "", "", "", c.now())}}); err != nil {
 			return out, unavailable(err)
 		}
 	}

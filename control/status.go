@@ -27,7 +27,7 @@ func (c *Control) Status(ctx context.Context, a api.Actor) (api.Status, error) {
 	if err := may(a, api.Read, ""); err != nil {
 		return api.Status{}, err
 	}
-	now := time.Now()
+	now := c.now()
 	s := api.Status{Version: c.o.Version, Position: c.o.Keeper.Position(), Nodes: []api.NodeStatus{}}
 	seen := c.o.Nodes.Seen()
 	docs := map[string]feed.Doc{}
@@ -118,7 +118,7 @@ func (c *Control) Grow(ctx context.Context, a api.Actor, r api.GrowRequest) (api
 	records := c.records()
 	for _, id := range r.Nodes {
 		i := slices.IndexFunc(records, func(n feed.NodeRecord) bool { return n.Name == id })
-		if i < 0 || !slices.Contains(records[i].Roles, feed.RoleControl) || records[i].Peer == "" {
+		if i < 0 || !slices.Contains(records[i].Roles, feed.RoleControl) {
 			return api.Status{}, wrong(http.StatusUnprocessableEntity, "control grow", "%s is no control node: let it join with --roles control first", id)
 		}
 		url := "https://" + records[i].Peer
@@ -128,7 +128,7 @@ func (c *Control) Grow(ctx context.Context, a api.Actor, r api.GrowRequest) (api
 		if err := c.o.Store.Promote(ctx, url); err != nil {
 			return api.Status{}, wrong(http.StatusConflict, "control grow", "%w", err)
 		}
-		if _, err := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{c.audited(a, "control grow", feed.NodeKey(id), "", "", "", time.Now())}}); err != nil {
+		if _, err := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{c.audited(a, "control grow", feed.NodeKey(id), "", "", "", c.now())}}); err != nil {
 			return api.Status{}, unavailable(err)
 		}
 	}

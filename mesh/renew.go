@@ -68,6 +68,11 @@ func renewIn(left, had time.Duration, renewed bool, spread time.Duration) time.D
 	return wait
 }
 
+// Renew renews the certificate now, such as when control has given the node other roles.
+func (id *Identity) Renew(ctx context.Context, renew func(ctx context.Context, csr []byte) (cert, roots []byte, err error)) error {
+	return id.renew(ctx, renew)
+}
+
 func (id *Identity) renew(ctx context.Context, ask func(ctx context.Context, csr []byte) (cert, roots []byte, err error)) error {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()

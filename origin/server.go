@@ -39,6 +39,7 @@ type server struct {
 	wires          string // the address of those of conns that speak HTTP/1.1 without a transport; empty: none do
 
 	healthy  prometheus.Gauge
+	nearness atomic.Pointer[nearness]
 	inFlight atomic.Int64
 	waiters  atomic.Int64 // requests that have no connection yet
 }
@@ -109,7 +110,11 @@ func (s *server) connect(ctx context.Context, network, addr string) (net.Conn, e
 		ctx, cancel = context.WithTimeout(ctx, s.connectTimeout)
 		defer cancel()
 	}
+	began := time.Now()
 	conn, err := s.dialer(ctx, network, addr)
+	if err == nil {
+		s.nearness.Store(&nearness{time.Since(began), began})
+	}
 	if err != nil {
 		if ctx.Err() == context.DeadlineExceeded {
 			err = fmt.Errorf("no connection within %v: %w", s.connectTimeout, context.DeadlineExceeded)

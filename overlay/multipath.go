@@ -118,6 +118,16 @@ func (c *Conn) DropPath(id int) {
 	c.paths[id].dead, c.paths[id].retired = true, true
 }
 
+// ProbePath asks whether a path is alive, which also measures its round trip.
+func (c *Conn) ProbePath(id int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if id >= 0 && id < pathsMax && c.paths[id] != nil && !c.paths[id].retired {
+		c.paths[id].demand()
+		c.wakeUp()
+	}
+}
+
 // UsePath makes a path the primary one.
 func (c *Conn) UsePath(id int) error {
 	c.mu.Lock()

@@ -467,7 +467,7 @@ func TestDeadlinesAndResets(t *testing.T) {
 		r, _ := server.AcceptStream(context.Background())
 		r.Reset(42)
 		var broken *StreamError
-		if _, err := s.Read(make([]byte, 1)); !errors.As(err, &broken) || broken.Code != 42 || !broken.Remote {
+		if _, err := s.Read(make([]byte, 1)); !errors.As(err, &broken) || broken.Code != 42 {
 			t.Errorf("Read: %v", err)
 		}
 		if _, err := s.Write([]byte("x")); !errors.As(err, &broken) || broken.Code != 42 {

@@ -11,18 +11,18 @@ import (
 	"github.com/wherry/wherry/overlay/wire"
 )
 
-// StreamError is the end of a stream that the peer or this side has broken off.
-type StreamError struct {
-	Code   uint64
-	Remote bool // the peer did
-}
+// StreamError is the end of a stream that the peer has broken off.
+type StreamError struct{ Code uint64 }
+
+// ResetCode is the code with which the peer broke it off.
+func (e *StreamError) ResetCode() uint64 { return e.Code }
 
 func (e *StreamError) Error() string {
-	if e.Remote {
-		return fmt.Sprintf("the peer broke the stream off with code %d", e.Code)
-	}
-	return fmt.Sprintf("the stream was broken off with code %d", e.Code)
+	return fmt.Sprintf("the peer broke the stream off with code %d", e.Code)
 }
+
+// ErrStreamReset ends a stream that this side has broken off.
+var ErrStreamReset = errors.New("the stream was broken off")
 
 // DefaultPriority is RFC 9218's default urgency; 0 goes first, 7 last.
 const DefaultPriority = 3
@@ -201,19 +201,19 @@ func (s *Stream) Reset(code uint64) {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.reset(&StreamError{Code: code})
+	s.reset(code, ErrStreamReset)
 	s.stop(code)
 }
 
 // reset ends the outgoing direction.
-func (s *Stream) reset(err *StreamError) {
+func (s *Stream) reset(code uint64, err error) {
 	out := &s.out
 	if out.err != nil || out.settled {
 		return
 	}
 	out.err = err
 	out.lost = nil
-	s.conn.control(wire.AppendInts(nil, wire.Reset, s.id, err.Code, out.sent))
+	s.conn.control(wire.AppendInts(nil, wire.Reset, s.id, code, out.sent))
 	out.settled = true
 	out.buffer.free()
 	out.cond.Broadcast()
@@ -455,7 +455,7 @@ func (s *Stream) broken(code, final uint64) (fresh uint64, err error) {
 	fresh, in.highest = final-in.highest, final
 	s.conn.consumed(s, int(final-in.read))
 	in.read = final
-	in.err = &StreamError{Code: code, Remote: true}
+	in.err = &StreamError{code}
 	in.buffer.free()
 	in.cond.Broadcast()
 	s.settle()

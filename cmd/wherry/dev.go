@@ -188,7 +188,7 @@ func openDev(d *doors.Doors, o *devOptions, p *process) error {
 		}
 		p.options.Edges = append(p.options.Edges, e)
 	}
-	udp, tcp, err := d.DNS("--dns", config.Address(o.dns))
+	udp, tcp, err := d.Pair("--dns", config.Address(o.dns))
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,10 @@ import (
 
 // TestMain makes `wherry` in the scripts this very program, as a process of its own.
 func TestMain(m *testing.M) {
+	if text := os.Getenv(etcdEnv); text != "" {
+		runEtcd(text)
+		return
+	}
 	testscript.Main(m, map[string]func(){"wherry": main})
 }
 

@@ -180,7 +180,7 @@ func openNode(d *doors.Doors, l config.Listen, node config.NodeID, p *process) e
 		return errors.New("listen.http and listen.https are both off: there is no door for clients")
 	}
 	p.options.Edges = []network.EdgeDoors{e}
-	udp, tcp, err := d.DNS("listen.dns", l.DNS)
+	udp, tcp, err := d.Pair("listen.dns", l.DNS)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -82,7 +83,9 @@ func startLab(t *testing.T, args ...string) *labRun {
 
 // run gives a command, and returns what it printed.
 func (l *labRun) run(args ...string) (string, error) {
-	cmd := exec.Command(l.program, args...)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, l.program, args...)
 	cmd.Env = l.env
 	text, err := cmd.CombinedOutput()
 	return string(text), err

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"io"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -71,6 +72,7 @@ type Service interface {
 
 	Status(ctx context.Context, a Actor) (Status, error)
 	RemoveNode(ctx context.Context, a Actor, r RemoveNodeRequest) (RemoveNodeResult, error)
+	ChangeNode(ctx context.Context, a Actor, r ChangeNodeRequest) (ChangeNodeResult, error)
 	CreateJoinToken(ctx context.Context, a Actor, r JoinTokenRequest) (JoinToken, error)
 	Grow(ctx context.Context, a Actor, r GrowRequest) (Status, error)
 	Backup(ctx context.Context, a Actor, w io.Writer) error
@@ -295,6 +297,25 @@ type RemoveNodeRequest struct {
 type RemoveNodeResult struct {
 	Node      config.NodeID   `json:"node"`
 	Position  feed.Position   `json:"position"`
+	Confirmed []config.NodeID `json:"confirmed"`
+	Away      []config.NodeID `json:"away,omitempty"`
+}
+
+// ChangeNodeRequest says what is to be otherwise with a node. What is left out stays.
+type ChangeNodeRequest struct {
+	Node      config.NodeID      `json:"node"`
+	Cluster   config.ClusterName `json:"cluster,omitempty"`
+	Rack      *string            `json:"rack,omitempty"` // empty: in none
+	Addresses []netip.Addr       `json:"addresses,omitempty"`
+	Roles     []feed.Role        `json:"roles,omitempty"` // control can be neither given nor taken
+	Mesh      string             `json:"mesh,omitempty"`  // HOST:PORT where other nodes reach it
+	Message   string             `json:"message,omitempty"`
+}
+
+// ChangeNodeResult is the node as it is to be now, and who knows.
+type ChangeNodeResult struct {
+	feed.NodeRecord
+	Position  feed.Position   `json:"position,omitzero"` // zero: there was nothing to change
 	Confirmed []config.NodeID `json:"confirmed"`
 	Away      []config.NodeID `json:"away,omitempty"`
 }

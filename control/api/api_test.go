@@ -52,6 +52,7 @@ func operations() []operation {
 		sends("removeSite", (*api.Client).RemoveSite),
 		sends("purge", (*api.Client).Purge),
 		sends("removeNode", (*api.Client).RemoveNode),
+		sends("changeNode", (*api.Client).ChangeNode),
 		sends("createJoinToken", (*api.Client).CreateJoinToken),
 		sends("growControl", (*api.Client).Grow),
 		sends("createToken", (*api.Client).CreateToken),

@@ -293,6 +293,11 @@ func (c *Client) RemoveNode(ctx context.Context, r RemoveNodeRequest) (RemoveNod
 	return remove[RemoveNodeResult](ctx, c, "/nodes"+segment(r.Node), r.Message)
 }
 
+// ChangeNode is Service.ChangeNode.
+func (c *Client) ChangeNode(ctx context.Context, r ChangeNodeRequest) (ChangeNodeResult, error) {
+	return post[ChangeNodeResult](ctx, c, "/nodes"+segment(r.Node), r)
+}
+
 // CreateJoinToken is Service.CreateJoinToken.
 func (c *Client) CreateJoinToken(ctx context.Context, r JoinTokenRequest) (JoinToken, error) {
 	return post[JoinToken](ctx, c, "/join-tokens", r)

@@ -275,6 +275,17 @@ func nodeRoutes() []route {
 			},
 		},
 		{
+			method: "POST", path: "/nodes/{node}", id: "changeNode", verb: Admin, summary: "Change a node's place, addresses or roles",
+			about: "What is left out stays. The name stands in the path; in the body it may be left out.", in: ChangeNodeRequest{}, out: ChangeNodeResult{},
+			serve: withBody(func(ctx context.Context, c *call, in ChangeNodeRequest) (any, error) {
+				if in.Node != "" && string(in.Node) != c.path("node") {
+					return nil, newProblem(http.StatusBadRequest, "The path names "+c.path("node")+" and the body "+string(in.Node)+".", "Leave the name out of the body.")
+				}
+				in.Node = config.NodeID(c.path("node"))
+				return c.service.ChangeNode(ctx, c.actor, in)
+			}),
+		},
+		{
 			method: "POST", path: "/join-tokens", id: "createJoinToken", verb: Admin, summary: "A token that lets nodes join", status: http.StatusCreated,
 			in: JoinTokenRequest{}, optional: true, out: JoinToken{},
 			serve: withBody(func(ctx context.Context, c *call, in JoinTokenRequest) (any, error) {

@@ -106,6 +106,10 @@ func (r *recorder) Status(_ context.Context, a api.Actor) (api.Status, error) {
 	return reply[api.Status](r, a)
 }
 
+func (r *recorder) ChangeNode(_ context.Context, a api.Actor, in api.ChangeNodeRequest) (api.ChangeNodeResult, error) {
+	return reply[api.ChangeNodeResult](r, a, in)
+}
+
 func (r *recorder) RemoveNode(_ context.Context, a api.Actor, in api.RemoveNodeRequest) (api.RemoveNodeResult, error) {
 	return reply[api.RemoveNodeResult](r, a, in)
 }

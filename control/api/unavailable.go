@@ -103,6 +103,11 @@ func (Unavailable) RemoveNode(context.Context, Actor, RemoveNodeRequest) (Remove
 	return RemoveNodeResult{}, unavailable("remove a node")
 }
 
+// ChangeNode implements Service.
+func (Unavailable) ChangeNode(context.Context, Actor, ChangeNodeRequest) (ChangeNodeResult, error) {
+	return ChangeNodeResult{}, unavailable("change a node")
+}
+
 // CreateJoinToken implements Service.
 func (Unavailable) CreateJoinToken(context.Context, Actor, JoinTokenRequest) (JoinToken, error) {
 	return JoinToken{}, unavailable("let nodes join")

@@ -256,3 +256,27 @@ func TestQuantile(t *testing.T) {
 		t.Error(c.since(Count{Latency: []uint64{0, 20}}))
 	}
 }
+
+// The programs that nodes were installed with aren't one program: each node says that it runs its own.
+func TestBackToTheInstalledProgram(t *testing.T) {
+	nodes := []feed.NodeRecord{{Name: "lima-1", Cluster: "lima", Roles: []feed.Role{feed.RoleEdge}}}
+	now := time.Unix(1e9, 0)
+	seen := map[config.NodeID]Seen{"lima-1": {Live: true, Report: feed.Report{Node: "lima-1", Boot: "1", Program: to.Object}}}
+	s := Begin(Change{ID: "r1", Key: feed.KeySoftware, From: from, To: to, Settings: config.Rollout{Bake: 10 * time.Second}}, nodes, seen, now)
+	if now = now.Add(time.Second); step(&s, seen, now) || s.Marks["lima-1"].Adopted {
+		t.Error("a node that runs another program counts as one that has gone back")
+	}
+	seen["lima-1"] = Seen{Live: true, Report: feed.Report{Node: "lima-1", Boot: "2", Program: feed.HashOf([]byte("own")), Own: true}}
+	for range 60 {
+		now = now.Add(time.Second)
+		step(&s, seen, now)
+	}
+	if s.State != Done {
+		t.Errorf("%s: %s", s.State, s.Why)
+	}
+}
+
+func step(s *State, seen map[config.NodeID]Seen, now time.Time) (changed bool) {
+	*s, changed = s.Step(Input{Now: now, Seen: seen})
+	return changed
+}

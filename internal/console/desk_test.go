@@ -246,6 +246,18 @@ func (d *desk) RemoveNode(_ context.Context, _ api.Actor, r api.RemoveNodeReques
 	return api.RemoveNodeResult{Node: r.Node, Confirmed: []config.NodeID{"lisbon-1", "osaka-1"}, Away: []config.NodeID{"lima-1"}}, nil
 }
 
+func (d *desk) ChangeNode(_ context.Context, _ api.Actor, r api.ChangeNodeRequest) (api.ChangeNodeResult, error) {
+	rack := "as it is"
+	if r.Rack != nil {
+		rack = *r.Rack
+	}
+	d.say("change node %s cluster=%s rack=%s addresses=%v roles=%v mesh=%s message=%s", r.Node, r.Cluster, rack, r.Addresses, r.Roles, r.Mesh, r.Message)
+	return api.ChangeNodeResult{
+		NodeRecord: feed.NodeRecord{Name: r.Node, Cluster: r.Cluster, Roles: r.Roles}, Position: feed.Position{Epoch: 1, Seq: 8},
+		Confirmed: []config.NodeID{"lisbon-1", "osaka-1"},
+	}, nil
+}
+
 func (d *desk) CreateJoinToken(_ context.Context, _ api.Actor, r api.JoinTokenRequest) (api.JoinToken, error) {
 	d.say("join token %+v", r)
 	return api.JoinToken{Token: "t", Server: "192.0.2.1:7000", Expires: time.Now().Add(r.Life + time.Minute), Command: "wherry join 192.0.2.1:7000 --token t"}, nil

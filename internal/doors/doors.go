@@ -24,7 +24,7 @@ type Doors struct {
 // All are the doors that are open, by their flags, to be handed over.
 func (d *Doors) All() handover.Doors { return d.all }
 
-// udpOf is the name of the half of a door for names that takes datagrams.
+// udpOf is the name of the half of a door that takes datagrams.
 func udpOf(flag string) string { return flag + "/udp" }
 
 func (d *Doors) keep(flag string, l net.Listener) {
@@ -67,12 +67,20 @@ func (d *Doors) keepPair(flag string, u net.PacketConn, l net.Listener) {
 // pairTries is how often a free port is looked for that is free for UDP and TCP alike.
 const pairTries = 16
 
-// DNS listens at one port of address for UDP and TCP; off gives nils.
-func (d *Doors) DNS(flag string, address config.Address) (net.PacketConn, net.Listener, error) {
+// Pair listens at one port of address for UDP and TCP; off gives nils.
+func (d *Doors) Pair(flag string, address config.Address) (net.PacketConn, net.Listener, error) {
 	if address == config.Off {
 		return nil, nil, nil
 	}
 	if u, l := d.Inherited.Packet(udpOf(flag)), d.Inherited.Listener(flag); u != nil && l != nil {
+		d.keepPair(flag, u, l)
+		return u, l, nil
+	}
+	if l := d.Inherited.Listener(flag); l != nil { // of a program that had no use for datagrams
+		u, err := net.ListenPacket("udp", l.Addr().String())
+		if err != nil {
+			return nil, nil, explainListen(flag, string(address), err)
+		}
 		d.keepPair(flag, u, l)
 		return u, l, nil
 	}

@@ -46,6 +46,8 @@ type Options struct {
 	// Dial opens connections to origins and to the edges' health endpoints; nil means TCP.
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	Commands []portal.Command // for the status page
+	// Around returns whom to ask for a site's responses, when direct asks the origins; nil: direct is asked.
+	Around func(site config.SiteName, direct http.RoundTripper) http.RoundTripper
 }
 
 // EdgeDoors are the listeners of one edge; either may be nil.
@@ -154,13 +156,26 @@ func (n *Network) newStation(doors EdgeDoors) (*station, error) {
 		tlsConfig = n.keeper.TLSConfig()
 	}
 	s.edge, err = edge.New(edge.Options{
-		Node: doors.Node, Snapshot: n.o.Snapshot, Cache: s.cache, Upstream: n.pools.Upstream, TLS: tlsConfig,
+		Node: doors.Node, Snapshot: n.o.Snapshot, Cache: s.cache, Upstream: n.upstream, TLS: tlsConfig,
 		Access: n.o.Access, Log: log, Metrics: edge.NewMetrics(reg), OperatorToken: n.o.Token,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.shelf.close())
 	}
 	return s, nil
+}
+
+func (n *Network) upstream(site config.SiteName) http.RoundTripper {
+	direct := n.pools.Upstream(site)
+	if n.o.Around == nil {
+		return direct
+	}
+	return n.o.Around(site, direct)
+}
+
+// Near is how long it takes to connect to a site's nearest origin; 0: that can't be known now.
+func (n *Network) Near(ctx context.Context, site config.SiteName) time.Duration {
+	return n.pools.Near(ctx, site)
 }
 
 // volumesOf returns the volumes of a node; none if s doesn't have the node.

@@ -45,9 +45,11 @@ type follower struct {
 	behind     bool                          // it served before it had caught up
 	watched    map[config.SiteName]time.Time // since when their roll-outs are over; zero: they aren't
 	revoked    feed.Ref
+	record     feed.Ref // of this node
 	probing    prober
 	cpu        cpuMeter
-	software   feed.Ref // that this node is to run
+	told       bool     // the keeper has said what this node is to run
+	software   feed.Ref // that; zero: the program that the machine was installed with
 	upgrading  upgrading
 }
 
@@ -151,7 +153,7 @@ func (f *follower) update(ctx context.Context) error {
 	var purges []feed.PurgeAt
 	var at feed.Position
 	var floor uint64
-	var revoked feed.Ref
+	var revoked, record feed.Ref
 	idle := false
 	f.n.keeper.View(func(s *feed.State) {
 		at, floor = s.Position, s.PurgeFloor
@@ -162,15 +164,17 @@ func (f *follower) update(ctx context.Context) error {
 		for i := len(s.Purges) - 1; i >= 0 && (s.Position.Epoch != f.done.Epoch || s.Purges[i].Seq > f.done.Seq); i-- {
 			purges = append(purges, s.Purges[i])
 		}
-		revoked = s.Docs[feed.KeyRevoked].Ref
+		revoked, record = s.Docs[feed.KeyRevoked].Ref, s.Docs[feed.NodeKey(f.n.s.Name)].Ref
 		doc := s.Docs[feed.KeySoftware]
 		f.software, _ = doc.For(f.n.s.Name)
+		f.told = true
 		f.noteWatched(s)
 	})
 	if idle {
 		return nil
 	}
 	f.takeRevoked(ctx, revoked)
+	f.takeRecord(ctx, record)
 	err := f.assembly.Update(ctx, changes)
 	if f.assembly.Snapshot() == nil {
 		return err
@@ -179,6 +183,7 @@ func (f *follower) update(ctx context.Context) error {
 	f.remember()
 	if !f.waits() {
 		f.done = at
+		f.n.done.Store(&at)
 	}
 	return err
 }

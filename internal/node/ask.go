@@ -43,23 +43,43 @@ func (n *Node) controls() (list []string) {
 	return list
 }
 
-// records are the nodes that the feed names.
-func (n *Node) records() (list []feed.NodeRecord) {
+// known are the nodes that the feed named at a position.
+type known struct {
+	at   feed.Position
+	list []feed.NodeRecord
+}
+
+// records are the nodes that the feed names; nobody may change the list.
+func (n *Node) records() []feed.NodeRecord {
+	at := n.keeper.Position()
+	if k := n.known.Load(); k != nil && k.at == at {
+		return k.list
+	}
 	var refs []feed.Ref
 	n.keeper.View(func(s *feed.State) {
+		at = s.Position
 		for key, doc := range s.Docs {
 			if strings.HasPrefix(key, feed.PrefixNode) {
 				refs = append(refs, doc.Ref)
 			}
 		}
 	})
+	k := &known{at: at}
+	whole := true
 	for _, ref := range refs {
 		var r feed.NodeRecord
-		if data, err := n.keeper.Object(ref.Object); err == nil && json.Unmarshal(data, &r) == nil {
-			list = append(list, r)
+		data, err := n.keeper.Object(ref.Object)
+		if err == nil {
+			err = json.Unmarshal(data, &r)
+		}
+		if whole = whole && err == nil; err == nil {
+			k.list = append(k.list, r)
 		}
 	}
-	return list
+	if whole { // else an object is still on its way
+		n.known.Store(k)
+	}
+	return k.list
 }
 
 // askControl asks one control node after the other until one answers.

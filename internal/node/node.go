@@ -27,6 +27,7 @@ import (
 	"github.com/wherry/wherry/feed/tree"
 	"github.com/wherry/wherry/internal/doors"
 	"github.com/wherry/wherry/internal/handover"
+	"github.com/wherry/wherry/internal/links"
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/internal/node/assembly"
 	"github.com/wherry/wherry/logs"
@@ -75,12 +76,18 @@ type Node struct {
 	guard     *assembly.Guard
 	doors     doors.Doors
 	meshDoor  net.Listener
-	peerDoor  net.Listener // of role control
+	linksDoor net.PacketConn // of the overlay, at the port of meshDoor
+	links     *links.Links
+	parents   atomic.Pointer[map[config.SiteName]config.Parent]
+	known     atomic.Pointer[known]         // of the newest position that was asked for
+	done      atomic.Pointer[feed.Position] // everything up to here is adopted, refused or applied
+	peerDoor  net.Listener                  // of role control
 	began     time.Time
 	registry  *prometheus.Registry // of what isn't the network's
 	transport *http.Transport      // to other nodes
 	toControl *http.Transport      // to control nodes alone
 	program   feed.Hash            // that runs
+	own       bool                 // it is the one that the machine was installed with
 
 	makeRoom  context.CancelFunc // for the program that takes over
 	successor atomic.Pointer[successor]
@@ -128,6 +135,7 @@ func Open(ctx context.Context, o Options) (n *Node, err error) {
 		}
 	}
 	n.mesh, n.program = mesh.New(n.identity, mesh.Options{Log: n.log, Metrics: mesh.NewMetrics(n.registry)}), programHash()
+	n.own = o.Programs == nil || o.Programs.RunsOwn()
 	n.transport, n.toControl = n.mesh.Transport(), n.mesh.Transport(feed.RoleControl)
 	var keys []ed25519.PublicKey
 	for _, key := range n.s.FeedKeys {
@@ -139,13 +147,16 @@ func Open(ctx context.Context, o Options) (n *Node, err error) {
 	if n.guard, err = assembly.OpenGuard(n.path(guardName)); err != nil {
 		return n, err
 	}
-	if n.meshDoor, err = n.doors.TCP("--mesh", config.Address(n.s.Mesh)); err != nil {
+	if n.linksDoor, n.meshDoor, err = n.doors.Pair("--mesh", config.Address(n.s.Mesh)); err != nil {
 		return n, err
 	}
 	if n.s.has(feed.RoleControl) && len(n.s.Store.Endpoints) == 0 {
 		if n.peerDoor, err = n.doors.TCP("--peer", config.Address(n.s.Peer)); err != nil {
 			return n, err
 		}
+	}
+	if err = n.makeLinks(); err != nil {
+		return n, err
 	}
 	return n, n.makeTree()
 }
@@ -209,6 +220,7 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 		{Name: "certificate", Run: func(ctx context.Context) error { return n.identity.Run(ctx, n.log, n.renew) }},
 		{Name: "tree", Run: func(ctx context.Context) error { return quiet(n.tree.Run(ctx)) }},
 		{Name: "mesh", Run: n.serveMesh},
+		{Name: "overlay", Run: n.links.Run},
 	}
 	if n.s.has(feed.RoleControl) {
 		parts = append(parts, network.Part{Name: "control", Run: n.runControl})
@@ -280,6 +292,7 @@ func (n *Node) edge() *edge.Edge {
 
 // adopt makes a snapshot hold, with these revisions of its sites: the first one by making the network of it, another by a reload.
 func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) error {
+	defer n.noteParents(s)
 	if net := n.network.Load(); net != nil {
 		if e := n.edge(); e != nil {
 			e.SetRevisions(revisions)
@@ -298,6 +311,7 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 	net, err := network.New(network.Options{
 		Snapshot: s, Version: n.o.Version, Token: n.o.Token, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: prometheus.NewRegistry(),
 		Gather: prometheus.Gatherers{n.registry}, API: n.api(), Edges: n.open.edges, DNS: n.open.dns, Portal: n.open.portal,
+		Around: n.links.Upstream,
 	})
 	if err != nil {
 		return err
@@ -329,7 +343,7 @@ func (n *Node) openClients(s *config.Snapshot) (err error) {
 		open.edges = []network.EdgeDoors{e}
 	}
 	if n.s.has(feed.RoleDNS) {
-		udp, tcp, err := n.doors.DNS("listen.dns", at.DNS)
+		udp, tcp, err := n.doors.Pair("listen.dns", at.DNS)
 		if err != nil {
 			return err
 		}
@@ -344,6 +358,9 @@ func (n *Node) openClients(s *config.Snapshot) (err error) {
 		return err
 	}
 	n.open = open
+	if err := n.doors.Inherited.Close(); err != nil { // of roles that this node has no more
+		n.log.Warn("a door that nobody needs couldn't be closed", "error", err)
+	}
 	return nil
 }
 
@@ -373,7 +390,8 @@ func (n *Node) renew(ctx context.Context, csr []byte) (certificate, roots []byte
 	if err != nil {
 		return nil, nil, err
 	}
-	certificate, err = authority.Issue(csr, mesh.Who{Node: who.Node, Roles: who.Roles}, time.Now())
+	// It doesn't claim to be newer than what control has issued: a removal that this node hasn't heard of yet must be of this one, too.
+	certificate, err = authority.Issue(csr, mesh.Who{Node: who.Node, Roles: who.Roles, Issued: who.Issued}, time.Now())
 	return certificate, authority.PEM(), err
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -95,6 +96,30 @@ func (s *Settings) Check() error {
 		host, _, err := net.SplitHostPort(a.at)
 		if ip, _ := netip.ParseAddr(host); err != nil || host == "" || ip.IsValid() && ip.IsUnspecified() {
 			wrong("%s %q: other nodes must reach it; write HOST:PORT, or say with %s-at where they do", a.flag, a.at, a.flag)
+		}
+	}
+	return errors.Join(append(errs, s.Store.check(s.has(feed.RoleControl)))...)
+}
+
+// check says what is wrong with what the user gave, on a node that has the role control or not.
+func (e *External) check(control bool) error {
+	var errs []error
+	for _, at := range e.Endpoints {
+		if u, err := url.Parse(at); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Port() == "" || u.Path != "" {
+			errs = append(errs, fmt.Errorf("--etcd %q: write https://HOST:PORT", at))
+		}
+	}
+	switch {
+	case len(e.Endpoints) > 0 && !control:
+		errs = append(errs, errors.New("--etcd: only control nodes have a store: add control to --roles"))
+	case len(e.Endpoints) == 0 && (e.CA != "" || e.Cert != "" || e.Key != "" || e.User != ""):
+		errs = append(errs, errors.New("--etcd: say where the cluster is that the other --etcd flags are for"))
+	case (e.Cert == "") != (e.Key == ""):
+		errs = append(errs, errors.New("--etcd-cert and --etcd-key: name both, or none"))
+	}
+	for _, file := range []string{e.CA, e.Cert, e.Key} {
+		if file != "" && !filepath.IsAbs(file) {
+			errs = append(errs, fmt.Errorf("%q: write the whole path, as the node may run in another folder", file))
 		}
 	}
 	return errors.Join(errs...)

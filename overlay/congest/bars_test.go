@@ -65,6 +65,58 @@ func TestGoodput(t *testing.T) {
 	}
 }
 
+// TestBeside: a flow of ours and one of another controller on one bottleneck of 100 Mbit/s and 100 ms; ours gets half to double of a fair share, and
+// leaves the other as much.
+func TestBeside(t *testing.T) {
+	for _, c := range []struct {
+		other string
+		queue float64 // products of rate and round trip
+		late  time.Duration
+	}{
+		{"cubic", 1, 0},
+		{"cubic", 1, 5 * time.Second},
+		{"cubic", 2, 0},
+		{"cubic", 2, 5 * time.Second},
+		{"bbr1", 1, 0},
+		{"bbr1", 1, 5 * time.Second},
+		{"bbr1", 2, 0},
+		{"bbr1", 2, 5 * time.Second},
+	} {
+		fs := named("default", c.other)
+		fs[1].Start = c.late
+		r := congestsim.Run(link(12.5e6, 100*time.Millisecond, c.queue, 0), fs, 10*time.Second, 40*time.Second, nil)
+		ours, theirs := r[0].Goodput/125e3, r[1].Goodput/125e3
+		if part := ours / (ours + theirs); part < 0.25 || part > 0.75 {
+			t.Errorf("beside %s that begins %v later, queue %g: %.1f Mbit/s to %.1f", c.other, c.late, c.queue, ours, theirs)
+		}
+	}
+}
+
+// TestQueue: a flow of ours on a queue of two products keeps it shorter than a third of what Cubic makes it.
+func TestQueue(t *testing.T) {
+	l := link(12.5e6, 100*time.Millisecond, 2, 0)
+	ours := congestsim.Run(l, flows(congest.KindDefault), 0, 30*time.Second, nil)[0].Queued
+	cubic := congestsim.Run(l, flows(congest.KindCubic), 0, 30*time.Second, nil)[0].Queued
+	if 3*ours > cubic {
+		t.Errorf("packets waited %v, with Cubic %v", ours, cubic)
+	}
+}
+
+// named makes flows of our controllers and of the model of Linux's BBR.
+func named(names ...string) []congestsim.Flow {
+	var fs []congestsim.Flow
+	for i, name := range names {
+		f := congestsim.Flow{Name: name, Packet: packet, Start: time.Duration(i) * 10 * time.Millisecond}
+		if name == "bbr1" {
+			f.Controller = newBBR1(packet, uint64(i+1))
+		} else {
+			f.Controller = mustNew(congest.Kind(name))
+		}
+		fs = append(fs, f)
+	}
+	return fs
+}
+
 func many(k congest.Kind, n int) []congest.Kind {
 	var ks []congest.Kind
 	for range n {

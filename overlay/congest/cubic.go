@@ -40,7 +40,7 @@ func (c *Cubic) OnAck(a Ack) {
 		}
 	}
 	if bytes > 0 && !c.slowStart() {
-		c.cwnd += c.curve.grow(a.Now, a.Smoothed, c.cwnd, bytes, float64(c.Packet))
+		c.cwnd += c.curve.grow(a.Now, a.Smoothed, c.cwnd, bytes, float64(c.Packet), 1)
 	}
 	c.clamp()
 }
@@ -100,13 +100,13 @@ func (c *cubicCurve) lost(cwnd, packet float64) {
 
 func (c *cubicCurve) pause() { c.paused = true }
 
-// grow returns how many bytes to add for what was acknowledged.
-func (c *cubicCurve) grow(now time.Time, rtt time.Duration, cwnd, bytes, packet float64) float64 {
+// grow returns how many bytes to add for what was acknowledged; 1 is RFC 9438's haste.
+func (c *cubicCurve) grow(now time.Time, rtt time.Duration, cwnd, bytes, packet, haste float64) float64 {
 	w := cwnd / packet
 	if c.epoch.IsZero() {
 		c.epoch, c.reno = now, w
 		if w < c.wMax {
-			c.k, c.origin = math.Cbrt((c.wMax-w)/cubicC), c.wMax
+			c.k, c.origin = math.Cbrt((c.wMax-w)/(cubicC*haste)), c.wMax
 		} else {
 			c.k, c.origin = 0, w
 		}
@@ -116,14 +116,14 @@ func (c *cubicCurve) grow(now time.Time, rtt time.Duration, cwnd, bytes, packet 
 	c.paused, c.last = false, now
 
 	t := now.Sub(c.epoch).Seconds() + rtt.Seconds()
-	target := c.origin + cubicC*math.Pow(t-c.k, 3)
+	target := c.origin + cubicC*haste*math.Pow(t-c.k, 3)
 	target = min(max(target, w), 1.5*w) // §4.2
 	alpha := cubicAlpha
 	if c.reno >= c.prior {
 		alpha = 1 // §4.3
 	}
 	acked := bytes / packet
-	c.reno += alpha * acked / w
+	c.reno += haste * alpha * acked / w
 	grown := w + (target-w)/w*acked
 	return (max(grown, c.reno) - w) * packet
 }

@@ -7,45 +7,64 @@ import (
 
 // Default is what links between our nodes use: it keeps a short queue where it is alone, and fights for its share where it isn't.
 //
-//	startup ──▶ alone ◀──▶ crowded
+//	startup ──▶ alone ◀──▶ cubic ◀──▶ hold
 //
-// Loss alone says little: on long links most of it is chance. What says that the link is full is the queue, and that shows in the round trips.
+// A loss says little: on long links most of them are chance. What says that the link is full is the queue, and that shows in the round trips.
 // See docs/decisions/0036-the-default-controller.md.
+//
+// When changing it, look again at: flows that begin late (base), links with queues shorter than share, and a competitor that leaves.
 type Default struct {
 	Options
 	mode     mode
 	cwnd     float64 // bytes
 	round    round
 	now      tally // of this round
+	last     tally // of the one before
 	base     base
+	top      peak // round trips with a full queue
 	smoothed time.Duration
 	rate     rateFilter
-	loss     float64 // part of the bytes, over some rounds
+	calm     lossFilter
+	speed    float64 // of growth, in shares a round
+	probe    probe
 
-	full  int // acknowledgements in a row, in startup, that saw a queue
-	speed float64
-	drain drain
+	// of the startup
+	full      int     // acknowledgements in a row that saw a queue
+	threshold float64 // bytes; where it ends at the latest
+	plateau   float64 // bytes a second that were delivered when that last grew
+	flat      int     // rounds since
+
+	suspect  int     // rounds in a row with a queue that isn't of our kind
+	held     float64 // the window before that queue grew
+	overran  int     // round in which something was last lost to a full queue
+	overruns int     // of those, in a row
+
+	crowd crowd
 }
 
+// mode is what Default makes of those who share the link.
 type mode string
 
 const (
 	modeStartup mode = "startup"
-	modeAlone   mode = "alone"
+	modeAlone   mode = "alone" // or among our own kind
+	modeCubic   mode = "cubic" // beside senders that fill the queue and yield to losses
+	modeHold    mode = "hold"  // beside senders that fill the queue and don't
 )
 
 // tally is what a round has shown until now.
 type tally struct {
-	began       time.Time
-	delivered   uint64
 	shortest    time.Duration
 	acked, lost int
+	began       time.Time
+	rate        float64 // bytes a second that were delivered
+	congested   bool    // something was lost while the queue was full
 }
 
 var _ Controller = (*Default)(nil)
 
 func newDefault(o Options) *Default {
-	return &Default{Options: o, mode: modeStartup, cwnd: float64(o.Initial), now: tally{shortest: never}, speed: 1}
+	return &Default{Options: o, mode: modeStartup, cwnd: float64(o.Initial), now: tally{shortest: never}, speed: 1, threshold: math.Inf(1)}
 }
 
 // OnSent follows how much is in flight.
@@ -57,18 +76,26 @@ func (d *Default) OnAck(a Ack) {
 	d.now.acked += a.Bytes
 	if a.RTT > 0 {
 		d.base.sample(a.Now, a.RTT)
+		d.top.sample(a.Now, a.RTT)
 		d.now.shortest = min(d.now.shortest, a.RTT)
 	}
 	d.rate.sample(d.round.count, a.Sample)
-	if d.mode == modeStartup {
+	switch d.mode {
+	case modeStartup:
 		d.startup(a)
+	case modeCubic, modeHold:
+		d.crowdAck(a)
 	}
-	if d.drain.active {
-		d.drained(a)
+	if d.probe.active() && d.probe.onAck(a) {
+		d.probed(a)
 	}
 	if filled := d.filled(a); d.round.acked(a) {
 		t := d.now
-		d.now = tally{began: a.Now, delivered: a.Sample.Delivered, shortest: never}
+		d.now = tally{shortest: never, began: a.Now}
+		if took := a.Now.Sub(t.began); !t.began.IsZero() && took > 0 {
+			t.rate = float64(t.acked) / took.Seconds()
+		}
+		d.last = t
 		d.endRound(a, t, filled)
 	}
 }
@@ -80,114 +107,71 @@ func (d *Default) filled(a Ack) bool {
 
 // endRound is the decision of each round trip.
 func (d *Default) endRound(a Ack, t tally, filled bool) {
-	if sum := t.acked + t.lost; sum > 0 {
-		d.loss += (float64(t.lost)/float64(sum) - d.loss) / 8
-	}
-	if t.shortest == never || d.mode == modeStartup || d.drain.active {
+	d.calm.sample(d.round.count, t)
+	if t.shortest == never || d.probe.active() {
 		return
 	}
-	if d.base.stale(a.Now) {
-		d.beginDrain(a)
-		return
-	}
-	d.alone(t, filled)
-}
-
-// The startup doubles the window each round trip until packets find a queue. Every packet that does tells the rate of the link: all that was
-// in flight when it left has passed the bottleneck in the time until its acknowledgement.
-func (d *Default) startup(a Ack) {
-	if d.filled(a) {
-		d.cwnd = min(d.cwnd+float64(a.Bytes), float64(d.Max))
-	}
-	if a.RTT <= 0 {
-		return
-	}
-	if a.RTT < d.base.rtt+max(d.base.rtt/8, queueMin) {
-		d.full = 0
-		return
-	}
-	if d.full += max(1, a.Bytes/(2*d.Packet)); d.full >= startupSamples {
-		d.mode = modeAlone
-		d.cwnd = d.clamp(float64(a.Sample.TxInFlight) * float64(d.base.rtt) / float64(a.RTT))
-	}
-}
-
-const (
-	startupSamples = 8
-	queueMin       = 2 * time.Millisecond // less is noise
-	gain           = 0.5                  // of the difference to the aim that a round makes good
-)
-
-// share is how many bytes of ours may wait in the queue. It grows slower than the window, so that of several flows the smaller gets more for its
-// share than the larger, and all come to the same window.
-func (d *Default) share(window float64) float64 {
-	packet := float64(d.Packet)
-	return max(2, math.Sqrt(window/packet)) * packet
-}
-
-// alone holds a short queue: what isn't waiting of the window, and a few packets (as FAST TCP, Wei, Jin, Low and Hegde 2006).
-func (d *Default) alone(t tally, filled bool) {
-	queue := t.shortest - d.base.rtt
-	share := d.share(d.cwnd)
-	ours := d.cwnd * float64(queue) / float64(t.shortest)
-	switch {
-	case ours > share/2:
-		d.speed = 1
-	case filled:
-		d.speed = min(2*d.speed, d.cwnd/4/share)
-	}
-	aim := d.cwnd - ours + share*max(1, d.speed)
-	next := d.cwnd + gain*(aim-d.cwnd)
-	if next > d.cwnd && !filled {
-		return
-	}
-	if limit := d.limit(t.shortest) + share; next > limit {
-		next = max(limit, min(d.cwnd, next))
-	}
-	d.cwnd = d.clamp(next)
-}
-
-// limit is the widest window that what was delivered gives reason for.
-func (d *Default) limit(rtt time.Duration) float64 {
-	return 1.25 * d.rate.max() / (1 - min(d.loss, 0.5)) * rtt.Seconds()
-}
-
-// drain empties our part of the queue, so that the length of the way itself can be seen.
-type drain struct {
-	active  bool
-	window  float64
-	reached bool
-	end     uint64
-	lowest  time.Duration
-}
-
-func (d *Default) beginDrain(a Ack) {
-	ours := d.cwnd * float64(a.RTT-d.base.rtt) / float64(max(a.RTT, 1))
-	d.drain = drain{active: true, window: d.clamp(0.95*d.cwnd - 2*max(0, ours)), lowest: never}
-}
-
-func (d *Default) drained(a Ack) {
-	if a.RTT > 0 {
-		d.drain.lowest = min(d.drain.lowest, a.RTT)
-	}
-	switch {
-	case !d.drain.reached:
-		if a.InFlight <= int(d.drain.window) {
-			d.drain.reached, d.drain.end = true, a.Next
+	switch d.mode {
+	case modeStartup:
+		d.startupRound(t)
+	case modeAlone:
+		if d.base.stale(a.Now) {
+			d.beginProbe(0.95 - 2*d.waiting(a.RTT))
+			return
 		}
-	case a.Largest >= d.drain.end:
-		d.base.renew(a.Now, d.drain.lowest)
-		d.drain = drain{}
+		if d.crowded(t) {
+			d.enterCubic(a.Now)
+			return
+		}
+		d.alone(t, filled)
+	case modeCubic, modeHold:
+		d.crowdedRound(a, t, filled)
 	}
 }
 
-// OnLoss counts.
-func (d *Default) OnLoss(l Loss) { d.now.lost += l.Bytes }
+// waiting is the part of a round trip that was spent in the queue.
+func (d *Default) waiting(rtt time.Duration) float64 {
+	if rtt <= d.base.rtt {
+		return 0
+	}
+	return float64(rtt-d.base.rtt) / float64(rtt)
+}
+
+// probed draws the conclusions of a step back.
+func (d *Default) probed(a Ack) {
+	p := d.probe
+	d.probe = probe{}
+	if p.lowest == never {
+		return
+	}
+	if d.mode == modeAlone {
+		d.base.renew(a.Now, p.lowest)
+		return
+	}
+	d.crowdProbed(a, p)
+}
+
+// OnLoss tells chance from a full queue.
+func (d *Default) OnLoss(l Loss) {
+	d.now.lost += l.Bytes
+	if l.Latest < d.fullQueue() {
+		return
+	}
+	d.now.congested = true
+	if d.mode == modeAlone && d.overrun() {
+		d.enterCubic(l.Now)
+	}
+	if d.mode == modeCubic || d.mode == modeHold {
+		d.congestion(l)
+	}
+}
 
 // OnTimeout begins anew: nothing is known any more of a path that went silent.
 func (d *Default) OnTimeout(time.Time) {
-	d.cwnd, d.speed, d.drain = float64(d.Packet), 1, drain{}
-	d.mode, d.full = modeStartup, 0
+	d.threshold = max(d.cwnd/2, float64(4*d.Packet))
+	d.plateau, d.flat = 0, 0
+	d.cwnd, d.speed, d.probe = float64(d.Packet), 1, probe{}
+	d.mode, d.full, d.suspect = modeStartup, 0, 0
 }
 
 // OnIdle does nothing: pacing keeps what is sent afterwards from being a burst.
@@ -199,10 +183,11 @@ func (d *Default) clamp(w float64) float64 {
 
 // Window is in bytes.
 func (d *Default) Window() int {
-	if d.drain.active {
-		return int(min(d.drain.window, d.cwnd))
+	w := d.cwnd
+	if d.probe.active() {
+		w = min(w, d.probe.window)
 	}
-	return int(d.cwnd)
+	return int(w)
 }
 
 // Rate spreads the window over a round trip.
@@ -219,8 +204,8 @@ func (d *Default) Rate() float64 {
 
 // State names what it is doing.
 func (d *Default) State() string {
-	if d.drain.active {
-		return "drain"
+	if d.probe.active() {
+		return string(d.mode) + ", step back"
 	}
 	return string(d.mode)
 }

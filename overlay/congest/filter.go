@@ -3,15 +3,17 @@ package congest
 import "time"
 
 const (
-	baseAge     = 5 * time.Second // after which the base is looked for anew
-	rateWindows = 2
-	rateRounds  = 8 // of each
+	baseAge      = 5 * time.Second  // after which the base is looked for anew
+	baseLife     = 30 * time.Second // after which a longer one is believed
+	filterRounds = 8
+	peakAge      = 10 * time.Second
 )
 
 // base is the round trip without a queue.
 type base struct {
 	rtt  time.Duration
 	seen time.Time // when a packet took no longer
+	slot time.Time // when it was last looked for
 }
 
 func (b *base) sample(now time.Time, rtt time.Duration) {
@@ -22,33 +24,90 @@ func (b *base) sample(now time.Time, rtt time.Duration) {
 	}
 }
 
-func (b *base) stale(now time.Time) bool { return now.Sub(b.seen) > baseAge }
-
-// renew takes what was found when the queue was as empty as we could make it.
-func (b *base) renew(now time.Time, rtt time.Duration) {
-	if rtt != never {
-		b.rtt = rtt
+// stale says when to look for it. All do so at the same time by the clock: the queue is empty only when all of our kind have drained theirs.
+func (b *base) stale(now time.Time) bool {
+	slot := now.Truncate(baseAge)
+	if b.slot.IsZero() {
+		b.slot = slot
 	}
-	b.seen = now
+	if !slot.After(b.slot) {
+		return false
+	}
+	b.slot = slot
+	return now.Sub(b.seen) > baseAge/2
 }
+
+// renew takes what was found when the queue was as empty as we could make it, once what was known is old: until then it is more likely that somebody
+// else fills the queue than that the way has grown longer.
+func (b *base) renew(now time.Time, rtt time.Duration) {
+	if rtt <= b.rtt || now.Sub(b.seen) > baseLife {
+		b.rtt, b.seen = rtt, now
+	}
+}
+
+// peak is the longest round trip of the last 10 to 20 s.
+type peak struct {
+	longest, before time.Duration
+	since           time.Time
+}
+
+func (p *peak) sample(now time.Time, rtt time.Duration) {
+	if now.Sub(p.since) > peakAge {
+		p.before, p.longest, p.since = p.longest, 0, now
+	}
+	p.longest = max(p.longest, rtt)
+}
+
+func (p *peak) rtt() time.Duration { return max(p.longest, p.before) }
 
 // rateFilter is the highest rate of delivery of the last 8 to 16 rounds.
 type rateFilter struct {
-	highest [rateWindows]float64
+	highest [2]float64
 	window  int
 }
 
 func (r *rateFilter) sample(round int, s Sample) {
-	if w := round / rateRounds; w != r.window {
+	if w := round / filterRounds; w != r.window {
 		r.window = w
-		r.highest[w%rateWindows] = 0
+		r.highest[w%2] = 0
 	}
 	rate := s.Rate()
-	i := r.window % rateWindows
 	if s.AppLimited && rate < r.max() {
 		return
 	}
-	r.highest[i] = max(r.highest[i], rate)
+	r.highest[r.window%2] = max(r.highest[r.window%2], rate)
 }
 
 func (r *rateFilter) max() float64 { return max(r.highest[0], r.highest[1]) }
+
+// lossFilter is the lowest part that was lost of a round, of the last 8 to 16 rounds: what is lost whatever we do.
+type lossFilter struct {
+	lowest [2]float64
+	window int
+}
+
+func (l *lossFilter) sample(round int, t tally) {
+	if w := round / filterRounds; w != l.window {
+		l.window = w
+		l.lowest[w%2] = 1
+	}
+	if sum := t.acked + t.lost; sum > 0 {
+		l.lowest[l.window%2] = min(l.lowest[l.window%2], float64(t.lost)/float64(sum))
+	}
+}
+
+const (
+	excessTimes = 1.5
+	excessPart  = 0.03
+	excessLeast = 8 // packets
+)
+
+// excess is by how much a round lost more than that, where it is more than chance would do.
+func (l *lossFilter) excess(t tally, packet int) float64 {
+	calm := min(l.lowest[0], l.lowest[1])
+	lost := float64(t.lost) / float64(t.acked+t.lost+1)
+	if lost < excessTimes*calm+excessPart || t.lost < excessLeast*packet {
+		return 0
+	}
+	return lost - calm
+}

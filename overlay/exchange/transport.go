@@ -263,7 +263,7 @@ func (c *call) await(trace *httptrace.ClientTrace, base uint64) (*http.Response,
 	limit := c.transport.headerBytesMax()
 	var s section
 	for interim := range interimMax + 1 {
-		k, err := c.frames.head(limit)
+		k, err := c.frames.head(2 * limit) // the list is what is limited
 		if err != nil {
 			return nil, inTheMiddle(err)
 		}

@@ -1,0 +1,300 @@
+package links
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/feed"
+	"github.com/wherry/wherry/mesh"
+	"github.com/wherry/wherry/overlay"
+	"github.com/wherry/wherry/overlay/congest"
+	"github.com/wherry/wherry/overlay/exchange"
+)
+
+// Options are the neighbours of Links. All but Edge, Near and Secret are needed.
+type Options struct {
+	Self    config.NodeID
+	Cluster config.ClusterName
+	Conn    net.PacketConn
+	Mesh    *mesh.Mesh
+	Secret  []byte // for resets after a restart; see overlay.Options
+	// Nodes are those of the network, as the feed names them.
+	Nodes func() []feed.NodeRecord
+	// Edge answers requests of other nodes for sites; nil: this node has none.
+	Edge func() http.Handler
+	// Near is how long it takes to connect to a site's origin; 0: that isn't known. It may take a connection's time.
+	Near func(context.Context, config.SiteName) time.Duration
+	// Parent is what the site's configuration says of its parent.
+	Parent func(config.SiteName) config.Parent
+	// Position is what this node has heard from control, Done how far it has applied that.
+	Position, Done func() feed.Position
+	// Controller is the congestion controller; the default is overlay's.
+	Controller congest.Kind
+	Log        *slog.Logger
+}
+
+const (
+	dialTimeout  = 3 * time.Second
+	dialAgain    = 2 * time.Second // after a failure
+	patience     = time.Second     // with a node that doesn't answer, before something else is tried
+	keepAlive    = 5 * time.Second
+	tendInterval = time.Second
+)
+
+// Links are a node's connections to other nodes. Make them with New, and Run them.
+type Links struct {
+	o        Options
+	endpoint *overlay.Endpoint
+	parents  parentage
+
+	mu      sync.Mutex // protects what follows; lost with the process
+	ctx     context.Context
+	tending sync.WaitGroup
+	links   map[config.NodeID]*link
+	dials   map[config.NodeID]*dialing
+}
+
+// link is a connection to a node, with its services.
+type link struct {
+	node   config.NodeID
+	conn   *overlay.Conn
+	lanes  map[byte]*lane
+	http   *exchange.Transport
+	dialed bool
+	detour detours
+}
+
+// dialing is a connection that is being made, or couldn't be.
+type dialing struct {
+	done  chan struct{} // closed when it is
+	link  *link
+	err   error
+	until time.Time // a failure counts until then
+}
+
+var (
+	errStopped = errors.New("the overlay doesn't run yet, or not any more")
+	errSilent  = errors.New("the node doesn't answer")
+)
+
+// New makes Links; nothing runs yet.
+func New(o Options) (*Links, error) {
+	l := &Links{o: o, links: map[config.NodeID]*link{}, dials: map[config.NodeID]*dialing{}}
+	l.parents.init()
+	endpoint, err := overlay.New(o.Conn, overlay.Options{
+		Server:     o.Mesh.ServerTLS(),
+		Client:     func(name string) *tls.Config { return o.Mesh.ClientTLS(config.NodeID(name)) },
+		Admit:      l.admit,
+		Forward:    l.forward,
+		Controller: o.Controller, KeepAlive: keepAlive, Secret: o.Secret,
+	})
+	l.endpoint = endpoint
+	return l, err
+}
+
+func (l *Links) admit(cs tls.ConnectionState) (string, error) {
+	who, err := l.o.Mesh.Admit(cs)
+	return string(who.Node), err
+}
+
+// Run runs the node's overlay until ctx ends.
+func (l *Links) Run(ctx context.Context) error {
+	l.mu.Lock()
+	l.ctx = ctx
+	l.mu.Unlock()
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.endpoint.Accept(ctx)
+			if err != nil {
+				return
+			}
+			l.add(config.NodeID(c.Peer()), c, false)
+		}
+	})
+	all.Go(func() { l.chooseParents(ctx) })
+	err := l.endpoint.Run(ctx)
+	l.mu.Lock()
+	l.ctx = nil
+	l.mu.Unlock()
+	all.Wait()
+	l.tending.Wait()
+	return err
+}
+
+// add takes a connection in, and runs its services until it is over.
+func (l *Links) add(node config.NodeID, c *overlay.Conn, dialed bool) *link {
+	k := &link{node: node, conn: c, dialed: dialed, lanes: map[byte]*lane{}}
+	for _, s := range []byte{serviceHTTP, serviceTunnel, serviceForward} {
+		k.lanes[s] = newLane(c, s)
+	}
+	k.http = &exchange.Transport{Session: func(context.Context) (exchange.Session, error) { return k.lanes[serviceHTTP], nil }}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx == nil {
+		c.Close(overlay.CodeDone, "the node stops")
+		return k
+	}
+	ctx := l.ctx
+	l.links[node] = k
+	l.tending.Go(func() {
+		l.tend(ctx, k)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.links[node] == k {
+			delete(l.links, node)
+		}
+	})
+	return k
+}
+
+// tend runs what belongs to a link.
+func (l *Links) tend(ctx context.Context, k *link) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { sortStreams(ctx, k.conn, k.lanes) })
+	server := exchange.Server{Handler: l.peerHandler(k), Log: l.o.Log}
+	all.Go(func() { _ = server.Serve(ctx, k.lanes[serviceHTTP]) })
+	tick := time.NewTicker(tendInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-k.conn.Done():
+			l.o.Log.Debug("a connection to a node is over", "peer", k.node, "error", k.conn.Err())
+			return
+		case <-ctx.Done():
+			k.conn.Close(overlay.CodeDone, "the node stops")
+			return
+		case <-tick.C:
+		}
+		if _, err := l.o.Mesh.Admit(k.conn.TLS()); err != nil {
+			k.conn.Close(overlay.CodeRefused, err.Error())
+			return
+		}
+		if k.dialed {
+			l.tendPaths(ctx, k)
+		}
+	}
+}
+
+// record finds a node among those of the network.
+func (l *Links) record(node config.NodeID) (feed.NodeRecord, bool) {
+	for _, r := range l.o.Nodes() {
+		if r.Name == node {
+			return r, true
+		}
+	}
+	return feed.NodeRecord{}, false
+}
+
+// address finds where a node is reached by UDP: at the address and port of its mesh.
+func (l *Links) address(ctx context.Context, node config.NodeID) (netip.AddrPort, error) {
+	r, ok := l.record(node)
+	if !ok {
+		return netip.AddrPort{}, fmt.Errorf("there is no node %s in the network", node)
+	}
+	if at, err := netip.ParseAddrPort(r.Mesh); err == nil {
+		return at, nil
+	}
+	host, port, err := net.SplitHostPort(r.Mesh)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	n, err := net.DefaultResolver.LookupPort(ctx, "udp", port)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return netip.AddrPortFrom(addrs[0].Unmap(), uint16(n)), nil
+}
+
+// to returns a link to a node: the one that is there, or a new one. Where the node doesn't answer, or couldn't be reached a moment ago, it fails at
+// once, and a new link is tried beside that.
+func (l *Links) to(ctx context.Context, node config.NodeID) (*link, error) {
+	l.mu.Lock()
+	if k := l.links[node]; k != nil && k.conn.Err() == nil {
+		l.mu.Unlock()
+		if k.conn.Silence() > patience {
+			return nil, errSilent
+		}
+		return k, nil
+	}
+	if l.ctx == nil {
+		l.mu.Unlock()
+		return nil, errStopped
+	}
+	d := l.dials[node]
+	var failed error
+	if d != nil && d.ended() {
+		failed = d.err
+	}
+	if d == nil || d.ended() && (d.err == nil || time.Now().After(d.until)) {
+		d = &dialing{done: make(chan struct{})}
+		l.dials[node] = d
+		own := l.ctx
+		l.tending.Go(func() { l.dial(own, node, d) })
+	}
+	l.mu.Unlock()
+	if failed != nil {
+		return nil, failed
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case <-d.done:
+		return d.link, d.err
+	case <-limit.C:
+		return nil, errSilent
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (d *dialing) ended() bool {
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *Links) dial(ctx context.Context, node config.NodeID, d *dialing) {
+	defer close(d.done)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	at, err := l.address(ctx, node)
+	if err == nil {
+		var c *overlay.Conn
+		if c, err = l.endpoint.Dial(ctx, at, string(node)); err == nil {
+			d.link = l.add(node, c, true)
+			return
+		}
+	}
+	d.err, d.until = fmt.Errorf("overlay: %w", err), time.Now().Add(dialAgain)
+	l.o.Log.Debug("a node can't be reached over the overlay", "peer", node, "error", err)
+}
+
+// all are the links that are there.
+func (l *Links) all() (list []*link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range l.links {
+		if k.conn.Err() == nil {
+			list = append(list, k)
+		}
+	}
+	return list
+}
