@@ -81,7 +81,7 @@ func with(ctx context.Context, s linkem.Shape, f func(wired) error) (err error) 
 	return errors.Join(err, <-ended)
 }
 
-// tool runs a program in a place and returns what it prints. ping says by its status that packets were lost, which is no failure.
+// tool runs a program in a place and returns what it prints, also if it fails. ping says by its status that packets were lost, which is no failure.
 func tool(ctx context.Context, at *linkem.Place, name string, args ...string) ([]byte, error) {
 	c := exec.CommandContext(ctx, name, args...)
 	var out, complaint bytes.Buffer
@@ -95,7 +95,7 @@ func tool(ctx context.Context, at *linkem.Place, name string, args ...string) ([
 		err = nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %s%s", name, err, out.Bytes(), complaint.Bytes())
+		return out.Bytes(), fmt.Errorf("%s: %w: %s%s", name, err, out.Bytes(), complaint.Bytes())
 	}
 	return out.Bytes(), nil
 }
@@ -187,7 +187,6 @@ type iperfReport struct {
 			BitsPerSecond float64 `json:"bits_per_second"`
 		} `json:"sum_received"`
 	} `json:"end"`
-	Error string `json:"error"`
 }
 
 // iperf sends from a to b.
@@ -204,19 +203,20 @@ func iperf(ctx context.Context, w wired, args ...string) (iperfReport, error) {
 	defer stop()
 	// iperf3 doesn't say when it listens, but to its client.
 	for range 200 {
-		var out []byte
-		if out, err = tool(ctx, w.a, "iperf3", append([]string{"-c", w.cable.B.String(), "-J"}, args...)...); err == nil {
-			if err := json.Unmarshal(out, &report); err != nil {
-				return report, err
-			}
-			if report.Error != "" {
-				return report, errors.New("iperf3: " + report.Error)
-			}
-			return report, nil
+		out, err := tool(ctx, w.a, "iperf3", append([]string{"-c", w.cable.B.String(), "-J"}, args...)...)
+		if bytes.Contains(out, []byte("Connection refused")) {
+			time.Sleep(50 * time.Millisecond)
+			continue
 		}
-		time.Sleep(50 * time.Millisecond)
+		if err != nil {
+			return report, err
+		}
+		if err := json.Unmarshal(out, &report); err != nil {
+			return report, fmt.Errorf("what iperf3 prints: %w", err)
+		}
+		return report, nil
 	}
-	return report, err
+	return report, errors.New("iperf3 doesn't listen within 10 s")
 }
 
 // rates asks iperf3 what TCP gets; of 1,500 bytes on the link 1,448 are its user's.

@@ -20,7 +20,8 @@ func (f Figure) PNG(w io.Writer) error {
 	r := raster{image.NewRGBA(image.Rect(0, 0, dots*figureWidth, dots*f.height()))}
 	draw.Draw(r, r.Bounds(), image.White, image.Point{}, draw.Src)
 	f.draw(r)
-	return png.Encode(w, r.RGBA)
+	e := png.Encoder{CompressionLevel: png.BestSpeed} // mostly white: it gets small anyway
+	return e.Encode(w, r.RGBA)
 }
 
 type raster struct{ *image.RGBA }
