@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -20,9 +22,17 @@ import (
 )
 
 func main() {
+	what := flag.String("bars", "", "measure what the overlay has to reach: goodput, objects, fairness, queue, same or all")
+	runs := flag.Int("runs", 5, "with -bars: how many `times`")
+	d := flag.Duration("time", 20*time.Second, "with -bars: how long each kind of flow runs")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	measure := verify
+	if *what != "" {
+		measure = func(ctx context.Context) error { return bars(ctx, *what, max(*runs, 1), *d) }
+	}
+	if err := measure(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "linkem: %v\n", err)
 		os.Exit(1)
 	}
@@ -34,10 +44,17 @@ type row struct {
 	expected, seen float64
 }
 
-func run(ctx context.Context) error {
+// verify holds the emulator against other tools.
+func verify(ctx context.Context) error {
 	fmt.Println("| what | expected | seen | ratio |\n|---|--:|--:|--:|")
-	for _, part := range []func(context.Context) ([]row, error){delays, losses, rates, formulas} {
-		rows, err := part(ctx)
+	for _, part := range []struct {
+		name string
+		rows func(context.Context) ([]row, error)
+	}{{"delays", delays}, {"losses", losses}, {"rates", rates}, {"formulas", formulas}} {
+		if flag.NArg() > 0 && !slices.Contains(flag.Args(), part.name) {
+			continue
+		}
+		rows, err := part.rows(ctx)
 		if err != nil {
 			return err
 		}
