@@ -40,6 +40,8 @@ type Options struct {
 	Authority *mesh.Authority
 	Secret    []byte // 32 bytes, with which secrets are sealed
 	Nodes     Nodes
+	// Ways tells about the overlay of nodes; nil: nothing.
+	Ways api.Ways
 	// DryRun tries a bundle on a node, which changes nothing.
 	DryRun func(ctx context.Context, node config.NodeID, r DryRun) error
 	// Fetch gets a program from another control node.

@@ -76,7 +76,18 @@ func (c *Control) Rollout(ctx context.Context, a api.Actor, id string) (api.Roll
 	if err != nil {
 		return api.Rollout{}, err
 	}
-	return t.public(), nil
+	r := t.public()
+	if !t.IsOver() {
+		r.Gate = gateOf(t.Gauge(rollout.Input{Now: time.Now(), Seen: c.o.Nodes.Seen()}))
+	}
+	return r, nil
+}
+
+func gateOf(g rollout.Gauge) *api.Gate {
+	sample := func(c rollout.Count) api.Sample {
+		return api.Sample{Requests: c.Requests, Errors: c.Errors, Rejected: c.Rejected, Hits: c.Hits, Median: c.Median()}
+	}
+	return &api.Gate{Nodes: g.Nodes, Adopted: g.Adopted, With: sample(g.With), Before: sample(g.Before), Others: sample(g.Others)}
 }
 
 func (t *tracked) public() api.Rollout {

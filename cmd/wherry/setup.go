@@ -181,10 +181,12 @@ Start it:
   wherry run --dir %s
 Ask and change it, on this machine as this user or elsewhere with:
   export WHERRY_SERVER=%s WHERRY_TOKEN=%s
+Or in a browser: sign in with that token at
+  %s/
 Let one more machine join, within %s:
   %s
 More of them: wherry node token
-`, zone, s.Name, strings.Join(f.roles, ", "), f.folder(), result.Server, result.Token,
+`, zone, s.Name, strings.Join(f.roles, ", "), f.folder(), result.Server, result.Token, result.Server,
 				time.Until(result.Join.Expires).Round(time.Minute), result.Join.Command)
 			return nil
 		},

@@ -34,7 +34,7 @@ func (Unavailable) Apply(context.Context, Actor, ApplyRequest) (ApplyResult, err
 }
 
 // Sites implements Service.
-func (Unavailable) Sites(context.Context, Actor) ([]Site, error) {
+func (Unavailable) Sites(context.Context, Actor, SiteQuery) ([]Site, error) {
 	return nil, unavailable("list the revisions of sites")
 }
 

@@ -280,3 +280,26 @@ func step(s *State, seen map[config.NodeID]Seen, now time.Time) (changed bool) {
 	*s, changed = s.Step(Input{Now: now, Seen: seen})
 	return changed
 }
+
+// What people see of the gate are the requests of the nodes with the change and of those without.
+func TestGauge(t *testing.T) {
+	fine := model{clients: 50, latency: 20 * time.Millisecond}
+	w := newWorld(1, 4, fine)
+	w.begin(Change{})
+	for !w.state.Marks[w.state.Phases[0].Nodes[0]].Adopted {
+		w.step(fine, fine)
+	}
+	for range 20 {
+		w.step(fine, fine)
+	}
+	if w.state.Phase != 0 {
+		t.Fatalf("the canary is over: %+v", w.state.Phases)
+	}
+	g := w.state.Gauge(Input{Now: w.now, Seen: w.seen()})
+	if g.Nodes != 1 || g.Adopted != 1 || g.With.Requests == 0 || g.With.Errors != 0 || g.Before.Requests == 0 || g.Others.Requests <= g.With.Requests {
+		t.Errorf("%+v", g)
+	}
+	if m := g.With.Median(); m < 10*time.Millisecond || m > 100*time.Millisecond {
+		t.Errorf("the median is %s", m)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wherry/wherry/config"
@@ -55,6 +56,7 @@ type Links struct {
 	o        Options
 	endpoint *overlay.Endpoint
 	parents  parentage
+	pilot    pilot
 
 	mu      sync.Mutex // protects what follows; lost with the process
 	ctx     context.Context
@@ -65,12 +67,13 @@ type Links struct {
 
 // link is a connection to a node, with its services.
 type link struct {
-	node   config.NodeID
-	conn   *overlay.Conn
-	lanes  map[byte]*lane
-	http   *exchange.Transport
-	dialed bool
-	detour detours
+	node    config.NodeID
+	conn    *overlay.Conn
+	lanes   map[byte]*lane
+	http    *exchange.Transport
+	dialed  bool
+	detours detours
+	held    atomic.Bool // the path that is used stays, for a measurement
 }
 
 // dialing is a connection that is being made, or couldn't be.
@@ -90,6 +93,7 @@ var (
 func New(o Options) (*Links, error) {
 	l := &Links{o: o, links: map[config.NodeID]*link{}, dials: map[config.NodeID]*dialing{}}
 	l.parents.init()
+	l.pilot.init(o.Self)
 	endpoint, err := overlay.New(o.Conn, overlay.Options{
 		Server:     o.Mesh.ServerTLS(),
 		Client:     func(name string) *tls.Config { return o.Mesh.ClientTLS(config.NodeID(name)) },
@@ -122,6 +126,7 @@ func (l *Links) Run(ctx context.Context) error {
 		}
 	})
 	all.Go(func() { l.chooseParents(ctx) })
+	all.Go(func() { l.steer(ctx) })
 	err := l.endpoint.Run(ctx)
 	l.mu.Lock()
 	l.ctx = nil
@@ -179,9 +184,6 @@ func (l *Links) tend(ctx context.Context, k *link) {
 		if _, err := l.o.Mesh.Admit(k.conn.TLS()); err != nil {
 			k.conn.Close(overlay.CodeRefused, err.Error())
 			return
-		}
-		if k.dialed {
-			l.tendPaths(ctx, k)
 		}
 	}
 }

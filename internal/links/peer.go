@@ -118,6 +118,8 @@ func (l *Links) serveOwn(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(answer)
 	case bulkPath:
 		ServeBulk(w, r)
+	case linksPath:
+		_ = json.NewEncoder(w).Encode(l.report())
 	default:
 		http.NotFound(w, r)
 	}

@@ -76,7 +76,12 @@ func (n *Node) become(ctx context.Context, next *Settings) error {
 	if err != nil {
 		return err
 	}
-	child, err := handover.Start(ctx, handover.Options{Program: self, Args: os.Args, Doors: n.doors.All(), Serve: serveWithin})
+	doors, handed, err := n.doors.HandOver()
+	if err != nil {
+		return errors.Join(errLater, err)
+	}
+	child, err := handover.Start(ctx, handover.Options{Program: self, Args: os.Args, Doors: doors, Serve: serveWithin})
+	handed(err == nil)
 	if err != nil {
 		return errors.Join(errLater, err)
 	}

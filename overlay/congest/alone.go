@@ -11,46 +11,79 @@ const (
 	startupFlat    = 3                    // rounds without it
 	queueMin       = 2 * time.Millisecond // less is noise
 	gain           = 0.5                  // of the difference to the aim that a round makes good
+	modesty        = 0.6                  // of what the startup has found, until it shows that nobody else is there
+	goalRounds     = 4
 	suspectRounds  = 5
+	meanRounds     = 48
+	meanTimes      = 1.8
 	overrunApart   = 4 // rounds
 	overrunNext    = 12
 	overrunTimes   = 3
 )
 
-// The startup doubles the window each round trip until packets find a queue. Every packet that does tells the rate of the link: all that was
-// in flight when it left has passed the bottleneck in the time until its acknowledgement.
+// startup is what it needs to know.
+type startup struct {
+	queued    int       // acknowledgements in a row that saw a queue
+	since     time.Time // of the first of them
+	threshold float64   // bytes; where it ends at the latest
+	plateau   float64   // bytes a second that were delivered when that last grew
+	flat      int       // rounds since
+
+	measuring time.Time // since when the queue was there all the time; zero: it isn't
+	delivered uint64    // then
+}
+
+// The startup doubles the window each round trip until packets find a queue. Then the line is never idle, and what it delivers in half a round trip tells
+// its rate, or what we get of it.
 func (d *Default) startup(a Ack) {
-	if d.filled(a) {
+	s := &d.begin
+	if !s.measuring.IsZero() {
+		if took := a.Now.Sub(s.measuring); took > d.base.rtt/2 {
+			rate := float64(a.Sample.Delivered-s.delivered) / took.Seconds()
+			d.endStartup(rate * d.base.rtt.Seconds())
+		}
+		return
+	}
+	if 2*max(d.round.peak, d.round.older, a.Prior) >= int(d.cwnd) {
 		d.cwnd = min(d.cwnd+float64(a.Bytes), float64(d.Max))
 	}
-	if d.cwnd >= d.threshold { // after a timeout
-		d.mode, d.speed, d.cwnd = modeAlone, 1, d.threshold
+	if d.cwnd >= s.threshold { // after a timeout
+		d.endStartup(s.threshold)
 		return
 	}
 	if a.RTT <= 0 {
 		return
 	}
 	if a.RTT < d.base.rtt+max(d.base.rtt/8, queueMin) {
-		d.full = 0
+		s.queued = 0
 		return
 	}
-	if d.full += max(1, a.Bytes/(2*d.Packet)); d.full >= startupSamples {
-		d.mode, d.speed = modeAlone, 1
-		d.cwnd = d.clamp(float64(a.Sample.TxInFlight) * float64(d.base.rtt) / float64(a.RTT))
+	if s.queued == 0 {
+		s.since = a.Now
 	}
+	// One late wake-up of ours delays many acknowledgements, but not for long.
+	if s.queued += max(1, a.Bytes/(2*d.Packet)); s.queued >= startupSamples && a.Now.Sub(s.since) > d.base.rtt/8 {
+		s.measuring, s.delivered = a.Now, a.Sample.Delivered
+	}
+}
+
+func (d *Default) endStartup(window float64) {
+	d.mode, d.speed = modeAlone, 1
+	d.goal, d.goalUntil = window+d.share(window), d.round.count+goalRounds
+	d.cwnd = d.clamp(modesty * window)
+	d.begin = startup{threshold: math.Inf(1)}
 }
 
 // startupRound ends the startup also where the queue doesn't show, because it was full before we came: when the rate of delivery grows no more.
 func (d *Default) startupRound(t tally) {
-	rate := d.rate.max()
-	if rate >= startupGrowth*d.plateau {
-		d.plateau, d.flat = rate, 0
+	s, rate := &d.begin, d.rate.max()
+	if rate >= startupGrowth*s.plateau {
+		s.plateau, s.flat = rate, 0
 		return
 	}
-	d.flat++
-	if d.flat >= startupFlat || d.calm.excess(t, d.Packet) > 0 {
-		d.mode, d.speed = modeAlone, 1
-		d.cwnd = d.clamp(rate * d.base.rtt.Seconds())
+	s.flat++
+	if s.flat >= startupFlat || d.calm.excess(t, d.Packet) > 0 {
+		d.endStartup(rate * d.base.rtt.Seconds())
 	}
 }
 
@@ -71,6 +104,10 @@ func (d *Default) alone(t tally, filled bool) {
 		d.speed = 1
 	case filled:
 		d.speed = max(1, min(2*d.speed, d.cwnd/4/share))
+	}
+	if ours < share/2 && excess == 0 && d.round.count <= d.goalUntil && d.goal > d.cwnd {
+		d.cwnd, d.goalUntil = d.clamp(d.goal), 0
+		return
 	}
 	next := d.cwnd + gain*(share*d.speed-ours)
 	if excess > 0 {
@@ -101,6 +138,12 @@ func (d *Default) crowded(t tally) bool {
 	if d.suspect == 0 {
 		d.held = d.cwnd
 	}
+	queue := float64(t.shortest - d.base.rtt)
+	d.mean.queue += (queue - d.mean.queue) / meanRounds
+	d.mean.ours += (float64(d.ownKind(d.cwnd)) - d.mean.ours) / meanRounds
+	if d.mean.rounds++; d.mean.rounds > meanRounds && d.mean.queue > meanTimes*d.mean.ours+float64(queueMin) {
+		return true
+	}
 	ours := d.ownKind(d.held)
 	limit := min(4*ours, max(d.base.rtt*3/10, ours*3/2)) + queueMin
 	if t.shortest-d.base.rtt < limit {
@@ -109,6 +152,12 @@ func (d *Default) crowded(t tally) bool {
 	}
 	d.suspect++
 	return d.suspect >= suspectRounds
+}
+
+// mean is the queue, and what our kind would make of it, in the long run.
+type mean struct {
+	rounds      int
+	queue, ours float64 // nanoseconds
 }
 
 // overrun counts how often the queue was full within few round trips, again and again. Our kind never fills it once it has started.

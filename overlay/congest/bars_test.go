@@ -48,6 +48,8 @@ func TestGoodput(t *testing.T) {
 		{congest.KindReno, 0.0001, 17, 25},
 		{congest.KindReno, 0.001, 5, 7},
 		{congest.KindReno, 0.01, 1.1, 1.7},
+		{congest.KindBBR, 0, 90, 100},
+		{congest.KindBBR, 0.01, 75, 100},
 		{congest.KindDefault, 0, 96, 100},
 		{congest.KindDefault, 0.001, 96, 100},
 		{congest.KindDefault, 0.01, 95, 100},

@@ -16,7 +16,7 @@ const (
 	partUnknown = 0.25 // until the first probe
 	partFair    = 0.45 // of two
 	partLeast   = 0.05
-	partMost    = 1.25 // more can't be
+	partMost    = 1.6 // more can't be
 	hasteMax    = 32
 	strikesMax  = 2
 
@@ -80,7 +80,7 @@ func (c *crowd) haste() float64 {
 // congestion backs off as Cubic does, once for all that was lost of a window; by less where we have less than our share.
 func (d *Default) congestion(l Loss) {
 	c := &d.crowd
-	d.probe.spoilt = true
+	d.probe.spoilt = d.probe.spoilt || d.probe.phase > 0 && l.Largest >= d.probe.from
 	if l.Largest < c.recovered {
 		return
 	}
@@ -201,7 +201,7 @@ func (d *Default) crowdProbed(a Ack, p probe) {
 	if c.alone++; c.alone < aloneTimes {
 		return
 	}
-	d.mode, d.speed = modeAlone, 1
+	d.mode, d.speed, d.mean = modeAlone, 1, mean{}
 	c.left = a.Now
 	d.cwnd = d.clamp(p.window * float64(d.base.rtt) / float64(p.lowest))
 }

@@ -52,7 +52,7 @@ func (c *Cubic) OnLoss(l Loss) {
 	}
 	c.hystart.done = true
 	c.curve.lost(c.cwnd, float64(c.Packet))
-	c.ssthresh = max(cubicBeta*min(c.cwnd, float64(l.InFlight+l.Bytes)), float64(minimumPackets*c.Packet))
+	c.ssthresh = max(cubicBeta*c.flight(), float64(minimumPackets*c.Packet))
 	c.cwnd = c.ssthresh
 }
 

@@ -28,11 +28,10 @@ type Default struct {
 	speed    float64 // of growth, in shares a round
 	probe    probe
 
-	// of the startup
-	full      int     // acknowledgements in a row that saw a queue
-	threshold float64 // bytes; where it ends at the latest
-	plateau   float64 // bytes a second that were delivered when that last grew
-	flat      int     // rounds since
+	begin     startup
+	goal      float64 // the window that it has found, for when the queue is empty
+	goalUntil int     // round
+	mean      mean
 
 	suspect  int     // rounds in a row with a queue that isn't of our kind
 	held     float64 // the window before that queue grew
@@ -64,7 +63,7 @@ type tally struct {
 var _ Controller = (*Default)(nil)
 
 func newDefault(o Options) *Default {
-	return &Default{Options: o, mode: modeStartup, cwnd: float64(o.Initial), now: tally{shortest: never}, speed: 1, threshold: math.Inf(1)}
+	return &Default{Options: o, mode: modeStartup, cwnd: float64(o.Initial), now: tally{shortest: never}, speed: 1, begin: startup{threshold: math.Inf(1)}}
 }
 
 // OnSent follows how much is in flight.
@@ -100,9 +99,10 @@ func (d *Default) OnAck(a Ack) {
 	}
 }
 
-// filled says whether the window was what held the sender back.
+// filled says whether the window was of use. It needn't have held the sender back all the time, which wakes up late on a busy machine: alone,
+// nothing grows beyond what was delivered gives reason for.
 func (d *Default) filled(a Ack) bool {
-	return float64(max(d.round.peak, d.round.older, a.Prior)+2*d.Packet) > 0.95*d.cwnd
+	return 2*max(d.round.peak, d.round.older, a.Prior) >= int(d.cwnd)
 }
 
 // endRound is the decision of each round trip.
@@ -168,10 +168,9 @@ func (d *Default) OnLoss(l Loss) {
 
 // OnTimeout begins anew: nothing is known any more of a path that went silent.
 func (d *Default) OnTimeout(time.Time) {
-	d.threshold = max(d.cwnd/2, float64(4*d.Packet))
-	d.plateau, d.flat = 0, 0
+	d.begin = startup{threshold: max(d.cwnd/2, float64(4*d.Packet))}
 	d.cwnd, d.speed, d.probe = float64(d.Packet), 1, probe{}
-	d.mode, d.full, d.suspect = modeStartup, 0, 0
+	d.mode, d.suspect, d.mean = modeStartup, 0, mean{}
 }
 
 // OnIdle does nothing: pacing keeps what is sent afterwards from being a burst.
@@ -195,8 +194,8 @@ func (d *Default) Rate() float64 {
 	if d.smoothed <= 0 {
 		return 0
 	}
-	haste := 1.15
-	if d.mode == modeStartup {
+	haste := 1.5
+	if d.mode == modeStartup && d.begin.measuring.IsZero() {
 		haste = 2
 	}
 	return haste * d.cwnd / d.smoothed.Seconds()

@@ -29,6 +29,8 @@ func New(kind Kind, o Options) (Controller, error) {
 		return newReno(o), nil
 	case KindCubic:
 		return newCubic(o), nil
+	case KindBBR:
+		return newBBR(o), nil
 	}
-	return nil, fmt.Errorf("no controller %q: use %s, %s or %s", kind, KindDefault, KindReno, KindCubic)
+	return nil, fmt.Errorf("no controller %q: use %s, %s, %s or %s", kind, KindDefault, KindReno, KindCubic, KindBBR)
 }

@@ -15,6 +15,7 @@ type probe struct {
 	rate    float64       // bytes a second that were delivered before
 	phase   int
 	end     uint64 // of the phase
+	from    uint64 // the first packet of the smaller window
 	lowest  time.Duration
 	sum     time.Duration
 	samples int
@@ -36,7 +37,7 @@ func (p *probe) onAck(a Ack) bool {
 	switch p.phase {
 	case 0:
 		if a.InFlight <= int(p.window) {
-			p.phase, p.end = 1, a.Next
+			p.phase, p.end, p.from = 1, a.Next, a.Next
 		}
 	case 1:
 		if a.Largest >= p.end {

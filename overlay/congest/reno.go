@@ -36,9 +36,7 @@ func (r *Reno) OnLoss(l Loss) {
 	if !r.newLoss(l) {
 		return
 	}
-	// RFC 5681 §3.2 step 2 has half of what was in flight; the window where the application filled it.
-	flight := min(r.cwnd, float64(l.InFlight+l.Bytes))
-	r.ssthresh = max(flight/2, float64(minimumPackets*r.Packet))
+	r.ssthresh = max(r.flight()/2, float64(minimumPackets*r.Packet)) // RFC 5681 §3.2 step 2
 	r.cwnd, r.counted = r.ssthresh, 0
 }
 

@@ -53,7 +53,7 @@ func (w *window) OnSent(_ time.Time, _, inFlight int) {
 // newLoss says whether the packets were lost in a window that hasn't paid for a loss yet, and begins a recovery if so.
 func (w *window) newLoss(l Loss) bool {
 	w.inFlight = l.InFlight
-	if w.recovering && l.Largest < w.recovered || !l.Sent.After(w.timedOut) && !w.timedOut.IsZero() {
+	if l.Largest < w.recovered || !l.Sent.After(w.timedOut) && !w.timedOut.IsZero() {
 		return false
 	}
 	w.recovering, w.recovered = true, l.Next
@@ -72,6 +72,12 @@ func (w *window) acked(a Ack) (grow bool) {
 		w.recovering = false
 	}
 	return w.filled(a)
+}
+
+// flight is the window, or what was in flight of it where the application didn't fill it (RFC 5681 §3.1, RFC 7661 §4.4.1): of the whole round, since the
+// acknowledgements by which the loss is found have taken from it already.
+func (w *window) flight() float64 {
+	return min(w.cwnd, float64(max(w.round.peak, w.round.older)))
 }
 
 // filled says whether the window was what held the sender back; else it says nothing of the path that more weren't lost (RFC 7661 §4.1).
