@@ -168,7 +168,7 @@ func losses(ctx context.Context) (rows []row, err error) {
 		name string
 		loss linkem.Loss
 	}{{"1 %", linkem.RandomLoss(0.01)}, {"5 %", linkem.RandomLoss(0.05)}, {"5 % in bursts of 8", linkem.BurstLoss(0.05, 8)}} {
-		err := with(ctx, linkem.Shape{RateBits: 100e6, Delay: time.Millisecond, Loss: l.loss}, func(w wired) error {
+		err := with(ctx, linkem.Shape{Delay: time.Millisecond, Loss: l.loss}, func(w wired) error {
 			out, err := tool(ctx, w.a, "ping", "-q", "-n", "-c", "4000", "-i", "0.002", w.cable.B.String())
 			if err != nil {
 				return err
