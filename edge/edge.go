@@ -119,15 +119,14 @@ type Edge struct {
 	applying sync.Mutex // held while routes is swapped
 	routes   atomic.Pointer[routes]
 
-	draining  atomic.Bool
-	left      chan struct{} // closed when Serve takes no more connections
-	leaving   func()        // closes left
-	listeners []*listener   // of the goroutine of Serve
-	behind    atomic.Bool   // purges may be missing
-	sites     *tally.Tally
-	inFlight  inFlight // calls of ServeHTTP
-	conns     connections
-	tally     totals
+	draining atomic.Bool
+	left     chan struct{} // closed when Serve takes no more connections
+	leaving  func()        // closes left
+	behind   atomic.Bool   // purges may be missing
+	sites    *tally.Tally
+	inFlight inFlight // calls of ServeHTTP
+	conns    connections
+	tally    totals
 }
 
 var _ http.Handler = (*Edge)(nil)

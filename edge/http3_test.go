@@ -64,7 +64,8 @@ func request(t testing.TB, method, url string, body io.Reader) *http.Request {
 // TestHTTP3 asks over HTTP/3 what the other tests ask over HTTP/1 and HTTP/2: the steps are the same.
 func TestHTTP3(t *testing.T) {
 	var seen []string
-	n := start(t, nodeOptions{yaml: `
+	n := start(t, nodeOptions{
+		yaml: `
 limits: {header_size: 4KiB}
 sites: [{name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9000"}], body_size: 100}, {name: other, hosts: [other.test], origins: [{url: "http://127.0.0.1:9001"}]}]`,
 		upstream: func(r *http.Request) (*http.Response, error) {
@@ -74,7 +75,8 @@ sites: [{name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9000"
 				resp.Header.Set("Alt-Svc", `h3=":9"`)
 			}
 			return resp, err
-		}})
+		},
+	})
 	c := n.client3()
 	for _, test := range []struct {
 		name   string

@@ -30,6 +30,7 @@ import (
 	"github.com/wherry/wherry/internal/links"
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/internal/node/assembly"
+	"github.com/wherry/wherry/internal/node/collect"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/mesh"
 )
@@ -227,6 +228,13 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 	if n.s.has(feed.RoleControl) {
 		parts = append(parts, network.Part{Name: "control", Run: n.runControl})
 	}
+	if n.s.has(feed.RoleCollect) {
+		c := collect.New(collect.Options{Ask: n.askNodes, Log: n.log})
+		if err := n.registry.Register(c); err != nil {
+			return err
+		}
+		parts = append(parts, network.Part{Name: "collect", Run: c.Run})
+	}
 	if n.o.Lab {
 		parts = append(parts, network.Part{Name: "lab", Run: n.serveLab})
 	}
@@ -235,7 +243,10 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 		network.Part{Name: "network", Run: func(ctx context.Context) error { return n.runNetwork(ctx, ready) }},
 	)
 	err := network.RunParts(ctx, parts, func() {})
-	if err = errors.Join(err, n.guard.Close()); err == nil {
+	if err := n.guard.Close(); err != nil {
+		n.log.Warn("that this process ended in order couldn't be noted", "error", err)
+	}
+	if err == nil {
 		err = n.handOver()
 	}
 	if n.rest != nil {
