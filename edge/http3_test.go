@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,12 +65,15 @@ func request(t testing.TB, method, url string, body io.Reader) *http.Request {
 
 // TestHTTP3 asks over HTTP/3 what the other tests ask over HTTP/1 and HTTP/2: the steps are the same.
 func TestHTTP3(t *testing.T) {
+	var mu sync.Mutex // protects seen
 	var seen []string
 	n := start(t, nodeOptions{
 		yaml: `
 limits: {header_size: 4KiB}
 sites: [{name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9000"}], body_size: 100}, {name: other, hosts: [other.test], origins: [{url: "http://127.0.0.1:9001"}]}]`,
 		upstream: func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			seen = append(seen, fmt.Sprint(r.Method, " ", r.ContentLength, " ", r.Body == nil || r.Body == http.NoBody, " ", r.Header.Get("X-Forwarded-For"), " ", r.Header.Get("X-Forwarded-Proto")))
 			resp, err := echo(r)
 			if err == nil {
@@ -100,7 +105,9 @@ sites: [{name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9000"
 		{"loop", request(t, "GET", "https://shop.test/a", nil), http.Header{"Cdn-Loop": {"lisbon-1"}}, 508, "", ""},
 		{"health", request(t, "GET", "https://shop.test"+config.HealthPath, nil), nil, 200, "ok\n", ""},
 	} {
+		mu.Lock()
 		seen = nil
+		mu.Unlock()
 		for name, values := range test.header {
 			if name == "Host" {
 				test.r.Host = values[0]
@@ -111,9 +118,11 @@ sites: [{name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9000"
 		if resp.StatusCode != test.status || test.status == 200 && body != test.body || resp.Proto != "HTTP/3.0" {
 			t.Errorf("%s: %s %d %.200q, want %d %q", test.name, resp.Proto, resp.StatusCode, body, test.status, test.body)
 		}
+		mu.Lock()
 		if strings.Join(seen, "; ") != test.seen {
 			t.Errorf("%s: the upstream saw %q, want %q", test.name, seen, test.seen)
 		}
+		mu.Unlock()
 		if resp.Header.Get("Alt-Svc") != "" {
 			t.Errorf("%s: Alt-Svc over HTTP/3", test.name)
 		}
@@ -341,9 +350,9 @@ func ask3(t *testing.T, c *quic.Conn, fields ...string) int {
 
 // TestHTTP3Smuggling sends requests that could be read in two ways. None gets to the upstream.
 func TestHTTP3Smuggling(t *testing.T) {
-	reached := ""
+	var reached atomic.Value
 	n := start(t, nodeOptions{upstream: func(r *http.Request) (*http.Response, error) {
-		reached = r.Host + " " + r.URL.String()
+		reached.Store(r.Host + " " + r.URL.String())
 		return echo(r)
 	}})
 	c := n.dial3()
@@ -385,12 +394,12 @@ func TestHTTP3Smuggling(t *testing.T) {
 		{"tunnel", []string{":method", "CONNECT", ":authority", "shop.test"}, 405},
 		{"websocket", []string{":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "shop.test", ":path", "/"}, 405},
 	} {
-		reached = ""
+		reached.Store("")
 		if got := ask3(t, c, test.fields...); got != test.status {
 			t.Errorf("%s: status %d, want %d", test.name, got, test.status)
 		}
-		if reached != "" && test.status != 200 {
-			t.Errorf("%s: reached the upstream as %s", test.name, reached)
+		if reached.Load() != "" && test.status != 200 {
+			t.Errorf("%s: reached the upstream as %s", test.name, reached.Load())
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wherry/wherry/config"
 )
 
@@ -106,7 +108,13 @@ func TestDrainCutsOffWhatTakesTooLong(t *testing.T) {
 }
 
 func TestServeTellsWhenAListenerFails(t *testing.T) {
-	e := start(t, nodeOptions{}).Edge
+	e, err := New(Options{
+		Node: "lisbon-1", Snapshot: parse(t, shopYAML), Cache: cacheFunc(forwarding), Metrics: NewMetrics(prometheus.NewRegistry()),
+		Upstream: func(config.SiteName) http.RoundTripper { return roundTrip(echo) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	l := listen(t)
 	l.Close()
 	if err := e.Serve(t.Context(), Listeners{HTTP: l}); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
