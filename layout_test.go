@@ -74,6 +74,7 @@ var plan = map[string][]string{
 	// roof
 	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
+	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace"},
 	"internal/node/collect":  {"feed"},
 	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "control/api", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/network", "internal/node", "logs", "portal", "trace"},
 	"origin/parents":         {"config"},
@@ -86,7 +87,8 @@ var plan = map[string][]string{
 	"internal/console":       {"config", "control/api", "fault", "feed"},
 	// beside the house
 	"internal/linkem":       {},
-	"internal/linkem/flows": {"internal/linkem", "overlay", "overlay/congest"},
+	"internal/linkem/flows": {"internal/linkem", "internal/linkem/plot", "overlay", "overlay/congest"},
+	"internal/linkem/plot":  {},
 	"internal/simnet":       {},
 	"internal/testnet":      {"config", "internal/network", "internal/simnet"},
 	".":                     {},

@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/wherry/wherry/internal/linkem"
 )
 
 // TestMain makes `wherry` in the scripts this very program, as a process of its own.
@@ -59,6 +61,12 @@ func TestScripts(t *testing.T) {
 				w.names = append(w.names, name)
 			}
 			return os.Mkdir(filepath.Join(env.WorkDir, ".home"), 0o700)
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "lab" {
+				return false, fmt.Errorf("no condition is called %q", name)
+			}
+			return linkem.Available() == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"browse":      cmdBrowse,
