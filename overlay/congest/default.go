@@ -107,7 +107,7 @@ func (d *Default) filled(a Ack) bool {
 
 // endRound is the decision of each round trip.
 func (d *Default) endRound(a Ack, t tally, filled bool) {
-	d.calm.sample(d.round.count, t)
+	d.calm.sample(d.round.count, t, d.Packet)
 	if t.shortest == never || d.probe.active() {
 		return
 	}
