@@ -32,7 +32,7 @@ type Default struct {
 	goalUntil int     // round
 	mean      mean
 
-	suspect   int     // rounds in a row with a queue that isn't of our kind
+	suspect   int     // rounds with a queue that is not of our kind, less those without
 	held      float64 // the window before that queue grew
 	heldUntil int     // round; until then it is what the startup came to
 	overran   int     // round in which something was last lost to a full queue
