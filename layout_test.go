@@ -19,15 +19,17 @@ const module = "github.com/wherry/wherry"
 // with a line in docs/decisions.
 var plan = map[string][]string{
 	// ground floor: words and tools
-	"config": {},
-	"disk":   {},
-	"fault":  {},
-	"feed":   {"config"},
-	"h2":     {},
-	"logs":   {},
-	"ring":   {},
-	"socket": {},
-	"trace":  {},
+	"config":      {"config/typo"},
+	"config/typo": {},
+	"disk":        {},
+	"fault":       {},
+	"feed":        {"config"},
+	"h2":          {},
+	"h3":          {},
+	"logs":        {},
+	"ring":        {},
+	"socket":      {},
+	"trace":       {},
 	// first floor: trades
 	"cache":                         {"cache/field", "cache/purges", "cache/store", "fault", "h2", "trace"},
 	"certs":                         {"config", "fault"},
@@ -44,16 +46,20 @@ var plan = map[string][]string{
 	"edge/tally":                    {"config", "feed"},
 	"cache/purges":                  {"cache/store"},
 	"overlay/congest":               {"overlay/congest/congestsim"}, // in tests only
+	"overlay/route":                 {"config"},
 	"overlay/congest/congestsim":    {"overlay/congest"},
+	"overlay/route/routesim":        {"config", "overlay/route"},
 	"overlay/loss":                  {"overlay/congest", "overlay/wire"},
 	"overlay/udp":                   {},
 	"overlay/wire":                  {},
 	"edge/plain":                    {"h2"},
-	"overlay/exchange":              {"fault", "overlay/exchange/exchangetest"}, // exchangetest in tests only
+	"overlay/tunnel":                {"fault", "overlay", "overlay/exchange", "overlay/exchange/exchangetest"}, // overlay and exchangetest in tests only
+	"overlay/exchange":              {"fault", "overlay/exchange/exchangetest"},                                // exchangetest in tests only
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
+	"edge/page":                     {"fault"},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
-	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "logs", "socket", "trace"},
+	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
 	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
 	"control/diff":       {},
 	"control/rollout":    {"config", "feed"},
@@ -68,12 +74,14 @@ var plan = map[string][]string{
 	// roof
 	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
+	"internal/node/collect":  {"feed"},
 	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/network", "internal/node", "logs", "portal", "trace"},
 	"origin/parents":         {"config"},
-	"internal/links":         {"config", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/wire"},
+	"internal/links":         {"config", "control/api", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/route", "overlay/wire"},
 	"internal/handover":      {"feed"},
-	"internal/doors":         {"config", "internal/handover"},
-	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "logs", "mesh"},
+	"internal/doors":         {"config", "internal/handover", "internal/quicdoor"},
+	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "logs", "mesh", "internal/node/collect"},
+	"internal/quicdoor":      {},
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
 	"internal/console":       {"config", "control/api", "fault", "feed"},
 	// beside the house

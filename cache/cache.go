@@ -55,6 +55,8 @@ type Policy struct {
 	// Stored returns all keys under which a response to GET or HEAD for path?query of this scheme and host may be stored, whatever
 	// rule matches them. It is asked only when an unsafe request invalidates; nil means the one key that Keys makes.
 	Stored func(path, query string) []store.Key
+	// ToCache says that a cache of ours asks: it also gets the fields that speak to caches alone, such as Cache-Tag.
+	ToCache bool
 	// Bypass, when not empty, is why nothing is looked up or stored for this request; it is forwarded.
 	Bypass               string
 	Defaults             *store.Defaults // what the site says of responses; nil: nothing

@@ -163,7 +163,7 @@ func (x *exchange) deliverEntity(body entity, size int64) step {
 		}
 	}
 	for name, lines := range resp.Header {
-		if !field.ForCaches(name) {
+		if x.p.ToCache || !field.ForCaches(name) {
 			h[name] = lines
 		}
 	}
@@ -254,7 +254,7 @@ func (x *exchange) deliverDirect() step {
 		defer context.AfterFunc(x.r.Context(), x.flight.cancel)()
 	}
 	for name, lines := range resp.Header {
-		if !field.ForCaches(name) {
+		if x.p.ToCache || !field.ForCaches(name) {
 			h[name] = slices.Clip(lines)
 		}
 	}

@@ -38,6 +38,11 @@ type Site struct {
 	// one of: serve, strict
 	Purge PurgeMode `yaml:"purge"`
 
+	// Whom edges ask before the origins: `auto`, the cluster that stands nearest to them if it is much nearer than the edge itself;
+	// `off`, nobody; or a cluster by its name. It holds in a network with control.
+	// default: auto
+	Parent Parent `yaml:"parent"`
+
 	// The largest request body; more gets 413. 0 means no limit.
 	// default: 0
 	// range: 0 to 16TiB
@@ -46,6 +51,15 @@ type Site struct {
 	// Exceptions by path and method. The first rule that matches a request applies; what it leaves out is as the site says.
 	Rules []Rule `yaml:"rules"`
 }
+
+// Parent is auto, off, or the name of a cluster.
+type Parent string
+
+// The values of Parent that aren't names of clusters.
+const (
+	ParentAuto Parent = "auto"
+	ParentOff  Parent = "off"
+)
 
 // PurgeMode says what holds while a node may have missed purges: serve or strict.
 type PurgeMode string

@@ -291,7 +291,7 @@ func (c *Control) keep(ctx context.Context, d *draft) error {
 func (c *Control) commit(ctx context.Context, a api.Actor, drafts []*draft, r api.ApplyRequest, action string) (feed.Position, []string, error) {
 	var p publication
 	var rollouts []string
-	now := time.Now()
+	now := c.now()
 	seen, records := c.o.Nodes.Seen(), c.records()
 	for _, d := range drafts {
 		rev := revisionRecord{Number: d.head.Latest + 1, Author: a.Name, At: now.UTC(), Message: r.Message}

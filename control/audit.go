@@ -37,7 +37,10 @@ func (c *Control) auditRefusal(ctx context.Context, a api.Actor, action, subject
 		return err
 	}
 	why := err.Error()
-	now := time.Now()
+	if f := fault.Of(err); f.Err != nil {
+		why = f.Err.Error() // who refused it and in what the record says
+	}
+	now := c.now()
 	record := api.AuditRecord{At: now.UTC(), Actor: a.Name, Action: action, Subject: subject, Message: message, Refused: why[:min(len(why), refusedMax)]}
 	if _, failed := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{put(auditKey(now, "-"+rand.Text()[:6]), record)}}); failed != nil {
 		c.log.Warn("a refusal couldn't be recorded", "action", action, "actor", a.Name, "error", failed)
@@ -80,7 +83,7 @@ func (c *Control) Audit(ctx context.Context, a api.Actor, q api.AuditQuery) ([]a
 			return nil
 		}
 		site := siteOf(r.Subject)
-		if q.Actor != "" && r.Actor != q.Actor || q.Subject != "" && r.Subject != q.Subject && strings.TrimPrefix(r.Subject, "site/") != q.Subject ||
+		if !q.Before.IsZero() && !r.At.Before(q.Before) || q.Actor != "" && r.Actor != q.Actor || q.Subject != "" && r.Subject != q.Subject && strings.TrimPrefix(r.Subject, "site/") != q.Subject ||
 			len(a.Can.Sites) > 0 && (site == "" || !a.Can.Of(site)) {
 			return nil
 		}

@@ -40,13 +40,18 @@ type Options struct {
 	Authority *mesh.Authority
 	Secret    []byte // 32 bytes, with which secrets are sealed
 	Nodes     Nodes
+	// Ways tells about the overlay of nodes; nil: nothing.
+	Ways api.Ways
 	// DryRun tries a bundle on a node, which changes nothing.
 	DryRun func(ctx context.Context, node config.NodeID, r DryRun) error
 	// Fetch gets a program from another control node.
 	Fetch func(ctx context.Context, h feed.Hash) (io.ReadCloser, error)
 	// Revoked is told who was removed, at once.
 	Revoked func(map[config.NodeID]time.Time)
-	Log     *slog.Logger
+	// Act takes a step of the leader's; nil: by doing it. It is for who measures leaders.
+	Act func(a Act, do func() error) error
+	Now func() time.Time // nil: time.Now
+	Log *slog.Logger
 }
 
 // DryRun is what a node is asked to try.
@@ -76,8 +81,17 @@ func New(o Options) *Control {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Act == nil {
+		o.Act = func(_ Act, do func() error) error { return do() }
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	return &Control{o: o, log: o.Log, limiter: newLimiter(), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
 }
+
+// now is this machine's time. Nothing depends on its being that of other control nodes.
+func (c *Control) now() time.Time { return c.o.Now() }
 
 // wrong is the error of somebody who asked for what can't be.
 func wrong(status int, op, format string, args ...any) error {

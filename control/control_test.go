@@ -133,8 +133,46 @@ func TestBadDocumentsNeverEnter(t *testing.T) {
 		_, err := c.Apply(t.Context(), admin, api.ApplyRequest{Documents: []api.Document{d.document}})
 		refusedWith(t, err, d.status, d.says)
 	}
-	if sites, err := c.Sites(t.Context(), admin); err != nil || len(sites) != 1 || sites[0].Revision != 1 {
+	if sites, err := c.Sites(t.Context(), admin, api.SiteQuery{}); err != nil || len(sites) != 1 || sites[0].Revision != 1 {
 		t.Errorf("%+v, %v", sites, err)
+	}
+}
+
+// Sites come by name, in pages, and are found by what is in their names and hosts.
+func TestSitesInPages(t *testing.T) {
+	c := newControl(t)
+	www := site("blog", "")
+	www.YAML = strings.Replace(www.YAML, "blog.test", "www.example.test", 1)
+	c.mustApply(t, site("shop", ""), site("a-shop", ""), www, site("shop-2", ""), site("gone", ""))
+	if _, err := c.RemoveSite(t.Context(), admin, api.RemoveRequest{Name: "gone"}); err != nil {
+		t.Fatal(err)
+	}
+	ofShop := api.Actor{Name: "ci", Can: api.Scope{Verbs: []api.Verb{api.Read}, Sites: []config.SiteName{"shop"}}}
+	for _, tt := range []struct {
+		who  api.Actor
+		q    api.SiteQuery
+		want string
+	}{
+		{admin, api.SiteQuery{}, "a-shop blog shop shop-2"},
+		{admin, api.SiteQuery{Limit: 2}, "a-shop blog"},
+		{admin, api.SiteQuery{Limit: 2, After: "blog"}, "shop shop-2"},
+		{admin, api.SiteQuery{Limit: 2, After: "shop-2"}, ""},
+		{admin, api.SiteQuery{Contains: "SHOP", Limit: 2}, "a-shop shop"},
+		{admin, api.SiteQuery{Contains: "example"}, "blog"},
+		{admin, api.SiteQuery{Contains: "nobody"}, ""},
+		{ofShop, api.SiteQuery{}, "shop"},
+	} {
+		sites, err := c.Sites(t.Context(), tt.who, tt.q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range sites {
+			got = append(got, string(s.Name))
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%+v: %v, want %s", tt.q, got, tt.want)
+		}
 	}
 }
 
@@ -166,7 +204,17 @@ func TestTokensAreOfVerbsAndSites(t *testing.T) {
 	refusedWith(t, c.RemoveToken(t.Context(), admin, "admin"), http.StatusConflict, "last administrator")
 	records, err := c.Audit(t.Context(), admin, api.AuditQuery{Actor: "ci"})
 	if err != nil || len(records) < 5 || records[0].Refused == "" {
-		t.Errorf("%d records, %v", len(records), err)
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+	if made, err := c.Audit(t.Context(), admin, api.AuditQuery{Subject: "ci"}); err != nil || len(made) != 1 || made[0].After != "[purge] on [shop]" {
+		t.Errorf("the token is recorded as %+v, %v", made, err)
+	}
+	if why := records[0].Refused; strings.HasPrefix(why, "client:") {
+		t.Errorf("refused: %s", why)
+	}
+	earlier, err := c.Audit(t.Context(), admin, api.AuditQuery{Actor: "ci", Before: records[1].At})
+	if err != nil || len(earlier) != len(records)-2 || earlier[0] != records[2] {
+		t.Errorf("%d of %d records are earlier than the second, %v", len(earlier), len(records), err)
 	}
 }
 

@@ -44,6 +44,9 @@ type joinRecord struct {
 type nodeEntry struct {
 	feed.NodeRecord
 	Key []byte `json:"key"` // SHA-256 of the public key
+	// Issued is what the latest certificate says of when it was issued. A removal isn't before it, whatever the clocks of the control nodes say that
+	// issued the one and made the other.
+	Issued time.Time `json:"issued,omitzero"`
 }
 
 // CreateJoinToken implements api.Service.
@@ -73,7 +76,7 @@ func (c *Control) CreateJoinToken(ctx context.Context, a api.Actor, r api.JoinTo
 		return api.JoinToken{}, wrong(http.StatusServiceUnavailable, "node token", "no control node is known yet: try again in a moment")
 	}
 	token := mesh.NewJoinToken(servers, c.o.Authority.Pin())
-	now := time.Now()
+	now := c.now()
 	sum := sha256.Sum256([]byte(token.Secret))
 	record := joinRecord{sum[:], r.Roles, r.Node, r.Uses, now.Add(r.Life).UTC(), a.Name}
 	_, err := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{
@@ -119,7 +122,9 @@ func (c *Control) records() (list []feed.NodeRecord) {
 
 // memberChange is what makes a node known.
 func (c *Control) memberChange(ctx context.Context, r feed.NodeRecord, now time.Time) (feed.Change, []store.Put, error) {
-	r.Joined = now.UTC()
+	if r.Joined.IsZero() {
+		r.Joined = now.UTC()
+	}
 	data, err := json.Marshal(r)
 	if err != nil {
 		return feed.Change{}, nil, err
@@ -128,8 +133,9 @@ func (c *Control) memberChange(ctx context.Context, r feed.NodeRecord, now time.
 	if err != nil {
 		return feed.Change{}, nil, err
 	}
-	doc := &feed.Doc{Ref: feed.Ref{Revision: uint64(now.Unix()), Object: h, Size: int64(len(data))}}
-	return feed.Change{Key: feed.NodeKey(r.Name), Doc: doc}, nil, nil
+	key := feed.NodeKey(r.Name)
+	doc := &feed.Doc{Ref: feed.Ref{Revision: max(uint64(now.Unix()), c.latest(key)[key].Revision+1), Object: h, Size: int64(len(data))}}
+	return feed.Change{Key: key, Doc: doc}, nil, nil
 }
 
 // JoinRequest is what a machine shows that wants to be a node.
@@ -164,7 +170,7 @@ func (c *Control) Join(ctx context.Context, r JoinRequest) (JoinAnswer, error) {
 	if !c.limiter.allow() {
 		return JoinAnswer{}, wrong(http.StatusTooManyRequests, "join", "too many wrong tokens: wait a moment")
 	}
-	now := time.Now()
+	now := c.now()
 	for {
 		record, at, ok, err := read[joinRecord](ctx, c, prefixJoin+r.ID)
 		if err != nil {
@@ -188,27 +194,50 @@ func (c *Control) checkJoin(t *joinRecord, found bool, r *JoinRequest, now time.
 		return wrong(http.StatusForbidden, "join", "this join token isn't known, or was used already: wherry node token prints a new one")
 	}
 	if now.After(t.Expires) {
-		return wrong(http.StatusForbidden, "join", "this join token expired at %s: wherry node token prints a new one", t.Expires.Format(time.RFC3339))
+		return wrong(http.StatusForbidden, "join", "this join token expired at %s, and the clock of %s says %s: wherry node token prints a new one",
+			t.Expires.Format(time.RFC3339), c.o.Self, now.UTC().Format(time.RFC3339))
 	}
 	if t.Node != "" && t.Node != r.Node.Name {
 		return wrong(http.StatusForbidden, "join", "this join token is for the node %s: join with --name %s", t.Node, t.Node)
 	}
 	for _, role := range r.Node.Roles {
-		if err := checkRole(role); err != nil {
-			return err
-		}
 		if !slices.Contains(t.Roles, role) {
+			if err := checkRole(role); err != nil {
+				return err
+			}
 			return wrong(http.StatusForbidden, "join", "this join token is for the roles %v, not for %s: wherry node token --roles %s prints another", t.Roles, role, role)
 		}
 	}
-	if len(r.Node.Roles) == 0 || !config.IsLabel(string(r.Node.Name)) || !config.IsLabel(string(r.Node.Cluster)) {
-		return wrong(http.StatusBadRequest, "join", "a node has a name and a cluster, which are DNS labels, and at least one role")
+	if !config.IsLabel(string(r.Node.Name)) {
+		return wrong(http.StatusBadRequest, "join", "%.80q can't be the name of a node: write a DNS label, such as lisbon-1", r.Node.Name)
 	}
-	if host, _, err := net.SplitHostPort(r.Node.Mesh); err != nil || host == "" {
-		return wrong(http.StatusBadRequest, "join", "%q isn't where other nodes reach it: say so with --mesh-at HOST:PORT", r.Node.Mesh)
+	if err := checkRecord(&r.Node); err != nil {
+		return err
 	}
 	if _, problems := config.ParseNode("settings", []byte(orEmptyYAML(r.Node.Settings))); problems.Err() != nil {
 		return wrong(http.StatusBadRequest, "join", "settings of the node: %w", problems.Err())
+	}
+	return nil
+}
+
+// checkRecord says what can't be of a node, besides its name and settings.
+func checkRecord(r *feed.NodeRecord) error {
+	for i, role := range r.Roles {
+		if err := checkRole(role); err != nil {
+			return err
+		}
+		if slices.Contains(r.Roles[:i], role) {
+			return wrong(http.StatusBadRequest, "node", "the role %s is named twice", role)
+		}
+	}
+	host, _, err := net.SplitHostPort(r.Mesh)
+	switch {
+	case len(r.Roles) == 0:
+		return wrong(http.StatusBadRequest, "node", "a node has at least one role: choose of control, edge, dns, collect and relay")
+	case !config.IsLabel(string(r.Cluster)):
+		return wrong(http.StatusBadRequest, "node", "%.80q can't be the name of a cluster: write a DNS label, such as lisbon", r.Cluster)
+	case err != nil || host == "":
+		return wrong(http.StatusBadRequest, "node", "%.80q isn't where other nodes reach it: say so with --mesh-at HOST:PORT", r.Mesh)
 	}
 	return nil
 }
@@ -222,7 +251,12 @@ func orEmptyYAML(text string) string {
 
 // admit makes the node known and uses the token up, at once.
 func (c *Control) admit(ctx context.Context, t *joinRecord, at store.Revision, r *JoinRequest, now time.Time) (JoinAnswer, error) {
-	certificate, err := c.o.Authority.Issue(r.CSR, mesh.Who{Node: r.Node.Name, Roles: r.Node.Roles}, now)
+	revoked, revokedAt, _, err := read[feed.Revocations](ctx, c, keyRevoked)
+	if err != nil {
+		return JoinAnswer{}, err
+	}
+	issued := after(now, revoked.Nodes[r.Node.Name])
+	certificate, err := c.o.Authority.Issue(r.CSR, mesh.Who{Node: r.Node.Name, Roles: r.Node.Roles, Issued: issued}, now)
 	if err != nil {
 		return JoinAnswer{}, wrong(http.StatusBadRequest, "join", "%w", err)
 	}
@@ -237,8 +271,10 @@ func (c *Control) admit(ctx context.Context, t *joinRecord, at store.Revision, r
 		return JoinAnswer{}, err
 	}
 	p := publication{Changes: []feed.Change{change}, Txn: store.Txn{
-		If: []store.Cond{store.Unchanged(prefixJoin+r.ID, at), store.Absent(prefixNode + string(r.Node.Name))},
-		Put: append(puts, put(prefixNode+string(r.Node.Name), nodeEntry{r.Node, mesh.KeyOfRequest(r.CSR)}),
+		If: []store.Cond{
+			store.Unchanged(prefixJoin+r.ID, at), store.Absent(prefixNode + string(r.Node.Name)), store.Unchanged(keyRevoked, revokedAt),
+		},
+		Put: append(puts, put(prefixNode+string(r.Node.Name), nodeEntry{r.Node, mesh.KeyOfRequest(r.CSR), issued}),
 			c.audited(api.Actor{Name: "join token " + r.ID + " of " + t.By}, "join", feed.NodeKey(r.Node.Name), "", "", fmt.Sprint(r.Node.Roles), now)),
 	}}
 	if t.Uses--; t.Uses <= 0 {
@@ -272,101 +308,4 @@ func (c *Control) welcome(ctx context.Context, r *JoinRequest, certificate []byt
 func (c *Control) keys() (*Keys, error) {
 	cert, key, err := c.o.Authority.Export()
 	return &Keys{cert, key, c.o.Signer.Seed(), c.o.Secret}, err
-}
-
-// Renew makes a new certificate for a node that is still one and has the same key; its old one may have expired.
-func (c *Control) Renew(ctx context.Context, who mesh.Who, csr []byte) (certificate, roots []byte, err error) {
-	entry, _, ok, err := read[nodeEntry](ctx, c, prefixNode+string(who.Node))
-	if err != nil {
-		return nil, nil, err
-	}
-	if !ok {
-		return nil, nil, wrong(http.StatusForbidden, "renew", "the node %s was removed from the network: it can join again with a new token", who.Node)
-	}
-	if !slices.Equal(entry.Key, mesh.KeyOfRequest(csr)) {
-		return nil, nil, wrong(http.StatusForbidden, "renew", "the key isn't that of the node %s", who.Node)
-	}
-	certificate, err = c.o.Authority.Issue(csr, mesh.Who{Node: who.Node, Roles: entry.Roles}, time.Now())
-	return certificate, c.o.Authority.PEM(), err
-}
-
-// RemoveNode implements api.Service.
-func (c *Control) RemoveNode(ctx context.Context, a api.Actor, r api.RemoveNodeRequest) (api.RemoveNodeResult, error) {
-	result := api.RemoveNodeResult{Node: r.Node}
-	if err := may(a, api.Admin, ""); err != nil {
-		return result, c.auditRefusal(ctx, a, "node remove", feed.NodeKey(r.Node), r.Message, err)
-	}
-	for {
-		entry, at, ok, err := read[nodeEntry](ctx, c, prefixNode+string(r.Node))
-		if err != nil {
-			return result, err
-		}
-		if !ok {
-			return result, wrong(http.StatusNotFound, "node remove", "there is no node %s; wherry node list shows all", r.Node)
-		}
-		if r.Node == c.o.Self {
-			return result, wrong(http.StatusConflict, "node remove", "%s is the node that answers: ask another control node to remove it", r.Node)
-		}
-		if slices.Contains(entry.Roles, feed.RoleControl) && entry.Peer != "" {
-			if err := c.o.Store.RemoveMember(ctx, "https://"+entry.Peer); err != nil {
-				return result, wrong(http.StatusConflict, "node remove", "%s stays a member of the store: %w", r.Node, err)
-			}
-		}
-		result.Position, err = c.revoke(ctx, a, r, at)
-		if errors.Is(err, store.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return result, err
-		}
-		wait, cancel := context.WithTimeout(ctx, removeWait)
-		defer cancel()
-		confirmed, away, pending := c.await(wait, result.Position, c.liveNodes(r.Node))
-		for _, n := range confirmed {
-			result.Confirmed = append(result.Confirmed, n.Node)
-		}
-		result.Away = append(away, pending...)
-		return result, nil
-	}
-}
-
-const removeWait = 5 * time.Second
-
-func (c *Control) revoke(ctx context.Context, a api.Actor, r api.RemoveNodeRequest, at store.Revision) (feed.Position, error) {
-	revoked, revokedAt, _, err := read[feed.Revocations](ctx, c, keyRevoked)
-	if err != nil {
-		return feed.Position{}, err
-	}
-	if revoked.Nodes == nil {
-		revoked.Nodes = map[config.NodeID]time.Time{}
-	}
-	now := time.Now()
-	for id, when := range revoked.Nodes { // no certificate of then is good any more
-		if now.Sub(when) > 30*24*time.Hour {
-			delete(revoked.Nodes, id)
-		}
-	}
-	revoked.Nodes[r.Node] = now.UTC()
-	data, err := json.Marshal(revoked)
-	if err != nil {
-		return feed.Position{}, err
-	}
-	h, err := c.putObject(ctx, data)
-	if err != nil {
-		return feed.Position{}, err
-	}
-	if c.o.Revoked != nil {
-		c.o.Revoked(revoked.Nodes)
-	}
-	return c.publish(ctx, publication{
-		Changes: []feed.Change{
-			{Key: feed.NodeKey(r.Node)},
-			{Key: feed.KeyRevoked, Doc: &feed.Doc{Ref: feed.Ref{Revision: uint64(now.Unix()), Object: h, Size: int64(len(data))}}},
-		},
-		Txn: store.Txn{
-			If:     []store.Cond{store.Unchanged(prefixNode+string(r.Node), at), store.Unchanged(keyRevoked, revokedAt)},
-			Delete: []string{prefixNode + string(r.Node)},
-			Put:    []store.Put{put(keyRevoked, revoked), c.audited(a, "node remove", feed.NodeKey(r.Node), r.Message, "", "", now)},
-		},
-	})
 }

@@ -72,7 +72,7 @@ func (c *Control) publish(ctx context.Context, p publication) (feed.Position, er
 // entry signs the entry that comes after head.
 func (c *Control) entry(head headRecord, at store.Revision, p publication) (feed.Signed, store.Txn, feed.Position, error) {
 	state := feed.State{Position: head.Position, Head: head.Hash}
-	e := state.NewEntry(time.Now(), p.Changes, p.Purge)
+	e := state.NewEntry(c.now(), p.Changes, p.Purge)
 	signed, err := c.o.Signer.Sign(e)
 	if err != nil {
 		return feed.Signed{}, store.Txn{}, feed.Position{}, wrong(http.StatusRequestEntityTooLarge, "publish", "%w", err)

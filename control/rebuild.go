@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/control/store"
@@ -152,7 +151,7 @@ func (c *Control) prune(ctx context.Context, fence store.Cond) error {
 			return err
 		}
 	}
-	year := auditKey(time.Now().AddDate(-1, 0, 0), "")
+	year := auditKey(c.now().AddDate(-1, 0, 0), "")
 	return c.pruneBefore(ctx, fence, prefixAudit, year)
 }
 
@@ -183,7 +182,7 @@ func (c *Control) Bootstrap(ctx context.Context, settings []byte, first feed.Nod
 	if _, problems := config.ParseSettings("settings", settings); problems.Err() != nil {
 		return problems.Err()
 	}
-	now := time.Now()
+	now := c.now()
 	_, err := c.o.Store.Commit(ctx, store.Txn{
 		If:  []store.Cond{store.Absent(keyHead)},
 		Put: []store.Put{put(keyEpoch, 1), put(keyHead, headRecord{Position: feed.Position{Epoch: 1}}), c.tokenPut("admin", adminToken, adminScope(), "wherry init", now, 0)},
@@ -202,7 +201,7 @@ func (c *Control) Bootstrap(ctx context.Context, settings []byte, first feed.Nod
 	if err != nil {
 		return err
 	}
-	puts = append(append(puts, more...), put(prefixNode+string(first.Name), nodeEntry{first, mesh.KeyOfRequest(csr)}))
+	puts = append(append(puts, more...), put(prefixNode+string(first.Name), nodeEntry{first, mesh.KeyOfRequest(csr), now}))
 	_, err = c.publish(ctx, publication{Txn: store.Txn{Put: puts}, Changes: append(changes, member)})
 	return err
 }

@@ -76,7 +76,18 @@ func (c *Control) Rollout(ctx context.Context, a api.Actor, id string) (api.Roll
 	if err != nil {
 		return api.Rollout{}, err
 	}
-	return t.public(), nil
+	r := t.public()
+	if !t.IsOver() {
+		r.Gate = gateOf(t.Gauge(rollout.Input{Now: time.Now(), Seen: c.o.Nodes.Seen()}))
+	}
+	return r, nil
+}
+
+func gateOf(g rollout.Gauge) *api.Gate {
+	sample := func(c rollout.Count) api.Sample {
+		return api.Sample{Requests: c.Requests, Errors: c.Errors, Rejected: c.Rejected, Hits: c.Hits, Median: c.Median()}
+	}
+	return &api.Gate{Nodes: g.Nodes, Adopted: g.Adopted, With: sample(g.With), Before: sample(g.Before), Others: sample(g.Others)}
 }
 
 func (t *tracked) public() api.Rollout {
@@ -100,11 +111,11 @@ func (c *Control) SteerRollout(ctx context.Context, a api.Actor, id string, how 
 		if err != nil {
 			return api.Rollout{}, c.auditRefusal(ctx, a, "rollout "+string(how), id, "", err)
 		}
-		next, changed := t.Step(rollout.Input{Now: time.Now(), Seen: c.o.Nodes.Seen(), Steer: rollout.Steering(how), By: a.Name})
+		next, changed := t.Step(rollout.Input{Now: c.now(), Seen: c.o.Nodes.Seen(), Steer: rollout.Steering(how), By: a.Name})
 		if t.IsOver() || !changed {
 			return t.public(), wrong(http.StatusConflict, "rollout", "the roll-out %s is %s: it can't be told to %s", id, t.State.State, how)
 		}
-		audited := c.audited(a, "rollout "+string(how), t.Key, "", t.State.State, next.State, time.Now())
+		audited := c.audited(a, "rollout "+string(how), t.Key, "", t.State.State, next.State, c.now())
 		err = c.turn(ctx, t, next, nil, audited)
 		if errors.Is(err, store.ErrConflict) {
 			continue // the leader was first
@@ -172,6 +183,12 @@ func (c *Control) abortFor(ctx context.Context, id, by string, now time.Time) ([
 	return []store.Put{put(rolloutKey(id), s), {Key: outcomeKey(s.Key, s.To.Revision), Value: []byte(rollout.Aborted)}}, nil
 }
 
+// Act is a step that the leader takes with a roll-out.
+type Act struct {
+	Term    int64
+	Rollout string
+}
+
 // Lead does what one control node does at a time, until ctx ends or the term is over: it goes on with roll-outs, and drops what is kept for a while
 // only. Everything it writes holds only in its term.
 func (c *Control) Lead(ctx context.Context, term *store.Term) error {
@@ -185,7 +202,7 @@ func (c *Control) Lead(ctx context.Context, term *store.Term) error {
 		case <-term.Done():
 			return errors.New("the term is over: another control node leads")
 		case <-step.C:
-			if err := c.stepRollouts(ctx, term.Cond()); err != nil && ctx.Err() == nil {
+			if err := c.stepRollouts(ctx, term); err != nil && ctx.Err() == nil {
 				c.log.Warn("roll-outs stand still; trying again", "error", err)
 			}
 		case <-prune.C:
@@ -197,7 +214,7 @@ func (c *Control) Lead(ctx context.Context, term *store.Term) error {
 	}
 }
 
-func (c *Control) stepRollouts(ctx context.Context, fence store.Cond) error {
+func (c *Control) stepRollouts(ctx context.Context, term *store.Term) error {
 	all, err := c.allRollouts(ctx)
 	if err != nil {
 		return err
@@ -205,11 +222,19 @@ func (c *Control) stepRollouts(ctx context.Context, fence store.Cond) error {
 	seen := c.o.Nodes.Seen()
 	var errs []error
 	for _, t := range all {
-		next, changed := t.Step(rollout.Input{Now: time.Now(), Seen: seen})
-		if !changed {
+		if t.IsOver() {
 			continue
 		}
-		err := c.turn(ctx, t, next, []store.Cond{fence})
+		from := t.State
+		if from.Term != term.Number() {
+			from = from.TakenOver(c.now())
+		}
+		next, changed := from.Step(rollout.Input{Now: c.now(), Seen: seen})
+		if !changed && from.Term == term.Number() {
+			continue
+		}
+		next.Term = term.Number()
+		err := c.o.Act(Act{term.Number(), t.ID}, func() error { return c.turn(ctx, t, next, []store.Cond{term.Cond()}) })
 		switch {
 		case errors.Is(err, store.ErrConflict): // a person was first, or another leader
 		case err != nil:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,8 +17,8 @@ import (
 	"github.com/wherry/wherry/feed"
 )
 
-// Sites implements api.Service.
-func (c *Control) Sites(ctx context.Context, a api.Actor) ([]api.Site, error) {
+// Sites implements api.Service. Only what is answered is read whole.
+func (c *Control) Sites(ctx context.Context, a api.Actor, q api.SiteQuery) ([]api.Site, error) {
 	if err := may(a, api.Read, ""); err != nil {
 		return nil, err
 	}
@@ -29,19 +30,24 @@ func (c *Control) Sites(ctx context.Context, a api.Actor) ([]api.Site, error) {
 		if err := json.Unmarshal(kv.Value, &h); err != nil {
 			return fmt.Errorf("the store's %s is damaged: %w", kv.Key, err)
 		}
-		if h.Current != 0 || h.Candidate != 0 {
-			heads[strings.TrimPrefix(kv.Key, "head/")] = h
+		key := strings.TrimPrefix(kv.Key, "head/")
+		if name := siteOf(key); (h.Current != 0 || h.Candidate != 0) && name > q.After && a.Can.Of(name) {
+			heads[key] = h
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	for key, h := range heads {
-		if !a.Can.Of(siteOf(key)) {
+	fits := c.fits(ctx, q.Contains)
+	for _, key := range slices.Sorted(maps.Keys(heads)) {
+		if q.Limit > 0 && len(sites) == q.Limit {
+			break
+		}
+		if !fits(key) {
 			continue
 		}
-		s, _, err := c.siteAt(ctx, key, h)
+		s, _, err := c.siteAt(ctx, key, heads[key])
 		if err != nil {
 			return nil, err
 		}
@@ -49,8 +55,23 @@ func (c *Control) Sites(ctx context.Context, a api.Actor) ([]api.Site, error) {
 			sites = append(sites, s)
 		}
 	}
-	slices.SortFunc(sites, func(x, y api.Site) int { return strings.Compare(string(x.Name), string(y.Name)) })
 	return sites, nil
+}
+
+// fits says whether a site has a text in its name or in one of its hosts.
+func (c *Control) fits(ctx context.Context, text string) func(key string) bool {
+	if text == "" {
+		return func(string) bool { return true }
+	}
+	text = strings.ToLower(text)
+	refs := c.latest(feed.PrefixSite)
+	return func(key string) bool {
+		if strings.Contains(string(siteOf(key)), text) {
+			return true
+		}
+		site, err := c.parsedSite(ctx, key, refs[key])
+		return err == nil && slices.ContainsFunc(site.Hosts, func(h config.HostPattern) bool { return strings.Contains(string(h), text) })
+	}
 }
 
 // siteAt describes a site; one that was removed has no revision.
@@ -275,7 +296,7 @@ func (c *Control) Export(ctx context.Context, a api.Actor, withSecrets bool) (ap
 		if err := may(a, api.Admin, ""); err != nil {
 			return out, err
 		}
-		if _, err := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{c.audited(a, "export secrets", nameNetwork, "", "", "", time.Now())}}); err != nil {
+		if _, err := c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{c.audited(a, "export secrets", nameNetwork, "", "", "", c.now())}}); err != nil {
 			return out, unavailable(err)
 		}
 	}
@@ -301,7 +322,7 @@ func (c *Control) Export(ctx context.Context, a api.Actor, withSecrets bool) (ap
 		}
 		add("network.yaml", withRevision(b.YAML, h.Current))
 	}
-	sites, err := c.Sites(ctx, a)
+	sites, err := c.Sites(ctx, a, api.SiteQuery{})
 	if err != nil {
 		return out, err
 	}

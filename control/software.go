@@ -75,10 +75,16 @@ func (c *Control) takeProgram(program io.Reader, version string) (feed.Software,
 	return feed.Software{Version: version, Program: h, Size: size}, nil
 }
 
+// installedVersion is what the programs are called that the nodes were installed with, each its own.
+const installedVersion = "installed"
+
 // softwareBefore is what was run before the current version.
 func (c *Control) softwareBefore(ctx context.Context, d *draft) (s feed.Software, err error) {
-	if d.head.Previous == 0 {
-		return s, wrong(http.StatusConflict, "upgrade", "no version before this one is known")
+	switch {
+	case d.head.Current == 0:
+		return s, wrong(http.StatusConflict, "upgrade", "the nodes run the programs that they were installed with: there is none before them; name one with --program FILE")
+	case d.head.Previous == 0:
+		return feed.Software{Version: installedVersion}, nil
 	}
 	rev, err := c.revision(ctx, d.key, d.head.Previous)
 	if err != nil {
@@ -92,7 +98,7 @@ func (c *Control) softwareBefore(ctx context.Context, d *draft) (s feed.Software
 }
 
 func (c *Control) commitSoftware(ctx context.Context, a api.Actor, d *draft, s *feed.Software, r api.UpgradeRequest) (api.ApplyResult, error) {
-	now := time.Now()
+	now := c.now()
 	rev := revisionRecord{Number: d.head.Latest + 1, Author: a.Name, At: now.UTC(), Message: r.Message, Object: feed.HashOf(d.object), Size: int64(len(d.object))}
 	head := d.head
 	head.Latest = rev.Number

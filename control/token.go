@@ -58,7 +58,7 @@ func (c *Control) tokenPut(name, secret string, scope api.Scope, by string, now 
 
 // Authenticate implements api.Service. What is looked for in the store is a hash, so it takes the same time for all that is wrong.
 func (c *Control) Authenticate(ctx context.Context, token string) (api.Actor, error) {
-	key, now := tokenKey(token), time.Now()
+	key, now := tokenKey(token), c.now()
 	c.mu.Lock()
 	cached, ok := c.tokens[key]
 	c.mu.Unlock()
@@ -139,7 +139,7 @@ func (c *Control) CreateToken(ctx context.Context, a api.Actor, r api.TokenReque
 	if _, ok := all[r.Name]; ok {
 		return api.TokenCreated{}, wrong(http.StatusConflict, "token", "there is a token %s already: remove it, or choose another name", r.Name)
 	}
-	secret, now := NewToken(), time.Now()
+	secret, now := NewToken(), c.now()
 	p := c.tokenPut(r.Name, secret, r.Scope, a.Name, now, r.Life)
 	_, err = c.o.Store.Commit(ctx, store.Txn{Put: []store.Put{p, c.audited(a, "token create", r.Name, "", "", fmt.Sprint(r.Scope), now)}})
 	if err != nil {
@@ -204,7 +204,7 @@ func (c *Control) RemoveToken(ctx context.Context, a api.Actor, name string) err
 	if admins == 1 && t.token.Scope.Allows(api.Admin) && len(t.token.Scope.Sites) == 0 && t.token.Expires.IsZero() {
 		return wrong(http.StatusConflict, "token", "%s is the last administrator's token: create another one first", name)
 	}
-	_, err = c.o.Store.Commit(ctx, store.Txn{Delete: []string{t.key}, Put: []store.Put{c.audited(a, "token remove", name, "", fmt.Sprint(t.token.Scope), "", time.Now())}})
+	_, err = c.o.Store.Commit(ctx, store.Txn{Delete: []string{t.key}, Put: []store.Put{c.audited(a, "token remove", name, "", fmt.Sprint(t.token.Scope), "", c.now())}})
 	c.mu.Lock()
 	delete(c.tokens, t.key)
 	c.mu.Unlock()

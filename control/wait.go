@@ -45,10 +45,10 @@ func (c *Control) await(ctx context.Context, at feed.Position, ids []config.Node
 	}
 }
 
-// liveNodes returns all nodes that are live but one.
-func (c *Control) liveNodes(but config.NodeID) (ids []config.NodeID) {
+// liveNodes returns all nodes that are live.
+func (c *Control) liveNodes() (ids []config.NodeID) {
 	for id, n := range c.o.Nodes.Seen() {
-		if n.Live && id != but {
+		if n.Live {
 			ids = append(ids, id)
 		}
 	}

@@ -11,6 +11,13 @@ import (
 	"github.com/wherry/wherry/fault"
 )
 
+type peerKey struct{}
+
+// FromPeer marks requests of another node of the network, whose edge stores what it gets: it asks for a client of its own.
+func FromPeer(ctx context.Context) context.Context { return context.WithValue(ctx, peerKey{}, true) }
+
+func fromPeer(ctx context.Context) bool { return ctx.Value(peerKey{}) != nil }
+
 // serve lets the cache answer.
 func (e *Edge) serve(x *exchange) (goOn bool) {
 	p := &x.policy
@@ -21,7 +28,7 @@ func (e *Edge) serve(x *exchange) (goOn bool) {
 	if x.synthetic && p.Bypass == "" {
 		p.Bypass = syntheticText
 	}
-	p.Upstream = x.site.upstream
+	p.Upstream, p.ToCache = x.site.upstream, fromPeer(x.r.Context())
 	if p.Upstream == nil {
 		x.failure = &fault.Error{
 			Party: fault.Config, Op: x.step, Status: http.StatusBadGateway, Proxy: "proxy_configuration_error",

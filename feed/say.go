@@ -57,7 +57,7 @@ type Revocations struct {
 // Software says which program a node runs.
 type Software struct {
 	Version string `json:"version"`
-	Program Hash   `json:"program"` // of the executable, an object that control has (Ref.Local)
+	Program Hash   `json:"program"` // of the executable, an object that control has (Ref.Local); zero: the one that each node was installed with
 	Size    int64  `json:"size"`
 }
 
@@ -76,6 +76,7 @@ type Report struct {
 	Position Position          `json:"position"` // everything up to here is done: documents adopted or refused, purges applied
 	Version  string            `json:"version"`
 	Program  Hash              `json:"program"`
+	Own      bool              `json:"own,omitempty"` // the program is the one that the machine was installed with
 	Roles    []Role            `json:"roles"`
 	Config   string            `json:"config"`            // the revision of the configuration that it serves
 	Holds    map[string]uint64 `json:"holds,omitempty"`   // the revision in use of documents that have variants or are refused

@@ -172,15 +172,15 @@ func (a *Authority) Pin() [32]byte { return pinOf(a.root) }
 func pinOf(c *x509.Certificate) [32]byte { return sha256.Sum256(c.RawSubjectPublicKeyInfo) }
 
 // Issue makes a certificate for the key of a request (PKCS #10, DER or PEM). The name and the roles are those of who, whatever the
-// request says. The certificate says that it was issued now, or at who.Issued if that is later: control says so after the time at which an
-// earlier node of that name was removed, which another control node's clock may have put into the future.
+// request says. The certificate says that it was issued at who.Issued; zero: now. That is what a removal is compared with, and need not be what this
+// machine's clock says: control puts it after what other control nodes, whose clocks may be ahead, have said of a node of that name.
 func (a *Authority) Issue(csr []byte, who Who, now time.Time) (certPEM []byte, err error) {
 	request, err := parseRequest(csr)
 	if err != nil {
 		return nil, fmt.Errorf("certificate request of %.80s: %w", who.Node, err)
 	}
 	who.Network = a.network
-	if !who.Issued.After(now) {
+	if who.Issued.IsZero() {
 		who.Issued = now
 	}
 	if err := who.check(); err != nil {

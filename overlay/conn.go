@@ -79,9 +79,11 @@ type Conn struct {
 	seals       uint64 // with this key
 	confirmed   bool   // the peer has our keys
 	established chan struct{}
-	err         error  // why it is over
-	closing     []byte // the close frame to send once
+	err         error     // why it is over
+	closing     []byte    // the close frame to send once
+	looks       time.Time // when pump looks again
 	lastHeard   time.Time
+	unanswered  time.Time // when the first packet left since then that asks for an answer; zero: none did
 	lastSent    time.Time
 
 	paths    [pathsMax]*path
@@ -139,6 +141,16 @@ func (c *Conn) Peer() string {
 
 // Done is closed when the connection is over; Err then says why.
 func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Silence is for how long the peer hasn't answered although it was asked; 0 if it has, or nothing was asked.
+func (c *Conn) Silence() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unanswered.IsZero() {
+		return 0
+	}
+	return time.Since(c.unanswered)
+}
 
 // Err is why the connection is over; nil while it isn't.
 func (c *Conn) Err() error {

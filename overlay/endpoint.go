@@ -357,7 +357,7 @@ func (e *Endpoint) flush(r *reader) {
 	}
 	now := time.Now()
 	r.conn.process(now, r.packets, r.damaged)
-	r.conn.acknowledge(now, r.acks)
+	r.conn.afterwards(now, r.acks)
 	r.conn, r.packets, r.damaged = nil, r.packets[:0], 0
 }
 

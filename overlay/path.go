@@ -60,6 +60,7 @@ type path struct {
 	unacked  int       // packets that want an acknowledgement
 	ackAt    time.Time // when they get one; zero: none wants
 	ackNow   bool
+	ackedAt  time.Time // when the last one left
 
 	arrived, gone func(*loss.Packet[cargo]) // what happens to the packets
 
@@ -198,24 +199,33 @@ func (p *path) shrink(now time.Time) {
 // wantsAck notes that a packet wants an acknowledgement.
 func (p *path) wantsAck(now time.Time, inOrder bool) {
 	p.unacked++
-	if !inOrder || p.unacked >= 2 {
-		p.ackNow = true // RFC 5681 §4.2: every second full segment, and at once where there is a gap
-		return
-	}
-	if p.ackAt.IsZero() {
+	// RFC 5681 §4.2: every second packet, and at once where there is a gap; but where they come fast, not more often than a sender needs
+	// to keep its pace.
+	apart := min(p.track.RTT.Smoothed/16, paceSlack)
+	switch {
+	case !inOrder || p.unacked >= unackedMax || p.unacked >= 2 && now.Sub(p.ackedAt) >= apart:
+		p.ackNow = true
+	case p.unacked == 2:
+		p.ackAt = p.ackedAt.Add(apart)
+	case p.ackAt.IsZero():
 		p.ackAt = now.Add(ackDelayMax)
 	}
 }
+
+const unackedMax = 32
 
 func (p *path) acksNow(now time.Time) bool {
 	return p.ackNow || !p.ackAt.IsZero() && !now.Before(p.ackAt)
 }
 
-// room says whether a full packet may leave now, by window and pace.
-func (p *path) room(now time.Time) bool {
+// open says whether the window has room for a full packet.
+func (p *path) open() bool {
 	flying := p.track.InFlight()
-	return (flying == 0 || flying+p.mtu <= p.controller.Window()) && !now.Before(p.pace)
+	return flying == 0 || flying+p.mtu <= p.controller.Window()
 }
+
+// room says whether a full packet may leave now, by window and pace.
+func (p *path) room(now time.Time) bool { return p.open() && !now.Before(p.pace) }
 
 const paceSlack = time.Millisecond // that a late timer may make up for
 

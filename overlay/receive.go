@@ -77,7 +77,7 @@ func (c *Conn) take(now time.Time, o *opened) error {
 			return err
 		}
 	}
-	c.lastHeard, p.heard = now, now
+	c.lastHeard, p.heard, c.unanswered = now, now, time.Time{}
 	if next := p.received.Next(); o.number+1 == next {
 		c.newest[p.id].Store(next)
 		p.newestAt = now
@@ -164,7 +164,6 @@ func (c *Conn) frame(now time.Time, p *path, o *opened, f *wire.Frame) error {
 	case wire.MaxData:
 		if f.Offset > c.sendLimit {
 			c.sendLimit = f.Offset
-			c.wakeUp()
 		}
 		return nil
 	case wire.MaxStreams:
@@ -248,7 +247,6 @@ func (c *Conn) streamControl(f *wire.Frame) error {
 		if f.Offset > s.out.limit {
 			s.out.limit = f.Offset
 			c.activate(s)
-			c.wakeUp()
 		}
 	}
 	return nil
@@ -276,6 +274,5 @@ func (c *Conn) acked(now time.Time, f *wire.Frame) error {
 		p.idleSince = now
 	}
 	c.recovered(now, p)
-	c.wakeUp()
 	return nil
 }

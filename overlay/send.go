@@ -57,6 +57,7 @@ func (c *Conn) pump() {
 		c.fill(now, b)
 		over := c.err != nil && len(b.items) == 0
 		due := c.due()
+		c.looks = due
 		c.mu.Unlock()
 		for _, p := range hello {
 			c.endpoint.reply(p, to)
@@ -89,37 +90,47 @@ func (c *Conn) transmit(b *batch) {
 	}
 }
 
-// acknowledge sends acknowledgements from the reader's goroutine, if that is all that is to be sent; else it wakes pump.
-func (c *Conn) acknowledge(now time.Time, b *batch) {
+// afterwards is for the reader when it has processed packets: it sends acknowledgements itself if that is all that there is to send, and wakes pump
+// for everything else that is due earlier than pump would look.
+func (c *Conn) afterwards(now time.Time, b *batch) {
 	c.mu.Lock()
-	busy := c.err != nil || c.sealer == nil
-	for i := range c.active {
-		busy = busy || len(c.active[i]) > 0
-	}
-	busy = busy || len(c.frames) > 0 || c.raiseAll || c.raiseCount || len(c.raised) > 0 || len(c.outbox) > 0
 	b.items = b.items[:0]
-	want := false
-	for _, p := range c.paths {
-		if p == nil {
-			continue
-		}
-		busy = busy || len(p.proofs) > 0 || p.probes > 0
-		want = want || p.ackNow
-	}
-	if !busy && want {
+	wake := c.err != nil || c.sealer == nil || c.sendsNow(now)
+	if !wake {
 		for _, p := range c.paths {
 			if p != nil && p.ackNow && len(b.items) == 0 {
 				b.reset(p, c.sealer)
 				c.packet(now, p, b, p.mtu, false)
 			}
 		}
+		due := c.due()
+		wake = !due.IsZero() && due.Before(c.looks)
 	}
 	c.mu.Unlock()
 	if len(b.items) > 0 {
 		c.transmit(b)
-	} else if busy || want {
+	}
+	if wake {
 		c.wakeUp()
 	}
+}
+
+// sendsNow says whether pump would find more to send now than acknowledgements.
+func (c *Conn) sendsNow(now time.Time) bool {
+	for _, p := range c.paths {
+		if p != nil && (len(p.proofs) > 0 || p.demanded || p.probes > 0) {
+			return true
+		}
+	}
+	if !c.pending() {
+		return false
+	}
+	for _, p := range c.order() {
+		if p != nil && p.room(now) {
+			return true
+		}
+	}
+	return false
 }
 
 // fill puts the next packets into b; none if there is nothing to send now.
@@ -212,9 +223,11 @@ func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
 		quantum = min(max(int(rate*paceSlack.Seconds()), 2*p.mtu), udp.BatchMax)
 	}
 	size := p.mtu + p.remote.envelope()
-	for len(b.items) < udp.SegmentsMax && len(b.buffer)+size <= quantum+size-1 && len(b.buffer)+size <= udp.BatchMax {
+	// The pace counts where a batch begins: a batch is as much as leaves in a slack, so that nobody wakes up for each packet.
+	paced := !now.Before(p.pace)
+	for len(b.items) < udp.SegmentsMax && len(b.buffer) < quantum && len(b.buffer)+size <= udp.BatchMax {
 		forced := p.probes > 0
-		if !forced && !p.room(now) {
+		if !forced && !(paced && p.open()) {
 			break
 		}
 		if !forced && !c.pending() {
@@ -273,6 +286,9 @@ func (c *Conn) finish(now time.Time, p *path, b *batch, start int, sent loss.Pac
 		p.controller.OnSent(now, n, p.track.InFlight())
 		p.left(now, n)
 		c.lastSent = now
+		if c.unanswered.IsZero() {
+			c.unanswered = now
+		}
 	}
 	p.bytesOut += uint64(n)
 	c.seals++
@@ -332,7 +348,7 @@ func (c *Conn) appendAck(now time.Time, p *path, b *batch) {
 	ranges := p.received.Ranges()
 	delay := max(now.Sub(p.newestAt).Microseconds(), 0)
 	b.buffer = wire.AppendAck(b.buffer, p.id, uint64(delay), ranges[:min(len(ranges), ackRanges)])
-	p.unacked, p.ackNow, p.ackAt = 0, false, time.Time{}
+	p.unacked, p.ackNow, p.ackAt, p.ackedAt = 0, false, time.Time{}, now
 }
 
 // retellAcks acknowledges on this path what came on others: their own acknowledgements may be lost with them.

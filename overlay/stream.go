@@ -57,6 +57,7 @@ type outgoing struct {
 	err      error // no more is sent
 	settled  bool  // the peer knows all, or that there is no more
 	queued   bool  // the connection has it on its list
+	onReset  func()
 
 	cond    *sync.Cond
 	timer   *time.Timer
@@ -205,6 +206,24 @@ func (s *Stream) Reset(code uint64) {
 	s.stop(code)
 }
 
+// OnReset has f called once the peer wants no more of what this side writes, or the connection is gone: at once, and not when the stream is
+// next used. f must neither block nor use the stream. A later call replaces f.
+func (s *Stream) OnReset(f func()) {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.out.onReset = f
+	if s.out.err != nil || s.conn.err != nil {
+		s.tellReset()
+	}
+}
+
+func (s *Stream) tellReset() {
+	if f := s.out.onReset; f != nil {
+		s.out.onReset = nil
+		f()
+	}
+}
+
 // reset ends the outgoing direction.
 func (s *Stream) reset(code uint64, err error) {
 	out := &s.out
@@ -217,6 +236,7 @@ func (s *Stream) reset(code uint64, err error) {
 	out.settled = true
 	out.buffer.free()
 	out.cond.Broadcast()
+	s.tellReset()
 	s.settle()
 }
 
@@ -299,6 +319,7 @@ func (s *Stream) deadline(timer **time.Timer, expired *bool, cond *sync.Cond, t 
 
 // fail ends both directions because the connection did.
 func (s *Stream) fail() {
+	s.tellReset()
 	s.in.cond.Broadcast()
 	s.out.cond.Broadcast()
 	for _, t := range []*time.Timer{s.in.timer, s.out.timer} {

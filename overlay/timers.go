@@ -98,7 +98,7 @@ func (c *Conn) due() time.Time {
 	}
 	if c.pending() {
 		for _, p := range c.order() {
-			if p != nil && (p.track.InFlight() == 0 || p.track.InFlight()+p.mtu <= p.controller.Window()) {
+			if p != nil && p.open() {
 				earlier(p.pace)
 			}
 		}

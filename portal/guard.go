@@ -16,10 +16,12 @@ import (
 // bodyMaxBytes bounds a request's body, which none of the portal's own routes needs.
 const bodyMaxBytes = 16 << 10
 
-// setSecurityHeaders lets a page of ours load only our own files, and be part of nobody else's page.
+// pagePolicy lets a page of ours load only our own files, and be part of nobody else's page.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 func setSecurityHeaders(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", pagePolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -23,6 +23,8 @@ type Options struct {
 	Metrics http.Handler
 	// API answers what is below /api/v1/, and finds out itself who asks. Without it that is 404.
 	API http.Handler
+	// Control says that the API is that of a network with control: / is its portal then, and the status of this process is at /node.
+	Control bool
 	// OperatorToken opens the operator's routes. Empty: nothing opens them.
 	OperatorToken string
 	// Hosts are names under which the portal may be asked on a loopback address, besides addresses and localhost.
@@ -42,6 +44,7 @@ type Portal struct {
 	network     Network
 	metrics     http.Handler
 	api         http.Handler
+	control     bool
 	token       [sha256.Size]byte // of the operator's token, so that comparing takes the same time for all lengths
 	tokenSet    bool
 	hosts       []config.Host
@@ -51,6 +54,7 @@ type Portal struct {
 	now         func() time.Time
 	crossOrigin *http.CrossOriginProtection
 	assets      assets
+	desk        desk // with control
 	page        *template.Template
 	mux         *http.ServeMux
 }
@@ -60,7 +64,7 @@ var _ http.Handler = (*Portal)(nil)
 // New returns a portal.
 func New(o Options) *Portal {
 	p := &Portal{
-		network: o.Network, metrics: o.Metrics, api: o.API, hosts: o.Hosts, version: o.Version, count: o.Count, log: o.Log, now: o.Now,
+		network: o.Network, metrics: o.Metrics, api: o.API, control: o.Control, hosts: o.Hosts, version: o.Version, count: o.Count, log: o.Log, now: o.Now,
 		token: sha256.Sum256([]byte(o.OperatorToken)), tokenSet: o.OperatorToken != "",
 		crossOrigin: http.NewCrossOriginProtection(), assets: loadAssets(), mux: http.NewServeMux(),
 	}
@@ -72,6 +76,9 @@ func New(o Options) *Portal {
 	}
 	if p.now == nil {
 		p.now = time.Now
+	}
+	if p.control {
+		p.desk = loadDesk(p.assets, p.version)
 	}
 	p.page = p.parsePage()
 	for _, t := range p.routes() {
@@ -93,8 +100,11 @@ const apiPattern = "/api/v1/"
 
 // routes is all that the portal answers.
 func (p *Portal) routes() []route {
-	return []route{
-		{"GET", "/{$}", false, p.getPage},
+	pages := []route{{"GET", "/{$}", false, p.getPage}}
+	if p.control {
+		pages = []route{{"GET", "/{$}", false, p.getDesk}, {"GET", "/node", false, p.getPage}, {"GET", "/assets/{folder}/{name}", false, p.getDeskFile}}
+	}
+	return append(pages, []route{
 		{"GET", "/healthz", false, p.getHealth},
 		{"GET", "/metrics", false, p.getMetrics},
 		{"GET", "/assets/{name}", false, p.getAsset},
@@ -102,7 +112,7 @@ func (p *Portal) routes() []route {
 		{"GET", "/api/traces/{id}", true, p.getTrace},
 		{"", apiPattern, false, p.passAPI},
 		{"", "/", false, p.notFound},
-	}
+	}...)
 }
 
 // ServeHTTP answers one request.
@@ -140,7 +150,7 @@ func (p *Portal) route(t route) http.Handler {
 func (p *Portal) notFound(_ http.ResponseWriter, r *http.Request) *problem {
 	known := []string{"GET " + apiPattern + "openapi.json"}
 	for _, t := range p.routes() {
-		if t.method != "" && t.pattern != "/assets/{name}" {
+		if t.method != "" && !strings.HasPrefix(t.pattern, "/assets/") {
 			known = append(known, t.method+" "+strings.TrimSuffix(t.pattern, "{$}"))
 		}
 	}

@@ -45,6 +45,7 @@ type node struct {
 	ready chan struct{}
 	ended chan struct{}
 	out   *tail
+	steps steps
 }
 
 // tail keeps the end of what a process prints.
@@ -83,7 +84,9 @@ func newCluster(ctx context.Context, dir string, members int, election time.Dura
 			return c, err
 		}
 	}
-	return c, nil
+	founding, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return c, c.nodes[0].must(founding, question{Op: "found"})
 }
 
 // grow adds a member.
@@ -94,7 +97,7 @@ func (c *cluster) grow(ctx context.Context, name string, election time.Duration)
 	}
 	n := &node{memberConfig: memberConfig{
 		Name: name, Dir: filepath.Join(c.dir, name), Identity: filepath.Join(c.dir, name+".identity"), Listen: at,
-		Socket: filepath.Join(c.dir, name+".sock"), Election: election,
+		Authority: filepath.Join(c.dir, "authority"), Socket: filepath.Join(c.dir, name+".sock"), Election: election,
 	}}
 	n.http.Transport = &http.Transport{MaxIdleConnsPerHost: 32, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", n.Socket)
@@ -156,9 +159,17 @@ func (n *node) start(ctx context.Context) error {
 	if n.stdin, err = n.cmd.StdinPipe(); err != nil {
 		return err
 	}
-	if err := n.cmd.Start(); err != nil {
+	acts, theirs, err := os.Pipe()
+	if err != nil {
 		return err
 	}
+	n.cmd.ExtraFiles = []*os.File{theirs}
+	err = n.cmd.Start()
+	_ = theirs.Close()
+	if err != nil {
+		return err
+	}
+	go n.steps.read(acts) // until the process has ended
 	go func(cmd *exec.Cmd, ended chan struct{}) {
 		defer close(ended)
 		_ = cmd.Wait() // how it ended is of no interest; that it did is

@@ -47,11 +47,15 @@ var terms = porcupine.Model{
 	},
 }
 
-// linearizable checks the histories of the registers and of the leader's actions. known is false if that took too long.
-func linearizable(ops []op) (registersOK, leadersOK, known bool) {
+// linearizable checks the histories of the registers, and of the leader's actions together with the steps of control.Lead. known is false if that took too long.
+func linearizable(ops, leads []op) (registersOK, leadersOK, known bool) {
 	done, denied := settled(ops)
 	var values, acts []porcupine.Operation
+	for _, o := range leads {
+		acts = append(acts, porcupine.Operation{ClientId: o.client, Input: o, Call: int64(o.call), Return: int64(o.ret)})
+	}
 	for _, o := range done {
+		o.client += len(leads)
 		p := porcupine.Operation{ClientId: o.client, Input: o, Call: int64(o.call), Return: int64(o.ret)}
 		switch o.kind {
 		case "act":

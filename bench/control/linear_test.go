@@ -19,7 +19,7 @@ func TestLinearizable(t *testing.T) {
 		"nobody knows":       {[]op{put, {kind: "put", key: "k", value: "z", outcome: "unknown", call: 3, ret: forever}, {kind: "get", key: "k", value: "a", outcome: "ok", call: 8, ret: 9}}, true, true},
 		"a denied one shows": {[]op{put, {kind: "put", key: "k", value: "z", outcome: "none", call: 3, ret: 4}, {kind: "get", key: "k", value: "z", outcome: "ok", call: 8, ret: 9}}, false, true},
 	} {
-		if registers, leaders, known := linearizable(c.ops); registers != c.registers || leaders != c.leaders || !known {
+		if registers, leaders, known := linearizable(c.ops, nil); registers != c.registers || leaders != c.leaders || !known {
 			t.Errorf("%s: registers %v, leaders %v, known %v", name, registers, leaders, known)
 		}
 	}

@@ -94,9 +94,9 @@ func bad(results []result) (n int) {
 // table prints the results, a row for each fault.
 func table(results []result) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, "| fault | rounds | ops | acked writes | lost | duplicated | wrong | registers not linearizable | two leaders | "+
+	fmt.Fprintln(&b, "| fault | rounds | ops | acked writes | steps of control.Lead | lost | duplicated | wrong | registers not linearizable | two leaders | "+
 		"gap in writes, etcd's leader hit: p50 / max | others hit: p50 / max | gap in actions, control's leader hit: p50 / max | both hit: p50 / max |")
-	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	kinds := append(slices.Clone(faults), "all")
 	for _, kind := range kinds {
 		var sum result
@@ -108,6 +108,7 @@ func table(results []result) string {
 			}
 			n++
 			sum.ops, sum.acked, sum.lost = sum.ops+r.ops, sum.acked+r.acked, sum.lost+r.lost
+			sum.steps += r.steps
 			sum.duplicated, sum.wrong, sum.unchecked = sum.duplicated+r.duplicated, sum.wrong+r.wrong, sum.unchecked+r.unchecked
 			sum.crooked, sum.leaders = sum.crooked+r.crooked, sum.leaders+r.leaders
 			if r.etcdLeader {
@@ -123,7 +124,7 @@ func table(results []result) string {
 			}
 		}
 		if n > 0 {
-			fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %s | %s | %s | %s | %s | %s |\n", kind, n, sum.ops, sum.acked, sum.lost,
+			fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %s | %s | %s | %s | %s | %s |\n", kind, n, sum.ops, sum.acked, sum.steps, sum.lost,
 				sum.duplicated, sum.wrong, checked(sum.crooked, sum.unchecked), checked(sum.leaders, sum.unchecked), spread(leader), spread(others), spread(acts), spread(both))
 		}
 	}

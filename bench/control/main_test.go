@@ -125,3 +125,32 @@ func TestGap(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckSteps(t *testing.T) {
+	start := time.Unix(1e9, 0)
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	known := []step{
+		{5, "a", at(-10), at(10), "ok"}, // its value came before the first that is looked at, or after
+		{5, "a", at(20), at(30), "ok"},
+		{5, "b", at(40), time.Time{}, "unknown"},
+		{9, "a", at(50), at(60), "ok"},
+		{5, "a", at(70), at(80), "conflict"},
+	}
+	for _, c := range []struct {
+		values      string
+		lost, wrong int
+		ops         int
+	}{
+		{"5 a,9 a", 0, 0, 3},
+		{"5 a,5 a,5 b,9 a", 0, 0, 4},
+		{"5 a", 1, 0, 3},
+		{"5 a,9 a,5 b", 0, 1, 4},     // of a former term
+		{"5 a,5 a,5 a,9 a", 0, 1, 3}, // one that was said to be refused
+		{"5 a,7 a,9 a", 0, 1, 3},     // nobody knows of it
+	} {
+		lost, wrong, ops := checkSteps(known, known, start, strings.Split(c.values, ","))
+		if lost != c.lost || wrong != c.wrong || len(ops) != c.ops {
+			t.Errorf("%s: %d lost, %d wrong, %d ops", c.values, lost, wrong, len(ops))
+		}
+	}
+}

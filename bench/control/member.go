@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/control"
 	"github.com/wherry/wherry/control/store"
 	"github.com/wherry/wherry/mesh"
 )
@@ -23,6 +24,7 @@ import (
 // memberConfig is what a member's process is told.
 type memberConfig struct {
 	Name, Dir, Identity string
+	Authority           string // directory
 	Listen              string // and what others reach it at
 	Socket              string // where it is asked
 	Members             map[string]string
@@ -39,7 +41,7 @@ const (
 
 // question is what a member is asked, and answer what it says.
 type question struct {
-	Op         string // get, put, cas, act, history, health, add, promote, cut, full
+	Op         string // get, put, cas, act, history, health, add, promote, cut, full; of control: found, change, steps
 	Key, Value string
 	At         int64
 	All        bool
@@ -61,8 +63,10 @@ type answer struct {
 // member is a process that runs one member.
 type member struct {
 	*store.Store
-	mesh *mesh.Mesh
-	term atomic.Pointer[store.Term] // the last one, over or not
+	name   string
+	mesh   *mesh.Mesh
+	office *office
+	term   atomic.Pointer[store.Term] // the last one, over or not
 }
 
 // runMember is the main function of a member's process. It ends with its standard input.
@@ -80,7 +84,7 @@ func runMember(text string) error {
 	if err != nil {
 		return err
 	}
-	m := &member{mesh: mesh.New(id, mesh.Options{})}
+	m := &member{name: c.Name, mesh: mesh.New(id, mesh.Options{})}
 	o := store.Options{
 		Name: c.Name, Dir: c.Dir, PeerListener: m.mesh.Listener(l, mesh.ListenOptions{}), PeerURL: "https://" + c.Listen,
 		Members: c.Members, Election: c.Election, Log: slog.New(slog.NewTextHandler(os.Stdout, nil)),
@@ -92,6 +96,10 @@ func runMember(text string) error {
 	if m.Store, err = store.Open(ctx, o); err != nil {
 		return err
 	}
+	if m.office, err = newOffice(&c, m.Store); err != nil {
+		return err
+	}
+	go func() { _ = m.office.Run(ctx) }()
 	go m.lead(ctx)
 	_ = os.Remove(c.Socket)
 	s, err := net.Listen("unix", c.Socket)
@@ -107,13 +115,13 @@ func runMember(text string) error {
 // lead is the leader of the work whenever it can be.
 func (m *member) lead(ctx context.Context) {
 	for ctx.Err() == nil {
-		term, err := m.Campaign(ctx, "work")
+		term, err := m.Campaign(ctx, control.LeaderName)
 		if err != nil {
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
 		m.term.Store(term)
-		<-term.Done()
+		_ = m.office.Lead(ctx, term) // until the term is over
 	}
 }
 
@@ -169,6 +177,12 @@ func (m *member) answer(ctx context.Context, q question) (a answer, err error) {
 		err = m.Promote(ctx, q.Key)
 	case "cut":
 		m.mesh.Cut(q.All, q.Nodes...)
+	case "found":
+		err = m.office.found(ctx, m.name)
+	case "change":
+		err = m.office.change(ctx, q.Key, q.Value)
+	case "steps":
+		return m.stepsIn(ctx, q)
 	case "full":
 		err = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: fileMax, Max: fileMax})
 	default:

@@ -30,9 +30,10 @@ var faults = []string{"kill", "pause", "cut", "full"}
 type result struct {
 	fault                   string
 	etcdLeader, workLeader  bool // what the victim was
-	ops, acked              int
-	lost, duplicated, wrong int // wrong: done though it was said not to be, or by a leader of the past
-	crooked, leaders        int // histories that aren't linearizable: of registers, of the leader
+	ops, acked, steps       int  // steps: of control.Lead
+	lost, duplicated, wrong int  // wrong: done though it was said not to be, or by a leader of the past
+	wrongSteps              int  // of those that are wrong: steps of control.Lead
+	crooked, leaders        int  // histories that aren't linearizable: of registers, of the leader
 	unchecked               int
 	gap, actGap             time.Duration
 	took, checking          time.Duration
@@ -43,6 +44,7 @@ type round struct {
 	c      *cluster
 	n      int
 	h      *history
+	since  time.Time // before the first revision that is looked at
 	client atomic.Int64
 	id     atomic.Int64
 }
@@ -68,11 +70,12 @@ func (c *cluster) round(ctx context.Context, n int, fault string) (result, error
 	if err := c.settle(ctx, "settled"); err != nil {
 		return result{}, err
 	}
+	since := time.Now()
 	began, err := c.nodes[0].ask(ctx, question{Op: "put", Key: "began", Value: fmt.Sprint(n)})
 	if err != nil {
 		return result{}, err
 	}
-	r := &round{c: c, n: n, h: &history{start: time.Now()}}
+	r := &round{c: c, n: n, since: since, h: &history{start: time.Now()}}
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	var clients sync.WaitGroup
@@ -83,6 +86,7 @@ func (c *cluster) round(ctx context.Context, n int, fault string) (result, error
 		clients.Go(func() { r.appendLog(working, node) })
 		clients.Go(func() { r.act(working, node) })
 	}
+	clients.Go(func() { r.change(working) })
 	time.Sleep(faultAfter)
 	v, res := c.victim(ctx, n/len(faults))
 	res.fault = fault
@@ -171,6 +175,10 @@ func (r *round) check(ctx context.Context, res *result, from int64) error {
 		}
 		values[kind] = a.Values
 	}
+	leads, err := r.checkLeads(ctx, res, from)
+	if err != nil {
+		return err
+	}
 	ops := r.h.ops
 	res.ops = len(ops)
 	for i := range ops {
@@ -178,15 +186,37 @@ func (r *round) check(ctx context.Context, res *result, from int64) error {
 			res.acked++
 		}
 	}
-	res.lost, res.duplicated, res.wrong = checkLog(ops, values["log"])
+	logLost, logDuplicated, logWrong := checkLog(ops, values["log"])
+	res.lost, res.duplicated, res.wrong = res.lost+logLost, res.duplicated+logDuplicated, res.wrong+logWrong
 	lost, duplicated, wrong, err := checkActs(ops, values["act"])
 	if err != nil {
 		return err
 	}
 	res.lost, res.duplicated, res.wrong = res.lost+lost, res.duplicated+duplicated, res.wrong+wrong
-	registersOK, leadersOK, known := linearizable(ops)
+	registersOK, leadersOK, known := linearizable(ops, leads)
 	res.crooked, res.leaders, res.unchecked = one(!registersOK), one(!leadersOK), one(!known)
 	return nil
+}
+
+// checkLeads compares the steps of control's leaders with the store's roll-outs.
+func (r *round) checkLeads(ctx context.Context, res *result, from int64) ([]op, error) {
+	asking, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	before := r.c.collect(r.since)
+	n := r.c.nodes[rand.IntN(len(r.c.nodes))]
+	if err := n.must(asking, question{Op: "put", Key: r.key("steps"), Value: "end"}); err != nil {
+		return nil, err
+	}
+	a, err := n.ask(asking, question{Op: "steps", Key: r.key("steps"), At: from})
+	if err == nil && a.Outcome != "ok" {
+		err = errors.New(a.Error)
+	}
+	if err != nil {
+		return nil, err
+	}
+	lost, wrong, ops := checkSteps(before, r.c.collect(r.since), r.h.start, a.Values)
+	res.steps, res.lost, res.wrong, res.wrongSteps = len(a.Values), res.lost+lost, res.wrong+wrong, wrong
+	return ops, nil
 }
 
 func one(b bool) int {

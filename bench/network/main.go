@@ -2,6 +2,10 @@
 // every edge has confirmed a purge by tag. Run it on a quiet machine:
 //
 //	make build && go run ./bench/network -edges 50 -objects 2000
+//
+// With -static it counts the requests that fail while all control nodes are dead for that long and the edges are restarted one after the other:
+//
+//	make build && go run ./bench/network -edges 4 -static 10m
 package main
 
 import (
@@ -30,8 +34,16 @@ func main() {
 	edges := flag.Int("edges", 50, "how many edges")
 	objects := flag.Int("objects", 2000, "tagged objects that each edge has stored before a purge")
 	rounds := flag.Int("rounds", 30, "how many applies, and purges")
+	dead := flag.Duration("static", 0, "kill all control nodes for this long instead, and count the requests that fail")
+	rate := flag.Int("rate", 200, "requests a second, with -static")
 	flag.Parse()
-	if err := run(*program, *edges, *objects, *rounds); err != nil {
+	err := error(nil)
+	if *dead > 0 {
+		err = static(*program, *edges, *dead, *rate)
+	} else {
+		err = run(*program, *edges, *objects, *rounds)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "network:", err)
 		os.Exit(1)
 	}
@@ -64,12 +76,14 @@ func run(program string, edges, objects, rounds int) error {
 // network is a lab that runs.
 type network struct {
 	cmd           *exec.Cmd
+	dir           string
 	server, token string
 	edges         []string // addresses for HTTP
+	dns           string   // of the name server
 }
 
 func start(program, dir string, edges int) (*network, error) {
-	l := &network{cmd: exec.Command(program, "lab", "--dir", dir, "--control", "3", "--edges", fmt.Sprint(edges), "--dns", "1")}
+	l := &network{dir: dir, cmd: exec.Command(program, "lab", "--dir", dir, "--control", "3", "--edges", fmt.Sprint(edges), "--dns", "1")}
 	l.cmd.Stderr = os.Stderr
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {
@@ -85,6 +99,8 @@ func start(program, dir string, edges int) (*network, error) {
 			switch name {
 			case "http":
 				l.edges = append(l.edges, value)
+			case "dns":
+				l.dns = value
 			case "WHERRY_SERVER":
 				l.server = value
 			case "WHERRY_TOKEN":

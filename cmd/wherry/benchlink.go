@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wherry/wherry/internal/console"
 	"github.com/wherry/wherry/internal/linkem"
 	"github.com/wherry/wherry/internal/linkem/flows"
 )
@@ -23,7 +24,7 @@ func newBenchCommand() *cobra.Command {
 		Args:  oneOfItsCommands,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newBenchLinkCommand(), newBenchLoopbackCommand())
+	c.AddCommand(newBenchLinkCommand(), newBenchLoopbackCommand(), console.NewBenchPathCommand(consoleFlags))
 	return c
 }
 

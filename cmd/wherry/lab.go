@@ -23,8 +23,8 @@ func newLabCommand() *cobra.Command {
 
     node NAME ROLES PID http=ADDRESS …
 
-a line "export WHERRY_SERVER=… WHERRY_TOKEN=… WHERRY_LAB_DIR=…" that makes all other commands work from another shell, and "ready". SIGTERM
-stops all. Another start with the same DIR goes on with the same network.`,
+a line "portal ADDRESS", where one signs in with WHERRY_TOKEN, a line "export WHERRY_SERVER=… WHERRY_TOKEN=… WHERRY_LAB_DIR=…" that makes all
+other commands work from another shell, and "ready". SIGTERM stops all. Another start with the same DIR goes on with the same network.`,
 		Example: `  wherry lab --dir ./lab --control 3 --edges 4 --dns 1
   wherry lab kill control-1 --dir ./lab
   wherry lab cut edge-2 --dir ./lab`,

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,6 +26,15 @@ type labRun struct {
 	program string
 	env     []string
 	http    map[string]string // by node
+	portal  map[string]string
+}
+
+// slow skips what takes long, but in make soak.
+func slow(t *testing.T) {
+	t.Helper()
+	if os.Getenv("WHERRY_SOAK") == "" {
+		t.Skip("takes long: set WHERRY_SOAK=1, or run make soak")
+	}
 }
 
 func startLab(t *testing.T, args ...string) *labRun {
@@ -34,6 +44,11 @@ func startLab(t *testing.T, args ...string) *labRun {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return startLabIn(t, dir, args...)
+}
+
+func startLabIn(t *testing.T, dir string, args ...string) *labRun {
+	t.Helper()
 	program := buildProgram(t)
 	cmd := exec.Command(program, append([]string{"lab", "--dir", dir}, args...)...)
 	cmd.Env = os.Environ()
@@ -58,7 +73,7 @@ func startLab(t *testing.T, args ...string) *labRun {
 			}
 		}
 	})
-	l := &labRun{t: t, program: program, env: cmd.Env, http: map[string]string{}}
+	l := &labRun{t: t, program: program, env: cmd.Env, http: map[string]string{}, portal: map[string]string{}}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
@@ -67,6 +82,9 @@ func startLab(t *testing.T, args ...string) *labRun {
 			for _, f := range fields {
 				if at, ok := strings.CutPrefix(f, "http="); ok {
 					l.http[fields[1]] = at
+				}
+				if at, ok := strings.CutPrefix(f, "portal="); ok {
+					l.portal[fields[1]] = at
 				}
 			}
 		case "export":
@@ -82,7 +100,9 @@ func startLab(t *testing.T, args ...string) *labRun {
 
 // run gives a command, and returns what it printed.
 func (l *labRun) run(args ...string) (string, error) {
-	cmd := exec.Command(l.program, args...)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, l.program, args...)
 	cmd.Env = l.env
 	text, err := cmd.CombinedOutput()
 	return string(text), err

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ type nodeFlags struct {
 	dir, name, cluster, rack, mesh, meshAt, peer, peerAt string
 	http, https, dns, portal                             string
 	roles, addresses, disk                               []string
+	etcd                                                 node.External
+	etcdPassword                                         string // file
 	json                                                 bool
 }
 
@@ -44,6 +47,12 @@ func (f *nodeFlags) add(c *cobra.Command, roles string) {
 	flags.StringVar(&f.dns, "dns", "", "listen for DNS at this `address`, or off (default: the network's listen.dns)")
 	flags.StringVar(&f.portal, "portal", "", "serve the status page and the API at this `address`, or off (default: the network's listen.portal)")
 	flags.StringSliceVar(&f.disk, "disk", nil, "keep cached responses in `DIR=SIZE` too, such as /var/cache/wherry=100GiB")
+	flags.StringSliceVar(&f.etcd.Endpoints, "etcd", nil, "of role control: keep the store in an etcd cluster of your own at these `URLs`, and none in this process")
+	flags.StringVar(&f.etcd.CA, "etcd-ca", "", "`file` with the authority that signed the certificates of --etcd, PEM")
+	flags.StringVar(&f.etcd.Cert, "etcd-cert", "", "`file` with the certificate to show to --etcd, PEM")
+	flags.StringVar(&f.etcd.Key, "etcd-key", "", "`file` with the key of --etcd-cert, PEM")
+	flags.StringVar(&f.etcd.User, "etcd-user", "", "`name` of the user of --etcd")
+	flags.StringVar(&f.etcdPassword, "etcd-password-file", "", "`file` with the password of --etcd-user")
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 }
 
@@ -89,7 +98,15 @@ func (f *nodeFlags) settings() (node.Settings, error) {
 		}
 		s.Disk = append(s.Disk, volume.Disk.Volumes...)
 	}
-	if strings.Contains(strings.Join(f.roles, ","), string(feed.RoleControl)) {
+	s.Store = f.etcd
+	if f.etcdPassword != "" {
+		password, err := os.ReadFile(f.etcdPassword)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--etcd-password-file: %w", err))
+		}
+		s.Store.Password = strings.TrimRight(string(password), "\r\n")
+	}
+	if slices.Contains(s.Roles, feed.RoleControl) && len(f.etcd.Endpoints) == 0 {
 		s.Peer, s.PeerAt = f.peer, f.peerAt
 		s.PeerAt = reachableAt(s.Peer, s.PeerAt, s.Addresses)
 	}
@@ -164,10 +181,12 @@ Start it:
   wherry run --dir %s
 Ask and change it, on this machine as this user or elsewhere with:
   export WHERRY_SERVER=%s WHERRY_TOKEN=%s
+Or in a browser: sign in with that token at
+  %s/
 Let one more machine join, within %s:
   %s
 More of them: wherry node token
-`, zone, s.Name, strings.Join(f.roles, ", "), f.folder(), result.Server, result.Token,
+`, zone, s.Name, strings.Join(f.roles, ", "), f.folder(), result.Server, result.Token, result.Server,
 				time.Until(result.Join.Expires).Round(time.Minute), result.Join.Command)
 			return nil
 		},

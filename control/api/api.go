@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -33,6 +35,15 @@ type Scope struct {
 	Sites []config.SiteName `json:"sites,omitempty"` // none: all
 }
 
+// String says it for people, such as in the audit log.
+func (s Scope) String() string {
+	text := fmt.Sprint(s.Verbs)
+	if len(s.Sites) > 0 {
+		text += fmt.Sprint(" on ", s.Sites)
+	}
+	return text
+}
+
 // Allows says whether a token may do what needs verb, to sites that the scope names.
 func (s Scope) Allows(verb Verb) bool {
 	for _, can := range s.Verbs {
@@ -48,13 +59,19 @@ func (s Scope) Of(site config.SiteName) bool {
 	return len(s.Sites) == 0 || slices.Contains(s.Sites, site)
 }
 
+// Self is who asks.
+type Self struct {
+	Name  string `json:"name"` // of the token
+	Scope Scope  `json:"scope"`
+}
+
 // Service is what control does for people. The actor has been authenticated; the service checks what it may.
 type Service interface {
 	Authenticate(ctx context.Context, token string) (Actor, error)
 
 	// Apply makes documents hold, through a roll-out unless it is an emergency. With DryRun it only says what it would do.
 	Apply(ctx context.Context, a Actor, r ApplyRequest) (ApplyResult, error)
-	Sites(ctx context.Context, a Actor) ([]Site, error)
+	Sites(ctx context.Context, a Actor, q SiteQuery) ([]Site, error) // by name
 	Site(ctx context.Context, a Actor, name config.SiteName) (SiteDetail, error)
 	History(ctx context.Context, a Actor, name string) ([]Revision, error)
 	Revision(ctx context.Context, a Actor, name string, number uint64) (RevisionDetail, error)
@@ -71,6 +88,7 @@ type Service interface {
 
 	Status(ctx context.Context, a Actor) (Status, error)
 	RemoveNode(ctx context.Context, a Actor, r RemoveNodeRequest) (RemoveNodeResult, error)
+	ChangeNode(ctx context.Context, a Actor, r ChangeNodeRequest) (ChangeNodeResult, error)
 	CreateJoinToken(ctx context.Context, a Actor, r JoinTokenRequest) (JoinToken, error)
 	Grow(ctx context.Context, a Actor, r GrowRequest) (Status, error)
 	Backup(ctx context.Context, a Actor, w io.Writer) error
@@ -79,6 +97,8 @@ type Service interface {
 	Tokens(ctx context.Context, a Actor) ([]Token, error)
 	RemoveToken(ctx context.Context, a Actor, name string) error
 	Audit(ctx context.Context, a Actor, q AuditQuery) ([]AuditRecord, error)
+
+	Ways
 }
 
 // Document is one thing to apply: a site, or the network's settings.
@@ -124,6 +144,13 @@ type Applied struct {
 	Before   uint64 `json:"before"` // the revision that held; 0: none
 	Changed  bool   `json:"changed"`
 	Diff     string `json:"diff,omitempty"` // unified
+}
+
+// SiteQuery narrows a list of sites.
+type SiteQuery struct {
+	Contains string          `json:"contains,omitempty"` // in the name or in a host
+	After    config.SiteName `json:"after,omitempty"`    // begin behind this name
+	Limit    int             `json:"limit,omitempty"`    // at most so many; 0: all
 }
 
 // Site is a site in a list.
@@ -206,6 +233,7 @@ type Rollout struct {
 	Phase   string    `json:"phase"`         // canary, cluster, quarter, all
 	Why     string    `json:"why,omitempty"` // of its state
 	Phases  []Phase   `json:"phases"`
+	Gate    *Gate     `json:"gate,omitempty"` // of the present phase, if one roll-out is asked for and is under way
 }
 
 // Phase is one step of a roll-out.
@@ -215,6 +243,24 @@ type Phase struct {
 	Began   time.Time       `json:"began,omitzero"`
 	Ended   time.Time       `json:"ended,omitzero"`
 	Verdict string          `json:"verdict,omitempty"`
+}
+
+// Gate is what the gate sees of a phase now. What it said in the end is the phase's verdict.
+type Gate struct {
+	Nodes   int    `json:"nodes"`   // of the phase
+	Adopted int    `json:"adopted"` // of them have the change
+	With    Sample `json:"with"`    // what those did since
+	Before  Sample `json:"before"`  // what the same nodes did before
+	Others  Sample `json:"others"`  // what nodes without the change did since the phase began
+}
+
+// Sample counts requests, of clients and the nodes' own.
+type Sample struct {
+	Requests uint64        `json:"requests"`
+	Errors   uint64        `json:"errors"`   // answered with 5xx, or broken off
+	Rejected uint64        `json:"rejected"` // answered with 4xx
+	Hits     uint64        `json:"hits"`     // answered from the cache
+	Median   time.Duration `json:"median"`   // nanoseconds, to the first byte, rounded up to a power of two of 100 µs; 0: unknown
 }
 
 // UpgradeRequest asks for a program on nodes. The program itself is sent beside it.
@@ -299,6 +345,25 @@ type RemoveNodeResult struct {
 	Away      []config.NodeID `json:"away,omitempty"`
 }
 
+// ChangeNodeRequest says what is to be otherwise with a node. What is left out stays.
+type ChangeNodeRequest struct {
+	Node      config.NodeID      `json:"node"`
+	Cluster   config.ClusterName `json:"cluster,omitempty"`
+	Rack      *string            `json:"rack,omitempty"` // empty: in none
+	Addresses []netip.Addr       `json:"addresses,omitempty"`
+	Roles     []feed.Role        `json:"roles,omitempty"` // control can be neither given nor taken
+	Mesh      string             `json:"mesh,omitempty"`  // HOST:PORT where other nodes reach it
+	Message   string             `json:"message,omitempty"`
+}
+
+// ChangeNodeResult is the node as it is to be now, and who knows.
+type ChangeNodeResult struct {
+	feed.NodeRecord
+	Position  feed.Position   `json:"position,omitzero"` // zero: there was nothing to change
+	Confirmed []config.NodeID `json:"confirmed"`
+	Away      []config.NodeID `json:"away,omitempty"`
+}
+
 // JoinTokenRequest asks for a token that lets one node join.
 type JoinTokenRequest struct {
 	Roles []feed.Role   `json:"roles,omitempty"` // that it may take; none: edge, dns, relay and collect
@@ -344,9 +409,10 @@ type Token struct {
 
 // AuditQuery narrows what is asked for.
 type AuditQuery struct {
-	Limit   int    `json:"limit,omitempty"`   // default 100, at most 1000
-	Subject string `json:"subject,omitempty"` // such as site/shop
-	Actor   string `json:"actor,omitempty"`
+	Limit   int       `json:"limit,omitempty"`   // default 100, at most 1000
+	Subject string    `json:"subject,omitempty"` // such as site/shop
+	Actor   string    `json:"actor,omitempty"`
+	Before  time.Time `json:"before,omitzero"` // what was earlier than this
 }
 
 // AuditRecord is one change: who did what, and what was before and after.

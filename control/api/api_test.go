@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -52,11 +53,12 @@ func operations() []operation {
 		sends("removeSite", (*api.Client).RemoveSite),
 		sends("purge", (*api.Client).Purge),
 		sends("removeNode", (*api.Client).RemoveNode),
+		sends("changeNode", (*api.Client).ChangeNode),
 		sends("createJoinToken", (*api.Client).CreateJoinToken),
 		sends("growControl", (*api.Client).Grow),
 		sends("createToken", (*api.Client).CreateToken),
 		sends("audit", (*api.Client).Audit),
-		asks("sites", func(ctx context.Context, c *api.Client) ([]api.Site, error) { return c.Sites(ctx) }),
+		sends("sites", (*api.Client).Sites),
 		asks("site", func(ctx context.Context, c *api.Client) (api.SiteDetail, error) { return c.Site(ctx, "a/b c") }, config.SiteName("a/b c")),
 		asks("history", func(ctx context.Context, c *api.Client) ([]api.Revision, error) { return c.History(ctx, "network") }, "network"),
 		asks("revision", func(ctx context.Context, c *api.Client) (api.RevisionDetail, error) {
@@ -90,7 +92,7 @@ func operations() []operation {
 // What the client sends arrives with every field, and so does the answer; both are as the description says.
 func TestEveryFieldArrives(t *testing.T) {
 	doc := openDescription(t)
-	seen := map[string]bool{"nodes": true} // below
+	seen := map[string]bool{"nodes": true, "self": true} // below and in TestSelf
 	for _, op := range operations() {
 		t.Run(op.id, func(t *testing.T) {
 			seen[op.id] = true
@@ -125,6 +127,33 @@ func TestEveryFieldArrives(t *testing.T) {
 	nodes, err := serve(t, s).Nodes(t.Context())
 	if err != nil || !reflect.DeepEqual(nodes, s.give.(api.Status).Nodes) {
 		t.Errorf("nodes %+v, %v", nodes, err)
+	}
+}
+
+// Everybody may ask who they are, whatever their token may do.
+func TestSelf(t *testing.T) {
+	c := serve(t, &recorder{can: []api.Verb{api.Purge}})
+	self, err := c.Self(t.Context())
+	if want := (api.Self{Name: "ci", Scope: api.Scope{Verbs: []api.Verb{api.Purge}}}); err != nil || !reflect.DeepEqual(self, want) {
+		t.Errorf("%+v, %v", self, err)
+	}
+	c.Token = "nope"
+	if _, err := c.Self(t.Context()); err == nil || !strings.Contains(err.Error(), "none of this network's") {
+		t.Error(err)
+	}
+}
+
+// What is wrong with a document comes with its places, for editors.
+func TestMistakesHavePlaces(t *testing.T) {
+	_, problems := config.ParseSite("shop.yaml", []byte("name: shop\nhosts: [shop.test]\norigins: [{url: nowhere}]\n"))
+	s := &recorder{err: fault.New(fault.Client, "apply", http.StatusUnprocessableEntity, fmt.Errorf("%w", problems.Err()))}
+	_, err := serve(t, s).Apply(t.Context(), api.ApplyRequest{})
+	var p *api.Problem
+	if !errors.As(err, &p) || len(p.Errors) != 1 {
+		t.Fatalf("%+v", p)
+	}
+	if m := p.Errors[0]; m.File != "shop.yaml" || m.Line != 3 || m.Column < 2 || m.Detail == "" || !strings.Contains(p.Detail, m.Detail) {
+		t.Errorf("%+v of %s", m, p.Detail)
 	}
 }
 
@@ -213,6 +242,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown parameter", "GET", "/audit?limt=3", "", []string{bearer}, 400, "limit, subject, actor"},
 		{"a parameter where there is none", "GET", "/status?x=1", "", []string{bearer}, 400, "there are none"},
 		{"no truth", "GET", "/export?secrets=yes", "", []string{bearer}, 400, "true or false"},
+		{"no time", "GET", "/audit?before=yesterday", "", []string{bearer}, 400, "a time of RFC 3339"},
 		{"no number", "GET", "/audit?limit=-1", "", []string{bearer}, 400, "not negative"},
 		{"twice a parameter", "GET", "/audit?limit=1&limit=2", "", []string{bearer}, 400, "2 times"},
 		{"no revision", "GET", "/sites/shop/revisions/latest", "", []string{bearer}, 400, "not the number of a revision"},
@@ -334,6 +364,9 @@ func TestErrorsOfTheService(t *testing.T) {
 			api.Problem{
 				Title: "Unprocessable Entity", Status: 422, Detail: "shop:1:2: is wrong; write x\nshop:2:2: is wrong; write y", Party: fault.Config,
 				Action: "Correct the request and send it again.",
+				Errors: []api.Mistake{
+					{File: "shop", Line: 1, Column: 2, Detail: "is wrong", Action: "write x"}, {File: "shop", Line: 2, Column: 2, Detail: "is wrong", Action: "write y"},
+				},
 			},
 		},
 		{
@@ -355,7 +388,7 @@ func TestErrorsOfTheService(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := serve(t, &recorder{err: tt.err}).Status(t.Context())
 			var p *api.Problem
-			if !errors.As(err, &p) || *p != tt.want {
+			if !errors.As(err, &p) || !reflect.DeepEqual(*p, tt.want) {
 				t.Errorf("got %+v, want %+v", p, tt.want)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // appliesMax bounds how many bodies of applyMax are read at once.
@@ -31,6 +32,11 @@ func (c *call) truth(name string) bool { return c.text(name) == "true" }
 func (c *call) number(name string) int {
 	n, _ := strconv.Atoi(c.text(name)) // checkQuery has
 	return n
+}
+
+func (c *call) moment(name string) time.Time {
+	at, _ := time.Parse(time.RFC3339, c.text(name)) // checkQuery has
+	return at
 }
 
 // checkQuery refuses what the route doesn't know, and values that aren't of the parameter's kind.
@@ -53,6 +59,9 @@ func checkQuery(_ context.Context, c *call) *Problem {
 			return newProblem(http.StatusBadRequest, fmt.Sprintf("%s is %q.", name, of[0]), "Write true or false.")
 		case p.kind == number && err != nil:
 			return newProblem(http.StatusBadRequest, fmt.Sprintf("%s is %q.", name, of[0]), "Write a whole number, not negative.")
+		}
+		if _, err := time.Parse(time.RFC3339, of[0]); p.kind == moment && err != nil {
+			return newProblem(http.StatusBadRequest, fmt.Sprintf("%s is %q.", name, of[0]), "Write a time of RFC 3339, such as 2026-03-01T12:00:00Z.")
 		}
 	}
 	c.values = values

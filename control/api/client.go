@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/wherry/wherry/config"
 )
@@ -192,14 +193,25 @@ func setTruth(q url.Values, name string, value bool) {
 
 func segment[T ~string](name T) string { return "/" + url.PathEscape(string(name)) }
 
+// Self asks whose token it is, and what it may do.
+func (c *Client) Self(ctx context.Context) (Self, error) {
+	return get[Self](ctx, c, "/self", nil)
+}
+
 // Apply is Service.Apply.
 func (c *Client) Apply(ctx context.Context, r ApplyRequest) (ApplyResult, error) {
 	return post[ApplyResult](ctx, c, "/apply", r)
 }
 
 // Sites is Service.Sites.
-func (c *Client) Sites(ctx context.Context) ([]Site, error) {
-	return get[[]Site](ctx, c, "/sites", nil)
+func (c *Client) Sites(ctx context.Context, q SiteQuery) ([]Site, error) {
+	values := url.Values{}
+	set(values, "contains", q.Contains)
+	set(values, "after", string(q.After))
+	if q.Limit != 0 {
+		values.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return get[[]Site](ctx, c, "/sites", values)
 }
 
 // Site is Service.Site.
@@ -293,6 +305,11 @@ func (c *Client) RemoveNode(ctx context.Context, r RemoveNodeRequest) (RemoveNod
 	return remove[RemoveNodeResult](ctx, c, "/nodes"+segment(r.Node), r.Message)
 }
 
+// ChangeNode is Service.ChangeNode.
+func (c *Client) ChangeNode(ctx context.Context, r ChangeNodeRequest) (ChangeNodeResult, error) {
+	return post[ChangeNodeResult](ctx, c, "/nodes"+segment(r.Node), r)
+}
+
 // CreateJoinToken is Service.CreateJoinToken.
 func (c *Client) CreateJoinToken(ctx context.Context, r JoinTokenRequest) (JoinToken, error) {
 	return post[JoinToken](ctx, c, "/join-tokens", r)
@@ -333,6 +350,9 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) ([]AuditRecord, error)
 	set(values, "actor", q.Actor)
 	if q.Limit != 0 {
 		values.Set("limit", strconv.Itoa(q.Limit))
+	}
+	if !q.Before.IsZero() {
+		values.Set("before", q.Before.Format(time.RFC3339Nano))
 	}
 	return get[[]AuditRecord](ctx, c, "/audit", values)
 }

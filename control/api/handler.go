@@ -166,7 +166,7 @@ func authenticate(ctx context.Context, c *call) *Problem {
 }
 
 func checkVerb(_ context.Context, c *call) *Problem {
-	if !c.actor.Can.Allows(c.verb) {
+	if c.verb != "" && !c.actor.Can.Allows(c.verb) {
 		return c.forbidden(c.verb)
 	}
 	return nil
@@ -204,7 +204,7 @@ func (h *handler) answer(c *call, result any, trouble *Problem, began time.Time)
 	switch {
 	case trouble != nil:
 		level, why = slog.LevelWarn, trouble.Detail
-	case c.verb != Read:
+	case c.verb != Read && c.verb != "":
 		level = slog.LevelInfo
 	}
 	h.log.Log(c.r.Context(), level, "api", "operation", c.id, "path", c.r.URL.Path, "status", status, "actor", c.actor.Name,

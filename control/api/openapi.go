@@ -56,7 +56,7 @@ func newDocument(version string) *huma.OpenAPI {
 			Schemas: schemas,
 			SecuritySchemes: map[string]*huma.SecurityScheme{schemeName: {
 				Type: "http", Scheme: "bearer",
-				Description: "A token of `wherry token create`. The role at an operation is the verb that the token needs: read, purge, deploy (which may also read " +
+				Description: "A token of `wherry token create`. The role at an operation is the verb that the token needs, if it needs one: read, purge, deploy (which may also read " +
 					"and purge) or admin (which may all). A token may be for some sites only.",
 			}},
 		},
@@ -78,9 +78,13 @@ func newDocument(version string) *huma.OpenAPI {
 var pathParam = regexp.MustCompile(`\{(\w+)\}`)
 
 func operation(r route, schemas huma.Registry, asked map[string]bool) *huma.Operation {
+	roles := []string{}
+	if r.verb != "" {
+		roles = append(roles, string(r.verb))
+	}
 	op := &huma.Operation{
 		Method: r.method, Path: r.path, OperationID: r.id, Summary: r.summary, Description: r.about,
-		Security:  []map[string][]string{{schemeName: {string(r.verb)}}},
+		Security:  []map[string][]string{{schemeName: roles}},
 		Responses: map[string]*huma.Response{"default": {Description: "What is wrong, and what to do", Content: content(schemas, "application/problem+json", Problem{})}},
 	}
 	for _, found := range pathParam.FindAllStringSubmatch(r.path, -1) {
@@ -97,6 +101,8 @@ func operation(r route, schemas huma.Registry, asked map[string]bool) *huma.Oper
 			s.Items = &huma.Schema{Type: huma.TypeString}
 		case number:
 			s.Minimum = new(float64)
+		case moment:
+			s.Type, s.Format = huma.TypeString, string(moment)
 		}
 		op.Parameters = append(op.Parameters, &huma.Param{Name: p.name, In: "query", Description: p.doc, Schema: s})
 	}

@@ -137,7 +137,7 @@ func TestDescription(t *testing.T) {
 			if op.OperationID == "" || op.Summary == "" || d.operations[op.OperationID] != op {
 				t.Errorf("%s %s: no name of its own: %+v", op.method, path, op)
 			}
-			if len(op.Security) != 1 || len(op.Security[0]["token"]) != 1 {
+			if verbs := op.Security[0]["token"]; len(op.Security) != 1 || len(verbs) != 1 && op.OperationID != "self" {
 				t.Errorf("%s: security %v", op.OperationID, op.Security)
 			}
 			var inPath []string

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -17,8 +18,29 @@ type Problem struct {
 	Detail string      `json:"detail"` // what is wrong; several lines if there is a list or a difference
 	Action string      `json:"action"` // what to do next
 	Party  fault.Party `json:"party,omitempty"`
+	Errors []Mistake   `json:"errors,omitempty"` // of a document, each with its place
 
 	err error // of Client: why nobody has answered
+}
+
+// Mistake is what is wrong at one place of a document.
+type Mistake struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`   // from 1
+	Column int    `json:"column"` // from 1, in characters
+	Path   string `json:"path,omitempty"`
+	Detail string `json:"detail"`
+	Action string `json:"action,omitempty"` // what to write instead
+}
+
+// mistakesOf are those that an error says of a configuration.
+func mistakesOf(err error) (all []Mistake) {
+	var problems config.Problems
+	errors.As(err, &problems)
+	for _, p := range problems {
+		all = append(all, Mistake{File: p.File, Line: p.Line, Column: p.Column, Path: p.Path, Detail: p.What, Action: p.Instead})
+	}
+	return all
 }
 
 var _ error = (*Problem)(nil)
@@ -73,7 +95,7 @@ func problemOf(err error) *Problem {
 		}
 	}
 	p = newProblem(status, sentence(detail), action)
-	p.Party = f.Party
+	p.Party, p.Errors = f.Party, mistakesOf(err)
 	return p
 }
 

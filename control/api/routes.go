@@ -27,7 +27,7 @@ const (
 type route struct {
 	method, path string // below Prefix
 	id           string // operationId
-	verb         Verb   // that the token needs
+	verb         Verb   // that the token needs; empty: any token will do
 	summary      string
 	about        string
 
@@ -56,7 +56,8 @@ const (
 	text   kind = "string"
 	number kind = "integer" // not negative
 	truth  kind = "boolean"
-	list   kind = "array" // of text, the parameter being repeated
+	list   kind = "array"     // of text, the parameter being repeated
+	moment kind = "date-time" // of RFC 3339
 )
 
 type param struct {
@@ -71,7 +72,7 @@ var messageParam = param{"message", text, "why, for the history"}
 func routes() []route {
 	var all []route
 	for _, part := range [][]route{
-		statusRoutes(), applyRoutes(), siteRoutes(), rolloutRoutes(), upgradeRoutes(), purgeRoutes(), nodeRoutes(), tokenRoutes(), controlRoutes(),
+		statusRoutes(), applyRoutes(), siteRoutes(), rolloutRoutes(), upgradeRoutes(), purgeRoutes(), nodeRoutes(), pathRoutes(), tokenRoutes(), controlRoutes(),
 	} {
 		all = append(all, part...)
 	}
@@ -85,10 +86,16 @@ func statusRoutes() []route {
 			serve: func(ctx context.Context, c *call) (any, error) { return c.service.Status(ctx, c.actor) },
 		},
 		{
+			method: "GET", path: "/self", id: "self", summary: "Whose token it is, and what it may do", out: Self{},
+			serve: func(_ context.Context, c *call) (any, error) {
+				return Self{Name: c.actor.Name, Scope: c.actor.Can}, nil
+			},
+		},
+		{
 			method: "GET", path: "/audit", id: "audit", verb: Admin, summary: "Who changed what, newest first", out: []AuditRecord{},
-			query: []param{{"limit", number, "how many; default 100, at most 1000"}, {"subject", text, "such as site/shop"}, {"actor", text, "the name of a token"}},
+			query: []param{{"limit", number, "how many; default 100, at most 1000"}, {"subject", text, "such as site/shop"}, {"actor", text, "the name of a token"}, {"before", moment, "only what was earlier"}},
 			serve: func(ctx context.Context, c *call) (any, error) {
-				return c.service.Audit(ctx, c.actor, AuditQuery{Limit: c.number("limit"), Subject: c.text("subject"), Actor: c.text("actor")})
+				return c.service.Audit(ctx, c.actor, AuditQuery{Limit: c.number("limit"), Subject: c.text("subject"), Actor: c.text("actor"), Before: c.moment("before")})
 			},
 		},
 	}
@@ -126,8 +133,12 @@ func applyRoutes() []route {
 func siteRoutes() []route {
 	return []route{
 		{
-			method: "GET", path: "/sites", id: "sites", verb: Read, summary: "All sites", out: []Site{},
-			serve: func(ctx context.Context, c *call) (any, error) { return c.service.Sites(ctx, c.actor) },
+			method: "GET", path: "/sites", id: "sites", verb: Read, summary: "The sites, by name", out: []Site{},
+			about: "All of them, or a page: ask for what is `after` the last name of the page before.",
+			query: []param{{"contains", text, "only sites with this in their name or in a host"}, {"after", text, "begin behind this name"}, {"limit", number, "at most so many; default: all"}},
+			serve: func(ctx context.Context, c *call) (any, error) {
+				return c.service.Sites(ctx, c.actor, SiteQuery{Contains: c.text("contains"), After: config.SiteName(c.text("after")), Limit: c.number("limit")})
+			},
 		},
 		{
 			method: "GET", path: "/sites/{site}", id: "site", verb: Read, summary: "A site as it holds", out: SiteDetail{},
@@ -273,6 +284,17 @@ func nodeRoutes() []route {
 			serve: func(ctx context.Context, c *call) (any, error) {
 				return c.service.RemoveNode(ctx, c.actor, RemoveNodeRequest{Node: config.NodeID(c.path("node")), Message: c.text("message")})
 			},
+		},
+		{
+			method: "POST", path: "/nodes/{node}", id: "changeNode", verb: Admin, summary: "Change a node's place, addresses or roles",
+			about: "What is left out stays. The name stands in the path; in the body it may be left out.", in: ChangeNodeRequest{}, out: ChangeNodeResult{},
+			serve: withBody(func(ctx context.Context, c *call, in ChangeNodeRequest) (any, error) {
+				if in.Node != "" && string(in.Node) != c.path("node") {
+					return nil, newProblem(http.StatusBadRequest, "The path names "+c.path("node")+" and the body "+string(in.Node)+".", "Leave the name out of the body.")
+				}
+				in.Node = config.NodeID(c.path("node"))
+				return c.service.ChangeNode(ctx, c.actor, in)
+			}),
 		},
 		{
 			method: "POST", path: "/join-tokens", id: "createJoinToken", verb: Admin, summary: "A token that lets nodes join", status: http.StatusCreated,

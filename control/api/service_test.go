@@ -50,8 +50,8 @@ func (r *recorder) Apply(_ context.Context, a api.Actor, in api.ApplyRequest) (a
 	return reply[api.ApplyResult](r, a, in)
 }
 
-func (r *recorder) Sites(_ context.Context, a api.Actor) ([]api.Site, error) {
-	return reply[[]api.Site](r, a)
+func (r *recorder) Sites(_ context.Context, a api.Actor, q api.SiteQuery) ([]api.Site, error) {
+	return reply[[]api.Site](r, a, q)
 }
 
 func (r *recorder) Site(_ context.Context, a api.Actor, name config.SiteName) (api.SiteDetail, error) {
@@ -104,6 +104,18 @@ func (r *recorder) Purge(_ context.Context, a api.Actor, in api.PurgeRequest) (a
 
 func (r *recorder) Status(_ context.Context, a api.Actor) (api.Status, error) {
 	return reply[api.Status](r, a)
+}
+
+func (r *recorder) Paths(_ context.Context, a api.Actor, node config.NodeID) (api.NodePaths, error) {
+	return reply[api.NodePaths](r, a, node)
+}
+
+func (r *recorder) BenchPath(_ context.Context, a api.Actor, in api.PathBenchRequest) (api.PathBench, error) {
+	return reply[api.PathBench](r, a, in)
+}
+
+func (r *recorder) ChangeNode(_ context.Context, a api.Actor, in api.ChangeNodeRequest) (api.ChangeNodeResult, error) {
+	return reply[api.ChangeNodeResult](r, a, in)
 }
 
 func (r *recorder) RemoveNode(_ context.Context, a api.Actor, in api.RemoveNodeRequest) (api.RemoveNodeResult, error) {

@@ -34,7 +34,7 @@ func (Unavailable) Apply(context.Context, Actor, ApplyRequest) (ApplyResult, err
 }
 
 // Sites implements Service.
-func (Unavailable) Sites(context.Context, Actor) ([]Site, error) {
+func (Unavailable) Sites(context.Context, Actor, SiteQuery) ([]Site, error) {
 	return nil, unavailable("list the revisions of sites")
 }
 
@@ -101,6 +101,11 @@ func (Unavailable) Status(context.Context, Actor) (Status, error) {
 // RemoveNode implements Service.
 func (Unavailable) RemoveNode(context.Context, Actor, RemoveNodeRequest) (RemoveNodeResult, error) {
 	return RemoveNodeResult{}, unavailable("remove a node")
+}
+
+// ChangeNode implements Service.
+func (Unavailable) ChangeNode(context.Context, Actor, ChangeNodeRequest) (ChangeNodeResult, error) {
+	return ChangeNodeResult{}, unavailable("change a node")
 }
 
 // CreateJoinToken implements Service.

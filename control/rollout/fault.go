@@ -30,7 +30,7 @@ func (s *State) adoptWithin() time.Duration {
 
 func (s *State) adopted(n *Seen) bool {
 	if s.software() {
-		return n.Program == s.Program
+		return n.Program == s.Program || s.Program.IsZero() && n.Own
 	}
 	return n.Holds[s.Key] == s.To.Revision
 }

@@ -25,7 +25,7 @@ type State struct {
 	From      feed.Ref        `json:"from"` // zero: nothing was there
 	To        feed.Ref        `json:"to"`   // zero: it is removed
 	Version   string          `json:"version,omitempty"`
-	Program   feed.Hash       `json:"program,omitzero"` // of software
+	Program   feed.Hash       `json:"program,omitzero"` // of software; zero: the one that each node was installed with
 	Author    string          `json:"author"`
 	Emergency bool            `json:"emergency,omitempty"` // to all at once; watched, but not taken back
 	Bake      time.Duration   `json:"bake"`
@@ -35,6 +35,7 @@ type State struct {
 	Why       string          `json:"why,omitempty"` // of the state
 	Phase     int             `json:"phase"`         // index
 	Phases    []Phase         `json:"phases"`
+	Term      int64           `json:"term,omitempty"` // of the leader that took the latest step; 0: none has
 
 	// Marks are of nodes that were given the change, at most marksMax of each phase; Others of those that weren't yet when the present
 	// phase began, at most othersMax.

@@ -256,3 +256,83 @@ func TestQuantile(t *testing.T) {
 		t.Error(c.since(Count{Latency: []uint64{0, 20}}))
 	}
 }
+
+// The programs that nodes were installed with aren't one program: each node says that it runs its own.
+func TestBackToTheInstalledProgram(t *testing.T) {
+	nodes := []feed.NodeRecord{{Name: "lima-1", Cluster: "lima", Roles: []feed.Role{feed.RoleEdge}}}
+	now := time.Unix(1e9, 0)
+	seen := map[config.NodeID]Seen{"lima-1": {Live: true, Report: feed.Report{Node: "lima-1", Boot: "1", Program: to.Object}}}
+	s := Begin(Change{ID: "r1", Key: feed.KeySoftware, From: from, To: to, Settings: config.Rollout{Bake: 10 * time.Second}}, nodes, seen, now)
+	if now = now.Add(time.Second); step(&s, seen, now) || s.Marks["lima-1"].Adopted {
+		t.Error("a node that runs another program counts as one that has gone back")
+	}
+	seen["lima-1"] = Seen{Live: true, Report: feed.Report{Node: "lima-1", Boot: "2", Program: feed.HashOf([]byte("own")), Own: true}}
+	for range 60 {
+		now = now.Add(time.Second)
+		step(&s, seen, now)
+	}
+	if s.State != Done {
+		t.Errorf("%s: %s", s.State, s.Why)
+	}
+}
+
+func step(s *State, seen map[config.NodeID]Seen, now time.Time) (changed bool) {
+	*s, changed = s.Step(Input{Now: now, Seen: seen})
+	return changed
+}
+
+// The next leader's clock may say anything: a phase is watched for its time all the same, and not for a day.
+func TestALeaderWithAnotherClock(t *testing.T) {
+	nodes := []feed.NodeRecord{
+		{Name: "lima-1", Cluster: "lima", Roles: []feed.Role{feed.RoleEdge}}, {Name: "osaka-1", Cluster: "osaka", Roles: []feed.Role{feed.RoleEdge}},
+	}
+	seen := map[config.NodeID]Seen{}
+	for _, n := range nodes {
+		seen[n.Name] = Seen{Live: true, Report: feed.Report{Node: n.Name, Boot: "1", Program: from.Object}}
+	}
+	const bake = 10 * time.Second
+	for _, wrong := range []time.Duration{-24 * time.Hour, -time.Minute, 0, time.Minute, 24 * time.Hour} {
+		now := time.Unix(1e9, 0)
+		s := Begin(Change{ID: "r1", Key: feed.KeySoftware, From: from, To: to, Program: to.Object, Settings: config.Rollout{Bake: bake}}, nodes, seen, now)
+		canary := s.Phases[0].Nodes[0]
+		had := seen[canary]
+		adopted := had
+		adopted.Program, adopted.Boot = to.Object, "2"
+		seen[canary] = adopted
+		now = now.Add(2 * time.Second)
+		step(&s, seen, now)
+		now = now.Add(3*time.Second + wrong)
+		s = s.TakenOver(now)
+		took := 0 * time.Second
+		for ; s.Phase == 0 && s.State == Running && took < time.Minute; took += 250 * time.Millisecond {
+			step(&s, seen, now.Add(took))
+		}
+		if s.State != Running || s.Phase != 1 || took < bake || took > bake+time.Second {
+			t.Errorf("a clock %s off: %s in phase %d after %s: %s", wrong, s.State, s.Phase, took, s.Why)
+		}
+		seen[canary] = had
+	}
+}
+
+// What people see of the gate are the requests of the nodes with the change and of those without.
+func TestGauge(t *testing.T) {
+	fine := model{clients: 50, latency: 20 * time.Millisecond}
+	w := newWorld(1, 4, fine)
+	w.begin(Change{})
+	for !w.state.Marks[w.state.Phases[0].Nodes[0]].Adopted {
+		w.step(fine, fine)
+	}
+	for range 20 {
+		w.step(fine, fine)
+	}
+	if w.state.Phase != 0 {
+		t.Fatalf("the canary is over: %+v", w.state.Phases)
+	}
+	g := w.state.Gauge(Input{Now: w.now, Seen: w.seen()})
+	if g.Nodes != 1 || g.Adopted != 1 || g.With.Requests == 0 || g.With.Errors != 0 || g.Before.Requests == 0 || g.Others.Requests <= g.With.Requests {
+		t.Errorf("%+v", g)
+	}
+	if m := g.With.Median(); m < 10*time.Millisecond || m > 100*time.Millisecond {
+		t.Errorf("the median is %s", m)
+	}
+}

@@ -225,6 +225,49 @@ func TestRunBackups(t *testing.T) {
 	}
 }
 
+// When the hour is over since the newest one, whoever made it, there is another; the oldest ones go.
+func TestTheHourMakesABackup(t *testing.T) {
+	s := newCluster(t).first().Store
+	put(t, s, "a", "1")
+	dir := t.TempDir()
+	stamp := func(ago time.Duration) string {
+		return filepath.Join(dir, time.Now().Add(-ago).UTC().Format(backupStamp)+backupSuffix)
+	}
+	old := []string{stamp(3 * time.Hour), stamp(2 * time.Hour), stamp(time.Hour - 300*time.Millisecond)}
+	for _, name := range old {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.RunBackups(ctx, dir, time.Hour, 3) }()
+	var all []string
+	for all, _ = Backups(dir); len(all) == 0 || slices.Contains(old, all[len(all)-1]) || all[0] == old[0]; all, _ = Backups(dir) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if time.Since(began) < 250*time.Millisecond {
+		t.Error("it was made before the hour was over")
+	}
+	cancel()
+	if err := <-ended; err != nil || len(all) != 3 {
+		t.Errorf("%v, %v", all, err)
+	}
+	f, err := os.Open(all[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	values := map[string]string{}
+	if _, _, err := ReadBackup(f, func(key string, value []byte) error {
+		values[key] = string(value)
+		return nil
+	}); err != nil || values["a"] != "1" {
+		t.Errorf("%v, %v", values, err)
+	}
+}
+
 func FuzzReadBackup(f *testing.F) {
 	f.Add([]byte(backupMagic))
 	f.Add(smallBackup(f))

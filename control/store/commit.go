@@ -186,7 +186,7 @@ func (s *Store) cleanSlots(ctx context.Context) error {
 }
 
 // Commit applies a transaction, once, and returns its revision. ErrConflict: a condition doesn't hold, and nothing was or will be changed. While
-// there is no majority it tries again until ctx ends; if it isn't known then whether the transaction was, or will be, applied, the
+// there is no majority it tries again until ctx ends, for 15 s at most; if it isn't known then whether the transaction was, or will be, applied, the
 // error is ErrUnknown.
 func (s *Store) Commit(ctx context.Context, t Txn) (Revision, error) {
 	start := time.Now()
@@ -204,13 +204,13 @@ func (s *Store) commit(ctx context.Context, t Txn) (Revision, error) {
 			return 0, err
 		}
 	}
+	ctx, cancel := s.until(ctx, askPatience)
+	defer cancel()
 	sl, err := s.takeSlot(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { s.slots.free <- sl }()
-	ctx, cancel := s.until(ctx, 0)
-	defer cancel()
 	underWay := false // an attempt may still be applied
 	for patience := attemptPatience; ; patience = min(2*patience, attemptPatienceMax) {
 		at, err := s.attempt(ctx, t, sl, patience, &underWay)

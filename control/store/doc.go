@@ -5,7 +5,7 @@
 //
 //   - A transaction that Commit acknowledges is on the disks of a majority, and was applied once, also where the answer got lost on the way
 //     and it had to be asked for again. One that Commit says conflicts was not applied, and never will be. Where neither is known when the
-//     caller's patience ends, the error is ErrUnknown.
+//     caller's patience ends, or 15 s are over, the error is ErrUnknown.
 //   - What a leader does under its Term's condition is refused once there was another leader, whatever the first one believes. Term.Done is
 //     closed before the others may think that the term is over, by this machine's clock alone; the clocks of machines are never compared.
 //   - Get and List see every acknowledged transaction; with Local they answer from this member's disk, without a majority, and may be late.

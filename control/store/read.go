@@ -60,7 +60,7 @@ const readRetry = 50 * time.Millisecond
 
 // get reads, again and again while the members look for a leader.
 func (s *Store) get(ctx context.Context, key string, o ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	ctx, cancel := s.until(ctx, 0)
+	ctx, cancel := s.until(ctx, askPatience)
 	defer cancel()
 	for {
 		resp, err := s.client.Get(ctx, key, o...)

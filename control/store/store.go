@@ -24,6 +24,8 @@ const (
 	valueMax        = 256 << 10 // larger ones make every member slow; they belong into the feed's objects
 	startPatience   = 20 * time.Second
 	closePatience   = 5 * time.Second
+	// askPatience bounds what is asked of the store while it has no majority: somebody waits, who is to hear of it. An election is over long before.
+	askPatience = 15 * time.Second
 )
 
 // Options are how a Store is opened: with Endpoints an external one, else an embedded one.

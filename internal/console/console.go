@@ -31,6 +31,7 @@ func Commands(flags Flags) []*cobra.Command {
 	return []*cobra.Command{
 		newStatusCommand(flags), newApplyCommand(flags), newDiffCommand(flags), newHistoryCommand(flags), newRollbackCommand(flags), newRolloutCommand(flags), newExportCommand(flags),
 		newSiteCommand(flags), newPurgeCommand(flags), newNodeCommand(flags), newTokenCommand(flags), newAuditCommand(flags), newUpgradeCommand(flags), newControlCommand(flags),
+		newPathCommand(flags),
 	}
 }
 

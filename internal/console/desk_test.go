@@ -88,7 +88,11 @@ func (d *desk) Apply(_ context.Context, _ api.Actor, r api.ApplyRequest) (out ap
 	return out, nil
 }
 
-func (d *desk) Sites(context.Context, api.Actor) ([]api.Site, error) {
+func (d *desk) Sites(_ context.Context, _ api.Actor, q api.SiteQuery) ([]api.Site, error) {
+	if q != (api.SiteQuery{}) {
+		d.say("sites %+v", q)
+		return nil, nil
+	}
 	return []api.Site{
 		{Name: "blog", Hosts: []config.HostPattern{"blog.test"}, Revision: 2, Author: "ana", At: past(50)},
 		{
@@ -175,6 +179,9 @@ func (d *desk) Rollout(_ context.Context, _ api.Actor, id string) (api.Rollout, 
 	bad := id == "r-bad"
 	switch {
 	case d.polls == 1:
+		r.Gate = &api.Gate{
+			Nodes: 1, Adopted: 1, With: api.Sample{Requests: 120, Errors: 3, Hits: 90, Median: 1600 * time.Microsecond}, Before: api.Sample{Requests: 4000, Hits: 3600, Median: 800 * time.Microsecond},
+		}
 	case bad:
 		r.State, r.Why, r.Phases = "reverted", "errors rose from 0.1 % to 34 %", phases(1, "")
 	case d.polls < 4:
@@ -244,6 +251,38 @@ func (d *desk) Status(context.Context, api.Actor) (api.Status, error) {
 func (d *desk) RemoveNode(_ context.Context, _ api.Actor, r api.RemoveNodeRequest) (api.RemoveNodeResult, error) {
 	d.say("remove node %+v", r)
 	return api.RemoveNodeResult{Node: r.Node, Confirmed: []config.NodeID{"lisbon-1", "osaka-1"}, Away: []config.NodeID{"lima-1"}}, nil
+}
+
+func (d *desk) Paths(_ context.Context, _ api.Actor, node config.NodeID) (api.NodePaths, error) {
+	d.say("paths %s", node)
+	return api.NodePaths{
+		Node: node, Forwarded: 3 << 20, Dropped: 2,
+		Peers: []api.PeerPaths{{Node: "osaka-1", Dialed: true, Why: "the quickest for an hour", Paths: []api.Path{
+			{Chosen: true, Alive: true, RTT: 250.4, Variance: 3, Loss: 0.001, Goodput: 12.5e6, Packet: 1472, Delivered: 5 << 30, State: "alone"},
+			{Via: "lima-1", Alive: true, RTT: 310, Packet: 1200, Note: "70 ms longer"},
+			{Via: "oslo-1", Packet: 1200},
+		}}},
+		Parents: []api.SiteParent{{Site: "shop", Cluster: "osaka", Own: 251, Others: []api.ClusterNear{{Cluster: "osaka", Connect: 2}}}},
+	}, nil
+}
+
+func (d *desk) BenchPath(_ context.Context, _ api.Actor, r api.PathBenchRequest) (api.PathBench, error) {
+	d.say("bench path %s %s %d", r.From, r.To, r.Bytes)
+	return api.PathBench{From: r.From, To: r.To, Bytes: r.Bytes, Runs: []api.PathRun{
+		{Way: "tcp", First: 500, Seconds: 12, Mbit: 11.1}, {Way: "overlay", First: 251, Seconds: 1.5, Mbit: 89}, {Way: "overlay via lima-1", Error: "the node doesn't answer"},
+	}}, nil
+}
+
+func (d *desk) ChangeNode(_ context.Context, _ api.Actor, r api.ChangeNodeRequest) (api.ChangeNodeResult, error) {
+	rack := "as it is"
+	if r.Rack != nil {
+		rack = *r.Rack
+	}
+	d.say("change node %s cluster=%s rack=%s addresses=%v roles=%v mesh=%s message=%s", r.Node, r.Cluster, rack, r.Addresses, r.Roles, r.Mesh, r.Message)
+	return api.ChangeNodeResult{
+		NodeRecord: feed.NodeRecord{Name: r.Node, Cluster: r.Cluster, Roles: r.Roles}, Position: feed.Position{Epoch: 1, Seq: 8},
+		Confirmed: []config.NodeID{"lisbon-1", "osaka-1"},
+	}, nil
 }
 
 func (d *desk) CreateJoinToken(_ context.Context, _ api.Actor, r api.JoinTokenRequest) (api.JoinToken, error) {

@@ -66,7 +66,7 @@ const (
 // export asks for the files. Sites whose files don't say their revision get that which held just before: if it isn't theirs any more, it
 // is an older one, and an apply on it is refused.
 func (a *asker) export(ctx context.Context, secrets bool) (api.Export, error) {
-	sites, err := a.ask.Sites(ctx)
+	sites, err := a.ask.Sites(ctx, api.SiteQuery{})
 	if err != nil {
 		return api.Export{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 )
 
 func newNodeCommand(flags Flags) *cobra.Command {
-	return group("node", "List and remove nodes, and let new ones join", newNodeListCommand(flags), newNodeRemoveCommand(flags), newNodeTokenCommand(flags))
+	return group("node", "List, change and remove nodes, and let new ones join", newNodeListCommand(flags), newNodeSetCommand(flags), newNodeRemoveCommand(flags), newNodeTokenCommand(flags))
 }
 
 func newNodeListCommand(flags Flags) *cobra.Command {
@@ -52,6 +53,55 @@ To bring the machine back, remove its state and let it join anew. Keys of sites 
 			return err
 		}
 		fmt.Fprintf(a.out, "removed %s: confirmed by %s\n", r.Node, plural(len(r.Confirmed), "node"))
+		if len(r.Away) > 0 {
+			fmt.Fprintf(a.out, "away, and will know when they are back: %s\n", words(r.Away))
+		}
+		return nil
+	})
+}
+
+func newNodeSetCommand(flags Flags) *cobra.Command {
+	var in api.ChangeNodeRequest
+	var cluster, rack string
+	var roles, addresses []string
+	c := &cobra.Command{
+		Use: "set NODE", Short: "Change a node's place, addresses or roles", Args: ExactlyOne("name of a node"),
+		Long: `Changes what NODE is to the network; what isn't named stays. The node takes it over by itself: other roles by a new certificate, and a new process that
+gets its listeners. The role control can be neither given nor taken.`,
+		Example: `  wherry node set lisbon-1 --address 192.0.2.9
+  wherry node set lisbon-1 --roles edge,dns --cluster porto`,
+	}
+	f := c.Flags()
+	f.StringVar(&cluster, "cluster", "", "the `cluster` that it stands in")
+	f.StringVar(&rack, "rack", "", "nodes with the same `name` of a rack fall together; empty: in none")
+	f.StringSliceVar(&addresses, "address", nil, "the public `addresses` that DNS answers for it, all of them")
+	f.StringSliceVar(&roles, "roles", nil, "what it does, all of it: any of `control,edge,dns,relay,collect`")
+	f.StringVar(&in.Mesh, "mesh-at", "", "where other nodes reach it, HOST:PORT; it goes on listening where it does")
+	f.StringVarP(&in.Message, "message", "m", "", "why, for the audit log")
+	return asking(flags, c, func(ctx context.Context, a *asker, args []string) error {
+		in.Node, in.Cluster = config.NodeID(args[0]), config.ClusterName(cluster)
+		if c.Flags().Changed("rack") {
+			in.Rack = &rack
+		}
+		for _, text := range addresses {
+			at, err := netip.ParseAddr(text)
+			if err != nil {
+				return UsageError{fmt.Errorf("--address %q: write an IP address", text)}
+			}
+			in.Addresses = append(in.Addresses, at)
+		}
+		for _, r := range roles {
+			in.Roles = append(in.Roles, feed.Role(r))
+		}
+		r, err := a.show.ChangeNode(ctx, in)
+		if err != nil || a.json {
+			return err
+		}
+		if r.Position == (feed.Position{}) {
+			fmt.Fprintf(a.out, "%s is like that already\n", r.Name)
+			return nil
+		}
+		fmt.Fprintf(a.out, "changed %s (%s in %s): known to %s\n", r.Name, words(r.Roles), r.Cluster, plural(len(r.Confirmed), "node"))
 		if len(r.Away) > 0 {
 			fmt.Fprintf(a.out, "away, and will know when they are back: %s\n", words(r.Away))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -144,6 +145,36 @@ func (a *asker) printRollout(r api.Rollout) {
 		rows = append(rows, []string{p.Name, lasted, some(p.Nodes, 4), p.Verdict})
 	}
 	a.table("PHASE TOOK NODES VERDICT", rows)
+	if r.Gate != nil {
+		a.printGate(r.Gate)
+	}
+}
+
+// printGate prints what the gate compares in the phase under way.
+func (a *asker) printGate(g *api.Gate) {
+	fmt.Fprintf(a.out, "\n%d of %s of this phase have the change\n", g.Adopted, plural(g.Nodes, "node"))
+	var rows [][]string
+	for _, of := range []struct {
+		whom   string
+		sample api.Sample
+	}{{"with the change", g.With}, {"the same before", g.Before}, {"without it", g.Others}} {
+		s := of.sample
+		median := "-"
+		if s.Median > 0 {
+			median = "< " + took(s.Median)
+		}
+		rows = append(rows, []string{
+			of.whom, strconv.FormatUint(s.Requests, 10), shareOf(s.Errors, s.Requests), shareOf(s.Rejected, s.Requests), shareOf(s.Hits, s.Requests), median,
+		})
+	}
+	a.table("NODES REQUESTS ERRORS 4XX HITS MEDIAN", rows)
+}
+
+func shareOf(part, whole uint64) string {
+	if whole == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(whole))
 }
 
 const (

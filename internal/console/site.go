@@ -18,11 +18,27 @@ func newSiteCommand(flags Flags) *cobra.Command {
 }
 
 func newSiteListCommand(flags Flags) *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "List the sites", Args: NoArgs}
+	var q api.SiteQuery
+	c := &cobra.Command{
+		Use: "list", Short: "List the sites", Example: "  wherry site list --contains shop --limit 50",
+		Args: func(c *cobra.Command, args []string) error {
+			if q.Limit < 0 {
+				return UsageError{fmt.Errorf("--limit %d: choose 1 or more, or 0 for all", q.Limit)}
+			}
+			return NoArgs(c, args)
+		},
+	}
+	c.Flags().StringVar(&q.Contains, "contains", "", "only sites with this `text` in their name or in a host")
+	c.Flags().StringVar((*string)(&q.After), "after", "", "begin behind this `name`, for the next page")
+	c.Flags().IntVar(&q.Limit, "limit", 0, "how many (default: all)")
 	return asking(flags, c, func(ctx context.Context, a *asker, _ []string) error {
-		sites, err := a.show.Sites(ctx)
+		sites, err := a.show.Sites(ctx, q)
 		if err != nil || a.json {
 			return err
+		}
+		if len(sites) == 0 && q != (api.SiteQuery{}) {
+			fmt.Fprintln(a.out, "no site is like that; wherry site list shows all")
+			return nil
 		}
 		if len(sites) == 0 {
 			fmt.Fprintln(a.out, "there is no site; wherry apply -f FILE makes one")

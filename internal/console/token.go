@@ -14,7 +14,7 @@ import (
 )
 
 func newTokenCommand(flags Flags) *cobra.Command {
-	return group("token", "Create, list and remove tokens for people and programs", newTokenCreateCommand(flags), newTokenListCommand(flags), newTokenRemoveCommand(flags))
+	return group("token", "Create, list and remove tokens for people and programs", newTokenCreateCommand(flags), newTokenListCommand(flags), newTokenRemoveCommand(flags), newTokenShowCommand(flags))
 }
 
 func newTokenCreateCommand(flags Flags) *cobra.Command {
@@ -106,13 +106,31 @@ func newTokenRemoveCommand(flags Flags) *cobra.Command {
 	})
 }
 
+func newTokenShowCommand(flags Flags) *cobra.Command {
+	c := &cobra.Command{Use: "show", Short: "Say whose the token that is used is, and what it may do", Args: NoArgs}
+	return asking(flags, c, func(ctx context.Context, a *asker, _ []string) error {
+		self, err := a.show.Self(ctx)
+		if err == nil && !a.json {
+			fmt.Fprintf(a.out, "token %s: %s\n", self.Name, scopeText(self.Scope))
+		}
+		return err
+	})
+}
+
 func newAuditCommand(flags Flags) *cobra.Command {
 	var q api.AuditQuery
+	var before string
 	c := &cobra.Command{
 		Use: "audit", Short: "List who changed what, newest first",
 		Args: func(c *cobra.Command, args []string) error {
 			if q.Limit < 1 || q.Limit > 1000 {
 				return UsageError{fmt.Errorf("--limit %d: choose 1 to 1000", q.Limit)}
+			}
+			if before != "" {
+				var err error
+				if q.Before, err = time.Parse(time.RFC3339, before); err != nil {
+					return UsageError{fmt.Errorf("--before %s: write a time such as 2026-03-01T12:00:00Z", before)}
+				}
 			}
 			return NoArgs(c, args)
 		},
@@ -120,6 +138,7 @@ func newAuditCommand(flags Flags) *cobra.Command {
 	}
 	c.Flags().IntVar(&q.Limit, "limit", 30, "how many")
 	c.Flags().StringVar(&q.Subject, "subject", "", "of this subject, such as `site/shop`")
+	c.Flags().StringVar(&before, "before", "", "what was earlier than this `time`, such as 2026-03-01T12:00:00Z")
 	c.Flags().StringVar(&q.Actor, "actor", "", "of this token's `name`")
 	return asking(flags, c, func(ctx context.Context, a *asker, _ []string) error {
 		all, err := a.show.Audit(ctx, q)

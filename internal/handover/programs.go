@@ -202,12 +202,31 @@ func hashFile(path string) (h feed.Hash, err error) {
 	return feed.Hash(sum.Sum(nil)), nil
 }
 
-// Own returns the path of the program that the machine came with; empty: this one, as no other was ever tried.
+// Own returns the path of the program that the machine came with, if it is there.
 func (p *Programs) Own() (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, err := p.read()
-	return r.Own, err
+	if err == nil && r.Own == "" {
+		r.Own, err = os.Executable() // no other was ever tried
+	}
+	if err == nil {
+		_, err = os.Stat(r.Own)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the program that this machine was installed with: %w; put one there, or upgrade to one with wherry upgrade --program", err)
+	}
+	return r.Own, nil
+}
+
+// RunsOwn says whether this process is the program that the machine came with.
+func (p *Programs) RunsOwn() bool {
+	self, err := os.Executable()
+	if err != nil {
+		return false
+	}
+	_, ours := p.hashOf(self)
+	return !ours
 }
 
 // Verified returns the path of a program that is on disk and whole.

@@ -1,32 +1,115 @@
 package links
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/netip"
 	"slices"
-	"time"
+	"sync"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/overlay"
+	"github.com/wherry/wherry/overlay/route"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
-const (
-	detoursWanted = 2               // spare paths of a connection
-	detourEvery   = 5 * time.Second // at most one is opened
-	detourTimeout = 3 * time.Second
-	gainNeeded    = 0.85 // of the primary's score, that another path must stay below
-	gainLasts     = 5    // looks in a row
-)
-
-// detours are a link's ways through other nodes. They belong to the goroutine of tend.
+// detours are a link's ways through other nodes.
 type detours struct {
-	via     map[int]config.NodeID // by path
-	tried   time.Time
-	better  int // the path that has been better than the primary
-	lasting int // for so many looks
+	mu   sync.Mutex // protects what follows
+	open []detour
+	busy bool           // one is being opened
+	full bool           // the connection can't have more in its life
+	seen map[int]uint64 // bytes that each path had delivered
+}
+
+// detour is a path through a node.
+type detour struct {
+	via    config.NodeID
+	path   int
+	label  wire.ID
+	helper *overlay.Conn
+}
+
+// route says what way a path of the link takes; known is false if the other side opened it.
+func (d *detours) route(to config.NodeID, p *overlay.PathInfo) (way route.Route, known bool) {
+	if p.Label == 0 {
+		return route.Route{To: to}, true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, o := range d.open {
+		if o.path == p.ID {
+			return route.Route{To: to, Via: o.via}, true
+		}
+	}
+	return way, false
+}
+
+// path finds the path of a way, if it is open.
+func (d *detours) path(way route.Route) (id int, open bool) {
+	if way.Direct() {
+		return 0, true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, o := range d.open {
+		if o.via == way.Via {
+			return o.path, true
+		}
+	}
+	return 0, false
+}
+
+// sent is how many bytes a path has delivered since this was asked last.
+func (d *detours) sent(p *overlay.PathInfo) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.seen == nil {
+		d.seen = map[int]uint64{}
+	}
+	n := p.Delivered - min(d.seen[p.ID], p.Delivered)
+	d.seen[p.ID] = p.Delivered
+	return n
+}
+
+// begin says whether a path may be opened now; end has to follow.
+func (d *detours) begin(via config.NodeID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.busy || d.full || via == "" || slices.ContainsFunc(d.open, func(o detour) bool { return o.via == via }) {
+		return false
+	}
+	d.busy = true
+	return true
+}
+
+func (d *detours) end(opened *detour, full bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.busy, d.full = false, d.full || full
+	if opened != nil {
+		d.open = append(d.open, *opened)
+	}
+}
+
+// closeOthers drops the paths that aren't wanted, but for the one in use.
+func (d *detours) closeOthers(c *overlay.Conn, wanted []route.Route) {
+	primary := -1
+	for _, p := range c.Paths() {
+		if p.Primary {
+			primary = p.ID
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open = slices.DeleteFunc(d.open, func(o detour) bool {
+		if o.path == primary || slices.ContainsFunc(wanted, func(r route.Route) bool { return r.Via == o.via }) {
+			return false
+		}
+		c.DropPath(o.path)
+		o.helper.CloseRoute(o.label)
+		return true
+	})
 }
 
 // forward says where packets go that a peer wants forwarded: to where the mesh of the node is, if that is a plain address.
@@ -38,111 +121,32 @@ func (l *Links) forward(_, to string) (netip.AddrPort, error) {
 	return netip.ParseAddrPort(r.Mesh)
 }
 
-// tendPaths keeps spare paths open, and goes over to one that is clearly better.
-func (l *Links) tendPaths(ctx context.Context, k *link) {
-	d := &k.detour
-	if d.via == nil {
-		d.via = map[int]config.NodeID{}
-	}
-	paths := k.conn.Paths()
-	spare := 0
-	for _, p := range paths {
-		if !p.Primary {
-			if p.Alive {
-				spare++
-			}
-			k.conn.ProbePath(p.ID)
-		}
-	}
-	if spare < detoursWanted && time.Since(d.tried) > detourEvery {
-		d.tried = time.Now()
-		l.openDetour(ctx, k)
-	}
-	k.detour.choose(k.conn, paths)
-}
-
-// choose uses another path when it has been better for some time. A path that dies is left at once; overlay does that.
-func (d *detours) choose(c *overlay.Conn, paths []overlay.PathInfo) {
-	var primary, best *overlay.PathInfo
-	for i := range paths {
-		p := &paths[i]
-		switch {
-		case p.Primary:
-			primary = p
-		case p.Alive && p.Smoothed > 0 && (best == nil || score(p) < score(best)):
-			best = p
-		}
-	}
-	if primary == nil || best == nil || primary.Smoothed == 0 || score(best) > gainNeeded*score(primary) {
-		d.lasting = 0
+// openDetour opens a path of a link through a node.
+func (l *Links) openDetour(ctx context.Context, k *link, via config.NodeID) {
+	if !k.detours.begin(via) {
 		return
 	}
-	if d.better != best.ID {
-		d.better, d.lasting = best.ID, 0
-	}
-	if d.lasting++; d.lasting >= gainLasts {
-		d.lasting = 0
-		_ = c.UsePath(best.ID)
-	}
-}
-
-// score is how long a small exchange takes on a path, on average, in seconds: lower is better. A loss costs about a round trip and a half.
-func score(p *overlay.PathInfo) float64 {
-	lost := 0.0
-	if n := p.Arrived + p.Lost; n >= 20 {
-		lost = float64(p.Lost) / float64(n)
-	}
-	return (p.Smoothed + 2*p.Variance).Seconds() * (1 + 3*lost)
-}
-
-// openDetour opens a path through a node that isn't used for one yet: the nearest of those that there are links to, else any.
-func (l *Links) openDetour(ctx context.Context, k *link) {
-	ctx, cancel := context.WithTimeout(ctx, detourTimeout)
+	var opened *detour
+	full := false
+	defer func() { k.detours.end(opened, full) }()
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	helper := l.helper(k)
-	if helper == "" {
-		return
-	}
-	h, err := l.to(ctx, helper)
+	h, err := l.to(ctx, via)
 	if err != nil {
 		return
 	}
 	label, err := h.conn.OpenRoute(ctx, string(k.node))
+	if errors.Is(err, overlay.ErrNoRoute) {
+		l.refused(route.Route{To: k.node, Via: via})
+	}
 	if err != nil {
 		return
 	}
-	id, err := k.conn.AddPath(ctx, h.conn.RemoteAddr(), wire.ID(label))
+	id, err := k.conn.AddPath(ctx, h.conn.RemoteAddr(), label)
 	if err != nil {
 		h.conn.CloseRoute(label)
+		full = ctx.Err() == nil && k.conn.Err() == nil
 		return
 	}
-	k.detour.via[id] = helper
-}
-
-func (l *Links) helper(k *link) config.NodeID {
-	used := map[config.NodeID]bool{l.o.Self: true, k.node: true}
-	for _, n := range k.detour.via {
-		used[n] = true
-	}
-	type near struct {
-		node  config.NodeID
-		round time.Duration
-	}
-	var list []near
-	for _, other := range l.all() {
-		if !used[other.node] {
-			used[other.node] = true
-			list = append(list, near{other.node, other.conn.Paths()[0].Smoothed})
-		}
-	}
-	slices.SortFunc(list, func(a, b near) int { return cmp.Compare(a.round, b.round) })
-	if len(list) > 0 {
-		return list[0].node
-	}
-	for _, r := range l.o.Nodes() {
-		if !used[r.Name] {
-			return r.Name
-		}
-	}
-	return ""
+	opened = &detour{via: via, path: id, label: label, helper: h.conn}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wherry/wherry/config"
@@ -33,6 +34,8 @@ type Options struct {
 	Edge func() http.Handler
 	// Near is how long it takes to connect to a site's origin; 0: that isn't known. It may take a connection's time.
 	Near func(context.Context, config.SiteName) time.Duration
+	// Parent is what the site's configuration says of its parent.
+	Parent func(config.SiteName) config.Parent
 	// Position is what this node has heard from control, Done how far it has applied that.
 	Position, Done func() feed.Position
 	// Controller is the congestion controller; the default is overlay's.
@@ -41,8 +44,9 @@ type Options struct {
 }
 
 const (
-	dialTimeout  = 5 * time.Second
-	dialAgain    = 3 * time.Second // after a failure
+	dialTimeout  = 3 * time.Second
+	dialAgain    = 2 * time.Second // after a failure
+	patience     = time.Second     // with a node that doesn't answer, before something else is tried
 	keepAlive    = 5 * time.Second
 	tendInterval = time.Second
 )
@@ -52,6 +56,7 @@ type Links struct {
 	o        Options
 	endpoint *overlay.Endpoint
 	parents  parentage
+	pilot    pilot
 
 	mu      sync.Mutex // protects what follows; lost with the process
 	ctx     context.Context
@@ -62,12 +67,13 @@ type Links struct {
 
 // link is a connection to a node, with its services.
 type link struct {
-	node   config.NodeID
-	conn   *overlay.Conn
-	lanes  map[byte]*lane
-	http   *exchange.Transport
-	dialed bool
-	detour detours
+	node    config.NodeID
+	conn    *overlay.Conn
+	lanes   map[byte]*lane
+	http    *exchange.Transport
+	dialed  bool
+	detours detours
+	held    atomic.Bool // the path that is used stays, for a measurement
 }
 
 // dialing is a connection that is being made, or couldn't be.
@@ -78,12 +84,16 @@ type dialing struct {
 	until time.Time // a failure counts until then
 }
 
-var errStopped = errors.New("the overlay doesn't run yet, or not any more")
+var (
+	errStopped = errors.New("the overlay doesn't run yet, or not any more")
+	errSilent  = errors.New("the node doesn't answer")
+)
 
 // New makes Links; nothing runs yet.
 func New(o Options) (*Links, error) {
 	l := &Links{o: o, links: map[config.NodeID]*link{}, dials: map[config.NodeID]*dialing{}}
 	l.parents.init()
+	l.pilot.init(o.Self)
 	endpoint, err := overlay.New(o.Conn, overlay.Options{
 		Server:     o.Mesh.ServerTLS(),
 		Client:     func(name string) *tls.Config { return o.Mesh.ClientTLS(config.NodeID(name)) },
@@ -116,6 +126,8 @@ func (l *Links) Run(ctx context.Context) error {
 		}
 	})
 	all.Go(func() { l.chooseParents(ctx) })
+	all.Go(func() { l.steer(ctx) })
+	all.Go(func() { l.gather(ctx) })
 	err := l.endpoint.Run(ctx)
 	l.mu.Lock()
 	l.ctx = nil
@@ -174,9 +186,6 @@ func (l *Links) tend(ctx context.Context, k *link) {
 			k.conn.Close(overlay.CodeRefused, err.Error())
 			return
 		}
-		if k.dialed {
-			l.tendPaths(ctx, k)
-		}
 	}
 }
 
@@ -214,11 +223,15 @@ func (l *Links) address(ctx context.Context, node config.NodeID) (netip.AddrPort
 	return netip.AddrPortFrom(addrs[0].Unmap(), uint16(n)), nil
 }
 
-// to returns a link to a node: the one that is there, or a new one.
+// to returns a link to a node: the one that is there, or a new one. Where the node doesn't answer, or couldn't be reached a moment ago, it fails at
+// once, and a new link is tried beside that.
 func (l *Links) to(ctx context.Context, node config.NodeID) (*link, error) {
 	l.mu.Lock()
 	if k := l.links[node]; k != nil && k.conn.Err() == nil {
 		l.mu.Unlock()
+		if k.conn.Silence() > patience {
+			return nil, errSilent
+		}
 		return k, nil
 	}
 	if l.ctx == nil {
@@ -226,26 +239,36 @@ func (l *Links) to(ctx context.Context, node config.NodeID) (*link, error) {
 		return nil, errStopped
 	}
 	d := l.dials[node]
-	if d == nil || d.over(time.Now()) {
+	var failed error
+	if d != nil && d.ended() {
+		failed = d.err
+	}
+	if d == nil || d.ended() && (d.err == nil || time.Now().After(d.until)) {
 		d = &dialing{done: make(chan struct{})}
 		l.dials[node] = d
 		own := l.ctx
 		l.tending.Go(func() { l.dial(own, node, d) })
 	}
 	l.mu.Unlock()
+	if failed != nil {
+		return nil, failed
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
 	select {
 	case <-d.done:
 		return d.link, d.err
+	case <-limit.C:
+		return nil, errSilent
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
 
-// over says whether it tells nothing any more: it was made, and ended since, or it failed a while ago.
-func (d *dialing) over(now time.Time) bool {
+func (d *dialing) ended() bool {
 	select {
 	case <-d.done:
-		return d.err == nil || now.After(d.until)
+		return true
 	default:
 		return false
 	}

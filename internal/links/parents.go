@@ -76,6 +76,31 @@ func (p *parentage) asked(by config.NodeID, l *Links) {
 	}
 }
 
+// parentOf is the cluster that is asked before a site's origins; empty: none.
+func (l *Links) parentOf(site config.SiteName) config.ClusterName {
+	switch said := l.o.Parent(site); said {
+	case config.ParentAuto:
+		return l.parents.of(site)
+	case config.ParentOff, config.Parent(l.o.Cluster):
+		return ""
+	default:
+		l.parents.note(site, config.ClusterName(said))
+		return config.ClusterName(said)
+	}
+}
+
+// note keeps for people whom the configuration names.
+func (p *parentage) note(site config.SiteName, cluster config.ClusterName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.sites[site]
+	if s == nil {
+		s = &parent{}
+		p.sites[site] = s
+	}
+	s.used, s.cluster = time.Now(), cluster
+}
+
 // wanted are the sites that were asked for lately, with the parents that they have; others are forgotten.
 func (p *parentage) wanted(now time.Time) map[config.SiteName]config.ClusterName {
 	p.mu.Lock()
@@ -197,7 +222,7 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		delete(out.Header, directField)
 		return u.direct.RoundTrip(out)
 	}
-	cluster := u.links.parents.of(u.site)
+	cluster := u.links.parentOf(u.site)
 	if cluster == "" {
 		return u.direct.RoundTrip(r)
 	}
@@ -222,18 +247,72 @@ func (u *upstream) ask(node config.NodeID, r *http.Request) (*http.Response, err
 	if err != nil {
 		return nil, &fault.Error{Party: fault.Peer, Op: "fetch", Status: http.StatusBadGateway, Retry: true, Err: err}
 	}
-	out := r.Clone(r.Context())
+	ctx, cancel := context.WithCancelCause(r.Context())
+	out := r.Clone(ctx)
 	out.Header[positionField] = []string{u.links.o.Position().String()}
+	answered := watch(k, cancel)
 	resp, err := k.http.RoundTrip(out)
+	answered()
 	if err != nil {
+		if cancel(nil); errors.Is(context.Cause(ctx), errSilent) && safe(r) {
+			err = &fault.Error{Party: fault.Peer, Op: "fetch", Status: http.StatusBadGateway, Retry: true, Err: errSilent}
+		}
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get(behindField) != "" && r.Body == nil {
+	resp.Body = &ending{resp.Body, cancel}
+	if resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get(behindField) != "" && safe(r) {
 		_, _ = io.CopyN(io.Discard, resp.Body, 1024)
 		_ = resp.Body.Close()
 		return nil, &fault.Error{Party: fault.Peer, Op: "fetch", Status: http.StatusBadGateway, Retry: true, Err: errBehind}
 	}
 	return resp, nil
+}
+
+// watch gives a request up whose node falls silent before it has answered.
+func watch(k *link, giveUp context.CancelCauseFunc) (answered func()) {
+	var mu sync.Mutex
+	var timer *time.Timer
+	over := false
+	look := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case over:
+		case k.conn.Silence() > patience:
+			giveUp(errSilent)
+		default:
+			timer.Reset(patience / 8)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(patience/8, look)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		timer.Stop()
+	}
+}
+
+// ending ends the request's context with its response.
+type ending struct {
+	io.ReadCloser
+	end context.CancelCauseFunc
+}
+
+func (e *ending) Close() error {
+	defer e.end(nil)
+	return e.ReadCloser.Close()
+}
+
+// safe says whether a request may be sent twice (RFC 9110 §9.2.1).
+func safe(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return r.Body == nil || r.Body == http.NoBody
+	}
+	return false
 }
 
 // again says whether a request that failed can be sent elsewhere as it is.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/overlay/exchange"
 )
@@ -45,23 +46,23 @@ func (l *Links) peerHandler(k *link) http.Handler {
 			l.serveOwn(w, r)
 			return
 		}
-		var edge http.Handler
+		var handler http.Handler
 		if l.o.Edge != nil {
-			edge = l.o.Edge()
+			handler = l.o.Edge()
 		}
-		if edge == nil || !l.caughtUp(r) {
+		if handler == nil || !l.caughtUp(r) {
 			w.Header().Set(behindField, "1")
 			http.Error(w, "this node can't answer for the site now", http.StatusServiceUnavailable)
 			return
 		}
 		l.parents.asked(k.node, l)
-		edge.ServeHTTP(w, asClients(r))
+		handler.ServeHTTP(w, asClients(r))
 	})
 }
 
 // asClients makes a peer's request look as its client sent it.
 func asClients(r *http.Request) *http.Request {
-	out := r.Clone(r.Context())
+	out := r.Clone(edge.FromPeer(r.Context()))
 	if client := out.Header.Get("X-Forwarded-For"); client != "" {
 		out.RemoteAddr = net.JoinHostPort(client, "0")
 	}
@@ -117,6 +118,8 @@ func (l *Links) serveOwn(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(answer)
 	case bulkPath:
 		ServeBulk(w, r)
+	case linksPath:
+		_ = json.NewEncoder(w).Encode(l.report())
 	default:
 		http.NotFound(w, r)
 	}

@@ -68,7 +68,7 @@ func TestAPIWithoutControl(t *testing.T) {
 			t.Errorf("purge %+v: %+v, %v", kind, done, err)
 		}
 	}
-	if _, err := c.Sites(t.Context()); status(err) != http.StatusNotImplemented {
+	if _, err := c.Sites(t.Context(), api.SiteQuery{}); status(err) != http.StatusNotImplemented {
 		t.Errorf("sites: %v", err)
 	}
 	for _, token := range []string{"", "secre", "secret2"} {

@@ -41,18 +41,22 @@ type follower struct {
 	done       feed.Position                 // everything up to here is adopted, refused or applied
 	since      time.Time                     // something waits; zero: nothing does
 	remembered string                        // of what is used instead
+	failed     error                         // the latest update
 	restored   bool                          // the edge knows of the purges of former lives
 	behind     bool                          // it served before it had caught up
 	watched    map[config.SiteName]time.Time // since when their roll-outs are over; zero: they aren't
 	revoked    feed.Ref
+	record     feed.Ref // of this node
+	written    Settings // in this node's directory
 	probing    prober
 	cpu        cpuMeter
-	software   feed.Ref // that this node is to run
+	told       bool     // the keeper has said what this node is to run
+	software   feed.Ref // that; zero: the program that the machine was installed with
 	upgrading  upgrading
 }
 
 func (n *Node) newFollower() *follower {
-	f := &follower{n: n, watched: map[config.SiteName]time.Time{}}
+	f := &follower{n: n, written: *n.s, watched: map[config.SiteName]time.Time{}}
 	lastGood := map[string]feed.Ref{}
 	if data, err := n.keeper.Recall(lastGoodName); err == nil && data != nil {
 		if json.Unmarshal(data, &lastGood) == nil {
@@ -78,9 +82,11 @@ func (f *follower) follow(ctx context.Context) error {
 	started := false
 	for {
 		changed := f.n.keeper.Changed()
-		if err := f.update(ctx); err != nil && ctx.Err() == nil {
+		err := f.update(ctx)
+		if err != nil && ctx.Err() == nil && (f.failed == nil || err.Error() != f.failed.Error()) { // it is tried again and again
 			f.n.log.Error("the configuration couldn't be adopted; what held before holds on", "error", err)
 		}
+		f.failed = err
 		if !started && f.assembly.Snapshot() != nil {
 			started = true
 			close(f.n.started)
@@ -151,7 +157,7 @@ func (f *follower) update(ctx context.Context) error {
 	var purges []feed.PurgeAt
 	var at feed.Position
 	var floor uint64
-	var revoked feed.Ref
+	var revoked, record feed.Ref
 	idle := false
 	f.n.keeper.View(func(s *feed.State) {
 		at, floor = s.Position, s.PurgeFloor
@@ -162,15 +168,17 @@ func (f *follower) update(ctx context.Context) error {
 		for i := len(s.Purges) - 1; i >= 0 && (s.Position.Epoch != f.done.Epoch || s.Purges[i].Seq > f.done.Seq); i-- {
 			purges = append(purges, s.Purges[i])
 		}
-		revoked = s.Docs[feed.KeyRevoked].Ref
+		revoked, record = s.Docs[feed.KeyRevoked].Ref, s.Docs[feed.NodeKey(f.n.s.Name)].Ref
 		doc := s.Docs[feed.KeySoftware]
 		f.software, _ = doc.For(f.n.s.Name)
+		f.told = true
 		f.noteWatched(s)
 	})
 	if idle {
 		return nil
 	}
 	f.takeRevoked(ctx, revoked)
+	f.takeRecord(ctx, record)
 	err := f.assembly.Update(ctx, changes)
 	if f.assembly.Snapshot() == nil {
 		return err

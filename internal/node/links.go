@@ -3,13 +3,22 @@ package node
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/control"
+	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/internal/links"
+	"github.com/wherry/wherry/mesh"
 )
 
 // makeLinks makes the node's overlay, at the port of its mesh.
@@ -22,7 +31,7 @@ func (n *Node) makeLinks() (err error) {
 	secret := sha256.Sum256(append([]byte("wherry overlay reset\x00"), key...)) // stays the same over a restart
 	o := links.Options{
 		Self: n.s.Name, Cluster: n.s.Cluster, Conn: n.linksDoor, Mesh: n.mesh, Secret: secret[:], Nodes: n.records, Log: n.log,
-		Position: n.keeper.Position,
+		Position: n.keeper.Position, Parent: n.parentOf,
 		Done: func() feed.Position {
 			if p := n.done.Load(); p != nil {
 				return *p
@@ -46,4 +55,134 @@ func (n *Node) makeLinks() (err error) {
 	}
 	n.links, err = links.New(o)
 	return err
+}
+
+// noteParents notes what a configuration says of parents; most sites say nothing.
+func (n *Node) noteParents(s *config.Snapshot) {
+	said := map[config.SiteName]config.Parent{}
+	for i := range s.Sites {
+		if p := s.Sites[i].Parent; p != config.ParentAuto {
+			said[s.Sites[i].Name] = p
+		}
+	}
+	n.parents.Store(&said)
+}
+
+// parentOf is what the configuration that holds says of a site's parent.
+func (n *Node) parentOf(site config.SiteName) config.Parent {
+	if said := n.parents.Load(); said != nil {
+		if p, ok := (*said)[site]; ok {
+			return p
+		}
+	}
+	return config.ParentAuto
+}
+
+// What nodes answer each other about their overlay.
+const (
+	waysPath  = "/node/v1/paths"
+	benchPath = "/node/v1/bench"
+	bulkPath  = "/node/v1/bulk"
+)
+
+// serveWays answers control, and other nodes that measure.
+func (n *Node) serveWays(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+waysPath, n.forControl(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(n.links.Paths())
+	}))
+	mux.HandleFunc("POST "+benchPath, n.forControl(func(w http.ResponseWriter, r *http.Request) {
+		var in api.PathBenchRequest
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096)).Decode(&in); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		b, err := n.bench(r.Context(), in)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(b)
+	}))
+	mux.HandleFunc("GET "+bulkPath, func(w http.ResponseWriter, r *http.Request) {
+		if who, ok := mesh.PeerOf(r); !ok || who.Node == "" {
+			http.Error(w, "only nodes measure", http.StatusForbidden)
+			return
+		}
+		links.ServeBulk(w, r)
+	})
+}
+
+func (n *Node) forControl(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if who, ok := mesh.PeerOf(r); !ok || !slices.Contains(who.Roles, feed.RoleControl) {
+			http.Error(w, "only control asks for that", http.StatusForbidden)
+			return
+		}
+		serve(w, r)
+	}
+}
+
+// bench measures from this node to another one.
+func (n *Node) bench(ctx context.Context, in api.PathBenchRequest) (api.PathBench, error) {
+	return n.links.Bench(ctx, in.To, in.Bytes, func(ctx context.Context, path string) (*http.Response, error) {
+		r, err := n.recordOf(in.To)
+		if err != nil {
+			return nil, err
+		}
+		_, query, _ := strings.Cut(path, "?")
+		req, err := http.NewRequestWithContext(mesh.Expect(ctx, in.To), http.MethodGet, "https://"+r.Mesh+bulkPath+"?"+query, nil)
+		if err != nil {
+			return nil, err
+		}
+		return n.transport.RoundTrip(req)
+	})
+}
+
+func (n *Node) recordOf(id config.NodeID) (feed.NodeRecord, error) {
+	for _, r := range n.records() {
+		if r.Name == id {
+			return r, nil
+		}
+	}
+	return feed.NodeRecord{}, fmt.Errorf("nobody knows where %s is", id)
+}
+
+// waysOf has control ask nodes about their overlay.
+type waysOf struct{ n *Node }
+
+var _ api.Ways = waysOf{}
+
+func (w waysOf) Paths(ctx context.Context, _ api.Actor, node config.NodeID) (p api.NodePaths, err error) {
+	if node == w.n.s.Name {
+		return w.n.links.Paths(), nil
+	}
+	return p, w.ask(ctx, node, http.MethodGet, waysPath, nil, &p)
+}
+
+func (w waysOf) BenchPath(ctx context.Context, _ api.Actor, r api.PathBenchRequest) (b api.PathBench, err error) {
+	if r.From == w.n.s.Name {
+		return w.n.bench(ctx, r)
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return b, err
+	}
+	return b, w.ask(ctx, r.From, http.MethodPost, benchPath, body, &b)
+}
+
+func (w waysOf) ask(ctx context.Context, node config.NodeID, method, path string, body []byte, into any) error {
+	r, err := w.n.recordOf(node)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: w.n.transport}
+	err = ask(mesh.Expect(ctx, node), client, method, "https://"+r.Mesh+path, body, func(b io.Reader) error { return json.NewDecoder(b).Decode(into) })
+	var no *statusError
+	if errors.As(err, &no) {
+		return control.Refused(no.status, no.text)
+	}
+	if err != nil {
+		return control.Refused(http.StatusBadGateway, fmt.Sprintf("the node %s doesn't answer: %v", node, err))
+	}
+	return nil
 }

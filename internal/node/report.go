@@ -24,7 +24,7 @@ const (
 func (f *follower) report() {
 	n := f.n
 	r := feed.Report{
-		At: time.Now().UTC(), Started: n.began.UTC(), Position: f.done, Version: n.o.Version, Program: n.program, Roles: n.s.Roles,
+		At: time.Now().UTC(), Started: n.began.UTC(), Position: f.done, Version: n.o.Version, Program: n.program, Own: n.own, Roles: n.s.Roles,
 		Refused: f.assembly.Refused(), Holds: map[string]uint64{}, Load: f.cpu.load(), Doors: map[string]string{},
 	}
 	if s := f.assembly.Snapshot(); s != nil {
@@ -52,6 +52,9 @@ func (f *follower) report() {
 	for _, why := range f.assembly.Waiting() {
 		r.Alerts = append(r.Alerts, "waits for "+why)
 	}
+	if f.upgrading.waits != "" {
+		r.Alerts = append(r.Alerts, f.upgrading.waits)
+	}
 	if f.behind {
 		r.Alerts = append(r.Alerts, "serves without having caught up with control")
 	}
@@ -63,7 +66,7 @@ func (f *follower) report() {
 	}
 	if n.open != nil {
 		d := n.where()
-		for name, at := range map[string]fmt.Stringer{"http": d.HTTP, "https": d.HTTPS, "dns": d.DNS, "portal": d.Portal, "mesh": d.Mesh} {
+		for name, at := range map[string]fmt.Stringer{"http": d.HTTP, "https": d.HTTPS, "http3": d.HTTP3, "dns": d.DNS, "portal": d.Portal, "mesh": d.Mesh} {
 			if at != nil {
 				r.Doors[name] = at.String()
 			}

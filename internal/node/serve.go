@@ -37,6 +37,7 @@ func (n *Node) serveMesh(ctx context.Context) error {
 	})
 	mux.Handle(api.Prefix+"/", n.api())
 	mux.HandleFunc("POST "+dryRunPath, n.serveDryRun)
+	n.serveWays(mux)
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: headersWait, IdleTimeout: meshIdle, ErrorLog: quietLog(n.log),
 	}

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,6 +99,30 @@ func (s *Settings) Check() error {
 			wrong("%s %q: other nodes must reach it; write HOST:PORT, or say with %s-at where they do", a.flag, a.at, a.flag)
 		}
 	}
+	return errors.Join(append(errs, s.Store.check(s.has(feed.RoleControl)))...)
+}
+
+// check says what is wrong with what the user gave, on a node that has the role control or not.
+func (e *External) check(control bool) error {
+	var errs []error
+	for _, at := range e.Endpoints {
+		if u, err := url.Parse(at); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Port() == "" || u.Path != "" {
+			errs = append(errs, fmt.Errorf("--etcd %q: write https://HOST:PORT", at))
+		}
+	}
+	switch {
+	case len(e.Endpoints) > 0 && !control:
+		errs = append(errs, errors.New("--etcd: only control nodes have a store: add control to --roles"))
+	case len(e.Endpoints) == 0 && (e.CA != "" || e.Cert != "" || e.Key != "" || e.User != ""):
+		errs = append(errs, errors.New("--etcd: say where the cluster is that the other --etcd flags are for"))
+	case (e.Cert == "") != (e.Key == ""):
+		errs = append(errs, errors.New("--etcd-cert and --etcd-key: name both, or none"))
+	}
+	for _, file := range []string{e.CA, e.Cert, e.Key} {
+		if file != "" && !filepath.IsAbs(file) {
+			errs = append(errs, fmt.Errorf("%q: write the whole path, as the node may run in another folder", file))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -170,7 +196,25 @@ func (s *Settings) write(dir string) error {
 	return certs.WriteSecret(filepath.Join(dir, SettingsName), append(data, '\n'))
 }
 
-// fresh makes a directory for a new node, and refuses one that is a node's already.
+// roomBytes is what must be free where a node is made, so that it doesn't become half of one that control knows and the machine doesn't.
+const roomBytes = 1 << 20
+
+// checkRoom finds out whether there is room for a node.
+func checkRoom(dir string) error {
+	f, err := os.CreateTemp(dir, ".room-*")
+	if err == nil {
+		data := make([]byte, roomBytes)
+		_, _ = rand.Read(data) // never fails; some file systems keep zeros for nothing
+		_, err = f.Write(data)
+		err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("there is no room for a node in %s: free some of the disk, or choose another --dir: %w", dir, err)
+	}
+	return nil
+}
+
+// fresh makes a directory for a new node, and refuses one that is a node's already, or has no room for one.
 func fresh(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -178,5 +222,5 @@ func fresh(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, SettingsName)); err == nil {
 		return fmt.Errorf("%s is a node's already: start it with wherry run --dir %s, or choose another --dir", dir, dir)
 	}
-	return nil
+	return checkRoom(dir)
 }

@@ -164,7 +164,7 @@ func (n *Node) makeStation(s *store.Store) (*station, error) {
 	}
 	c := control.New(control.Options{
 		Self: n.s.Name, Version: n.o.Version, Store: s, Signer: signer, Keeper: n.keeper, Authority: authority, Secret: secret,
-		Nodes: seenBy{n.tree}, DryRun: n.dryRunAt, Fetch: n.fetchProgram, Revoked: n.mesh.SetRevoked, Log: n.log,
+		Nodes: seenBy{n.tree}, Ways: waysOf{n}, DryRun: n.dryRunAt, Fetch: n.fetchProgram, Revoked: n.mesh.SetRevoked, Log: n.log,
 	})
 	return &station{
 		control: c, store: s, nodes: c.NodeHandler(),

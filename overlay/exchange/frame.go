@@ -28,7 +28,32 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBy
 // frames reads a stream.
 type frames struct {
 	r       *bufio.Reader
-	section []byte // of the last call of head
+	section []byte // that was read last
+}
+
+// intake is what reading a header section needs.
+type intake struct {
+	bytes []byte
+	section
+}
+
+var intakes = sync.Pool{New: func() any { return &intake{bytes: make([]byte, 0, 512)} }}
+
+// borrow lends what reading header sections needs, until giveBack.
+func (f *frames) borrow() *intake {
+	in := intakes.Get().(*intake)
+	f.section = in.bytes
+	return in
+}
+
+func (f *frames) giveBack(in *intake) {
+	if cap(f.section) <= readBytes { // others shouldn't keep what one large section needed
+		in.bytes = f.section[:0]
+	}
+	f.section = nil
+	clear(in.fields)
+	in.fields = in.fields[:0]
+	intakes.Put(in)
 }
 
 // intFrom reads an integer. io.EOF means that nothing was there.
@@ -110,13 +135,12 @@ func appendFrame(dst []byte, k kind, section []byte) []byte {
 
 // content reads the content of a message.
 type content struct {
-	frames  *frames
-	decoder *decoder // of trailers: without a dictionary
-	framed  bool
-	limit   int   // of trailers
-	left    int64 // what Content-Length promises; -1 if it says nothing
-	piece   uint64
-	err     error // what ended it; io.EOF if it is whole
+	frames *frames
+	framed bool
+	limit  int   // of trailers
+	left   int64 // what Content-Length promises; -1 if it says nothing
+	piece  uint64
+	err    error // what ended it; io.EOF if it is whole
 	// trailer gets the trailers.
 	trailer func(fields []field)
 }
@@ -170,7 +194,7 @@ func (c *content) end(length uint64) error {
 		return err
 	}
 	var s section
-	if err := c.decoder.read(&s, c.frames.section, false, c.limit); err != nil {
+	if err := (*decoder)(nil).read(&s, c.frames.section, false, c.limit); err != nil {
 		return err
 	}
 	for _, f := range s.fields {

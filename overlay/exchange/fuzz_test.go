@@ -136,7 +136,7 @@ func FuzzStream(f *testing.F) {
 		if err != nil || k == kindEmpty {
 			return
 		}
-		c := content{frames: &x, decoder: &decoder{}, framed: k == kindFramed, limit: limit, left: r.ContentLength, trailer: func([]field) {}}
+		c := content{frames: &x, framed: k == kindFramed, limit: limit, left: r.ContentLength, trailer: func([]field) {}}
 		n, err := io.Copy(io.Discard, reader(c.read))
 		if n > int64(len(p)) || r.ContentLength >= 0 && (n > r.ContentLength || err == nil && n < r.ContentLength) {
 			t.Fatalf("%d bytes of content of %d in %d: %v", n, r.ContentLength, len(p), err)

@@ -28,7 +28,8 @@ func (l *link) request(dst []byte, p *plan, r *http.Request) (frame []byte, base
 	now := time.Now()
 	l.begin(now)
 	l.addRequest(p, r)
-	section, base := l.end(nil, now, true, told[:n])
+	var buf [256]byte
+	section, base := l.end(buf[:0], now, true, told[:n])
 	return appendFrame(dst, p.kind, section), base
 }
 
@@ -47,7 +48,8 @@ func (l *link) response(dst []byte, k kind, add func(e *encoder)) []byte {
 	now := time.Now()
 	l.begin(now)
 	add(&l.encoder)
-	section, _ := l.end(nil, now, false, nil)
+	var buf [256]byte
+	section, _ := l.end(buf[:0], now, false, nil)
 	return appendFrame(dst, k, section)
 }
 

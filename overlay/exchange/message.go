@@ -229,7 +229,7 @@ func (s *section) request(k kind) (r *http.Request, scheme string, err error) {
 	} else if r.URL, err = url.ParseRequestURI(p.path); err != nil {
 		return nil, "", malformed("a path that is no URI")
 	}
-	if k == kindEmpty {
+	if k == kindEmpty || plain || p.protocol != "" {
 		r.ContentLength = 0
 	}
 	if p.protocol != "" { // what asks for another protocol looks as in HTTP/1.1, where that comes from

@@ -183,6 +183,9 @@ func (w *response) Write(p []byte) (int, error) {
 // WriteString implements io.StringWriter.
 func (w *response) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
 
+// canOpen says whether the request asks for something else on its stream.
+func (w *response) canOpen() bool { return w.r.Method == http.MethodConnect || w.asksFor() != "" }
+
 // opened says whether the stream carries something else behind the header section.
 func (w *response) opened() bool {
 	if w.asksFor() != "" {
@@ -378,13 +381,10 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (w *response) take() (*Conn, error) {
 	x := w.answer
 	switch {
-	case w.r.Method != http.MethodConnect && w.asksFor() == "":
+	case !w.canOpen():
 		return nil, http.ErrNotSupported // the stream is of this exchange only
 	case x.conn != nil || w.status != 0 || w.ended:
 		return nil, http.ErrHijacked
-	}
-	if x.body != nil {
-		_ = x.body.Close()
 	}
 	x.parted = make(chan struct{})
 	x.conn = newConn(x.stream, x.frames.r, w.r.Host, x.service.session.Peer(), func() { close(x.parted) })

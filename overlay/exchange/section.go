@@ -122,7 +122,7 @@ func (e *encoder) addPlain(f field) {
 	e.lines = appendText(appendText(append(e.lines, linePlain), strings.ToLower(f.name)), f.value)
 }
 
-// decoder reads sections. The zero value is ready.
+// decoder reads sections. The zero value is ready; nil reads those that need no dictionary.
 type decoder struct {
 	slots [SlotsMax]struct {
 		field
@@ -156,7 +156,7 @@ func (d *decoder) read(s *section, p []byte, request bool, limit int) error {
 	for len(p) > 0 {
 		slot, keep := uint64(0), p[0] == lineKeep
 		if keep {
-			if slot, p, ok = cutInt(p[1:]); !ok || slot >= SlotsMax || s.base == 0 || len(p) == 0 || p[0]&lineField != 0 {
+			if slot, p, ok = cutInt(p[1:]); !ok || slot >= SlotsMax || s.base == 0 || d == nil || len(p) == 0 || p[0]&lineField != 0 {
 				return malformed("a line that can't be kept")
 			}
 		}
@@ -246,7 +246,7 @@ func (d *decoder) index(p []byte, bits uint, base uint64) (f field, rest []byte,
 		return f, nil, malformed("an index that is cut off")
 	case !dynamic && i < uint64(len(static)):
 		return static[i], rest, nil
-	case !dynamic || i >= SlotsMax || base == 0:
+	case !dynamic || i >= SlotsMax || base == 0 || d == nil:
 		return f, nil, malformed("an index that is none")
 	}
 	slot := &d.slots[i]

@@ -54,9 +54,11 @@ type Server struct {
 }
 
 // Serve answers the requests of a session until the session is gone, which is no error, or ctx ends; then new requests are refused
-// and running ones have Limits.DrainTimeout. When it returns, all handlers have returned.
+// and running ones have Limits.DrainTimeout. When it returns, all handlers have returned; what they wrote last may still be under way.
 func (s *Server) Serve(ctx context.Context, session Session) error {
-	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	// Handlers such as httputil.ReverseProxy break off what they can't complete only where they see this key.
+	served := context.WithValue(context.WithoutCancel(ctx), http.ServerContextKey, &http.Server{Handler: s.Handler})
+	running, cancel := context.WithCancel(served)
 	defer cancel()
 	v := &service{server: s, limits: s.Limits.withDefaults(), session: session, link: newLink(), ctx: running}
 	v.room = make(chan struct{}, v.limits.ExchangesMax)
@@ -153,9 +155,9 @@ func (v *service) serve(stream Stream) {
 	}
 	r = r.WithContext(ctx)
 	w := newResponse(x, r)
-	if k != kindEmpty {
+	if k != kindEmpty && !w.canOpen() {
 		x.body = &requestBody{answer: x, content: content{
-			frames: &x.frames, decoder: &decoder{}, framed: k == kindFramed, limit: v.limits.HeaderBytesMax, left: r.ContentLength,
+			frames: &x.frames, framed: k == kindFramed, limit: v.limits.HeaderBytesMax, left: r.ContentLength,
 		}}
 		x.body.content.trailer = func(fields []field) { fillTrailer(r.Trailer, fields) }
 		if hasToken(r.Header["Expect"], "100-continue") { // RFC 9110 §10.1.1
@@ -200,6 +202,8 @@ func (x *answer) release() {
 // receive reads the header section of the request.
 func (x *answer) receive() (*http.Request, kind, error) {
 	v := x.service
+	in := x.frames.borrow()
+	defer x.frames.giveBack(in)
 	k, err := x.frames.head(2 * v.limits.HeaderBytesMax) // the list is what is limited
 	if err != nil {
 		return nil, 0, inTheMiddle(err)
@@ -207,8 +211,8 @@ func (x *answer) receive() (*http.Request, kind, error) {
 	if k == kindInterim || k == kindTrailers {
 		return nil, 0, malformed("a request that begins with something else")
 	}
-	var s section
-	if err := v.link.readRequest(&s, x.frames.section, v.limits.HeaderBytesMax); err != nil {
+	s := &in.section
+	if err := v.link.readRequest(s, x.frames.section, v.limits.HeaderBytesMax); err != nil {
 		return nil, 0, err
 	}
 	if s.tooLarge {
@@ -245,11 +249,11 @@ func (x *answer) run(w *response, r *http.Request) {
 		if !returned && v != http.ErrAbortHandler {
 			x.service.log().Error("handler panicked", "peer", x.service.session.Peer(), "panic", v, "stack", string(debug.Stack()))
 		}
-		if x.body != nil && x.conn == nil {
+		if x.body != nil {
 			x.body.end()
 		}
 		switch {
-		case !returned:
+		case !returned || x.conn == nil && x.service.ctx.Err() != nil: // who was stopped may have returned in the middle
 			x.stream.Reset(uint64(CodeInternal))
 			if x.conn != nil {
 				x.conn.leave()

@@ -135,6 +135,7 @@ type call struct {
 	uploading   bool
 	downloading bool
 	taken       bool  // some of the request's content was read
+	over        bool  // no more of it may be: somebody else gets it
 	broken      error // why the request isn't whole
 	proceeded   bool
 }
@@ -222,6 +223,7 @@ func (c *call) run() (*http.Response, error) {
 // failed resets the stream, and says whether the request can be sent again.
 func (c *call) failed(op string, err error, nothingSent bool) error {
 	c.mu.Lock()
+	c.over = true
 	whole, broken := !c.taken || c.r.GetBody != nil, c.broken
 	c.mu.Unlock()
 	c.abort(codeFor(err))
@@ -261,7 +263,9 @@ func codeFor(err error) Code {
 // await reads header sections until the final one.
 func (c *call) await(trace *httptrace.ClientTrace, base uint64) (*http.Response, error) {
 	limit := c.transport.headerBytesMax()
-	var s section
+	in := c.frames.borrow()
+	defer c.frames.giveBack(in)
+	s := &in.section
 	for interim := range interimMax + 1 {
 		k, err := c.frames.head(2 * limit) // the list is what is limited
 		if err != nil {
@@ -275,7 +279,7 @@ func (c *call) await(trace *httptrace.ClientTrace, base uint64) (*http.Response,
 				c.link.arrived([]confirmation{{base, 1}})
 			}
 		}
-		if err := c.link.readResponse(&s, c.frames.section, limit); err != nil {
+		if err := c.link.readResponse(s, c.frames.section, limit); err != nil {
 			return nil, err
 		}
 		if s.tooLarge {
@@ -344,7 +348,7 @@ func (c *call) prepare(resp *http.Response, k kind) error {
 		resp.Body = http.NoBody
 		return nil
 	}
-	b := &download{call: c, content: content{frames: &c.frames, decoder: &decoder{}, framed: k == kindFramed, limit: c.transport.headerBytesMax(), left: resp.ContentLength}}
+	b := &download{call: c, content: content{frames: &c.frames, framed: k == kindFramed, limit: c.transport.headerBytesMax(), left: resp.ContentLength}}
 	b.content.trailer = func(fields []field) { resp.Trailer = addTrailers(resp.Trailer, fields) }
 	resp.Body = b
 	return nil

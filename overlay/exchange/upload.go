@@ -61,7 +61,7 @@ func (e *contentError) Error() string { return e.cause.Error() }
 // Unwrap returns the cause.
 func (e *contentError) Unwrap() error { return e.cause }
 
-var errUnwanted = errors.New("the response came before 100 Continue, and the content wasn't sent")
+var errUnwanted = errors.New("the content isn't wanted any more")
 
 // letProceed sends content that waits for 100 Continue. Only who reads the response calls it.
 func (c *call) letProceed() {
@@ -106,9 +106,9 @@ func (c *call) upload() error {
 	const headroom = 9 // of a frame
 	sent := int64(0)
 	for {
-		c.mu.Lock()
-		c.taken = true
-		c.mu.Unlock()
+		if !c.take() {
+			return errUnwanted
+		}
 		n, err := c.r.Body.Read((*buf)[headroom:])
 		if sent += int64(n); c.plan.length >= 0 && sent > c.plan.length {
 			return c.spoilt(errors.New("the request's content is longer than its ContentLength"))
@@ -138,6 +138,14 @@ func (c *call) spoilt(err error) error {
 	c.mu.Unlock()
 	c.abort(CodeCancelled)
 	return err
+}
+
+// take says whether content may be read, and notes that it was.
+func (c *call) take() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken = c.taken || !c.over
+	return !c.over
 }
 
 // piece returns the n bytes behind the headroom as they are sent.
