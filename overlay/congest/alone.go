@@ -155,7 +155,7 @@ func (d *Default) crowded(t tally) bool {
 	ours := d.ownKind(d.held)
 	limit := min(4*ours, max(d.base.rtt*3/10, ours*3/2)) + queueMin
 	if t.shortest-d.base.rtt < limit {
-		d.suspect = 0
+		d.suspect = max(0, d.suspect-1)
 		return false
 	}
 	d.suspect++

@@ -26,7 +26,7 @@ const (
 	verdictLoss   = 0.015
 	trialLeast    = 256 // rounds
 	trialMost     = 1024
-	holdGrowth    = 0.05 // a round in which nothing is lost
+	holdGrowth    = 0.07 // a round in which nothing is lost
 	holdLoss      = 0.02 // of a round: beyond, the window gives way
 	holdYield     = 0.25 // of that part
 	emptyQueue    = 1.05 // of the base

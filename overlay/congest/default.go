@@ -32,7 +32,7 @@ type Default struct {
 	goalUntil int     // round
 	mean      mean
 
-	suspect   int     // rounds in a row with a queue that isn't of our kind
+	suspect   int     // rounds with a queue that is not of our kind, less those without
 	held      float64 // the window before that queue grew
 	heldUntil int     // round; until then it is what the startup came to
 	overran   int     // round in which something was last lost to a full queue
@@ -107,7 +107,7 @@ func (d *Default) filled(a Ack) bool {
 
 // endRound is the decision of each round trip.
 func (d *Default) endRound(a Ack, t tally, filled bool) {
-	d.calm.sample(d.round.count, t)
+	d.calm.sample(d.round.count, t, d.Packet)
 	if t.shortest == never || d.probe.active() {
 		return
 	}
