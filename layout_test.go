@@ -74,9 +74,8 @@ var plan = map[string][]string{
 	// roof
 	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
-	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace"},
+	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api"},
 	"internal/node/collect":  {"feed"},
-	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "control/api", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/network", "internal/node", "logs", "portal", "trace"},
 	"origin/parents":         {"config"},
 	"internal/links":         {"config", "control/api", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/route", "overlay/wire"},
 	"internal/handover":      {"feed"},
