@@ -45,6 +45,9 @@ var plan = map[string][]string{
 	"cache/purges":     {"cache/store"},
 	"overlay/congest":  {"overlay/congest/congestsim"}, // in tests only
 	"edge/plain":       {"h2"},
+	"vmm":              {"vmm/phys", "vmm/x86"},
+	"vmm/phys":         {},
+	"vmm/x86":          {},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
 	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "logs", "socket", "trace"},
