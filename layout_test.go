@@ -46,6 +46,7 @@ var plan = map[string][]string{
 	"overlay/congest":  {"overlay/congest/congestsim"}, // in tests only
 	"edge/plain":       {"h2"},
 	"vmm":              {"vmm/phys", "vmm/x86"},
+	"vmm/emu":          {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
 	"vmm/mmu":          {"vmm/phys"},
 	"vmm/phys":         {},
 	"vmm/x86":          {},
