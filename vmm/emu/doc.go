@@ -9,9 +9,13 @@
 //
 // It promises that the same guest does the same after the same number of instructions, wherever it runs; that each instruction happens as a whole or
 // not at all (repeated string instructions: each round); and that what isn't done ends Run with vmm.ExitUnsupported and the bytes. That is now:
-// SSE and all later vector instructions, x87, MMX, FXSAVE and LDMXCSR, segment registers, far and privileged instructions, ENTER, INT n, RDRAND, and
-// string instructions with 32-bit addresses. So CPUID doesn't tell of SSE and x87, and compilers' ordinary output doesn't run yet.
-// Not checked: alignment (AC), and the order that other processors see writes in, for there is one at a time.
+//
+//   - x87, MMX, FXSAVE, and vector instructions beyond SSE2: so CPUID tells of none of them. Compilers' programs run, but for long double.
+//   - RCPPS and RSQRTPS, whose approximations differ between processors.
+//   - LDMXCSR of other rounding than to nearest, of denormals as zeros, or of unmasked exceptions. The sticky bits of MXCSR aren't set.
+//   - segment registers, far and privileged instructions, ENTER, INT n, RDRAND, string instructions with 32-bit addresses.
+//
+// Not checked: alignment by AC (but SSE's is), and the order that other processors see writes in, for there is one at a time.
 //
 // It starts no goroutines: Run runs in its caller's.
 package emu

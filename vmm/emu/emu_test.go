@@ -181,7 +181,7 @@ func TestInstructionAcrossPages(t *testing.T) {
 }
 
 func TestUnsupportedInstructionsHaveTheirBytes(t *testing.T) {
-	for _, code := range [][]byte{{0xd9, 0xe8}, {0xc5, 0xf8, 0x77}, {0x62, 0xf1}, {0x0f, 0xae, 0x00}} {
+	for _, code := range [][]byte{{0xd9, 0xe8}, {0xc5, 0xf8, 0x77}, {0x62, 0xf1}, {0x0f, 0xae, 0x00}, {0x0f, 0x52, 0xc0}} {
 		_, c := newGuest(t, append([]byte{0x90, 0x90}, code...), phys.Options{})
 		exit := run(t, c, 10)
 		if exit.Kind != vmm.ExitUnsupported || !bytes.HasPrefix(exit.Bytes, code) || c.regs.RIP != codeAt+2 {
@@ -263,6 +263,48 @@ func TestGuestUnderPressure(t *testing.T) {
 	}
 	if got := m.memory.Metrics(); got.SwappedIn == 0 || got.ResidentMax > 7 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestNothingIsDecodedInVain: what the decoder knows, exec does.
+func TestNothingIsDecodedInVain(t *testing.T) {
+	m, c := newGuest(t, nil, phys.Options{})
+	for _, prefix := range []string{"", "\x66", "\xf3", "\xf2"} {
+		for two := range 2 {
+			for opcode := range 256 {
+				for _, modRM := range []byte{0x00, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x38, 0xc0, 0xc8, 0xd0, 0xd8, 0xe0, 0xe8, 0xf0, 0xf8} {
+					code := append([]byte(prefix), "\x0f"[:two]...)
+					code = append(code, byte(opcode), modRM, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+					in, err := x86.Decode(code)
+					if err != nil || two == 0 && opcode == 0x0f || in.Op == x86.LDMXCSR {
+						continue
+					}
+					if err := m.memory.WriteAt(code[:in.Len], codePhys); err != nil {
+						t.Fatal(err)
+					}
+					c.regs = x86.Regs{RIP: codeAt, RSP: dataAt + 0x1000}
+					if run(t, c, 1).Kind == vmm.ExitUnsupported {
+						t.Errorf("% x is decoded (%+v) and not done", code[:in.Len], in)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestControlOfSSE(t *testing.T) {
+	_, c := newGuest(t, []byte{0x0f, 0xae, 0x1b, 0x0f, 0xae, 0x13}, phys.Options{}) // stmxcsr [rbx]; ldmxcsr [rbx]
+	c.regs.RBX = dataAt
+	if exit := run(t, c, 2); exit.Kind != vmm.ExitSpent || c.extended.MXCSR != 0x1f80 {
+		t.Errorf("%v; MXCSR is %#x", exit.Kind, c.extended.MXCSR)
+	}
+	for value, want := range map[uint32]vmm.ExitKind{0x3f80: vmm.ExitUnsupported, 0x9f80: vmm.ExitUnsupported, 0: vmm.ExitUnsupported, 1 << 16: vmm.ExitException} {
+		m, c := newGuest(t, []byte{0x0f, 0xae, 0x13}, phys.Options{})
+		_ = m.memory.WriteAt(binary.LittleEndian.AppendUint32(nil, value), dataPhys)
+		c.regs.RBX = dataAt
+		if exit := run(t, c, 1); exit.Kind != want || c.regs.RIP != codeAt {
+			t.Errorf("MXCSR %#x: %v, want %v", value, exit.Kind, want)
+		}
 	}
 }
 

@@ -2,13 +2,17 @@ package emu
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
+
+	"github.com/wherry/wherry/vmm/x86"
 )
 
 // generator makes an instruction, and registers with which it stays in the tests' data.
 type generator struct {
 	random    *rand.Rand
 	registers [17]uint64
+	xmm       [16][2]uint64
 	out       []byte
 }
 
@@ -22,7 +26,7 @@ type shape struct {
 	memory  bool   // only in memory
 	rep     byte
 	address bool // RSI and RDI, RSP or RBX are addresses
-	noREXW  bool
+	aligned bool // memory is at a multiple of 16
 	no66    bool
 }
 
@@ -58,7 +62,7 @@ var shapes = []shape{
 	{opcodes: []byte{0xba}, two: true, modRM: true, group: []byte{4, 5, 6, 7}, imm: 1},
 	{opcodes: []byte{0xb8}, two: true, modRM: true, rep: 0xf3},
 	{opcodes: []byte{0xc3}, two: true, modRM: true, memory: true, no66: true},
-	{opcodes: []byte{0xc7}, two: true, modRM: true, memory: true, group: []byte{1}, no66: true},
+	{opcodes: []byte{0xc7}, two: true, modRM: true, memory: true, group: []byte{1}, no66: true, aligned: true},
 	{opcodes: twoOpcodes(0xc8, 8), two: true, no66: true},
 	{opcodes: []byte{0x50, 0x53, 0x57, 0x58, 0x5a, 0x5c, 0x5f, 0x9c, 0xc9}, address: true, no66: true},
 	{opcodes: []byte{0x6a}, address: true, imm: 1},
@@ -102,12 +106,72 @@ func (g *generator) value() uint64 {
 	return v
 }
 
-func (g *generator) instruction() []byte {
-	s := shapes[g.random.IntN(len(shapes))]
+// state makes the registers anything.
+func (g *generator) state() {
 	for i := range g.registers {
 		g.registers[i] = g.value()
 	}
 	g.registers[16] = g.random.Uint64()&0x8d5 | 2
+	for i := range g.xmm {
+		g.xmm[i] = [2]uint64{g.float(), g.float()}
+	}
+}
+
+// float is the bits of a double or of two singles: plain ones, whole numbers, ends of ranges, zeros, infinities, NaNs; or any bits.
+func (g *generator) float() uint64 {
+	if g.random.IntN(3) == 0 {
+		return g.value()
+	}
+	plain := (g.random.Float64() - 0.5) * math.Exp2(float64(g.random.IntN(140)-70))
+	if g.random.IntN(3) == 0 {
+		plain = math.Round(plain)
+	}
+	all := []float64{plain, plain, plain, 0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1), 0.5, 1.5, 2.5, math.MaxInt32, math.MinInt32, 1 << 63, -1 << 63}
+	a, b := all[g.random.IntN(len(all))], all[g.random.IntN(len(all))]
+	if g.random.IntN(2) == 0 {
+		return math.Float64bits(a)
+	}
+	return uint64(math.Float32bits(float32(a))) | uint64(math.Float32bits(float32(b)))<<32
+}
+
+// vectorKeys are all SSE instructions.
+var vectorKeys = func() (all []x86.Vector) {
+	for key := range x86.Vector(4 << 8) {
+		if vecs[key] != nil || vecShifts[key][2] != nil {
+			all = append(all, key)
+		}
+	}
+	return all
+}()
+
+// vector makes an SSE instruction.
+func (g *generator) vector() []byte {
+	for {
+		g.state()
+		g.out = nil
+		key := vectorKeys[g.random.IntN(len(vectorKeys))]
+		if prefix := []byte{0, 0x66, 0xf3, 0xf2}[key>>8]; prefix != 0 {
+			g.out = append(g.out, prefix)
+		}
+		rex := byte(0)
+		if g.random.IntN(2) == 0 {
+			rex = 0x40 | byte(g.random.IntN(16))
+			g.out = append(g.out, rex)
+		}
+		g.out = append(g.out, 0x0f, byte(key))
+		g.modRM(shape{two: true, group: []byte{byte(g.random.IntN(8))}, aligned: true}, rex)
+		inst := append(g.out, byte(g.random.Uint32()))
+		in, err := x86.Decode(inst)
+		if err != nil || in.Op != x86.SSE {
+			continue
+		}
+		return inst[:in.Len]
+	}
+}
+
+func (g *generator) instruction() []byte {
+	s := shapes[g.random.IntN(len(shapes))]
+	g.state()
 	opcode := s.opcodes[g.random.IntN(len(s.opcodes))]
 	rex, size := byte(0), 4
 	g.out = nil
@@ -122,9 +186,6 @@ func (g *generator) instruction() []byte {
 		rex = 0x40 | byte(g.random.IntN(16))
 		if !s.modRM && !s.address { // the register of the opcode, and the size
 			rex &= 0x49
-		}
-		if s.noREXW {
-			rex &^= 8
 		}
 		if rex&8 != 0 {
 			size = 8
@@ -179,8 +240,7 @@ func (g *generator) modRM(s shape, rex byte) {
 	if g.random.IntN(2) == 0 {
 		mod = 2
 	}
-	aligned := s.two && s.group != nil && s.memory // CMPXCHG16B
-	if aligned {
+	if s.aligned {
 		disp &^= 15
 	}
 	if rm == 4 {

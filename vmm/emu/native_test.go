@@ -28,6 +28,8 @@ const (
 	stateAt = 0x1000 // RAX … R15 in the order of their numbers, then flags
 	afterAt = 0x1200 // the same after
 	savedAt = 0x1400
+	xmmAt   = 0x1600 // XMM0 … XMM15
+	xmmTo   = 0x1800 // the same after
 )
 
 func newNative(t testing.TB) *native {
@@ -48,9 +50,16 @@ func program(inst []byte) (code []byte, at int) {
 		code = append(code, 0x48|reg>>3<<2, opcode, reg&7<<3|5)
 		code = binary.LittleEndian.AppendUint32(code, uint32(int32(to-(len(code)+4))))
 	}
+	vector := func(opcode, reg byte, to int) { // MOVUPS XMMreg, [RIP+…] (10) or the other way (11)
+		code = append(code, 0x40|reg>>3<<2, 0x0f, opcode, reg&7<<3|5)
+		code = binary.LittleEndian.AppendUint32(code, uint32(int32(to-(len(code)+4))))
+	}
 	saved := []byte{regSP, regBP, 14} // Go's stack, frame and goroutine
 	for i, r := range saved {
 		move(0x89, r, savedAt+8*i)
+	}
+	for r := range byte(16) {
+		vector(0x10, r, xmmAt+16*int(r))
 	}
 	move(0x8d, regSP, stateAt+16*8)
 	code = append(code, 0x9d) // POPFQ
@@ -61,6 +70,9 @@ func program(inst []byte) (code []byte, at int) {
 	code = append(code, inst...)
 	for r := range byte(16) {
 		move(0x89, r, afterAt+8*int(r))
+	}
+	for r := range byte(16) {
+		vector(0x11, r, xmmTo+16*int(r))
 	}
 	move(0x8d, regSP, afterAt+17*8)
 	code = append(code, 0x9c) // PUSHFQ
@@ -73,8 +85,11 @@ func program(inst []byte) (code []byte, at int) {
 func (n *native) word(at int) *uint64 { return (*uint64)(unsafe.Pointer(&n.memory[at])) }
 
 // run executes program's code with the registers in r and returns them as they are after it.
-func (n *native) run(code []byte, r *[17]uint64) {
+func (n *native) run(code []byte, r *[17]uint64, x *[16][2]uint64) {
 	copy(n.memory, code)
+	for i, v := range x {
+		*n.word(xmmAt + 16*i), *n.word(xmmAt + 16*i + 8) = v[0], v[1]
+	}
 	for i, v := range r {
 		*n.word(stateAt + 8*i) = v
 	}
@@ -83,6 +98,9 @@ func (n *native) run(code []byte, r *[17]uint64) {
 	(*(*func())(unsafe.Pointer(&f)))()
 	for i := range r {
 		r[i] = *n.word(afterAt + 8*i)
+	}
+	for i := range x {
+		x[i] = [2]uint64{*n.word(xmmTo + 16*i), *n.word(xmmTo + 16*i + 8)}
 	}
 }
 
@@ -101,7 +119,7 @@ func setRegisters(r *x86.Regs, v [17]uint64) {
 
 // TestAgainstProcessor executes random instructions with random registers here and there. WHERRY_EMU_INSTRUCTIONS sets how many.
 func TestAgainstProcessor(t *testing.T) {
-	count := 100_000
+	count := 50_000
 	if s := os.Getenv("WHERRY_EMU_INSTRUCTIONS"); s != "" {
 		count, _ = strconv.Atoi(s)
 	}
@@ -136,6 +154,9 @@ type differ struct {
 func (d *differ) one() {
 	g := generator{random: d.random}
 	inst := g.instruction()
+	if d.random.IntN(3) == 0 {
+		inst = g.vector()
+	}
 	in, err := x86.Decode(inst)
 	if err != nil || int(in.Len) != len(inst) {
 		d.t.Errorf("% x: decoded %d of %d bytes: %v", inst, in.Len, len(inst), err)
@@ -158,6 +179,7 @@ func (d *differ) one() {
 		d.t.Fatal(err)
 	}
 	setRegisters(&d.vcpu.regs, g.registers)
+	d.vcpu.extended.XMM = g.xmm
 	d.vcpu.regs.RIP = codeAt + uint64(at)
 	exit := run(d.t, d.vcpu, 1)
 	switch exit.Kind {
@@ -171,8 +193,8 @@ func (d *differ) one() {
 		d.t.Errorf("% x (%+v): %v %+v", inst, in, exit.Kind, exit)
 		return
 	}
-	want := g.registers
-	d.native.run(code, &want)
+	want, wantXMM := g.registers, g.xmm
+	d.native.run(code, &want, &wantXMM)
 	d.compared++
 	got := registers(&d.vcpu.regs)
 	defined := ^undefinedFlags(in, &g.registers)
@@ -180,6 +202,11 @@ func (d *differ) one() {
 	want[16] &= defined & uint64(x86.Arithmetic)
 	if got != want || d.vcpu.regs.RIP != codeAt+uint64(at+len(inst)) {
 		d.t.Errorf("% x (%+v)\n%s", inst, in, difference(&g.registers, &got, &want))
+	}
+	for i, x := range d.vcpu.extended.XMM {
+		if x != wantXMM[i] {
+			d.t.Errorf("% x (%+v)\n XMM%d was %016x, is %016x, natively %016x; XMM%d was %016x, XMM%d %016x", inst, in, i, g.xmm[i], x, wantXMM[i], in.Reg&15, g.xmm[in.Reg&15], in.RM&15, g.xmm[in.RM&15])
+		}
 	}
 	if after, err := d.machine.memory.Page(dataPhys, false); err != nil || !bytes.Equal(after[:], data) {
 		d.t.Errorf("% x (%+v): memory differs", inst, in)

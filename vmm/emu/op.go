@@ -18,6 +18,7 @@ type op struct {
 	imm   int64  // an immediate, or a displacement
 	to    uint64 // where a jump goes
 	do    func(*VCPU, *op) bool
+	vec   *vecOp
 }
 
 // The register file has the 16 general registers, and behind them what lets all steps have one form.

@@ -40,6 +40,8 @@ func (t *translator) inst(in x86.Inst, va uint64, off uint16) (ends bool) {
 	case x86.CPUID, x86.RDTSC, x86.SYSCALL, x86.HLT, x86.INT3, x86.UD2, x86.IN, x86.OUT, x86.POPF:
 		t.do(doSystem[in.Op], op{size: in.Size, imm: in.Imm, from: uint8(in.Form), cond: x86.Cond(in.Op)})
 		return true // all have exits, or change how what follows runs
+	case x86.SSE:
+		t.vector()
 	case x86.NOP:
 		t.add(op{kind: kindMov64, d: regT0, s: regZero})
 	default:
@@ -205,7 +207,7 @@ func (t *translator) modified(source uint8) (d uint8, done func()) {
 // looks says that an instruction doesn't write its first operand, or doesn't read it (SETCC).
 func looks(o x86.Op) bool {
 	switch o {
-	case x86.CMP, x86.TEST, x86.BT, x86.MUL, x86.IMUL1, x86.DIV, x86.IDIV, x86.SETCC:
+	case x86.CMP, x86.TEST, x86.BT, x86.MUL, x86.IMUL1, x86.DIV, x86.IDIV, x86.SETCC, x86.LDMXCSR:
 		return true
 	}
 	return false

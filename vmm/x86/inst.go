@@ -16,6 +16,9 @@ type Inst struct {
 	Rep   uint8 // 0, or the prefix 0xf2 or 0xf3 of a string instruction
 	Mem   Mem
 	Imm   int64
+	// Vec and VecShape say which SSE instruction it is; then From is the size of its general register.
+	Vec      Vector
+	VecShape VecShape
 }
 
 // Mem is an address: segment + base + index·scale + displacement, cut to 32 bits if Addr32.
@@ -172,4 +175,7 @@ const (
 	UD2
 	IN  // FormI: port Imm; FormNone: port DX
 	OUT // the same
+	SSE // Inst.Vec
+	LDMXCSR
+	STMXCSR
 )

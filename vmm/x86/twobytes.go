@@ -70,6 +70,10 @@ func (d *decoder) group15() error {
 		d.set(NOP, FormNone, 4)
 		return nil
 	}
+	if d.inst.IsMem && (group == 2 || group == 3) && d.rep == 0 && !d.opSize {
+		d.set(LDMXCSR+Op(group-2), FormM, 4)
+		return nil
+	}
 	return ErrUnsupported
 }
 
@@ -151,7 +155,7 @@ func (d *decoder) rest(b byte, size uint8) error {
 	case 0x31:
 		d.set(RDTSC, FormNone, 4)
 	default:
-		return ErrUnsupported
+		return d.vector(b)
 	}
 	return nil
 }
