@@ -80,7 +80,7 @@ func (c *VCPU) decode(va uint64, pa phys.Addr, most int) *block {
 	}
 	b := &block{va: va, end: va}
 	b.gens = [2]*uint32{slot.Code(index), slot.Code(index)}
-	c.tlb.ForgetWriting(page)
+	c.machine.forgetWriting(page)
 	t := translator{ops: make([]op, 0, 16)}
 	code := page[pa&offMask:]
 	for int(b.count) < most {
@@ -127,7 +127,7 @@ func (c *VCPU) straddling(b *block, code []byte) (x86.Inst, error) {
 	if slot, index, err := c.memory.Locate(t.Addr); err == nil {
 		b.gens[1] = slot.Code(index)
 	}
-	c.tlb.ForgetWriting(page)
+	c.machine.forgetWriting(page)
 	return x86.Decode(append(whole, page[:x86.InstMax]...))
 }
 

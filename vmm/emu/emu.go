@@ -31,6 +31,13 @@ func New(memory *phys.Memory) *Machine { return &Machine{memory: memory} }
 // Phys implements vmm.Machine.
 func (m *Machine) Phys() *phys.Memory { return m.memory }
 
+// forgetWriting has the next write to a page noted, by whichever processor: code was decoded from it.
+func (m *Machine) forgetWriting(page *[phys.PageSize]byte) {
+	for _, c := range m.vcpus {
+		c.tlb.ForgetWriting(page)
+	}
+}
+
 // CollectDirty implements vmm.Machine: the memory knows already.
 func (m *Machine) CollectDirty() error { return nil }
 
@@ -55,7 +62,7 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	if len(m.vcpus) == vcpusMax {
 		return nil, errors.New("the machine has as many virtual processors as it can; end some of the guest's threads")
 	}
-	c := &VCPU{memory: m.memory, tlb: mmu.NewTLB(m.memory), extended: x86.NewExtended()}
+	c := &VCPU{machine: m, memory: m.memory, tlb: mmu.NewTLB(m.memory), extended: x86.NewExtended()}
 	c.regs.RFLAGS = x86.Fixed | x86.IF
 	c.blocks.init()
 	m.memory.OnEvict(func(phys.Addr) { c.blocks.forgetPlaces() })
@@ -65,6 +72,7 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 
 // VCPU is an emulated virtual processor.
 type VCPU struct {
+	machine  *Machine
 	memory   *phys.Memory
 	tlb      *mmu.TLB
 	space    mmu.Space

@@ -87,6 +87,32 @@ func TestCodeThatWritesItself(t *testing.T) {
 	}
 }
 
+// TestCodeThatAnotherProcessorWrites: one that may write to a page without a note is asked for one after another has decoded code from it.
+func TestCodeThatAnotherProcessorWrites(t *testing.T) {
+	m, writer := newGuest(t, []byte{
+		0x88, 0x03, // 0: mov [rbx], al
+		0x0f, 0x05, // 2: syscall
+		0xb0, 0x00, // 4: mov al, 0
+		0x0f, 0x05, // 6: syscall
+	}, phys.Options{})
+	v, err := m.NewVCPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := v.(*VCPU)
+	if err := reader.SetSystem(writer.system); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(5) {
+		writer.regs.RIP, writer.regs.RBX, writer.regs.RAX = codeAt, codeAt+5, i
+		run(t, writer, 10)
+		reader.regs.RIP = codeAt + 4
+		if run(t, reader, 10); reader.regs.RAX&0xff != i {
+			t.Fatalf("the other one's instruction has %d, want %d", reader.regs.RAX&0xff, i)
+		}
+	}
+}
+
 func TestFaultsLeaveNothing(t *testing.T) {
 	const end = dataAt + dataPages*phys.PageSize // nothing is there
 	for _, f := range []struct {
