@@ -70,6 +70,7 @@ func doTime(c *VCPU, _ *op) bool {
 
 // The bits of CPUID leaf 1 for what is done here (Intel SDM volume 2, CPUID).
 const (
+	cpuidFPU                      = 1 << 0
 	cpuidTSC, cpuidCX8, cpuidCMOV = 1 << 4, 1 << 8, 1 << 15
 	cpuidCX16, cpuidPOPCNT        = 1 << 13, 1 << 23
 	cpuidSyscall, cpuidLong       = 1 << 11, 1 << 29
@@ -77,14 +78,14 @@ const (
 	cpuidSSE, cpuidSSE2           = 1 << 25, 1 << 26
 )
 
-// doIdentify tells of what the emulator does, and no more: x87, MMX and FXSAVE aren't in it.
+// doIdentify tells of what the emulator does, and no more: MMX and FXSAVE aren't in it.
 func doIdentify(c *VCPU, _ *op) bool {
 	var a, b, cx, d uint32
 	switch uint32(c.file[regAX]) {
 	case 0:
 		a, b, d, cx = 1, 'W'|'h'<<8|'e'<<16|'r'<<24, 'r'|'y'<<8|'E'<<16|'m'<<24, 'u'|'l'<<8|'a'<<16|'t'<<24
 	case 1:
-		a, cx, d = 0x600, cpuidCX16|cpuidPOPCNT, cpuidTSC|cpuidCX8|cpuidCMOV|cpuidSSE|cpuidSSE2
+		a, cx, d = 0x600, cpuidCX16|cpuidPOPCNT, cpuidFPU|cpuidTSC|cpuidCX8|cpuidCMOV|cpuidSSE|cpuidSSE2
 	case 0x80000000:
 		a = 0x80000008
 	case 0x80000001:

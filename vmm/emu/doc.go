@@ -1,4 +1,5 @@
-// Package emu is a machine without hardware for it: an interpreter of x86-64 in user mode, and the reference for vmm/kvm.
+// Package emu is a machine without hardware for it: an interpreter of x86-64 in user mode, and the
+// reference for vmm/kvm.
 //
 //	RIP ─▶ places (by virtual address) ─▶ kept (by physical address) ─▶ decode: x86.Inst ─▶ translate: steps
 //	 ▲                                                                                            │
@@ -10,7 +11,9 @@
 // It promises that the same guest does the same after the same number of instructions, wherever it runs; that each instruction happens as a whole or
 // not at all (repeated string instructions: each round); and that what isn't done ends Run with vmm.ExitUnsupported and the bytes. That is now:
 //
-//   - x87, MMX, FXSAVE, and vector instructions beyond SSE2: so CPUID tells of none of them. Compilers' programs run, but for long double.
+//   - MMX, FXSAVE, and vector instructions beyond SSE2: so CPUID tells of none of them.
+//   - of x87: environments and whole states (FLDENV, FSAVE), BCD, FPREM, F2XM1, FYL2X and the trigonometric ones, FISTTP; control words of less
+//     than 64 bits or with unmasked exceptions. The status word has the condition codes but for C1, and no exceptions.
 //   - RCPPS and RSQRTPS, whose approximations differ between processors.
 //   - LDMXCSR of other rounding than to nearest, of denormals as zeros, or of unmasked exceptions. The sticky bits of MXCSR aren't set.
 //   - segment registers, far and privileged instructions, ENTER, INT n, RDRAND, string instructions with 32-bit addresses.

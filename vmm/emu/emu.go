@@ -64,6 +64,7 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	}
 	c := &VCPU{machine: m, memory: m.memory, tlb: mmu.NewTLB(m.memory), extended: x86.NewExtended()}
 	c.regs.RFLAGS = x86.Fixed | x86.IF
+	c.fpu.init()
 	c.blocks.init()
 	m.memory.OnEvict(func(phys.Addr) { c.blocks.forgetPlaces() })
 	m.vcpus = append(m.vcpus, c)
@@ -81,6 +82,7 @@ type VCPU struct {
 	regs     x86.Regs // as callers see them, between Runs
 	kicked   atomic.Bool
 
+	fpu          fpu              // x87's part of extended
 	file         [regCount]uint64 // while Run runs
 	rip          uint64
 	flags        lazy
@@ -121,11 +123,15 @@ func (c *VCPU) flush() {
 }
 
 // Extended implements vmm.VCPU.
-func (c *VCPU) Extended() (x86.Extended, error) { return c.extended, nil }
+func (c *VCPU) Extended() (x86.Extended, error) {
+	c.fpu.save(&c.extended)
+	return c.extended, nil
+}
 
 // SetExtended implements vmm.VCPU.
 func (c *VCPU) SetExtended(e *x86.Extended) error {
 	c.extended = *e
+	c.fpu.load(e)
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 type generator struct {
 	random    *rand.Rand
 	registers [17]uint64
-	xmm       [16][2]uint64
+	extended  x86.Extended
 	out       []byte
 }
 
@@ -112,8 +112,9 @@ func (g *generator) state() {
 		g.registers[i] = g.value()
 	}
 	g.registers[16] = g.random.Uint64()&0x8d5 | 2
-	for i := range g.xmm {
-		g.xmm[i] = [2]uint64{g.float(), g.float()}
+	g.extended = x86.NewExtended()
+	for i := range g.extended.XMM {
+		g.extended.XMM[i] = [2]uint64{g.float(), g.float()}
 	}
 }
 
@@ -132,6 +133,61 @@ func (g *generator) float() uint64 {
 		return math.Float64bits(a)
 	}
 	return uint64(math.Float32bits(float32(a))) | uint64(math.Float32bits(float32(b)))<<32
+}
+
+// x87 makes an x87 instruction, with as many numbers on the stack as it takes.
+func (g *generator) x87() []byte {
+	for {
+		g.state()
+		depth := 2 + g.random.IntN(6)
+		top := g.random.IntN(8)
+		g.extended.FCW = 0x37f | uint16(g.random.IntN(4))<<10
+		g.extended.FSW = uint16(top) << 11
+		for i := range depth {
+			g.extended.FTW |= 1 << ((top + i) & 7)
+			f := g.float80()
+			g.extended.ST[i] = x86.Slot80{Mantissa: f.Mantissa, SignExponent: f.SignExponent}
+		}
+		rex := byte(0)
+		g.out = nil
+		if g.random.IntN(4) == 0 {
+			rex = 0x41
+			g.out = append(g.out, rex)
+		}
+		g.out = append(g.out, 0xd8|byte(g.random.IntN(8)))
+		g.modRM(shape{}, rex)
+		in, err := x86.Decode(g.out)
+		if err != nil || !in.IsMem && int(in.RM) >= depth || in.Vec == x86.FPULoadControl || depth > 7 {
+			continue
+		}
+		return g.out
+	}
+}
+
+// float80 is one of all kinds, often near another.
+func (g *generator) float80() x86.Float80 {
+	m := g.random.Uint64() | 1<<63
+	if g.random.IntN(3) == 0 {
+		m = g.value() | 1<<63
+	}
+	sign := uint16(g.random.IntN(2)) << 15
+	switch g.random.IntN(16) {
+	case 0:
+		return x86.Float80{Mantissa: 0, SignExponent: sign}
+	case 1:
+		return x86.Float80{Mantissa: 1 << 63, SignExponent: sign | 0x7fff}
+	case 2: // NaNs
+		return x86.Float80{Mantissa: m, SignExponent: sign | 0x7fff}
+	case 3: // denormals, and meaningless ones
+		return x86.Float80{Mantissa: m >> g.random.IntN(64) & (1<<63 - 1), SignExponent: sign | uint16(g.random.IntN(2)*g.random.IntN(20000))}
+	case 4: // ends
+		return x86.Float80{Mantissa: m, SignExponent: sign | uint16(g.random.IntN(4)*0x1fff+1+g.random.IntN(80))}
+	case 5: // as doubles and singles have them
+		return x86.Of64(g.float())
+	case 6: // whole numbers and halves
+		return x86.OfInt(int64(g.value())>>g.random.IntN(64)).Mul(x86.Float80{Mantissa: 1 << 63, SignExponent: 16382}, x86.ToNearest)
+	}
+	return x86.Float80{Mantissa: m, SignExponent: sign | uint16(16383-70+g.random.IntN(140))}
 }
 
 // vectorKeys are all SSE instructions.

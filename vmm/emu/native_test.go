@@ -25,11 +25,11 @@ type native struct {
 
 // Where in the native machine's memory the state is, behind the page of code.
 const (
-	stateAt = 0x1000 // RAX … R15 in the order of their numbers, then flags
-	afterAt = 0x1200 // the same after
-	savedAt = 0x1400
-	xmmAt   = 0x1600 // XMM0 … XMM15
-	xmmTo   = 0x1800 // the same after
+	stateAt   = 0x1000 // RAX … R15 in the order of their numbers, then flags
+	afterAt   = 0x1200 // the same after
+	savedAt   = 0x1400
+	restoreAt = 0x1600 // an FXSAVE area
+	saveAt    = 0x1800 // the same after
 )
 
 func newNative(t testing.TB) *native {
@@ -50,17 +50,15 @@ func program(inst []byte) (code []byte, at int) {
 		code = append(code, 0x48|reg>>3<<2, opcode, reg&7<<3|5)
 		code = binary.LittleEndian.AppendUint32(code, uint32(int32(to-(len(code)+4))))
 	}
-	vector := func(opcode, reg byte, to int) { // MOVUPS XMMreg, [RIP+…] (10) or the other way (11)
-		code = append(code, 0x40|reg>>3<<2, 0x0f, opcode, reg&7<<3|5)
+	state := func(group byte, to int) { // FXRSTOR64 [RIP+…] (1) or FXSAVE64 (0)
+		code = append(code, 0x48, 0x0f, 0xae, group<<3|5)
 		code = binary.LittleEndian.AppendUint32(code, uint32(int32(to-(len(code)+4))))
 	}
 	saved := []byte{regSP, regBP, 14} // Go's stack, frame and goroutine
 	for i, r := range saved {
 		move(0x89, r, savedAt+8*i)
 	}
-	for r := range byte(16) {
-		vector(0x10, r, xmmAt+16*int(r))
-	}
+	state(1, restoreAt)
 	move(0x8d, regSP, stateAt+16*8)
 	code = append(code, 0x9d) // POPFQ
 	for r := range byte(16) {
@@ -71,25 +69,21 @@ func program(inst []byte) (code []byte, at int) {
 	for r := range byte(16) {
 		move(0x89, r, afterAt+8*int(r))
 	}
-	for r := range byte(16) {
-		vector(0x11, r, xmmTo+16*int(r))
-	}
+	state(0, saveAt)
 	move(0x8d, regSP, afterAt+17*8)
 	code = append(code, 0x9c) // PUSHFQ
 	for i, r := range saved {
 		move(0x8b, r, savedAt+8*i)
 	}
-	return append(code, 0xfc, 0x45, 0x0f, 0x57, 0xff, 0xc3), at // CLD; XORPS XMM15, XMM15; RET
+	return append(code, 0xdb, 0xe3, 0xfc, 0x45, 0x0f, 0x57, 0xff, 0xc3), at // FNINIT; CLD; XORPS XMM15, XMM15; RET
 }
 
 func (n *native) word(at int) *uint64 { return (*uint64)(unsafe.Pointer(&n.memory[at])) }
 
 // run executes program's code with the registers in r and returns them as they are after it.
-func (n *native) run(code []byte, r *[17]uint64, x *[16][2]uint64) {
+func (n *native) run(code []byte, r *[17]uint64, x *x86.Extended) {
 	copy(n.memory, code)
-	for i, v := range x {
-		*n.word(xmmAt + 16*i), *n.word(xmmAt + 16*i + 8) = v[0], v[1]
-	}
+	*(*area)(unsafe.Pointer(&n.memory[restoreAt])) = *(*area)(unsafe.Pointer(x))
 	for i, v := range r {
 		*n.word(stateAt + 8*i) = v
 	}
@@ -99,10 +93,11 @@ func (n *native) run(code []byte, r *[17]uint64, x *[16][2]uint64) {
 	for i := range r {
 		r[i] = *n.word(afterAt + 8*i)
 	}
-	for i := range x {
-		x[i] = [2]uint64{*n.word(xmmTo + 16*i), *n.word(xmmTo + 16*i + 8)}
-	}
+	*(*area)(unsafe.Pointer(x)) = *(*area)(unsafe.Pointer(&n.memory[saveAt]))
 }
+
+// area is the part of x86.Extended that FXSAVE knows.
+type area [512]byte
 
 func registers(r *x86.Regs) [17]uint64 {
 	return [17]uint64{
@@ -154,8 +149,11 @@ type differ struct {
 func (d *differ) one() {
 	g := generator{random: d.random}
 	inst := g.instruction()
-	if d.random.IntN(3) == 0 {
+	switch d.random.IntN(4) {
+	case 0:
 		inst = g.vector()
+	case 1:
+		inst = g.x87()
 	}
 	in, err := x86.Decode(inst)
 	if err != nil || int(in.Len) != len(inst) {
@@ -179,7 +177,9 @@ func (d *differ) one() {
 		d.t.Fatal(err)
 	}
 	setRegisters(&d.vcpu.regs, g.registers)
-	d.vcpu.extended.XMM = g.xmm
+	if err := d.vcpu.SetExtended(&g.extended); err != nil {
+		d.t.Fatal(err)
+	}
 	d.vcpu.regs.RIP = codeAt + uint64(at)
 	exit := run(d.t, d.vcpu, 1)
 	switch exit.Kind {
@@ -193,8 +193,8 @@ func (d *differ) one() {
 		d.t.Errorf("% x (%+v): %v %+v", inst, in, exit.Kind, exit)
 		return
 	}
-	want, wantXMM := g.registers, g.xmm
-	d.native.run(code, &want, &wantXMM)
+	want, wantExtended := g.registers, g.extended
+	d.native.run(code, &want, &wantExtended)
 	d.compared++
 	got := registers(&d.vcpu.regs)
 	defined := ^undefinedFlags(in, &g.registers)
@@ -203,13 +203,29 @@ func (d *differ) one() {
 	if got != want || d.vcpu.regs.RIP != codeAt+uint64(at+len(inst)) {
 		d.t.Errorf("% x (%+v)\n%s", inst, in, difference(&g.registers, &got, &want))
 	}
-	for i, x := range d.vcpu.extended.XMM {
-		if x != wantXMM[i] {
-			d.t.Errorf("% x (%+v)\n XMM%d was %016x, is %016x, natively %016x; XMM%d was %016x, XMM%d %016x", inst, in, i, g.xmm[i], x, wantXMM[i], in.Reg&15, g.xmm[in.Reg&15], in.RM&15, g.xmm[in.RM&15])
-		}
-	}
+	d.compareExtended(inst, in, &g.extended, &wantExtended)
 	if after, err := d.machine.memory.Page(dataPhys, false); err != nil || !bytes.Equal(after[:], data) {
 		d.t.Errorf("% x (%+v): memory differs", inst, in)
+	}
+}
+
+func (d *differ) compareExtended(inst []byte, in x86.Inst, before, want *x86.Extended) {
+	got, _ := d.vcpu.Extended()
+	for i, x := range got.XMM {
+		if x != want.XMM[i] {
+			d.t.Errorf("% x (%+v)\n XMM%d was %016x, is %016x, natively %016x; operands %016x, %016x", inst, in, i, before.XMM[i], x, want.XMM[i],
+				before.XMM[in.Reg&15], before.XMM[in.RM&15])
+		}
+	}
+	const kept = codeC0 | codeC2 | codeC3 | 7<<11
+	if got.FSW&kept != want.FSW&kept || got.FTW != want.FTW || got.FCW != want.FCW {
+		d.t.Errorf("% x (%+v)\n status %#x, natively %#x; full %#x, natively %#x; control %#x, natively %#x", inst, in, got.FSW&kept, want.FSW&kept, got.FTW, want.FTW, got.FCW, want.FCW)
+	}
+	for i, s := range got.ST {
+		if s != want.ST[i] {
+			d.t.Errorf("% x (%+v), control %#x\n ST%d was %x, is %x, natively %x; operands %x, %x", inst, in, before.FCW, i, before.ST[i], s, want.ST[i],
+				before.ST[0], before.ST[in.RM&7])
+		}
 	}
 }
 

@@ -42,6 +42,8 @@ func (t *translator) inst(in x86.Inst, va uint64, off uint16) (ends bool) {
 		return true // all have exits, or change how what follows runs
 	case x86.SSE:
 		t.vector()
+	case x86.X87:
+		t.x87()
 	case x86.NOP:
 		t.add(op{kind: kindMov64, d: regT0, s: regZero})
 	default:

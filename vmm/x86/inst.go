@@ -176,6 +176,7 @@ const (
 	IN  // FormI: port Imm; FormNone: port DX
 	OUT // the same
 	SSE // Inst.Vec
+	X87 // Inst.Vec
 	LDMXCSR
 	STMXCSR
 )

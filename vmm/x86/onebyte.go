@@ -29,9 +29,8 @@ func (d *decoder) oneByte(b byte) error {
 		return d.middle(b)
 	case b >= 0xa0 && b < 0xb0:
 		return d.accumulator(b)
-	case b >= 0xd8 && b < 0xe0: // x87
-		d.modRM(8, 8)
-		return ErrUnsupported
+	case b >= 0xd8 && b < 0xe0:
+		return d.x87(b)
 	case b >= 0xc0:
 		return d.upper(b)
 	case b == 0x63:
@@ -124,9 +123,11 @@ func (d *decoder) middle(b byte) error {
 		d.set(SAHF, FormNone, 1)
 	case 0x9f:
 		d.set(LAHF, FormNone, 1)
+	case 0x9b: // FWAIT, which waits for exceptions
+		d.set(NOP, FormNone, 4)
 	case 0x82, 0x9a:
 		return ErrInvalid
-	default: // 0x8c, 0x8e: segment registers; 0x9b: FWAIT
+	default: // 0x8c, 0x8e: segment registers
 		return ErrUnsupported
 	}
 	return nil
