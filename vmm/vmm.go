@@ -12,7 +12,8 @@ import (
 type Machine interface {
 	// Phys is the memory. Slots that are added to it or removed from it are seen by guests after the next Flush.
 	Phys() *phys.Memory
-	// NewVCPU makes a virtual processor in 64-bit user mode, with paging off: SetSystem turns it on.
+	// NewVCPU makes a virtual processor in 64-bit user mode, without page tables: SetSystem has to be called first. It lives as long as the
+	// machine, so that of a thread that has ended is for the next one.
 	NewVCPU() (VCPU, error)
 	// CollectDirty has the memory know (phys.Memory.Touched) what guests wrote since the last call.
 	CollectDirty() error
