@@ -32,11 +32,14 @@ func (k *blocks) init() { k.kept = map[place]*block{} }
 
 // at returns the block at va, or nil if it has to be found.
 func (k *blocks) at(va uint64) *block {
-	if b := k.places[va%placesSize]; b != nil && b.va == va && b.fresh() {
+	if b := k.places[placeOf(va)]; b != nil && b.va == va && b.fresh() {
 		return b
 	}
 	return nil
 }
+
+// placeOf mixes the page's number in: functions begin at like offsets.
+func placeOf(va uint64) uint64 { return (va ^ va>>12*37) % placesSize }
 
 func (k *blocks) forgetPlaces() { clear(k.places[:]) }
 
@@ -50,7 +53,7 @@ func (c *VCPU) find(most uint64) *block {
 	key := place{t.Addr, c.rip}
 	k := &c.blocks
 	if b := k.kept[key]; b != nil && b.fresh() && b.count <= most {
-		k.places[c.rip%placesSize] = b
+		k.places[placeOf(c.rip)] = b
 		return b
 	}
 	b := c.decode(c.rip, t.Addr, int(min(most, blockInstructionsMax)))
@@ -60,7 +63,7 @@ func (c *VCPU) find(most uint64) *block {
 			k.forgetPlaces()
 		}
 		k.kept[key] = b
-		k.places[c.rip%placesSize] = b
+		k.places[placeOf(c.rip)] = b
 	}
 	return b
 }

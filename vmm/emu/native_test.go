@@ -114,7 +114,7 @@ func setRegisters(r *x86.Regs, v [17]uint64) {
 
 // TestAgainstProcessor executes random instructions with random registers here and there. WHERRY_EMU_INSTRUCTIONS sets how many.
 func TestAgainstProcessor(t *testing.T) {
-	count := 50_000
+	count := 20_000
 	if s := os.Getenv("WHERRY_EMU_INSTRUCTIONS"); s != "" {
 		count, _ = strconv.Atoi(s)
 	}
