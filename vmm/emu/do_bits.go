@@ -59,6 +59,62 @@ func doShiftArithmetic(c *VCPU, o *op) bool {
 	return true
 }
 
+// byImmediate are the shifts of 4 and 8 bytes by an immediate that isn't 0, which are most.
+var byImmediate = map[x86.Op][2]func(*VCPU, *op) bool{
+	x86.SHL: {doShiftLeft32, doShiftLeft64}, x86.SHR: {doShiftRight32, doShiftRight64}, x86.SAR: {doShiftArithmetic32, doShiftArithmetic64},
+}
+
+func doShiftLeft64(c *VCPU, o *op) bool {
+	d := &c.file[o.d&regMask]
+	carry := *d >> ((64 - o.imm) & 63) & 1
+	*d <<= o.imm & 63
+	c.flags.result, c.flags.carries, c.flags.top = int64(*d), carry<<63|*d>>63<<62, 63
+	return true
+}
+
+func doShiftLeft32(c *VCPU, o *op) bool {
+	d := &c.file[o.d&regMask]
+	carry := *d >> ((32 - o.imm) & 31) & 1
+	r := uint32(*d) << (o.imm & 31)
+	*d = uint64(r)
+	c.flags.result, c.flags.carries, c.flags.top = int64(int32(r)), carry<<31|uint64(r>>31)<<30, 31
+	return true
+}
+
+func doShiftRight64(c *VCPU, o *op) bool {
+	d := &c.file[o.d&regMask]
+	carry, top := *d>>((o.imm-1)&63)&1, *d>>63
+	*d >>= o.imm & 63
+	c.flags.result, c.flags.carries, c.flags.top = int64(*d), carry<<63|(carry^top)<<62, 63
+	return true
+}
+
+func doShiftRight32(c *VCPU, o *op) bool {
+	d := &c.file[o.d&regMask]
+	v := uint64(uint32(*d))
+	carry, top := v>>((o.imm-1)&31)&1, v>>31
+	*d = v >> (o.imm & 31)
+	c.flags.result, c.flags.carries, c.flags.top = int64(int32(*d)), carry<<31|(carry^top)<<30, 31
+	return true
+}
+
+func doShiftArithmetic64(c *VCPU, o *op) bool {
+	d := &c.file[o.d&regMask]
+	carry := *d >> ((o.imm - 1) & 63) & 1
+	*d = uint64(int64(*d) >> (o.imm & 63))
+	c.flags.result, c.flags.carries, c.flags.top = int64(*d), carry<<63|carry<<62, 63
+	return true
+}
+
+func doShiftArithmetic32(c *VCPU, o *op) bool {
+	d := &c.file[o.d&regMask]
+	carry := *d >> ((o.imm - 1) & 31) & 1
+	r := int32(*d) >> (o.imm & 31)
+	*d = uint64(uint32(r))
+	c.flags.result, c.flags.carries, c.flags.top = int64(r), carry<<31|carry<<30, 31
+	return true
+}
+
 // rotated is what rotates leave: all but CF and OF stay.
 func (c *VCPU) rotated(o *op, r uint64, carry, overflow bool) bool {
 	c.flags.change(x86.CF|x86.OF, x86.Flags(bit(carry))|x86.Flags(bit(overflow))<<11)

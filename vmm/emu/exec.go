@@ -14,9 +14,13 @@ func (c *VCPU) exec(ops []op, from int) int {
 		case kindDo:
 			ok = o.do(c, o)
 		case kindLoad64:
-			*d, ok = c.loadTo(*d, o, 8)
+			if v, ok = c.load(c.ea(o), 8); ok {
+				*d = v
+			}
 		case kindLoad32:
-			*d, ok = c.loadTo(*d, o, 4)
+			if v, ok = c.load(c.ea(o), 4); ok {
+				*d = v
+			}
 		case kindStore64:
 			ok = c.store(c.ea(o), *d, 8)
 		case kindStore32:
@@ -67,14 +71,6 @@ func (c *VCPU) exec(ops []op, from int) int {
 		}
 	}
 	return len(ops)
-}
-
-func (c *VCPU) loadTo(old uint64, o *op, size uint8) (uint64, bool) {
-	v, ok := c.load(c.ea(o), size)
-	if !ok {
-		return old, false
-	}
-	return v, true
 }
 
 // jump ends a block. Two kinds compare d and v first.
