@@ -245,7 +245,7 @@ func TestTLB(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer image.Close()
+	t.Cleanup(func() { _ = image.Close() })
 	m := testMemory(t, 4<<20)
 	if _, err := m.Add(phys.Spec{Base: 8 << 20, Size: 0x1000, Image: image}); err != nil {
 		t.Fatal(err)

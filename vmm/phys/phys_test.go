@@ -20,7 +20,11 @@ func testImage(t *testing.T, pages int) (*Image, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = image.Close() })
+	t.Cleanup(func() {
+		if err := image.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return image, contents
 }
 
@@ -95,6 +99,9 @@ func TestCopyOnWriteAndRestore(t *testing.T) {
 	}
 	if dirty := slices.Collect(one.Slots()[0].Dirty().All()); !slices.Equal(dirty, []int{1, 2, 3, 4}) {
 		t.Errorf("dirty pages %v", dirty)
+	}
+	if err := image.Close(); err == nil {
+		t.Error("an image was closed that machines are restored from")
 	}
 	one.Restore()
 	got = make([]byte, 5*PageSize)

@@ -1,11 +1,6 @@
 package phys
 
-import (
-	"fmt"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
-)
+import "fmt"
 
 // hand goes round all pages of all slots, like a clock's.
 type hand struct {
@@ -117,9 +112,9 @@ func (m *Memory) advance() pageRef {
 	return at
 }
 
-// evict gives the host's memory of a page back: a private mapping shows the image again, or zeros.
+// evict has the host take a page's memory; what is seen there next is what the image has, or zeros.
 func (m *Memory) evict(at pageRef) error {
-	if err := unix.Madvise(at.slot.pageBytes(at.page), unix.MADV_DONTNEED); err != nil {
+	if err := giveBack(at.slot.pageBytes(at.page), at.slot.initial(at.page)); err != nil {
 		return fmt.Errorf("giving back a page of the guest: %w", err)
 	}
 	at.slot.resident.Clear(at.page)
@@ -189,5 +184,3 @@ func (s *Slot) pageBytes(page int) []byte {
 	at := page << PageShift
 	return s.bytes[at : at+PageSize : at+PageSize]
 }
-
-func pointer(p []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(p)) }

@@ -1,10 +1,6 @@
 package phys
 
-import (
-	"fmt"
-
-	"golang.org/x/sys/unix"
-)
+import "fmt"
 
 // Spec says what a slot is.
 type Spec struct {
@@ -29,16 +25,12 @@ func newSlot(spec Spec) (*Slot, error) {
 	if spec.Image != nil && spec.Image.Size() > spec.Size {
 		return nil, fmt.Errorf("an image of %d bytes in a slot of %d", spec.Image.Size(), spec.Size)
 	}
-	// One mapping for the whole slot, and the image over its beginning: KVM wants one range.
-	bytes, err := unix.Mmap(-1, 0, spec.Size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	bytes, err := mapSlot(spec.Size, spec.Image)
 	if err != nil {
 		return nil, fmt.Errorf("mapping a slot of %d bytes: %w", spec.Size, err)
 	}
-	if i := spec.Image; i != nil {
-		if err := mapOver(bytes[:i.Size()], i.fd); err != nil {
-			_ = unix.Munmap(bytes)
-			return nil, fmt.Errorf("mapping an image of %d bytes: %w", i.Size(), err)
-		}
+	if spec.Image != nil {
+		spec.Image.users.Add(1)
 	}
 	n := spec.Size >> PageShift
 	return &Slot{
@@ -46,14 +38,12 @@ func newSlot(spec Spec) (*Slot, error) {
 	}, nil
 }
 
-func mapOver(bytes []byte, fd int) error {
-	_, err := unix.MmapPtr(fd, 0, pointer(bytes), uintptr(len(bytes)), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE)
-	return err
-}
-
 func (s *Slot) unmap() error {
-	err := unix.Munmap(s.bytes)
+	err := unmapSlot(s.bytes)
 	s.bytes = nil
+	if s.Image != nil {
+		s.Image.users.Add(-1)
+	}
 	return err
 }
 
