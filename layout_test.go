@@ -57,27 +57,11 @@ var plan = map[string][]string{
 	"overlay/exchange":              {"fault", "overlay/exchange/exchangetest"},                                // exchangetest in tests only
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	"edge/page":                     {"fault"},
-	"cache":            {"cache/field", "cache/purges", "cache/store", "fault", "h2", "trace"},
-	"certs":            {"config", "fault"},
-	"mapper":           {"config"},
-	"origin":           {"config", "fault", "socket", "trace"},
-	"cache/field":      {},
-	"cache/store":      {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
-	"cache/storetest":  {"cache/store"},
-	"cache/tier":       {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
-	"config/explain":   {"config"},
-	"config/reference": {"config"},
-	"edge/gate":        {},
-	"edge/policy":      {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
-	"edge/tally":       {"config", "feed"},
-	"cache/purges":     {"cache/store"},
-	"overlay/congest":  {"overlay/congest/congestsim"}, // in tests only
-	"edge/plain":       {"h2"},
-	"vmm":              {"vmm/phys", "vmm/x86"},
-	"vmm/emu":          {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
-	"vmm/mmu":          {"vmm/phys"},
-	"vmm/phys":         {},
-	"vmm/x86":          {},
+	"vmm":                           {"vmm/phys", "vmm/x86"},
+	"vmm/emu":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/mmu":                       {"vmm/phys"},
+	"vmm/phys":                      {},
+	"vmm/x86":                       {},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
 	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},

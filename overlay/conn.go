@@ -373,7 +373,7 @@ func (c *Conn) sendRoom(s *Stream) int {
 	keep := sendBufferMin
 	for _, p := range c.paths {
 		if p != nil && p.usable() {
-			keep += 2 * p.controller.Window()
+			keep += 8 * p.controller.Window() // what is lost twice holds up round trips of what comes behind it
 		}
 	}
 	waiting := int(s.out.written - s.out.acked)
@@ -381,26 +381,26 @@ func (c *Conn) sendRoom(s *Stream) int {
 }
 
 // consumed is told that a reader took n bytes: the peer may send more. Windows grow when they, and not the path, seem to be what slows the
-// peer down: half a window in less than two round trips.
+// peer down: half a window in less than two round trips, or nearly all of one used while a gap was waited for.
 func (c *Conn) consumed(s *Stream, n int) {
 	now := time.Now()
 	c.used += uint64(n)
-	if grow(&c.window, &c.windowTime, &c.gotLimit, c.used, c.round(), now, c.endpoint.options.WindowMax) {
+	if grow(&c.window, &c.windowTime, &c.gotLimit, c.used, c.got, c.round(), now, c.endpoint.options.WindowMax) {
 		c.raiseAll = true
 		c.wakeUp()
 	}
 	in := &s.in
-	if !in.known && grow(&in.window, &in.updated, &in.limit, in.read, c.round(), now, c.endpoint.options.StreamWindowMax) && !in.stopped {
+	if !in.known && grow(&in.window, &in.updated, &in.limit, in.read, in.highest, c.round(), now, c.endpoint.options.StreamWindowMax) && !in.stopped {
 		c.raised = append(c.raised, s)
 		c.wakeUp()
 	}
 }
 
-func grow(window *uint64, updated *time.Time, limit *uint64, used uint64, round time.Duration, now time.Time, most int) bool {
+func grow(window *uint64, updated *time.Time, limit *uint64, used, highest uint64, round time.Duration, now time.Time, most int) bool {
 	if *limit-used > *window/2 {
 		return false
 	}
-	if !updated.IsZero() && now.Sub(*updated) < 2*round {
+	if !updated.IsZero() && now.Sub(*updated) < 2*round || highest+*window/8 >= *limit {
 		*window = min(2**window, uint64(most))
 	}
 	*updated = now

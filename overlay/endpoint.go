@@ -53,7 +53,7 @@ type Options struct {
 }
 
 const (
-	windowStart   = 1 << 20
+	windowStart   = 8 << 20 // of a connection; half of it for a stream: a long fast path isn't slowed down in its first round trips
 	sendBufferMin = 256 << 10
 	halfOpenFree  = 32 // handshakes under way, above which a stranger must prove its address first
 	halfOpenMax   = 1024
