@@ -318,7 +318,7 @@ func (c *Conn) hsPackets(now time.Time) (list [][]byte) {
 			}
 			h.out += len(b)
 			list = append(list, b)
-			if at = next; at >= len(l.out) {
+			if at = next; at >= len(l.out) || h.refusal != nil {
 				break
 			}
 		}

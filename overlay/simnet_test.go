@@ -231,6 +231,25 @@ func TestNobodyAnswers(t *testing.T) {
 	})
 }
 
+// Who gives up a handshake says so once, and is gone.
+func TestADialIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHosts(simnet.Link{Latency: 10 * time.Millisecond})
+		a := run(t, listen(t, h.alice), options("alice"))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := a.Dial(ctx, at(h.bob), "bob"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Dial: %v", err)
+		}
+		time.Sleep(time.Second)
+		a.mu.RLock()
+		defer a.mu.RUnlock()
+		if len(a.conns) != 0 {
+			t.Errorf("%d connections are left", len(a.conns))
+		}
+	})
+}
+
 // A path dies under load: what was on its way leaves on another one, and nothing is lost or doubled.
 func TestADeadPathHandsOverWithinThreeRoundTrips(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
