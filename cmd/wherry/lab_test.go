@@ -24,6 +24,7 @@ import (
 type labRun struct {
 	t       *testing.T
 	program string
+	dir     string
 	env     []string
 	http    map[string]string // by node
 }
@@ -59,7 +60,7 @@ func startLab(t *testing.T, args ...string) *labRun {
 			}
 		}
 	})
-	l := &labRun{t: t, program: program, env: cmd.Env, http: map[string]string{}}
+	l := &labRun{t: t, program: program, dir: dir, env: cmd.Env, http: map[string]string{}}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())

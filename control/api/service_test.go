@@ -114,6 +114,10 @@ func (r *recorder) BenchPath(_ context.Context, a api.Actor, in api.PathBenchReq
 	return reply[api.PathBench](r, a, in)
 }
 
+func (r *recorder) OpenTunnel(_ context.Context, a api.Actor, in api.TunnelRequest) (api.Tunnel, error) {
+	return reply[api.Tunnel](r, a, in)
+}
+
 func (r *recorder) ChangeNode(_ context.Context, a api.Actor, in api.ChangeNodeRequest) (api.ChangeNodeResult, error) {
 	return reply[api.ChangeNodeResult](r, a, in)
 }
