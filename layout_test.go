@@ -19,7 +19,7 @@ const module = "github.com/wherry/wherry"
 // with a line in docs/decisions.
 var plan = map[string][]string{
 	// ground floor: words and tools
-	"config": {},
+	"config": {"config/suggest"},
 	"disk":   {},
 	"fault":  {},
 	"feed":   {"config"},
@@ -39,6 +39,7 @@ var plan = map[string][]string{
 	"cache/tier":                    {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
 	"config/explain":                {"config"},
 	"config/reference":              {"config"},
+	"config/suggest":                {},
 	"edge/gate":                     {},
 	"edge/policy":                   {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
 	"edge/tally":                    {"config", "feed"},

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/wherry/wherry/config/suggest"
 )
 
 //go:embed model.go model_site.go
@@ -233,7 +235,7 @@ func join(path, key string) string {
 func (f *Field) wrong(v reflect.Value, text string) *mistake {
 	if len(f.OneOf) > 0 && !slices.Contains(f.OneOf, text) {
 		instead := "write " + either(f.OneOf)
-		if near := closest(text, f.OneOf); near != "" && v.Kind() == reflect.String {
+		if near := suggest.Closest(text, f.OneOf); near != "" && v.Kind() == reflect.String {
 			instead = "did you mean " + near + "? Possible are " + either(f.OneOf)
 		}
 		return &mistake{quoted(text) + " is not possible here", instead}

@@ -1,19 +1,15 @@
-package config
+package suggest
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
-)
+import "strings"
 
-// closest returns the candidate that word was probably meant to be, or "": one edit for every third letter, so that a short word
+// Closest returns the candidate that word was probably meant to be, or "": one edit for every third letter, so that a short word
 // isn't taken for just another one.
-func closest(word string, candidates []string) string {
-	return within(len(word)/3, word, candidates)
+func Closest(word string, candidates []string) string {
+	return Within(len(word)/3, word, candidates)
 }
 
-// within returns the candidate that is nearest to word and at most distance edits away, or "".
-func within(distance int, word string, candidates []string) string {
+// Within returns the candidate that is nearest to word and at most distance edits away, or "".
+func Within(distance int, word string, candidates []string) string {
 	const longest = 64 // comparing takes the product of the lengths
 	if len(word) > longest {
 		return ""
@@ -60,22 +56,4 @@ func editDistance(a, b string) int {
 		}
 	}
 	return rows[len(a)][len(b)]
-}
-
-// quoted returns a value from the file as it may stand in a message: bounded and on one line.
-func quoted(value string) string {
-	const longest = 64
-	if r := []rune(value); len(r) > longest {
-		value = string(r[:longest]) + "…"
-	}
-	return strconv.Quote(value)
-}
-
-// either lists words as `a, b or c`.
-func either(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return fmt.Sprintf("%s or %s", strings.Join(words[:last], ", "), words[last])
 }
