@@ -19,6 +19,7 @@ race: setup           ## all tests under the race detector
 	go test -race ./...
 
 soak: setup           ## what is slow: all tests under the race detector, ten times
+	WHERRY_SOAK=1 go test -timeout=20m ./cmd/wherry
 	go test -race -count=10 -timeout=60m ./...
 	$(MAKE) build && go run ./bench/network -edges 4 -static 10m
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wherry/wherry/config/suggest"
+	"github.com/wherry/wherry/config/typo"
 )
 
 func (c *checker) origins(path string, site *Site) {
@@ -49,7 +49,7 @@ func (c *checker) fetch(path string, site *Site) {
 	switch host := site.Fetch.Host; {
 	case host == "origin", host == "client", strings.Contains(host, "."):
 	default:
-		if near := suggest.Closest(host, []string{"origin", "client"}); near != "" {
+		if near := typo.Closest(host, []string{"origin", "client"}); near != "" {
 			c.warn(path+".fetch.host", quoted(host)+" is taken as the name of a host", "did you mean "+near+"?")
 		}
 	}

@@ -20,12 +20,12 @@ func TestDefaults(t *testing.T) {
 		{"ttl", s.DNS.TTL.String(), "20s"},
 		{"nameservers", fmt.Sprint(s.DNS.Nameservers), "[{ns1.wherry.test [127.0.0.1]}]"},
 		{"contact", s.DNS.Contact, "hostmaster@wherry.test"},
-		{"listen", fmt.Sprint(s.Listen), "{:8080 :8443 :8053 127.0.0.1:8088}"},
+		{"listen", fmt.Sprint(s.Listen), "{:8080 :8443 on :8053 127.0.0.1:8088}"},
 		{"limits", fmt.Sprint(s.Limits), "{20000 32KiB 10s 30s 1m0s 1m15s 0s 30s}"},
 		{"memory", fmt.Sprint(s.Memory), "{256MiB 32MiB}"},
 		{"log", fmt.Sprint(s.Log), "{stdout info}"},
 		{"disk", fmt.Sprint(s.Disk), "{[]}"},
-		{"clusters", fmt.Sprint(s.Clusters), "[{local <nil> [] [{local-1 [127.0.0.1] {   } {[]}}]}]"},
+		{"clusters", fmt.Sprint(s.Clusters), "[{local <nil> [] [{local-1 [127.0.0.1] {    } {[]}}]}]"},
 		{"origin", fmt.Sprint(site.Origins[0]), "{http://127.0.0.1:9000 1 false}"},
 		{"fetch", fmt.Sprint(site.Fetch), "{client 3s 5s 30s 30s 2 256  <nil>}"},
 		{"tls", fmt.Sprint(site.TLS), "<nil>"},
@@ -58,7 +58,7 @@ sites: [{name: shop, hosts: [shop.test], origins: [{url: "http://127.0.0.1:9000"
 	if got.Retries != 0 || got.Health == nil || *got.Health != (Health{"/", 5 * time.Second, 2 * time.Second, 0}) {
 		t.Errorf("a zero that the file gives is not a gap: %+v", got)
 	}
-	if got := fmt.Sprint(s.ListenAt(&s.Clusters[0].Nodes[0])); got != "{:80 :8443 :8053 127.0.0.1:8088}" {
+	if got := fmt.Sprint(s.ListenAt(&s.Clusters[0].Nodes[0])); got != "{:80 :8443 on :8053 127.0.0.1:8088}" {
 		t.Errorf("the node listens at %s", got)
 	}
 }

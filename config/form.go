@@ -45,7 +45,7 @@ func formOf(owner, name string, t reflect.Type) (Form, error) {
 		return prefixForm(), nil
 	case reflect.TypeFor[url.URL]():
 		return urlForm(), nil
-	case reflect.TypeFor[QueryKey](), reflect.TypeFor[SetCookie](), reflect.TypeFor[PurgeMode]():
+	case reflect.TypeFor[QueryKey](), reflect.TypeFor[SetCookie](), reflect.TypeFor[PurgeMode](), reflect.TypeFor[Toggle]():
 		return wordForm(), nil
 	case reflect.TypeFor[StatusPattern]():
 		return statusForm(), nil

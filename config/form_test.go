@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wherry/wherry/config/suggest"
+	"github.com/wherry/wherry/config/typo"
 )
 
 // TestWhatToWriteIsRight follows what a mistake says to write, which has to be right in the same place.
@@ -62,7 +62,7 @@ func TestClosest(t *testing.T) {
 		"zoen": "zone", "dsn": "dns", "lgo": "log", "Listen": "listen", "lsiten": "listen", "cluster": "clusters", "stie": "",
 		"foo": "", "bar": "", "time": "", "xyz": "", "": "",
 	} {
-		if got := suggest.Closest(word, keys); got != want {
+		if got := typo.Closest(word, keys); got != want {
 			t.Errorf("%q is taken for %q, want %q", word, got, want)
 		}
 	}

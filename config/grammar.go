@@ -12,7 +12,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/wherry/wherry/config/suggest"
+	"github.com/wherry/wherry/config/typo"
 )
 
 //go:embed model.go model_site.go
@@ -235,7 +235,7 @@ func join(path, key string) string {
 func (f *Field) wrong(v reflect.Value, text string) *mistake {
 	if len(f.OneOf) > 0 && !slices.Contains(f.OneOf, text) {
 		instead := "write " + either(f.OneOf)
-		if near := suggest.Closest(text, f.OneOf); near != "" && v.Kind() == reflect.String {
+		if near := typo.Closest(text, f.OneOf); near != "" && v.Kind() == reflect.String {
 			instead = "did you mean " + near + "? Possible are " + either(f.OneOf)
 		}
 		return &mistake{quoted(text) + " is not possible here", instead}

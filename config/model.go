@@ -92,6 +92,12 @@ type Listen struct {
 	// default: :8443
 	HTTPS Address `yaml:"https"`
 
+	// HTTP/3, over UDP at the address of `https`. Answers by HTTPS tell clients that it is there (Alt-Svc), for a day. Where UDP doesn't get
+	// through they go on with HTTPS.
+	// default: on
+	// one of: on, off
+	HTTP3 Toggle `yaml:"http3"`
+
 	// Authoritative DNS, UDP and TCP.
 	// default: :8053
 	DNS Address `yaml:"dns"`

@@ -135,10 +135,14 @@ func (n *Network) ListenAt(node *Node) Listen {
 	return Listen{
 		HTTP:   cmp.Or(node.Listen.HTTP, n.Listen.HTTP),
 		HTTPS:  cmp.Or(node.Listen.HTTPS, n.Listen.HTTPS),
+		HTTP3:  cmp.Or(node.Listen.HTTP3, n.Listen.HTTP3),
 		DNS:    cmp.Or(node.Listen.DNS, n.Listen.DNS),
 		Portal: cmp.Or(node.Listen.Portal, n.Listen.Portal),
 	}
 }
+
+// HasHTTP3 says whether there is HTTP/3 beside HTTPS.
+func (l Listen) HasHTTP3() bool { return l.HTTPS != Off && l.HTTP3 != ToggleOff }
 
 // DiskAt returns the volumes of a node: its own, or those of the network.
 func (n *Network) DiskAt(node *Node) []Volume {

@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/wherry/wherry/config/suggest"
+	"github.com/wherry/wherry/config/typo"
 )
 
 // walk decodes a YAML tree into the model along the model's types, reports what doesn't fit and goes on.
@@ -268,11 +268,11 @@ func (w *walk) unknown(path string, key *yaml.Node, s *Shape) {
 		known[i] = f.Key
 	}
 	instead := "write one of " + strings.Join(known, ", ")
-	if near := suggest.Within(1, key.Value, known); near != "" {
+	if near := typo.Within(1, key.Value, known); near != "" {
 		instead = "did you mean " + near + "?"
 	} else if owners := w.grammar.owners(key.Value); len(owners) > 0 {
 		instead = "it belongs in " + either(owners)
-	} else if near := suggest.Closest(key.Value, known); near != "" {
+	} else if near := typo.Closest(key.Value, known); near != "" {
 		instead = "did you mean " + near + "?"
 	}
 	w.report.error(w.at(key), join(path, short(key.Value)), mistake{"is not a known key", instead})

@@ -15,6 +15,8 @@ type (
 	PathPattern string
 	// Address is HOST:PORT, :PORT or `off`; the empty string means not set.
 	Address string
+	// Toggle is on or off; the empty string means not set.
+	Toggle string
 	// SiteName names a site: a DNS label.
 	SiteName string
 	// NodeID names a node: a DNS label.
@@ -47,6 +49,9 @@ const (
 
 // Off is the Address of a closed door.
 const Off Address = "off"
+
+// The values of Toggle.
+const ToggleOn, ToggleOff Toggle = "on", "off"
 
 // HealthPath is where an edge tells whether it takes requests, at any Host: 200 while it does, 503 while it drains. The name
 // server asks for it. It is neither logged nor counted.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/mesh"
@@ -42,7 +43,24 @@ func (c *Control) NodeHandler() http.Handler {
 	mux.HandleFunc("GET "+NodePrefix+"secrets/{hash}", c.serveSecret)
 	mux.HandleFunc("GET "+NodePrefix+"programs/{hash}", c.serveProgram)
 	mux.HandleFunc("GET "+NodePrefix+"members", c.serveMembers)
+	mux.HandleFunc("GET "+NodePrefix+"nodes", c.serveNodes)
 	return mux
+}
+
+// NodesAnswer is what a node of role collect is told.
+type NodesAnswer struct {
+	Position feed.Position    `json:"position"`
+	Nodes    []api.NodeStatus `json:"nodes"`
+}
+
+func (c *Control) serveNodes(w http.ResponseWriter, r *http.Request) {
+	who, ok := mesh.PeerOf(r)
+	if !ok || !slices.Contains(who.Roles, feed.RoleCollect) {
+		answer(w, nil, refused("how all nodes are is for nodes of role collect"))
+		return
+	}
+	nodes, at := c.Nodes()
+	answer(w, NodesAnswer{at, nodes}, nil)
 }
 
 // answer writes JSON, or an error as text with its status.

@@ -222,8 +222,15 @@ func (c *Control) stepRollouts(ctx context.Context, term *store.Term) error {
 	seen := c.o.Nodes.Seen()
 	var errs []error
 	for _, t := range all {
-		next, changed := t.Step(rollout.Input{Now: c.now(), Seen: seen})
-		if !changed {
+		if t.IsOver() {
+			continue
+		}
+		from := t.State
+		if from.Term != term.Number() {
+			from = from.TakenOver(c.now())
+		}
+		next, changed := from.Step(rollout.Input{Now: c.now(), Seen: seen})
+		if !changed && from.Term == term.Number() {
 			continue
 		}
 		next.Term = term.Number()

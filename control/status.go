@@ -28,30 +28,20 @@ func (c *Control) Status(ctx context.Context, a api.Actor) (api.Status, error) {
 		return api.Status{}, err
 	}
 	now := c.now()
-	s := api.Status{Version: c.o.Version, Position: c.o.Keeper.Position(), Nodes: []api.NodeStatus{}}
-	seen := c.o.Nodes.Seen()
-	docs := map[string]feed.Doc{}
-	c.o.Keeper.View(func(st *feed.State) {
-		if d, ok := st.Docs[feed.KeySoftware]; ok {
-			docs[feed.KeySoftware] = d
-		}
-	})
-	for _, r := range c.records() {
-		n := api.NodeStatus{NodeRecord: r}
-		if report, ok := seen[r.Name]; ok {
-			n.Live, n.Seen, n.Report = report.Live, c.o.Nodes.SeenAt(r.Name), &report.Report
-		}
+	nodes, position := c.Nodes()
+	s := api.Status{Version: c.o.Version, Position: position, Nodes: []api.NodeStatus{}}
+	for _, n := range nodes {
 		n.Lags = lags(&n, s.Position, now)
 		s.Nodes = append(s.Nodes, n)
 		if n.Report != nil {
 			for _, alert := range n.Report.Alerts {
-				s.Alerts = append(s.Alerts, fmt.Sprintf("%s: %s", r.Name, alert))
+				s.Alerts = append(s.Alerts, fmt.Sprintf("%s: %s", n.Name, alert))
 			}
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusPatience)
 	defer cancel()
-	s.Control = c.controlStatus(ctx, seen)
+	s.Control = c.controlStatus(ctx, c.o.Nodes.Seen())
 	if !s.Control.Quorum {
 		s.Alerts = append(s.Alerts, "the store has no majority of its members: nothing can be changed until the other control nodes are back; edges serve on")
 		return s, nil
@@ -64,6 +54,19 @@ func (c *Control) Status(ctx context.Context, a api.Actor) (api.Status, error) {
 		}
 	}
 	return s, nil
+}
+
+// Nodes is what this control node has heard of all nodes, for those that collect it. It asks no store, so it comes without a majority, too.
+func (c *Control) Nodes() (nodes []api.NodeStatus, at feed.Position) {
+	seen := c.o.Nodes.Seen()
+	for _, r := range c.records() {
+		n := api.NodeStatus{NodeRecord: r}
+		if report, ok := seen[r.Name]; ok {
+			n.Live, n.Seen, n.Report = report.Live, c.o.Nodes.SeenAt(r.Name), &report.Report
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes, c.o.Keeper.Position()
 }
 
 // lags says what a node hasn't, and why.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/h2"
@@ -23,11 +24,12 @@ const spareConnections = 64
 
 // conn is one connection of a client.
 type conn struct {
-	net.Conn
+	net.Conn                   // nil for QUIC
 	direct       io.ReadWriter // Conn, with less: one call at a time in each direction
 	owner        *connections
 	secure       bool
 	over         bool // beyond limits.connections: gets 503
+	born         time.Time
 	client       netip.Addr
 	forwardedFor []string // client as the value of X-Forwarded-For, shared by the connection's requests
 
@@ -143,7 +145,7 @@ func (s *connections) count() int {
 func (s *connections) add(c *conn, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining.Load() {
+	if s.draining.Load() && c.Conn != nil { // one over QUIC has shaken hands before it comes here, and is told to go away
 		return false
 	}
 	if n := len(s.open); n >= limit {
@@ -163,6 +165,35 @@ func (s *connections) remove(c *conn) {
 	defer s.mu.Unlock()
 	delete(s.open, c)
 	s.metrics.connections.Set(float64(len(s.open)))
+}
+
+// firstPatience is how long a connection that was just made when the doors closed may take to the beginning of its first request: the client has
+// been told by nobody that it comes too late.
+const firstPatience = time.Second
+
+// awaitFirst returns when no connection is so new that its first request may be on its way.
+func (s *connections) awaitFirst(ctx context.Context) {
+	again := time.NewTicker(firstPatience / 100)
+	defer again.Stop()
+	for s.hasNew(time.Now().Add(-firstPatience)) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+	}
+}
+
+// hasNew says whether a connection was made after since on which no request has begun.
+func (s *connections) hasNew(since time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if c.born.After(since) && http.ConnState(c.state.Load()) == http.StateNew && (c.lane == nil || !c.lane.hits.Load()) {
+			return true
+		}
+	}
+	return false
 }
 
 // drain takes no more connections and closes those on which no request has begun: net/http would wait 5 s for them.
@@ -317,7 +348,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &conn{Conn: nc, direct: socket.Of(nc), owner: &l.edge.conns, secure: l.secure, client: clientAddr(nc.RemoteAddr().String())}
+		c := &conn{Conn: nc, direct: socket.Of(nc), owner: &l.edge.conns, secure: l.secure, born: time.Now(), client: clientAddr(nc.RemoteAddr().String())}
 		c.forwardedFor = []string{c.client.String()}
 		if !l.edge.conns.add(c, l.edge.limits().Connections) {
 			nc.Close()

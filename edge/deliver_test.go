@@ -9,6 +9,7 @@ import (
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/edge/page"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -140,7 +141,7 @@ func TestPrefersHTML(t *testing.T) {
 		"text/plain;q=0.5, Text/HTML;level=1": true,
 		"text/html;q=x":                       false,
 	} {
-		if got := prefersHTML([]string{accept}); got != want {
+		if got := page.PrefersHTML([]string{accept}); got != want {
 			t.Errorf("%q: %t", accept, got)
 		}
 	}

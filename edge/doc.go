@@ -16,8 +16,9 @@
 // What stands in memory goes out in one call; what stands in a file the system sends from there, but for TLS. The calls themselves are
 // those of socket.
 //
-//	client ─ conn ─┬─ lane ─ gate ─ net/http ─┬─ receive …
-//	               └─ h2 ─── lane2 ────────────┘
+//	client ─┬─ conn ─┬─ lane ─ gate ─ net/http ─┬─ receive …
+//	        │        └─ h2 ─── lane2 ────────────┤
+//	        └─ h3 (quic-go) ─────────────────────┘
 //
 // Behind the lane stands the gate (edge/gate): net/http gets only HTTP/1 requests that can be read in one way. What is bad, too large
 // or too slow goes through the steps as a refusal.
@@ -36,7 +37,7 @@
 // A request that went through this node before (its name in CDN-Loop, RFC 8586, or in Via) gets 508. Upgrades to h2c, HTTP and TLS
 // are not passed on, because further requests inside them would go past the steps.
 //
-// Chamber policy is what the configuration makes of a request, and of a purge; chamber tally counts per site and revision. Synthetic is how a
+// Chamber policy is what the configuration makes of a request, and of a purge; chamber tally counts per site and revision; chamber page writes error pages. Synthetic is how a
 // node asks itself.
 //
 // It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does

@@ -3,6 +3,7 @@ package edge
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/tally"
+	"github.com/wherry/wherry/h3"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/trace"
 )
@@ -78,6 +80,9 @@ type Options struct {
 	// OperatorToken verifies trace credentials.
 	// default: nobody can trace
 	OperatorToken string
+	// QUICSecret makes the keys that have to outlive the process, for HTTP/3; 32 bytes.
+	// default: a random one, so that clients of HTTP/3 find out about a restart by silence
+	QUICSecret []byte
 	// default: time.Now
 	Now func() time.Time
 }
@@ -99,6 +104,9 @@ type Edge struct {
 	token     string
 	now       func() time.Time
 
+	keys   h3.Keys
+	altSvc []string // the value of Alt-Svc for answers over HTTPS; set before anything is served
+
 	laneless bool   // for tests: all goes to net/http
 	hits     hitter // nil: the cache has no answers for the lane
 
@@ -112,7 +120,9 @@ type Edge struct {
 	routes   atomic.Pointer[routes]
 
 	draining atomic.Bool
-	behind   atomic.Bool // purges may be missing
+	left     chan struct{} // closed when Serve takes no more connections
+	leaving  func()        // closes left
+	behind   atomic.Bool   // purges may be missing
 	sites    *tally.Tally
 	inFlight inFlight // calls of ServeHTTP
 	conns    connections
@@ -141,6 +151,9 @@ func New(o Options) (*Edge, error) {
 	if e.now == nil {
 		e.now = time.Now
 	}
+	if e.keys, err = h3.NewKeys(o.QUICSecret, string(o.Node)); err != nil {
+		return nil, fmt.Errorf("edge: %w", err)
+	}
 	e.sites = tally.New(e.now)
 	e.serverLog = log.New(&serverLog{log: e.log, now: e.now}, "", 0)
 	e.exchanges.New = func() any { return new(exchange) }
@@ -149,6 +162,8 @@ func New(o Options) (*Edge, error) {
 	e.conns.open = map[*conn]struct{}{}
 	e.conns.changed = make(chan struct{}, 1)
 	e.inFlight.ended = make(chan struct{}, 1)
+	e.left = make(chan struct{})
+	e.leaving = sync.OnceFunc(func() { close(e.left) })
 	e.conns.metrics = o.Metrics
 	e.SetSnapshot(o.Snapshot)
 	return e, nil

@@ -52,6 +52,9 @@ func (x *exchange) begin(e *Edge, w http.ResponseWriter, r *http.Request) {
 		x.synthetic = r.Context().Value(syntheticKey{}) != nil
 	}
 	x.w.begin(w, r, x.routes.snapshot.Limits.WriteTimeout)
+	if x.w.secure && r.ProtoMajor < 3 {
+		x.w.altSvc = e.altSvc
+	}
 }
 
 // end forgets everything, so that the pool holds on to nothing of the request.

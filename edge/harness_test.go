@@ -104,6 +104,7 @@ type node struct {
 	*Edge
 	t           testing.TB
 	http, https string // addresses
+	http3       string
 	stop        func() error
 
 	mu    sync.Mutex
@@ -148,6 +149,10 @@ func start(t testing.TB, o nodeOptions) *node {
 	n.laneless = o.laneless
 	l := Listeners{HTTP: listen(t), HTTPS: listen(t)}
 	n.http, n.https = l.HTTP.Addr().String(), l.HTTPS.Addr().String()
+	if l.HTTP3, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	n.http3 = l.HTTP3.LocalAddr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	logCtx, endLog := context.WithCancel(context.Background())
 	served, logged := make(chan error, 1), make(chan error, 1)

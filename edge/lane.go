@@ -98,6 +98,7 @@ type laneConn struct {
 
 	phase atomic.Int32
 	begun atomic.Bool // net/http has got a part of a request
+	hits  atomic.Bool // the lane has answered
 	where atomic.Int32
 }
 
@@ -111,6 +112,13 @@ func (c *laneConn) protocol() string {
 		return "HTTP/2.0"
 	}
 	return "HTTP/1.1"
+}
+
+func (c *laneConn) major() int {
+	if c.moved() {
+		return 2
+	}
+	return 1
 }
 
 func (c *laneConn) moved() bool { return c.where.Load() == moved }
@@ -211,6 +219,9 @@ func (c *laneConn) passed(p []byte, n int, err error) (left int, failed error) {
 			return c.end()
 		}
 		used, at, whole := c.answerAll(p[:n])
+		if used > 0 && !c.hits.Load() {
+			c.hits.Store(true)
+		}
 		if !whole {
 			return c.end()
 		}

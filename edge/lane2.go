@@ -22,6 +22,7 @@ type secondServer struct {
 	hits sync.Pool // of *streamHit
 	// The names of the fields that each hit has of its own, in a header block.
 	statusName, idName []byte
+	altSvc             []byte // the field that each answer over TLS has
 }
 
 func newSecondServer(ctx context.Context, e *Edge, door *handover) *secondServer {
@@ -38,6 +39,9 @@ func newSecondServer(ctx context.Context, e *Edge, door *handover) *secondServer
 			Stall: limits.WriteTimeout, Ping: pingAfter,
 		},
 	})
+	if e.altSvc != nil {
+		s.altSvc = h2.AppendValue(h2.AppendFieldName(nil, "alt-svc"), e.altSvc[0])
+	}
 	s.hits.New = func() any { return &streamHit{server: s} }
 	return s
 }
@@ -147,6 +151,9 @@ func (h *streamHit) AppendHeader(dst []byte) []byte {
 	dst = h.answer.AppendBlock(dst)
 	dst = h2.AppendValue(append(dst, h.server.statusName...), out[:h.status[1]])
 	dst = h2.AppendValue(append(dst, h.server.idName...), out[h.status[1]:])
+	if h.lane.base.secure {
+		dst = append(dst, h.server.altSvc...)
+	}
 	if h.Size() > joinBytes {
 		h.first = e.now() // or it would be told from the end
 	}

@@ -8,13 +8,18 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/wherry/wherry/h3"
 )
 
 // Listeners are the doors of an Edge. A nil one stays closed.
 type Listeners struct {
 	HTTP  net.Listener // cleartext HTTP/1.1, and HTTP/2 by prior knowledge (RFC 9113 §3.3)
 	HTTPS net.Listener // HTTP/1.1 and HTTP/2 by ALPN
+	// HTTP3 is announced by answers over HTTPS. h3.New says what it may be beside a socket. Serve closes it.
+	HTTP3 net.PacketConn
 }
 
 const (
@@ -32,10 +37,10 @@ var errCutOff = errors.New("cut off: the node stops and limits.drain_timeout is 
 // and what is in flight, upgraded connections too, has limits.drain_timeout to end before it is cut off. When Serve returns, all
 // its goroutines are gone. It may be called once.
 func (e *Edge) Serve(ctx context.Context, l Listeners) error {
-	if l.HTTP == nil && l.HTTPS == nil {
+	if l.HTTP == nil && l.HTTPS == nil && l.HTTP3 == nil {
 		return errors.New("edge: no listener")
 	}
-	if l.HTTPS != nil && e.tls == nil {
+	if (l.HTTPS != nil || l.HTTP3 != nil) && e.tls == nil {
 		return errors.New("edge: a listener for HTTPS needs a TLS configuration")
 	}
 	// Requests in flight outlive ctx; they end with this one when draining takes too long.
@@ -44,14 +49,27 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 	defer cutOff()
 
 	var doors sync.WaitGroup
-	failed := make(chan error, 3)
-	servers := e.open(requests, l, func(l net.Listener, serve func(net.Listener) error) {
+	var closing atomic.Bool
+	failed := make(chan error, 4)
+	start := func(at net.Addr, serve func() error) {
 		doors.Go(func() {
-			if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("edge: accept on %s: %w", l.Addr(), err)
+			if err := serve(); !errors.Is(err, http.ErrServerClosed) && !closing.Load() {
+				failed <- fmt.Errorf("edge: accept on %s: %w", at, err)
 			}
 		})
+	}
+	if e.altSvc = nil; h3.AltSvc(l.HTTP3) != "" {
+		e.altSvc = []string{h3.AltSvc(l.HTTP3)}
+	}
+	servers := e.open(requests, l, func(l net.Listener, serve func(net.Listener) error) {
+		start(l.Addr(), func() error { return serve(l) })
 	})
+	var third *h3.Server
+	if l.HTTP3 != nil {
+		third = e.newThirdServer(requests, l.HTTP3)
+		servers = append(servers, third)
+		start(l.HTTP3.LocalAddr(), third.Serve)
+	}
 
 	var err error
 	select {
@@ -67,11 +85,20 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 		case err = <-failed:
 		}
 	}
+	closing.Store(true)
+	for _, door := range []net.Listener{l.HTTP, l.HTTPS} {
+		if door != nil {
+			_ = door.Close()
+		}
+	}
+	if third != nil {
+		third.Leave()
+	}
 	e.drain(servers, &doors, cutOff)
 	return err
 }
 
-// server is an http.Server or a secondServer.
+// server is an http.Server, a secondServer or an h3.Server.
 type server interface {
 	Shutdown(ctx context.Context) error
 	Close() error
@@ -103,14 +130,29 @@ func (e *Edge) open(ctx context.Context, l Listeners, start func(net.Listener, f
 	return []server{first, second}
 }
 
+// Left is closed when Serve takes no more connections; requests may be under way.
+func (e *Edge) Left() <-chan struct{} { return e.left }
+
 // drain ends the servers, in peace if they do so within limits.drain_timeout.
 func (e *Edge) drain(servers []server, doors *sync.WaitGroup, cutOff func()) {
 	limit, cancel := context.WithTimeout(context.Background(), e.limits().DrainTimeout)
 	defer cancel()
+	e.leaving()
 	var group sync.WaitGroup
-	group.Go(func() { e.conns.drain() })
+	begun := make(chan struct{})
+	group.Go(func() {
+		defer close(begun)
+		e.conns.awaitFirst(limit)
+	})
+	group.Go(func() {
+		<-begun
+		e.conns.drain()
+	})
 	for _, s := range servers {
 		group.Go(func() {
+			if _, ok := s.(*h3.Server); !ok {
+				<-begun // from Shutdown on, net/http drops what it reads
+			}
 			if s.Shutdown(limit) != nil {
 				cutOff()
 				closeServer(s)

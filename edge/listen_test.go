@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/config"
 )
@@ -105,11 +108,47 @@ func TestDrainCutsOffWhatTakesTooLong(t *testing.T) {
 }
 
 func TestServeTellsWhenAListenerFails(t *testing.T) {
-	e := start(t, nodeOptions{}).Edge
+	e, err := New(Options{
+		Node: "lisbon-1", Snapshot: parse(t, shopYAML), Cache: cacheFunc(forwarding), Metrics: NewMetrics(prometheus.NewRegistry()),
+		Upstream: func(config.SiteName) http.RoundTripper { return roundTrip(echo) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	l := listen(t)
 	l.Close()
 	if err := e.Serve(t.Context(), Listeners{HTTP: l}); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestNewConnectionsMayAsk: a client that has just connected when the node stops hasn't been told that it comes too late.
+func TestNewConnectionsMayAsk(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		n := start(t, nodeOptions{})
+		w := n.dialAs(secure)
+		if c, ok := w.Conn.(*tls.Conn); ok {
+			if err := c.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for n.Stats().Connections == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		stopped := make(chan error, 1)
+		go func() { stopped <- n.stop() }()
+		<-n.Left()
+		if c, err := net.Dial("tcp", w.RemoteAddr().String()); err == nil {
+			c.Close()
+			t.Error("a connection was taken after the doors were closed")
+		}
+		w.send("GET /a HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+		if resp, _ := w.response("GET"); resp.StatusCode != 200 {
+			t.Errorf("TLS %t: status %d", secure, resp.StatusCode)
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
 	}
 }
 

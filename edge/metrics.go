@@ -17,11 +17,14 @@ const verdictRefused cache.Verdict = "refused"
 const (
 	verdictCount = 9 // with one for words that are none
 	classCount   = 6 // 1xx to 5xx, and none
+	// protocolCount is the number of HTTP's major versions, and one for what is none.
+	protocolCount = 4
 )
 
 // Metrics are the counters of an Edge. Several edges in one process need registerers that add a label of their own.
 type Metrics struct {
 	requests       *prometheus.CounterVec
+	protocols      [protocolCount]prometheus.Counter
 	bytes          *prometheus.CounterVec
 	seconds        [verdictCount]prometheus.Observer
 	connections    prometheus.Gauge
@@ -45,6 +48,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "wherry_edge_traces_total",
 		Help: "Requests with a trace credential, by whether it was accepted or refused.",
 	}, []string{"result"})
+	protocols := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "wherry_edge_protocol_requests_total",
+		Help: "Requests answered, by protocol.",
+	}, []string{"protocol"})
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wherry_edge_requests_total",
@@ -68,7 +75,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	for i := range m.seconds {
 		m.seconds[i] = seconds.WithLabelValues(verdictLabel(i))
 	}
-	reg.MustRegister(m.requests, m.bytes, seconds, m.connections, refused, traces)
+	for i := range m.protocols {
+		m.protocols[i] = protocols.WithLabelValues([protocolCount]string{"unknown", "HTTP/1", "HTTP/2", "HTTP/3"}[i])
+	}
+	reg.MustRegister(m.requests, protocols, m.bytes, seconds, m.connections, refused, traces)
 	return m
 }
 

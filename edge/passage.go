@@ -137,7 +137,7 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 	x.key = store.AppendKey(x.key[:0], &t.Keys, to.Scheme, string(host), h.Path, h.Query)
 	x.answer, ok = e.hits.LookupHit(store.Key(plain.View(x.key)), h, &x.policy, x.began)
 	// HTTP/2 takes content from memory only.
-	return ok && !h.altered && !x.answer.Has(RequestIDField) && (x.answer.InMemory() || !c.moved())
+	return ok && !h.altered && !x.answer.Has(RequestIDField) && !x.answer.Has("Alt-Svc") && (x.answer.InMemory() || !c.moved())
 }
 
 // mayBeHealth says whether path may be config.HealthPath when it is decoded.
@@ -160,6 +160,9 @@ func (c *laneConn) send(x *passage) error {
 	x.status[0] = len(out)
 	out = x.answer.AppendCacheStatus(out)
 	x.status[1] = len(out)
+	if c.base.secure && e.altSvc != nil {
+		out = append(append(out, "\r\nAlt-Svc: "...), e.altSvc[0]...)
+	}
 	out = append(out, "\r\n"+RequestIDField+": "...)
 	x.id[0] = len(out)
 	out = e.ids.appendNext(out)
@@ -336,7 +339,7 @@ func (c *laneConn) took(x *passage, n int64, err error) error {
 func (e *Edge) recordHit(c *laneConn, x *passage, err error) {
 	took := x.ended.Sub(x.began)
 	x.answer.Count()
-	e.count(x.site.metrics, cache.Hit, x.answer.Status, x.sent, took)
+	e.count(x.site.metrics, c.major(), cache.Hit, x.answer.Status, x.sent, took)
 	x.site.counts.Add(tally.Answer{Failed: x.answer.Status >= 500, Rejected: x.answer.Status/100 == 4, Hit: true, FirstByte: x.first.Sub(x.began)})
 	if e.access == nil {
 		return

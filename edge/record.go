@@ -43,7 +43,7 @@ func (e *Edge) record(x *exchange) (goOn bool) {
 		site = x.site.metrics
 		x.site.counts.Add(x.counted(status, took))
 	}
-	e.count(site, x.outcome.Verdict, status, responseBytes, took)
+	e.count(site, x.r.ProtoMajor, x.outcome.Verdict, status, responseBytes, took)
 
 	if e.access != nil {
 		l := &x.line
@@ -71,8 +71,12 @@ func (x *exchange) counted(status int, took time.Duration) tally.Answer {
 }
 
 // count adds a request to the metrics and to what Stats tells.
-func (e *Edge) count(site *siteMetrics, v cache.Verdict, status int, responseBytes int64, took time.Duration) {
+func (e *Edge) count(site *siteMetrics, major int, v cache.Verdict, status int, responseBytes int64, took time.Duration) {
 	site.request(v, status)
+	if major < 0 || major >= protocolCount {
+		major = 0
+	}
+	e.metrics.protocols[major].Inc()
 	site.bytes.Add(float64(responseBytes))
 	if status != http.StatusSwitchingProtocols { // a tunnel lasts as long as its users like
 		e.metrics.seconds[verdictIndex(v)].Observe(took.Seconds())

@@ -18,6 +18,7 @@ type response struct {
 	rw        http.ResponseWriter
 	control   http.ResponseController
 	requestID []string // the value of RequestIDField
+	altSvc    []string // that of Alt-Svc; nil: none
 
 	status    int // of the final response; 0 if none was written
 	bodyBytes int64
@@ -27,7 +28,7 @@ type response struct {
 	renewed time.Time // when the deadline was set last
 	interim bool      // the client knows 1xx responses: RFC 9110 §15.2, not HTTP/1.0
 	endless bool      // the connection knows no deadlines
-	streams bool      // HTTP/2
+	streams bool      // HTTP/2 or HTTP/3
 	secure  bool      // over TLS
 	watch   *watch    // of an HTTP/2 stream that net/http doesn't merely buffer
 }
@@ -64,7 +65,11 @@ func (w *response) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status, w.firstByte = status, time.Now()
 		// Last, so that an id that came with a stored response of another Wherry can't take its place.
-		w.rw.Header()[RequestIDField] = w.requestID
+		h := w.rw.Header()
+		h[RequestIDField] = w.requestID
+		if delete(h, "Alt-Svc"); w.altSvc != nil { // an origin's leads past this node
+			h["Alt-Svc"] = w.altSvc
+		}
 	}
 	w.rw.WriteHeader(status)
 }

@@ -90,9 +90,9 @@ func (id *Identity) renew(ctx context.Context, ask func(ctx context.Context, csr
 // warnOfClock tells of a clock that differs from control's by so much that other nodes, or this one, take the new certificate for a bad one.
 func (id *Identity) warnOfClock(log *slog.Logger) {
 	who, _ := id.Who()
-	now := id.now()
-	if now.Sub(who.Issued).Abs() > clockWrongBy-time.Hour {
+	now, control := id.now(), who.Expires.Add(-nodeLife) // what it said then; who.Issued is what removals are compared with
+	if now.Sub(control).Abs() > clockWrongBy-time.Hour {
 		log.Error("this machine's clock, or control's, is wrong by a day or more: set it, or nodes can't speak to each other",
-			"clock", stamp(now), "control", stamp(who.Issued))
+			"clock", stamp(now), "control", stamp(control))
 	}
 }

@@ -108,7 +108,6 @@ type Conn struct {
 
 	sentFresh  uint64 // bytes of streams sent for the first time
 	sendLimit  uint64 // and how many may be
-	buffered   int    // bytes that Writes left with us and that haven't arrived
 	got        uint64 // sum of the streams' farthest bytes
 	gotLimit   uint64
 	used       uint64 // of got, taken by readers

@@ -70,6 +70,7 @@ type Endpoint struct {
 	secret  [32]byte // for cookies
 	ranges  [wire.RangesMax]wire.Range
 
+	ready    chan struct{} // closed when Run runs
 	accepted chan *Conn
 	spawned  sync.WaitGroup
 
@@ -112,7 +113,7 @@ func New(conn net.PacketConn, o Options) (*Endpoint, error) {
 	}
 	o.Server = withProtocol(o.Server)
 	e := &Endpoint{
-		options: o, socket: udp.New(conn), accepted: make(chan *Conn, acceptMax),
+		options: o, socket: udp.New(conn), ready: make(chan struct{}), accepted: make(chan *Conn, acceptMax),
 		conns: map[wire.ID]*Conn{}, peers: map[wire.ID]*Conn{}, strange: map[stranger]*Conn{},
 	}
 	e.forwards.init()
@@ -144,6 +145,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		return ErrClosed
 	}
 	e.running = true
+	close(e.ready)
 	e.mu.Unlock()
 	stop := context.AfterFunc(ctx, e.stop)
 	defer stop()
@@ -248,8 +250,13 @@ func (e *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// Dial connects to the node of that name at addr, and returns when both know each other.
+// Dial connects to the node of that name at addr, and returns when both know each other. It waits for Run.
 func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, name string) (*Conn, error) {
+	select {
+	case <-e.ready:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("dial %s at %v: %w", name, addr, context.Cause(ctx))
+	}
 	c, err := e.newConn(true, remote{addr: addr})
 	if err != nil {
 		return nil, err

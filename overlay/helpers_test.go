@@ -91,18 +91,7 @@ func run(t testing.TB, conn net.PacketConn, o Options) *Endpoint {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	e.mu.Lock() // so that Dial finds it running
-	e.mu.Unlock()
 	go func() { done <- e.Run(ctx) }()
-	for {
-		e.mu.RLock()
-		running := e.running
-		e.mu.RUnlock()
-		if running {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

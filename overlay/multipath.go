@@ -53,7 +53,8 @@ func (c *Conn) Paths() []PathInfo {
 	return all
 }
 
-var errPaths = errors.New("the connection has as many paths as it can hold")
+// ErrPaths says that a connection had as many paths as it can have in its life.
+var ErrPaths = errors.New("the connection has had as many paths as it can have; a new connection can have others")
 
 // AddPath opens another path to the peer: to another of its addresses, or, with a label, through a node that forwards. Only who dialed can. It
 // returns when the peer has answered on it.
@@ -93,18 +94,19 @@ func (c *Conn) addPath(r remote) (int, error) {
 		return 0, c.err
 	}
 	// A number is never used twice: packets of an old path may still be on their way.
-	for id := int(c.pathNext); id < int(min(pathsMax, c.peer.paths)); id++ {
-		p, err := c.newPath(byte(id), r)
-		if err != nil {
-			return 0, err
-		}
-		p.bytesIn = packetMin // whoever opens a path may send a challenge
-		c.paths[id], c.pathNext = p, byte(id+1)
-		p.demand()
-		c.wakeUp()
-		return id, nil
+	id := c.pathNext
+	if uint64(id) >= min(pathsMax, c.peer.paths) {
+		return 0, ErrPaths
 	}
-	return 0, errPaths
+	p, err := c.newPath(id, r)
+	if err != nil {
+		return 0, err
+	}
+	p.bytesIn = packetMin // whoever opens a path may send a challenge
+	c.paths[id], c.pathNext = p, id+1
+	p.demand()
+	c.wakeUp()
+	return int(id), nil
 }
 
 // DropPath stops using a path: what was on its way there leaves again on another one. The primary can't be dropped.

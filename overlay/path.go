@@ -46,7 +46,6 @@ type path struct {
 	dead    bool // it doesn't answer; nothing but challenges is sent
 	was     bool // it was the primary one until it fell silent
 	retired bool // it was dropped
-	spare   bool // the peer says that it won't send on it; for people
 
 	track      *loss.Tracker[cargo]
 	controller congest.Controller

@@ -200,8 +200,7 @@ func (c *Conn) frame(now time.Time, p *path, o *opened, f *wire.Frame) error {
 		return c.routeFrame(f)
 	case wire.PathUse:
 		if f.ID < pathsMax && c.paths[f.ID] != nil {
-			c.paths[f.ID].spare = f.Code == 0
-			c.retell = 4
+			c.retell = 4 // acknowledgements of the path that it leaves may be lost
 		}
 		return nil
 	}

@@ -394,9 +394,13 @@ func (s *Stream) wasLost(start, end uint64, fin bool) {
 	}
 }
 
+// islandsMax bounds the gaps of a stream: more than a window of full packets can have.
+const islandsMax = 1 << 15
+
 var (
 	errFlow  = errors.New("the peer sent more than it may")
 	errFinal = errors.New("the peer changed the end of a stream")
+	errGaps  = errors.New("the peer sent a stream with too many gaps")
 )
 
 // take puts bytes that came where they belong. fresh is by how much the farthest byte moved: what the connection's flow control counts.
@@ -426,6 +430,9 @@ func (s *Stream) take(offset uint64, p []byte, fin bool) (fresh uint64, err erro
 			in.cond.Signal()
 		} else {
 			in.islands.add(offset, end)
+			if len(in.islands) > islandsMax {
+				return 0, errGaps
+			}
 		}
 	}
 	if fin {

@@ -63,7 +63,18 @@ type end struct {
 // reserve acquires the lock and returns where the next n units begin, once there are so many. Without an error the caller copies its units
 // and calls publish.
 func (e *end) reserve(ctx context.Context, n uint64) (at uint64, err error) {
-	e.own.lock.Acquire(e.bell)
+	if own := e.own; own.lock.TryAcquire() {
+		if own.limit-own.moved >= n {
+			return own.moved, nil
+		}
+	} else {
+		own.lock.Acquire(e.bell)
+	}
+	return e.reserveSlowly(ctx, n)
+}
+
+// reserveSlowly is reserve with the lock acquired.
+func (e *end) reserveSlowly(ctx context.Context, n uint64) (at uint64, err error) {
 	if e.own.limit-e.own.moved < n {
 		if err := e.await(ctx, n); err != nil {
 			e.own.lock.Release(e.bell)
@@ -87,10 +98,10 @@ func (e *end) tryReserve(n uint64) (at uint64, ok bool, err error) {
 
 // publish tells that n units were moved, releases the lock, and wakes up to n of the other side.
 func (e *end) publish(n uint64) {
-	moved := e.own.moved + n
-	e.own.moved = moved
-	e.mine.moved.Store(moved)
-	e.own.lock.Release(e.bell)
+	own := e.own
+	own.moved += n
+	e.mine.moved.Store(own.moved)
+	own.lock.Release(e.bell)
 	// After the store: a waiter announces itself first and then looks at moved once more.
 	if e.peer.cond.waiting.Load() != 0 {
 		e.peer.cond.Notify(e.other, uint32(n))

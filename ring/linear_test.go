@@ -59,17 +59,18 @@ func TestLinearizable(t *testing.T) {
 		var wg sync.WaitGroup
 		const clients, each = 3, 12
 		for c := range clients {
-			random := rand.New(rand.NewPCG(seed, uint64(c)))
 			wg.Go(func() {
+				random := rand.New(rand.NewPCG(seed, uint64(c)))
 				for i := range each {
 					in := op{random.IntN(2), c*each + i}
 					do(c, in, func() result { return send(t.Context(), r, in) })
 				}
 			})
 			wg.Go(func() {
+				random := rand.New(rand.NewPCG(seed, uint64(clients+c)))
 				for left := each; left > 0; left-- {
 					in := op{kind: 2 + random.IntN(3)}
-					// What TrySend didn't send isn't there to be received: a Receive may wait for ever, so it gives up when all is over.
+					// What TrySend didn't send isn't there to be received: drain sends what these wait for.
 					do(clients+c, in, func() result { return receive(t.Context(), r, in) })
 				}
 			})

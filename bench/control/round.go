@@ -32,6 +32,7 @@ type result struct {
 	etcdLeader, workLeader  bool // what the victim was
 	ops, acked, steps       int  // steps: of control.Lead
 	lost, duplicated, wrong int  // wrong: done though it was said not to be, or by a leader of the past
+	wrongSteps              int  // of those that are wrong: steps of control.Lead
 	crooked, leaders        int  // histories that aren't linearizable: of registers, of the leader
 	unchecked               int
 	gap, actGap             time.Duration
@@ -43,6 +44,7 @@ type round struct {
 	c      *cluster
 	n      int
 	h      *history
+	since  time.Time // before the first revision that is looked at
 	client atomic.Int64
 	id     atomic.Int64
 }
@@ -68,11 +70,12 @@ func (c *cluster) round(ctx context.Context, n int, fault string) (result, error
 	if err := c.settle(ctx, "settled"); err != nil {
 		return result{}, err
 	}
+	since := time.Now()
 	began, err := c.nodes[0].ask(ctx, question{Op: "put", Key: "began", Value: fmt.Sprint(n)})
 	if err != nil {
 		return result{}, err
 	}
-	r := &round{c: c, n: n, h: &history{start: time.Now()}}
+	r := &round{c: c, n: n, since: since, h: &history{start: time.Now()}}
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	var clients sync.WaitGroup
@@ -199,7 +202,7 @@ func (r *round) check(ctx context.Context, res *result, from int64) error {
 func (r *round) checkLeads(ctx context.Context, res *result, from int64) ([]op, error) {
 	asking, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	before := r.c.collect(r.h.start)
+	before := r.c.collect(r.since)
 	n := r.c.nodes[rand.IntN(len(r.c.nodes))]
 	if err := n.must(asking, question{Op: "put", Key: r.key("steps"), Value: "end"}); err != nil {
 		return nil, err
@@ -211,8 +214,8 @@ func (r *round) checkLeads(ctx context.Context, res *result, from int64) ([]op, 
 	if err != nil {
 		return nil, err
 	}
-	lost, wrong, ops := checkSteps(before, r.c.collect(r.h.start), r.h.start, a.Values)
-	res.steps, res.lost, res.wrong = len(a.Values), res.lost+lost, res.wrong+wrong
+	lost, wrong, ops := checkSteps(before, r.c.collect(r.since), r.h.start, a.Values)
+	res.steps, res.lost, res.wrong, res.wrongSteps = len(a.Values), res.lost+lost, res.wrong+wrong, wrong
 	return ops, nil
 }
 

@@ -18,10 +18,10 @@ type Header http.Header
 func (h Header) Lines(name string) []string { return h[name] }
 
 // connectionSpecific lists the fields that end at this hop in both directions (RFC 9110 §7.6.1), with the older ones that
-// implementations still send. Trailer and TE are handled by net/http's framing.
+// implementations still send. Trailer and TE are handled by net/http's framing. Alt-Svc would lead clients past this node (RFC 7838 §2).
 var connectionSpecific = [...]string{
 	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
-	"Te", "Transfer-Encoding", "Upgrade",
+	"Te", "Transfer-Encoding", "Upgrade", "Alt-Svc",
 }
 
 // EndHop removes from h what was only meant for the connection that the message came by: the fields of the list, and those that

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/wherry/wherry/internal/console"
 	"github.com/wherry/wherry/internal/linkem"
 	"github.com/wherry/wherry/internal/linkem/flows"
+	"github.com/wherry/wherry/internal/linkem/plot"
 )
 
 func newBenchCommand() *cobra.Command {
@@ -30,11 +33,11 @@ func newBenchCommand() *cobra.Command {
 
 // linkFlags are the words of wherry bench link.
 type linkFlags struct {
-	rate, loss, reorder, queue, aqm, flows, object string
-	burst                                          float64
-	delay, jitter                                  time.Duration
-	seconds                                        float64
-	together, json                                 bool
+	rate, loss, reorder, queue, aqm, flows, object, plot string
+	burst                                                float64
+	delay, jitter                                        time.Duration
+	seconds                                              float64
+	together, json                                       bool
 }
 
 // secondsMax keeps the samples of a measurement few.
@@ -62,9 +65,16 @@ Nothing is left behind, however it ends. It needs root (network namespaces, /dev
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			picture, err := newPicture(o.plot)
+			if err != nil {
+				return err
+			}
 			report, err := flows.RunLink(ctx, plan)
 			if err != nil {
-				return whyStopped(ctx, err)
+				return errors.Join(whyStopped(ctx, err), picture.discard())
+			}
+			if err := picture.draw(report.Figure()); err != nil {
+				return err
 			}
 			if o.json {
 				return printJSON(c, report)
@@ -86,7 +96,38 @@ Nothing is left behind, however it ends. It needs root (network namespaces, /dev
 	f.StringVar(&o.object, "object", "", "fetch objects of this `size`, like 100KiB, instead of bulk")
 	f.BoolVar(&o.together, "together", false, "all flows at once over the same link")
 	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.StringVar(&o.plot, "plot", "", "draw goodput, window and round trip over time, and each flow's share, to this `file` (.svg or .png)")
 	return c
+}
+
+// picture is the file of --plot, opened before the measurement, so that a name that can't be written to doesn't cost one. nil: none is wanted.
+type picture struct{ file *os.File }
+
+func newPicture(name string) (*picture, error) {
+	if name == "" {
+		return nil, nil
+	}
+	f, err := os.Create(name)
+	return &picture{f}, err
+}
+
+func (p *picture) draw(f plot.Figure) error {
+	if p == nil {
+		return nil
+	}
+	write := f.SVG
+	if filepath.Ext(p.file.Name()) == ".png" {
+		write = f.PNG
+	}
+	return errors.Join(write(p.file), p.file.Close())
+}
+
+// discard leaves no empty file behind a measurement that failed.
+func (p *picture) discard() error {
+	if p == nil {
+		return nil
+	}
+	return errors.Join(p.file.Close(), os.Remove(p.file.Name()))
 }
 
 // plan reports all flags that can't be meant.
@@ -124,6 +165,9 @@ func (o *linkFlags) plan() (flows.LinkPlan, error) {
 	}
 	if !(o.seconds >= 0.5 && o.seconds <= secondsMax) {
 		note("seconds", fmt.Errorf("give 0.5 to %d", secondsMax))
+	}
+	if ext := filepath.Ext(o.plot); o.plot != "" && ext != ".svg" && ext != ".png" {
+		note("plot", fmt.Errorf("%q is neither .svg nor .png", o.plot))
 	}
 	p.Duration = time.Duration(o.seconds * float64(time.Second))
 	p.Together, p.Seed = o.together, rand.Uint64()>>32

@@ -25,8 +25,8 @@ import (
 
 // devOptions are the flags of `wherry dev`.
 type devOptions struct {
-	origin, http, https, dns, portal, dir, host, access, disk string
-	edges                                                     int
+	origin, http, https, http3, dns, portal, dir, host, access, disk string
+	edges                                                            int
 }
 
 func newDevCommand() *cobra.Command {
@@ -49,6 +49,7 @@ request goes to standard output, what the process says of itself to standard err
 	f.StringVar(&o.origin, "origin", "", "the `URL` of the origin (default: a demo site in this process)")
 	f.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` of the first edge for HTTP; the k-th edge listens on 127.0.0.k, same port")
 	f.StringVar(&o.https, "https", "127.0.0.1:8443", "`address` of the first edge for HTTPS, with certificates from a local CA; or off")
+	f.StringVar(&o.http3, "http3", "on", "HTTP/3 beside HTTPS, over UDP at the same `address`: on or off")
 	f.StringVar(&o.dns, "dns", "127.0.0.1:8053", "`address` of the name server, UDP and TCP; or off")
 	f.StringVar(&o.portal, "portal", "127.0.0.1:8088", "`address` of the status page, /metrics and the operator's API")
 	f.StringVar(&o.dir, "dir", "", "`folder` for state: the local CA and the operator's token (default: a temporary one, removed at exit)")
@@ -131,6 +132,9 @@ func (o *devOptions) check() error {
 	if o.edges < 1 || o.edges > len(places) {
 		return fmt.Errorf("--edges %d: choose 1 to %d", o.edges, len(places))
 	}
+	if h := config.Toggle(o.http3); h != config.ToggleOn && h != config.ToggleOff {
+		return fmt.Errorf("--http3 %q: write on or off", o.http3)
+	}
 	if config.Address(o.http) == config.Off {
 		return errors.New("--http off: an edge needs this door; write an address, such as 127.0.0.1:8080")
 	}
@@ -183,7 +187,7 @@ func openDev(d *doors.Doors, o *devOptions, p *process) error {
 		if e.HTTP, err = openNth(d, "--http", &o.http, k); err != nil {
 			return err
 		}
-		if e.HTTPS, err = openNth(d, "--https", &o.https, k); err != nil {
+		if e.HTTPS, e.HTTP3, err = openNthSecure(d, o, k); err != nil {
 			return err
 		}
 		p.options.Edges = append(p.options.Edges, e)
@@ -206,11 +210,29 @@ func openNth(d *doors.Doors, flag string, address *string, k int) (net.Listener,
 	}
 	l, err := d.TCP(flag, config.Address(nth(*address, k)))
 	if err == nil && k == 1 {
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		host, _, _ := net.SplitHostPort(*address)
-		*address = net.JoinHostPort(host, port)
+		*address = withPortOf(*address, l)
 	}
 	return l, err
+}
+
+// openNthSecure is openNth for HTTPS and HTTP/3.
+func openNthSecure(d *doors.Doors, o *devOptions, k int) (net.Listener, net.PacketConn, error) {
+	address := config.Off
+	if config.Address(o.https) != config.Off {
+		address = config.Address(nth(o.https, k))
+	}
+	l, u, err := d.HTTPS("--https", "--http3", address, config.Toggle(o.http3) == config.ToggleOn)
+	if l != nil && k == 1 {
+		o.https = withPortOf(o.https, l)
+	}
+	return l, u, err
+}
+
+// withPortOf returns address with the port of l.
+func withPortOf(address string, l net.Listener) string {
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	host, _, _ := net.SplitHostPort(address)
+	return net.JoinHostPort(host, port)
 }
 
 // serveDemo runs the demo origin on a free port.
@@ -256,7 +278,7 @@ func devConfig(o *devOptions, demo string, p *process) string {
 		line("    nodes:")
 		line("      - name: %s", e.Node)
 		line("        addresses: [%s]", strconv.Quote(address))
-		line("        listen: {http: %q, https: %q}", e.HTTP.Addr().String(), addressOrOff(e.HTTPS))
+		line("        listen: {http: %q, https: %q, http3: %q}", e.HTTP.Addr().String(), addressOrOff(e.HTTPS), o.http3)
 		if o.disk != "" {
 			line("        disk: {volumes: [{dir: %s, size: %s}]}", strconv.Quote(filepath.Join(p.state.dir, "cache", string(e.Node))), strconv.Quote(o.disk))
 		}
@@ -332,6 +354,9 @@ func announceDev(w io.Writer, o *devOptions, demo string, p *process) {
 			line += fmt.Sprintf("\thttps://%s/", reachable(e.HTTPS.Addr()))
 		}
 		fmt.Fprintln(t, line)
+	}
+	if p.options.Edges[0].HTTP3 != nil {
+		fmt.Fprintf(t, "http/3\ton\tUDP, at the addresses for https\n")
 	}
 	if p.options.Portal != nil {
 		fmt.Fprintf(t, "status page\thttp://%s/\n", reachable(p.options.Portal.Addr()))

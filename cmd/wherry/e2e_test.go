@@ -5,11 +5,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +27,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/wherry/wherry/internal/linkem"
 )
 
 // TestMain makes `wherry` in the scripts this very program, as a process of its own.
@@ -55,8 +62,15 @@ func TestScripts(t *testing.T) {
 			}
 			return os.Mkdir(filepath.Join(env.WorkDir, ".home"), 0o700)
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "lab" {
+				return false, fmt.Errorf("no condition is called %q", name)
+			}
+			return linkem.Available() == nil, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"browse":      cmdBrowse,
+			"browse3":     cmdBrowse3,
 			"crash":       cmdCrash,
 			"end":         cmdEnd,
 			"ended":       cmdEnded,
@@ -437,13 +451,37 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 // cmdBrowse prints the document that Chromium has after it has run the page's scripts.
 func cmdBrowse(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 1, "browse URL")
+	browse(ts, args[0], "--disable-quic")
+}
+
+// cmdBrowse3 is browse over HTTP/3 alone, with a local CA and another host at the address of the URL: Chromium has no QUIC for addresses that no
+// certificate of a public authority names.
+func cmdBrowse3(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 3, "browse3 CAFILE URL HOST")
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(ts.ReadFile(args[0])))
+	at, err := url.Parse(args[1])
+	ts.Check(err)
+	c, err := tls.Dial("tcp", at.Host, &tls.Config{RootCAs: roots, ServerName: args[2]})
+	ts.Check(err)
+	leaf := c.ConnectionState().PeerCertificates[0]
+	ts.Check(c.Close())
+	rule := "--host-resolver-rules=MAP " + args[2] + " " + at.Hostname()
+	at.Host = net.JoinHostPort(args[2], at.Port())
+	key := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	browse(ts, at.String(), "--origin-to-force-quic-on="+at.Host, rule,
+		"--ignore-certificate-errors-spki-list="+base64.StdEncoding.EncodeToString(key[:]))
+}
+
+// browse prints the document that Chromium makes of a page.
+func browse(ts *testscript.TestScript, page string, flags ...string) {
 	profile, err := os.MkdirTemp(ts.Getenv("TMPDIR"), "chromium-")
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	c := command(ctx, ts, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+profile,
-		"--virtual-time-budget=5000", "--dump-dom", args[0])
+	flags = append(flags, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+		"--disable-component-update", "--disable-sync", "--user-data-dir="+profile, "--virtual-time-budget=5000", "--dump-dom", page)
+	c := command(ctx, ts, "chromium", flags...)
 	c.WaitDelay = time.Second   // its helpers may outlive it and hold the pipe
 	document, err := c.Output() // without standard error, where it laments what this machine lacks
 	ts.Check(err)

@@ -173,7 +173,7 @@ func openNode(d *doors.Doors, l config.Listen, node config.NodeID, p *process) e
 	if e.HTTP, err = d.TCP("listen.http", l.HTTP); err != nil {
 		return err
 	}
-	if e.HTTPS, err = d.TCP("listen.https", l.HTTPS); err != nil {
+	if e.HTTPS, e.HTTP3, err = d.HTTPS("listen.https", "listen.http3", l.HTTPS, l.HasHTTP3()); err != nil {
 		return err
 	}
 	if e.HTTP == nil && e.HTTPS == nil {
@@ -226,6 +226,9 @@ func announceEdge(w io.Writer, p *process) {
 	}
 	if e.HTTPS != nil {
 		fmt.Fprintf(w, "https://%s/   local CA %s\n", reachable(e.HTTPS.Addr()), p.state.ca.RootFile())
+	}
+	if e.HTTP3 != nil {
+		fmt.Fprintf(w, "http/3 %s   UDP\n", e.HTTP3.LocalAddr())
 	}
 	if p.options.DNS != nil {
 		fmt.Fprintf(w, "dns %s   UDP and TCP\n", p.options.DNS.UDP.LocalAddr())

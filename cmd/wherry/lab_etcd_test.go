@@ -81,6 +81,7 @@ func spawn(t *testing.T, cmd *exec.Cmd) {
 
 // Control keeps its network in an etcd that somebody else runs: control nodes come and go, the etcd does, and a backup goes into another one.
 func TestAnEtcdOfOnesOwn(t *testing.T) {
+	slow(t)
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
 	defer origin.Close()
 	p := freePorts(t, 12)

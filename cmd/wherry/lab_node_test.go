@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -22,6 +23,7 @@ func hasRoles(name string, roles ...string) func(map[string]nodeState) bool {
 
 // A node's place and roles are changed from afar, to a relay that does nothing else and back, and it serves all the while it is an edge.
 func TestANodeIsChanged(t *testing.T) {
+	t.Parallel()
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
 	defer origin.Close()
 	l := startLab(t, "--control", "1", "--edges", "2", "--dns", "0")
@@ -41,8 +43,8 @@ func TestANodeIsChanged(t *testing.T) {
 			}
 		}
 	}()
-	l.must("node", "set", "edge-1", "--cluster", "porto", "--roles", "edge,relay", "-m", "moved")
-	l.until("edge-1 is a relay, too", hasRoles("edge-1", "edge", "relay"))
+	l.must("node", "set", "edge-1", "--cluster", "porto", "--roles", "edge,collect", "-m", "moved")
+	l.until("edge-1 collects, too", hasRoles("edge-1", "edge", "collect"))
 	close(stop)
 	if n := <-failed; n > 0 {
 		t.Errorf("%d requests failed while the node took another role", n)
@@ -50,6 +52,8 @@ func TestANodeIsChanged(t *testing.T) {
 	if n := l.nodes()["edge-1"]; n.Cluster != "porto" {
 		t.Errorf("edge-1 is in %s", n.Cluster)
 	}
+
+	l.untilShows("edge-1", `wherry_network_node_info{cluster="porto",node="edge-1",roles="collect,edge"`, `wherry_network_node_live{node="edge-2"} 1`)
 
 	l.must("node", "set", "edge-2", "--roles", "relay")
 	l.until("edge-2 is a relay alone", hasRoles("edge-2", "relay"))
@@ -76,13 +80,39 @@ func TestANodeIsChanged(t *testing.T) {
 			t.Errorf("node set %v: %v %s", d.args, err, text)
 		}
 	}
+
+	l.untilShows("edge-1", `wherry_network_node_requests_total{node="edge-2"}`)
+	l.must("lab", "kill", "control-1")
+	l.untilShows("edge-1", `wherry_network_node_live{node="edge-2"} 0`, `wherry_network_node_requests_total{node="edge-2"}`)
+}
+
+// untilShows waits until a node's metrics have these.
+func (l *labRun) untilShows(node string, parts ...string) {
+	l.t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		text, missing := "", parts[0]
+		if resp, err := http.Get("http://" + l.portal[node] + "/metrics"); err == nil {
+			data, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			text, missing = string(data), ""
+			for _, part := range parts {
+				if !strings.Contains(text, part) {
+					missing = part
+				}
+			}
+		}
+		if missing == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("%s doesn't show %s", node, missing)
+		}
+	}
 }
 
 // Five control nodes stand the loss of two, whichever they are, and all come back.
 func TestFiveControlNodes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("growing to five members takes half a minute")
-	}
+	slow(t)
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
 	defer origin.Close()
 	l := startLab(t, "--control", "5", "--edges", "1", "--dns", "0")

@@ -27,6 +27,15 @@ type labRun struct {
 	dir     string
 	env     []string
 	http    map[string]string // by node
+	portal  map[string]string
+}
+
+// slow skips what takes long, but in make soak.
+func slow(t *testing.T) {
+	t.Helper()
+	if os.Getenv("WHERRY_SOAK") == "" {
+		t.Skip("takes long: set WHERRY_SOAK=1, or run make soak")
+	}
 }
 
 func startLab(t *testing.T, args ...string) *labRun {
@@ -36,6 +45,11 @@ func startLab(t *testing.T, args ...string) *labRun {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return startLabIn(t, dir, args...)
+}
+
+func startLabIn(t *testing.T, dir string, args ...string) *labRun {
+	t.Helper()
 	program := buildProgram(t)
 	cmd := exec.Command(program, append([]string{"lab", "--dir", dir}, args...)...)
 	cmd.Env = os.Environ()
@@ -60,7 +74,7 @@ func startLab(t *testing.T, args ...string) *labRun {
 			}
 		}
 	})
-	l := &labRun{t: t, program: program, dir: dir, env: cmd.Env, http: map[string]string{}}
+	l := &labRun{t: t, program: program, dir: dir, env: cmd.Env, http: map[string]string{}, portal: map[string]string{}}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
@@ -69,6 +83,9 @@ func startLab(t *testing.T, args ...string) *labRun {
 			for _, f := range fields {
 				if at, ok := strings.CutPrefix(f, "http="); ok {
 					l.http[fields[1]] = at
+				}
+				if at, ok := strings.CutPrefix(f, "portal="); ok {
+					l.portal[fields[1]] = at
 				}
 			}
 		case "export":

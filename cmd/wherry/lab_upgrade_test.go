@@ -69,6 +69,7 @@ func allOwn(own bool, names ...string) func(map[string]nodeState) bool {
 
 // The first upgrade of a network can be taken back, while it is rolled out and after it, though nothing names the program that the nodes were installed with.
 func TestTheFirstUpgradeIsTakenBack(t *testing.T) {
+	t.Parallel()
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
 	defer origin.Close()
 	l := startLab(t, "--control", "1", "--edges", "2", "--dns", "0")

@@ -78,7 +78,7 @@ func serveNode(stdout io.Writer, dir string, log *slog.Logger, programs *handove
 	}
 	p := process{state: st}
 	o := node.Options{
-		Dir: dir, Version: versionText(), Token: st.token, CA: st.ca, Log: log, Lab: os.Getenv("WHERRY_LAB") != "",
+		Dir: dir, Version: versionText(), Token: st.token, QUIC: st.quic, CA: st.ca, Log: log, Lab: os.Getenv("WHERRY_LAB") != "",
 		Programs: programs, Parent: parent, Doors: inherited,
 		OpenAccess: func(where string, registry *prometheus.Registry) (*logs.Writer, error) {
 			return p.openAccess(where, stdout, log, registry)
@@ -125,7 +125,7 @@ func announceNode(w io.Writer, d node.Doors) {
 		what, front string
 		at          net.Addr
 	}{
-		{"http", "http://", d.HTTP}, {"https", "https://", d.HTTPS}, {"dns", "", d.DNS}, {"portal and API", "http://", d.Portal}, {"other nodes", "", d.Mesh},
+		{"http", "http://", d.HTTP}, {"https", "https://", d.HTTPS}, {"http/3", "", d.HTTP3}, {"dns", "", d.DNS}, {"portal and API", "http://", d.Portal}, {"other nodes", "", d.Mesh},
 	} {
 		if l.at != nil {
 			fmt.Fprintf(w, "%-20s %s%s\n", l.what, l.front, reachable(l.at))

@@ -26,11 +26,12 @@ import (
 	"github.com/wherry/wherry/logs"
 )
 
-// state is what a process keeps in its folder: the local CA and the operator's token.
+// state is what a process keeps in its folder: the local CA, the operator's token and the secret of HTTP/3.
 type state struct {
 	dir   string
 	ca    *certs.CA
 	token string
+	quic  []byte
 }
 
 // openState makes or opens the state in dir.
@@ -46,33 +47,37 @@ func openState(dir string) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := openToken(filepath.Join(dir, "operator.token"))
+	token, err := openSecret(filepath.Join(dir, "operator.token"), "operator's token")
 	if err != nil {
 		return nil, err
 	}
-	return &state{dir: dir, ca: ca, token: token}, nil
+	quic, err := openSecret(filepath.Join(dir, "quic.secret"), "secret of HTTP/3")
+	if err != nil {
+		return nil, err
+	}
+	return &state{dir: dir, ca: ca, token: token, quic: []byte(quic)}, nil
 }
 
-// openToken reads the operator's token, or makes one that only this user can read.
-func openToken(path string) (string, error) {
+// openSecret reads a secret, which errors call what, or makes one that only this user can read.
+func openSecret(path, what string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err == nil {
 		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
-			return "", fmt.Errorf("%s: others can read the operator's token; run chmod 600 on it, or remove it to get a new one", path)
+			return "", fmt.Errorf("%s: others can read the %s; run chmod 600 on it, or remove it to get a new one", path, what)
 		}
 		if token := strings.TrimSpace(string(data)); len(token) >= 32 {
 			return token, nil
 		}
-		return "", fmt.Errorf("%s: no token of at least 32 characters in it; remove the file to get a new one", path)
+		return "", fmt.Errorf("%s: no %s of at least 32 characters in it; remove the file to get a new one", path, what)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("operator's token: %w", err)
+		return "", fmt.Errorf("%s: %w", what, err)
 	}
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	token := hex.EncodeToString(secret[:])
 	if err := certs.WriteSecret(path, []byte(token+"\n")); err != nil {
-		return "", fmt.Errorf("operator's token: %w", err)
+		return "", fmt.Errorf("%s: %w", what, err)
 	}
 	return token, nil
 }
@@ -92,7 +97,7 @@ type process struct {
 func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	o := p.options
-	o.Snapshot, o.Version, o.Token, o.CA, o.Log, o.Registry = p.snapshot, versionText(), p.state.token, p.state.ca, log, registry
+	o.Snapshot, o.Version, o.Token, o.QUIC, o.CA, o.Log, o.Registry = p.snapshot, versionText(), p.state.token, p.state.quic, p.state.ca, log, registry
 	var err error
 	if o.Access, err = p.openAccessLog(stdout, log, registry); err != nil {
 		return err

@@ -37,14 +37,14 @@ func TestWithDeadlines(t *testing.T) {
 	}
 }
 
-// TestOpenToken: one that is made is kept, and one that others could have read, or that is none, isn't used.
-func TestOpenToken(t *testing.T) {
+// TestOpenSecret: one that is made is kept, and one that others could have read, or that is none, isn't used.
+func TestOpenSecret(t *testing.T) {
 	path := t.TempDir() + "/operator.token"
-	made, err := openToken(path)
+	made, err := openSecret(path, "operator's token")
 	if err != nil || len(made) < 32 {
 		t.Fatalf("token %q, %v", made, err)
 	}
-	if again, err := openToken(path); again != made || err != nil {
+	if again, err := openSecret(path, "operator's token"); again != made || err != nil {
 		t.Errorf("the second time %q, %v; want %q", again, err, made)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -53,7 +53,7 @@ func TestOpenToken(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openToken(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := openSecret(path, "operator's token"); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("readable by others: %v", err)
 	}
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -62,7 +62,7 @@ func TestOpenToken(t *testing.T) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openToken(path); err == nil || !strings.Contains(err.Error(), "remove the file") {
+	if _, err := openSecret(path, "operator's token"); err == nil || !strings.Contains(err.Error(), "remove the file") {
 		t.Errorf("empty: %v", err)
 	}
 }

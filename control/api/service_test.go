@@ -191,6 +191,9 @@ func fill(v reflect.Value, count *int) {
 	case time.Time:
 		v.Set(reflect.ValueOf(time.Date(2026, 3, 1, 12, 0, n%60, n, time.UTC)))
 		return
+	case netip.AddrPort:
+		v.Set(reflect.ValueOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}), 443)))
+		return
 	case netip.Addr:
 		v.Set(reflect.ValueOf(netip.AddrFrom4([4]byte{192, 0, 2, byte(n)})))
 		return

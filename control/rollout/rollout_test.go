@@ -281,6 +281,39 @@ func step(s *State, seen map[config.NodeID]Seen, now time.Time) (changed bool) {
 	return changed
 }
 
+// The next leader's clock may say anything: a phase is watched for its time all the same, and not for a day.
+func TestALeaderWithAnotherClock(t *testing.T) {
+	nodes := []feed.NodeRecord{
+		{Name: "lima-1", Cluster: "lima", Roles: []feed.Role{feed.RoleEdge}}, {Name: "osaka-1", Cluster: "osaka", Roles: []feed.Role{feed.RoleEdge}},
+	}
+	seen := map[config.NodeID]Seen{}
+	for _, n := range nodes {
+		seen[n.Name] = Seen{Live: true, Report: feed.Report{Node: n.Name, Boot: "1", Program: from.Object}}
+	}
+	const bake = 10 * time.Second
+	for _, wrong := range []time.Duration{-24 * time.Hour, -time.Minute, 0, time.Minute, 24 * time.Hour} {
+		now := time.Unix(1e9, 0)
+		s := Begin(Change{ID: "r1", Key: feed.KeySoftware, From: from, To: to, Program: to.Object, Settings: config.Rollout{Bake: bake}}, nodes, seen, now)
+		canary := s.Phases[0].Nodes[0]
+		had := seen[canary]
+		adopted := had
+		adopted.Program, adopted.Boot = to.Object, "2"
+		seen[canary] = adopted
+		now = now.Add(2 * time.Second)
+		step(&s, seen, now)
+		now = now.Add(3*time.Second + wrong)
+		s = s.TakenOver(now)
+		took := 0 * time.Second
+		for ; s.Phase == 0 && s.State == Running && took < time.Minute; took += 250 * time.Millisecond {
+			step(&s, seen, now.Add(took))
+		}
+		if s.State != Running || s.Phase != 1 || took < bake || took > bake+time.Second {
+			t.Errorf("a clock %s off: %s in phase %d after %s: %s", wrong, s.State, s.Phase, took, s.Why)
+		}
+		seen[canary] = had
+	}
+}
+
 // What people see of the gate are the requests of the nodes with the change and of those without.
 func TestGauge(t *testing.T) {
 	fine := model{clients: 50, latency: 20 * time.Millisecond}

@@ -146,7 +146,7 @@ func (s *State) replace(in Input) (changed bool) {
 	}
 	const waits = "waits for an edge to try it on: none is there"
 	switch {
-	case in.Now.Sub(s.Began) > canaryWithin:
+	case in.Now.Sub(p.Began) > canaryWithin:
 		s.end(Reverted, fmt.Sprintf("no edge was there for %s to try it on: apply it again, or with --emergency; reverted", canaryWithin), in.Now)
 	case s.Why == waits:
 		return false

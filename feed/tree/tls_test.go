@@ -152,8 +152,12 @@ func TestOverTLS(t *testing.T) {
 	if len(confirmed) != len(wanted) {
 		t.Fatalf("%d nodes have it, away are %v, pending %v", len(confirmed), away, pending)
 	}
-	for i, k := range keepers {
-		if got, err := k.Object(feed.HashOf(object)); err != nil || !bytes.Equal(got, object) {
+	for i, k := range keepers { // objects come after the entry that points to them, which is what a keeper confirms
+		got, err := k.Object(feed.HashOf(object))
+		for ; err != nil && patience.Err() == nil; got, err = k.Object(feed.HashOf(object)) {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if err != nil || !bytes.Equal(got, object) {
 			t.Errorf("edge-%d has it without its object: %v", i, err)
 		}
 	}

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"strconv"
 	"syscall"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/internal/handover"
+	"github.com/wherry/wherry/internal/quicdoor"
 )
 
 // Doors opens listeners and remembers them, so that all can be closed when one can't be opened.
@@ -18,11 +20,9 @@ type Doors struct {
 	Inherited handover.Doors
 
 	opened []interface{ Close() error }
-	all    handover.Doors
+	all    handover.Doors            // but for those of HTTP/3
+	quic   map[string]*quicdoor.Door // by the flags of HTTPS
 }
-
-// All are the doors that are open, by their flags, to be handed over.
-func (d *Doors) All() handover.Doors { return d.all }
 
 // udpOf is the name of the half of a door that takes datagrams.
 func udpOf(flag string) string { return flag + "/udp" }
@@ -58,6 +58,96 @@ func (d *Doors) TCP(flag string, address config.Address) (net.Listener, error) {
 	return l, nil
 }
 
+// HTTPS listens at one port of address for TLS and, if it is to, for HTTP/3; off gives nils. The flags name what the user can change.
+func (d *Doors) HTTPS(flag, flag3 string, address config.Address, http3 bool) (net.Listener, net.PacketConn, error) {
+	if address == config.Off || !http3 {
+		l, err := d.TCP(flag, address)
+		return l, nil, err
+	}
+	door, err := d.inheritedQUIC(flag)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := d.Inherited.Listener(flag)
+	switch {
+	case l != nil && door == nil: // the former program had no HTTP/3
+		u, err := net.ListenPacket("udp", l.Addr().String())
+		if err != nil {
+			_ = l.Close()
+			return nil, nil, explainListen(flag3, l.Addr().String()+" (UDP)", err)
+		}
+		door = quicdoor.New(u.(*net.UDPConn))
+	case l == nil:
+		u, t, err := listenPair(flag, flag3, address)
+		if err != nil {
+			return nil, nil, err
+		}
+		l, door = t, quicdoor.New(u.(*net.UDPConn))
+	}
+	d.keep(flag, l)
+	d.opened = append(d.opened, door)
+	if d.quic == nil {
+		d.quic = map[string]*quicdoor.Door{}
+	}
+	d.quic[flag] = door
+	return l, door, nil
+}
+
+// inheritedQUIC returns the door of HTTP/3 that was handed over, if any.
+func (d *Doors) inheritedQUIC(flag string) (*quicdoor.Door, error) {
+	u, from := d.Inherited.Packet(udpOf(flag)), d.Inherited.Packet(passOf(flag))
+	socket, ok := u.(*net.UDPConn)
+	if !ok || from == nil {
+		for _, c := range []net.PacketConn{u, from} {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+		return nil, nil
+	}
+	door, err := quicdoor.Inherit(socket, from)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", udpOf(flag), err), socket.Close(), from.Close())
+	}
+	return door, nil
+}
+
+// Away leaves the sockets of HTTP/3 to the next program, which serves now: of them, this one gets what is of its connections.
+func (d *Doors) Away() {
+	for _, door := range d.quic {
+		door.Away()
+	}
+}
+
+// passOf is the name of what packets of HTTP/3 go through between two programs.
+func passOf(flag string) string { return flag + "/udp/pass" }
+
+// HandOver are all doors for the next program. done is called when that has them, or won't: then the doors are as before.
+func (d *Doors) HandOver() (all handover.Doors, done func(taken bool), err error) {
+	all = handover.Doors{Listeners: maps.Clone(d.all.Listeners), Packets: maps.Clone(d.all.Packets)}
+	var passes []net.PacketConn
+	done = func(taken bool) {
+		for _, c := range passes {
+			_ = c.Close()
+		}
+		for _, door := range d.quic {
+			if !taken {
+				door.Stay()
+			}
+		}
+	}
+	for flag, door := range d.quic {
+		pass, err := door.Successor()
+		if err != nil {
+			done(false)
+			return handover.Doors{}, nil, err
+		}
+		passes = append(passes, pass)
+		all.Packets[udpOf(flag)], all.Packets[passOf(flag)] = door.UDPConn, pass
+	}
+	return all, done, nil
+}
+
 func (d *Doors) keepPair(flag string, u net.PacketConn, l net.Listener) {
 	d.keep(flag, l)
 	d.all.Packets[udpOf(flag)] = u
@@ -66,6 +156,23 @@ func (d *Doors) keepPair(flag string, u net.PacketConn, l net.Listener) {
 
 // pairTries is how often a free port is looked for that is free for UDP and TCP alike.
 const pairTries = 16
+
+// listenPair listens at one port for UDP and TCP. An error names the flag of the half that can't.
+func listenPair(flag, flagUDP string, address config.Address) (u net.PacketConn, l net.Listener, err error) {
+	for range pairTries {
+		if l, err = net.Listen("tcp", string(address)); err != nil {
+			return nil, nil, explainListen(flag, string(address), err)
+		}
+		if u, err = net.ListenPacket("udp", l.Addr().String()); err == nil {
+			return u, l, nil
+		}
+		_ = l.Close()
+		if _, port, _ := net.SplitHostPort(string(address)); port != "0" {
+			break
+		}
+	}
+	return nil, nil, explainListen(flagUDP, string(address)+" (UDP)", err)
+}
 
 // Pair listens at one port of address for UDP and TCP; off gives nils.
 func (d *Doors) Pair(flag string, address config.Address) (net.PacketConn, net.Listener, error) {
@@ -84,24 +191,12 @@ func (d *Doors) Pair(flag string, address config.Address) (net.PacketConn, net.L
 		d.keepPair(flag, u, l)
 		return u, l, nil
 	}
-	var lastErr error
-	for range pairTries {
-		u, err := net.ListenPacket("udp", string(address))
-		if err != nil {
-			return nil, nil, explainListen(flag, string(address), err)
-		}
-		l, err := net.Listen("tcp", u.LocalAddr().String())
-		if err == nil {
-			d.keepPair(flag, u, l)
-			return u, l, nil
-		}
-		_ = u.Close()
-		lastErr = err
-		if _, port, _ := net.SplitHostPort(string(address)); port != "0" {
-			break
-		}
+	u, l, err := listenPair(flag, flag, address)
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil, nil, explainListen(flag, string(address), lastErr)
+	d.keepPair(flag, u, l)
+	return u, l, nil
 }
 
 // explainListen says what to do about a listener that can't be opened.

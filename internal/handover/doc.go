@@ -3,7 +3,7 @@
 //	old                                   new
 //	Start ── doors, two pipes ─────────▶  Inherited
 //	      ◀─────────────── "prepared" ──  Parent.Prepared   has read its configuration
-//	stops accepting, lets its locks go
+//	stops accepting, lets its locks go; requests under way may go on
 //	Child.Go ── "go" ──────────────────▶  takes the locks, serves
 //	      ◀──────────────── "serving" ──  Parent.Serving    (or Failed)
 //	ends what is under way, ends
@@ -15,8 +15,7 @@
 // came with; one that died twice before it proved good is given up for the former one.
 //
 // It promises that no descriptor leaks into the new program but the doors and pipes, or is left over by a try that failed. It doesn't carry state of
-// connections: datagrams that the old program hasn't read are the new one's, which is enough for DNS; of QUIC, connections that are open
-// would have to be told apart.
+// connections: datagrams that the old program hasn't read are the new one's, which is enough for DNS; internal/quicdoor tells QUIC's apart.
 //
 // Nothing here starts goroutines. Linux alone. See docs/decisions/0031-handover.md.
 package handover

@@ -139,6 +139,7 @@ func layOut(o *Options) ([]node.Settings, error) {
 			s.Cluster = config.ClusterName("cluster-" + strconv.Itoa(1+k/clusterSize(o.Edges)))
 			s.Addresses = []netip.Addr{at}
 			s.Listen.HTTP = config.Address(netip.AddrPortFrom(at, ports.http).String())
+			s.Listen.HTTPS = config.Address(netip.AddrPortFrom(at, ports.https).String())
 			s.Listen.Portal = config.Address(ports.next())
 		case feed.RoleDNS:
 			s.Listen.DNS = config.Address(ports.next())
@@ -173,20 +174,25 @@ const (
 
 // ports hands out free ports, from a random one on.
 type ports struct {
-	last int
-	http uint16 // free at all edges
-	err  error
+	last        int
+	http, https uint16 // free at all edges
+	err         error
 }
 
 func newPorts(edges int) (*ports, error) {
 	p := &ports{last: portLow + rand.IntN(portHigh-portLow)}
-	for range portHigh - portLow {
-		if port := p.step(); freeAtAll(edges, port) {
-			p.http = port
-			return p, nil
+	for _, port := range []*uint16{&p.http, &p.https} {
+		for range portHigh - portLow {
+			if at := p.step(); freeAtAll(edges, at) {
+				*port = at
+				break
+			}
+		}
+		if *port == 0 {
+			return nil, errors.New("no port is free at all addresses of the edges")
 		}
 	}
-	return nil, errors.New("no port is free at all addresses of the edges")
+	return p, nil
 }
 
 func (p *ports) step() uint16 {
@@ -198,12 +204,25 @@ func (p *ports) step() uint16 {
 
 func freeAtAll(edges int, port uint16) bool {
 	for k := range edges {
-		l, err := net.Listen("tcp", netip.AddrPortFrom(edgeAddress(k), port).String())
-		if err != nil {
+		if !free(netip.AddrPortFrom(edgeAddress(k), port).String()) {
 			return false
 		}
-		_ = l.Close()
 	}
+	return true
+}
+
+// free says whether nobody listens at an address, with TCP or UDP.
+func free(at string) bool {
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		return false
+	}
+	_ = l.Close()
+	u, err := net.ListenPacket("udp", at)
+	if err != nil {
+		return false
+	}
+	_ = u.Close()
 	return true
 }
 
@@ -211,13 +230,7 @@ func freeAtAll(edges int, port uint16) bool {
 func (p *ports) next() string {
 	for range portHigh - portLow {
 		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), p.step()).String()
-		l, err := net.Listen("tcp", at)
-		if err != nil {
-			continue
-		}
-		_ = l.Close()
-		if u, err := net.ListenPacket("udp", at); err == nil {
-			_ = u.Close()
+		if free(at) {
 			return at
 		}
 	}

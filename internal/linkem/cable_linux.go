@@ -18,6 +18,13 @@ import (
 // batchPackets bounds how long a thread only takes packets, or only delivers them.
 const batchPackets = 64
 
+// A wait costs the machine 5 to 20 µs, more than all else that is done for a packet. A thread that would wait more often than each
+// moderationEvery, over moderationWaits waits, collects packets for so long instead, as network cards do; below that rate each packet is on time.
+const (
+	moderationEvery = 50 * time.Microsecond
+	moderationWaits = 8
+)
+
 // Cable joins two places by a device in each and a Link in each direction.
 type Cable struct {
 	A, B        netip.Addr // of the device in the first and in the second place
@@ -33,15 +40,18 @@ type direction struct {
 
 	threadID atomic.Int32 // of the carrying thread, 0 while there is none
 
+	waits     [moderationWaits]time.Duration // when the last ones began; the carrying thread's
+	waitsNext int
+
 	mu   sync.Mutex // guards link; held for single packets only, never during a call of the kernel
 	link *Link
 }
 
 func (c *Cable) lay(name string, a, b *Place, seed uint64, there, back []Shape) (err error) {
-	if c.tunA, err = openTUN(a, name, c.A); err != nil {
+	if c.tunA, err = openTUN(a, name+"a", c.A); err != nil {
 		return err
 	}
-	if c.tunB, err = openTUN(b, name, c.B); err != nil {
+	if c.tunB, err = openTUN(b, name+"b", c.B); err != nil {
 		return err
 	}
 	epoch := time.Now()
@@ -204,21 +214,35 @@ func (d *direction) wait() error {
 	d.mu.Lock()
 	next, some := d.link.Next()
 	d.mu.Unlock()
+	now := d.now()
+	fds := [2]unix.PollFd{{Fd: int32(d.wake), Events: unix.POLLIN}, {Fd: int32(d.from.fd), Events: unix.POLLIN}}
+	listenTo := uintptr(len(fds))
+	if d.moderated(now) {
+		next, some = now+moderationEvery, true
+		listenTo = 1
+	}
 	var timeout *unix.Timespec
 	if some {
-		t := unix.NsecToTimespec(int64(max(next-d.now(), 0)))
+		t := unix.NsecToTimespec(int64(max(next-now, 0)))
 		timeout = &t
 	}
-	fds := [2]unix.PollFd{{Fd: int32(d.from.fd), Events: unix.POLLIN}, {Fd: int32(d.wake), Events: unix.POLLIN}}
-	_, _, err := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds)), uintptr(len(fds)), uintptr(unsafe.Pointer(timeout)), 0, 0, 0)
+	_, _, err := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds)), listenTo, uintptr(unsafe.Pointer(timeout)), 0, 0, 0)
 	if err != 0 && err != unix.EINTR {
 		return fmt.Errorf("wait for packets: %w", err)
 	}
-	if fds[1].Revents != 0 {
+	if fds[0].Revents != 0 {
 		var count [8]byte
 		unix.Read(d.wake, count[:])
 	}
 	return nil
+}
+
+// moderated says that waits came so close that this one should be long.
+func (d *direction) moderated(now time.Duration) bool {
+	oldest := d.waits[d.waitsNext]
+	d.waits[d.waitsNext] = now
+	d.waitsNext = (d.waitsNext + 1) % moderationWaits
+	return oldest > 0 && now-oldest < moderationWaits*moderationEvery
 }
 
 // rawCall reads or writes, or waits in wait, without telling Go's scheduler. Else its monitor takes the thread's processor away at each wait, and
@@ -232,11 +256,16 @@ func rawCall(number uintptr, fd int, buf []byte) (int, syscall.Errno) {
 // beRealTime lets the calling thread run as soon as its timer fires, before all others. Such threads have no timer slack either. Threads
 // that it starts don't inherit it.
 func beRealTime() error {
-	err := unix.SchedSetAttr(0, &unix.SchedAttr{
-		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: 1,
-	}, 0)
+	err := setPolicy(unix.SCHED_RR, unix.SCHED_FLAG_RESET_ON_FORK, 1)
 	if err != nil {
 		return fmt.Errorf("give the emulator's thread real-time priority: %w: this needs root (CAP_SYS_NICE)", err)
 	}
 	return nil
+}
+
+// beOrdinary takes beRealTime back.
+func beOrdinary() error { return setPolicy(unix.SCHED_NORMAL, 0, 0) }
+
+func setPolicy(policy uint32, flags uint64, priority uint32) error {
+	return unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Flags: flags, Priority: priority}, 0)
 }

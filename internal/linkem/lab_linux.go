@@ -18,6 +18,21 @@ type Lab struct {
 	cables []*Cable
 }
 
+// Available says what is missing on this machine, or to this user, for a Lab; nil if nothing is.
+func Available() (err error) {
+	l := &Lab{}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	p, err := l.Place("trial")
+	if err != nil {
+		return err
+	}
+	_, err = l.Join(p, p, 0, []Shape{{}}, []Shape{{}})
+	if err != nil {
+		return err
+	}
+	return onThread(func() error { return errors.Join(beRealTime(), beOrdinary()) })
+}
+
 // Place adds a namespace.
 func (l *Lab) Place(name string) (*Place, error) {
 	p, err := newPlace(name)
@@ -30,7 +45,7 @@ func (l *Lab) Place(name string) (*Place, error) {
 
 // Join lays a cable between two places: the hops of there go from a to b, those of back from b to a. Shapes are as NewLink takes them.
 func (l *Lab) Join(a, b *Place, seed uint64, there, back []Shape) (*Cable, error) {
-	k := len(l.cables) + 1
+	k := len(l.cables) + 1 // the lab's networks are 10.77.k.0/30
 	if k > cablesMax {
 		return nil, fmt.Errorf("a lab has at most %d cables", cablesMax)
 	}

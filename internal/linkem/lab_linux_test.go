@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"io"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
@@ -20,18 +18,12 @@ import (
 // startLab lays one cable between two places and carries packets until the test ends.
 func startLab(t *testing.T, s linkem.Shape) (a, b *linkem.Place, c *linkem.Cable) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	if _, err := os.Stat("/dev/net/tun"); err != nil {
-		t.Skip("no TUN here: ", err)
+	if err := linkem.Available(); err != nil {
+		t.Skip("no link can be emulated here: ", err)
 	}
 	goleak.VerifyNone(t)
 	lab := &linkem.Lab{}
 	a, err := lab.Place("a")
-	if errors.Is(err, os.ErrPermission) {
-		t.Skip("not allowed to make network namespaces: ", err)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

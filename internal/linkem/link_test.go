@@ -146,26 +146,52 @@ func TestCoDelBringsAStandingQueueDownAndLeavesABurstAlone(t *testing.T) {
 	}
 }
 
-func TestCoDelDropsOnTheScheduleOfTheRFC(t *testing.T) {
-	// Twice the line's rate from 0 on. The queue's delay passes 5 ms at about 10 ms, so the first drop is an interval of 100 ms later, and
-	// then those of the control law (RFC 8289, section 5.3): 100, 100/√2, 100/√3 … ms apart.
-	l := newLink(t, linkem.Shape{RateBits: 12 * mbit, QueueBytes: 1 << 20, AQM: linkem.CoDel})
-	var drops []time.Duration
-	for i := range 2000 {
-		now := time.Duration(i) * ms / 2
-		l.Push(now, numbered(i, 1500))
-		if n := int(l.Stats().Hops[0].AQMDrops); n > len(drops) {
+// overload offers twice the line's rate of 12 Mbit/s from a time on, and returns when CoDel dropped.
+func overload(l *linkem.Link, from, d time.Duration) (drops []time.Duration) {
+	popAll(l, from, nil) // drops of the draining before aren't meant
+	before := l.Stats().Hops[0].AQMDrops
+	for now := from; now < from+d; now += ms / 2 {
+		l.Push(now, numbered(0, 1500))
+		for n := l.Stats().Hops[0].AQMDrops; before < n; before++ {
 			drops = append(drops, now)
 		}
 	}
-	if len(drops) < 8 || drops[0] < 105*ms || drops[0] > 115*ms {
+	return drops
+}
+
+func TestCoDelDropsOnTheScheduleOfTheRFC(t *testing.T) {
+	// The queue's delay passes 5 ms at about 10 ms, so the first drop is an interval of 100 ms later, and then those of the control law
+	// (RFC 8289, section 5.3): 100, 100/√2, 100/√3 … ms apart, without an error that adds up.
+	l := newLink(t, linkem.Shape{RateBits: 12 * mbit, QueueBytes: 1 << 22, AQM: linkem.CoDel})
+	drops := overload(l, 0, time.Second)
+	if len(drops) < 20 || drops[0] < 105*ms || drops[0] > 115*ms {
 		t.Fatalf("drops at %v, want the first at about 110 ms", drops)
 	}
-	for i := 1; i < 8; i++ {
-		want := time.Duration(float64(100*ms) / math.Sqrt(float64(i)))
-		if gap := drops[i] - drops[i-1]; gap < want-2*ms || gap > want+2*ms {
-			t.Errorf("drop %d comes %v after the one before, want %v", i+1, gap, want)
+	want := drops[0]
+	for i := 1; i < 20; i++ {
+		want += time.Duration(float64(100*ms) / math.Sqrt(float64(i)))
+		if drops[i] < want-2*ms || drops[i] > want+2*ms {
+			t.Errorf("drop %d at %v, want %v", i+1, drops[i], want)
 		}
+	}
+	// It drains, and is overloaded again soon: RFC 8289, section 5.5, begins with the rate that it had.
+	again := overload(l, 2200*ms, time.Second)
+	if gap := again[1] - again[0]; gap > 50*ms {
+		t.Errorf("the second drop is %v after the first, as if nothing had been learnt", gap)
+	}
+	// A long time later it begins anew.
+	anew := overload(l, time.Minute, time.Second)
+	if gap := anew[1] - anew[0]; gap < 98*ms || gap > 102*ms {
+		t.Errorf("the second drop is %v after the first, want an interval of 100 ms", gap)
+	}
+}
+
+func TestCoDelLeavesALinePacketsToSend(t *testing.T) {
+	// A packet takes 24 ms on this line and each waits as long for the one before it: more than the target, but nothing stands behind it.
+	l := newLink(t, linkem.Shape{RateBits: mbit / 2, QueueBytes: 1 << 20, AQM: linkem.CoDel})
+	got := send(t, l, 200, 1500, func(i int) time.Duration { return time.Duration(max(i-1, 0)) * 24 * ms })
+	if len(got) != 200 {
+		t.Errorf("%d of 200 packets arrived", len(got))
 	}
 }
 

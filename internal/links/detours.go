@@ -148,7 +148,7 @@ func (l *Links) openDetour(ctx context.Context, k *link, via config.NodeID) {
 	id, err := k.conn.AddPath(ctx, h.conn.RemoteAddr(), label)
 	if err != nil {
 		h.conn.CloseRoute(label)
-		full = ctx.Err() == nil && k.conn.Err() == nil
+		full = errors.Is(err, overlay.ErrPaths)
 		return
 	}
 	opened = &detour{via: via, path: id, label: label, helper: h.conn}

@@ -134,6 +134,7 @@ func (l *Links) Run(ctx context.Context) error {
 	})
 	all.Go(func() { l.chooseParents(ctx) })
 	all.Go(func() { l.steer(ctx) })
+	all.Go(func() { l.gather(ctx) })
 	err := l.endpoint.Run(ctx)
 	l.mu.Lock()
 	l.ctx = nil

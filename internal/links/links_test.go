@@ -13,6 +13,7 @@ import (
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/internal/simnet"
 	"github.com/wherry/wherry/mesh"
+	"github.com/wherry/wherry/overlay/route"
 )
 
 // places are nodes on a network in memory, each with Links that run until the test ends.
@@ -128,6 +129,12 @@ func TestTheBetterPathIsUsedAndADeadOneLeft(t *testing.T) {
 				t.Errorf("the explanation doesn't speak of %q:\n%s", want, x)
 			}
 		}
+		p.links["lisbon"].pilot.mu.Lock()
+		spare := p.links["lisbon"].pilot.router.Estimate(route.Route{To: "osaka", Via: "milan"}, time.Now())
+		p.links["lisbon"].pilot.mu.Unlock()
+		if spare.State != route.Alive {
+			t.Errorf("the path that isn't used is %v", spare.State)
+		}
 		p.net.Cut(p.hosts["delhi"], p.hosts["osaka"])
 		time.Sleep(3 * time.Second)
 		if got := p.primary("lisbon", "osaka"); got == "via delhi" {
@@ -143,6 +150,28 @@ func TestTheBetterPathIsUsedAndADeadOneLeft(t *testing.T) {
 		if got := p.primary("lisbon", "osaka"); got != "direct" {
 			x, _ := p.links["lisbon"].Explain("osaka")
 			t.Errorf("%s is used, and the direct path is better:\n%s", got, x)
+		}
+	})
+}
+
+// TestALostTailIsNoOutage has a direct path that loses a packet in a hundred, and a detour that is slower.
+func TestALostTailIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlaces(t, "lisbon", "delhi", "osaka")
+		p.net.SetLink(p.hosts["lisbon"], p.hosts["osaka"], simnet.Link{Latency: 80 * time.Millisecond, Loss: 0.01})
+		p.path("lisbon", "delhi", 60*time.Millisecond)
+		p.path("delhi", "osaka", 60*time.Millisecond)
+		time.Sleep(time.Second)
+		for range 1200 {
+			var near map[config.SiteName]int64
+			if err := p.links["lisbon"].askOwn(t.Context(), "osaka", nearPath, nil, &near); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		x, ok := p.links["lisbon"].Explain("osaka")
+		if !ok || x.Chosen != "direct" || x.Switches > 2 {
+			t.Errorf("%d switches in five minutes:\n%s", x.Switches, x)
 		}
 	})
 }

@@ -84,8 +84,21 @@ func (l *Links) parentOf(site config.SiteName) config.ClusterName {
 	case config.ParentOff, config.Parent(l.o.Cluster):
 		return ""
 	default:
+		l.parents.note(site, config.ClusterName(said))
 		return config.ClusterName(said)
 	}
+}
+
+// note keeps for people whom the configuration names.
+func (p *parentage) note(site config.SiteName, cluster config.ClusterName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.sites[site]
+	if s == nil {
+		s = &parent{}
+		p.sites[site] = s
+	}
+	s.used, s.cluster = time.Now(), cluster
 }
 
 // wanted are the sites that were asked for lately, with the parents that they have; others are forgotten.

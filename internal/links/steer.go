@@ -15,7 +15,7 @@ const (
 	askInterval   = 10 * time.Second // how often others are asked for their reports
 	askTimeout    = 2 * time.Second
 	openTimeout   = 3 * time.Second
-	worksMax      = 8 // connections and paths that are being opened, and questions, at once
+	worksMax      = 8 // connections and paths that are being opened at once
 	spare         = 1 << 20
 	linksPath     = "/links" // of the node's own host: its report
 )
@@ -49,7 +49,7 @@ func (l *Links) steer(ctx context.Context) {
 			f(ctx)
 		})
 	}
-	var peersAt, askedAt time.Time
+	var peersAt time.Time
 	tick := time.NewTicker(steerInterval)
 	defer tick.Stop()
 	for {
@@ -62,10 +62,6 @@ func (l *Links) steer(ctx context.Context) {
 		if now.Sub(peersAt) >= peersInterval {
 			peersAt = now
 			l.setPeers(now)
-		}
-		if now.Sub(askedAt) >= askInterval {
-			askedAt = now
-			l.askReports(now, work)
 		}
 		all := l.all()
 		for _, k := range all {
@@ -94,32 +90,43 @@ func (l *Links) setPeers(now time.Time) {
 	}
 }
 
-// askReports asks those whose links matter here, and with whom there is a connection, what they have measured.
-func (l *Links) askReports(now time.Time, work func(func(context.Context))) {
-	l.pilot.mu.Lock()
-	wanted := l.pilot.router.Wants(now)
-	l.pilot.mu.Unlock()
-	for _, node := range wanted {
-		if l.link(node) == nil {
-			continue
+// gather asks those whose links matter here, and with whom there is a connection, what they have measured, one after the other.
+func (l *Links) gather(ctx context.Context) {
+	tick := time.NewTicker(askInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
-		work(func(ctx context.Context) {
-			ctx, cancel := context.WithTimeout(ctx, askTimeout)
-			defer cancel()
-			var raw []byte
-			if l.askOwn(ctx, node, linksPath, nil, &raw) != nil {
-				return
+		l.pilot.mu.Lock()
+		wanted := l.pilot.router.Wants(time.Now())
+		l.pilot.mu.Unlock()
+		for _, node := range wanted {
+			if l.link(node) != nil {
+				l.ask(ctx, node)
 			}
-			report, err := route.ParseReport(raw)
-			if err != nil || report.Node != node {
-				l.o.Log.Debug("a node's report of its links can't be used", "peer", node, "error", err)
-				return
-			}
-			l.pilot.mu.Lock()
-			defer l.pilot.mu.Unlock()
-			l.pilot.router.Take(report, time.Now())
-		})
+		}
 	}
+}
+
+// ask takes in a node's report.
+func (l *Links) ask(ctx context.Context, node config.NodeID) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var raw []byte
+	if l.askOwn(ctx, node, linksPath, nil, &raw) != nil {
+		return
+	}
+	report, err := route.ParseReport(raw)
+	if err != nil || report.Node != node {
+		l.o.Log.Debug("a node's report of its links can't be used", "peer", node, "error", err)
+		return
+	}
+	l.pilot.mu.Lock()
+	defer l.pilot.mu.Unlock()
+	l.pilot.router.Take(report, time.Now())
 }
 
 // report answers the others' question.

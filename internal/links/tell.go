@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -44,7 +45,10 @@ func (l *Links) peerPaths(k *link) api.PeerPaths {
 	paths := k.conn.Paths()
 	for i := range paths {
 		info := &paths[i]
-		r, _ := k.detours.route(k.node, info)
+		r, known := k.detours.route(k.node, info)
+		if !known { // the other side has opened it
+			r.Via = l.nodeAt(info.Remote)
+		}
 		line := lines[r.String()]
 		path := api.Path{
 			Via: r.Via, Address: info.Remote, Chosen: info.Primary, Alive: info.Alive,
@@ -58,6 +62,16 @@ func (l *Links) peerPaths(k *link) api.PeerPaths {
 		}
 	}
 	return p
+}
+
+// nodeAt is the node whose mesh is at an address.
+func (l *Links) nodeAt(at netip.AddrPort) config.NodeID {
+	for _, r := range l.o.Nodes() {
+		if r.Mesh == at.String() {
+			return r.Name
+		}
+	}
+	return config.NodeID(at.String())
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -112,7 +126,10 @@ func (l *Links) Bench(ctx context.Context, to config.NodeID, bytes int64, tcp fu
 		}
 		way := "overlay"
 		if p.Label != 0 {
-			r, _ := k.detours.route(k.node, &p)
+			r, known := k.detours.route(k.node, &p)
+			if !known {
+				continue // the other side has opened it, and chooses
+			}
 			way = "overlay via " + string(r.Via)
 		}
 		// The answer comes by the path that the other side chooses: the one on which it was asked.

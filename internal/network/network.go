@@ -32,6 +32,7 @@ type Options struct {
 	Snapshot *config.Snapshot // required
 	Version  string
 	Token    string               // of the operator, for traces and purges; empty: nobody is one
+	QUIC     []byte               // the secret of HTTP/3, the same after a restart; nil: one of this process
 	CA       *certs.CA            // signs for sites without a certificate of their own; needed for HTTPS
 	Access   *logs.Writer         // nil: no access log
 	Log      *slog.Logger         // nil means slog.Default
@@ -50,11 +51,12 @@ type Options struct {
 	Around func(site config.SiteName, direct http.RoundTripper) http.RoundTripper
 }
 
-// EdgeDoors are the listeners of one edge; either may be nil.
+// EdgeDoors are the listeners of one edge; any may be nil.
 type EdgeDoors struct {
 	Node  config.NodeID
 	HTTP  net.Listener
 	HTTPS net.Listener
+	HTTP3 net.PacketConn // beside HTTPS
 }
 
 // DNSDoors are the sockets of the name server.
@@ -74,6 +76,10 @@ type Network struct {
 	names   *dns.Server
 	geo     *dns.Geo
 	portal  *portal.Portal
+
+	room  context.Context // ends when another program is to take the doors
+	leave context.CancelFunc
+	taken sync.WaitGroup // the doors for names and the portal
 
 	// mu is held while a reload changes one part after the other, and by who wants to see all of them in one state.
 	mu      sync.Mutex
@@ -98,6 +104,7 @@ func New(o Options) (*Network, error) {
 		o.Log = slog.Default()
 	}
 	n := &Network{o: o, started: time.Now(), current: o.Snapshot}
+	n.room, n.leave = context.WithCancel(context.Background())
 	if err := n.makeTrades(); err != nil {
 		return nil, err
 	}
@@ -157,7 +164,7 @@ func (n *Network) newStation(doors EdgeDoors) (*station, error) {
 	}
 	s.edge, err = edge.New(edge.Options{
 		Node: doors.Node, Snapshot: n.o.Snapshot, Cache: s.cache, Upstream: n.upstream, TLS: tlsConfig,
-		Access: n.o.Access, Log: log, Metrics: edge.NewMetrics(reg), OperatorToken: n.o.Token,
+		Access: n.o.Access, Log: log, Metrics: edge.NewMetrics(reg), OperatorToken: n.o.Token, QUICSecret: n.o.QUIC,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.shelf.close())
@@ -257,13 +264,41 @@ func (n *Network) parts() []Part {
 		parts = append(parts, Part{"cache of " + string(s.doors.Node), s.cache.Run})
 	}
 	if n.o.Portal != nil {
-		parts = append(parts, Part{"portal", func(ctx context.Context) error { return n.portal.Serve(ctx, n.o.Portal) }})
+		parts = append(parts, Part{"portal", n.untilRoom(func(ctx context.Context) error { return n.portal.Serve(ctx, n.o.Portal) })})
 	}
 	if n.names != nil {
-		parts = append(parts, Part{"dns", n.names.Run})
+		parts = append(parts, Part{"dns", n.untilRoom(n.names.Run)})
 	}
 	parts = append(parts, Part{"edges", n.serveEdges})
 	return parts
+}
+
+// untilRoom runs a part that ends before its time when there is to be room for another program.
+func (n *Network) untilRoom(run func(context.Context) error) func(context.Context) error {
+	n.taken.Add(1)
+	return func(ctx context.Context) error {
+		defer n.taken.Done()
+		inner, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(n.room, cancel)()
+		return run(inner)
+	}
+}
+
+// MakeRoom lets another program have the doors while Run ends: it returns when none of them takes anything any more. What was begun is
+// finished by Run. It returns false where that has to come first, because no two programs can have the disks.
+func (n *Network) MakeRoom() bool {
+	for _, s := range n.edges {
+		if s.run != nil {
+			return false
+		}
+	}
+	for _, s := range n.edges {
+		<-s.edge.Left()
+	}
+	n.leave()
+	n.taken.Wait()
+	return true
 }
 
 // serveEdges runs all edges at once, so that they also drain at once.
@@ -272,7 +307,9 @@ func (n *Network) serveEdges(ctx context.Context) error {
 	defer cancel()
 	ended := make(chan error, len(n.edges))
 	for _, s := range n.edges {
-		go func() { ended <- s.edge.Serve(ctx, edge.Listeners{HTTP: s.doors.HTTP, HTTPS: s.doors.HTTPS}) }()
+		go func() {
+			ended <- s.edge.Serve(ctx, edge.Listeners{HTTP: s.doors.HTTP, HTTPS: s.doors.HTTPS, HTTP3: s.doors.HTTP3})
+		}()
 	}
 	var errs []error
 	for range n.edges {

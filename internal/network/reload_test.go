@@ -237,7 +237,7 @@ func TestRefusedReloadChangesNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				writePair(t, dir, 1)
 				w := newWorld()
-				w.run(t, in(ownSite), EdgeDoors{"lisbon-1", listen(t, w.lisbon, ":8080"), listen(t, w.lisbon, ":8443")})
+				w.run(t, in(ownSite), EdgeDoors{"lisbon-1", listen(t, w.lisbon, ":8080"), listen(t, w.lisbon, ":8443"), nil})
 				before := w.look(t)
 				if !strings.HasPrefix(before, "own.test 1, late.test: TLS remote error: tls: unrecognized name, DNS REFUSED, HTTP 421") {
 					t.Fatalf("before: %s", before)

@@ -41,11 +41,13 @@ type follower struct {
 	done       feed.Position                 // everything up to here is adopted, refused or applied
 	since      time.Time                     // something waits; zero: nothing does
 	remembered string                        // of what is used instead
+	failed     error                         // the latest update
 	restored   bool                          // the edge knows of the purges of former lives
 	behind     bool                          // it served before it had caught up
 	watched    map[config.SiteName]time.Time // since when their roll-outs are over; zero: they aren't
 	revoked    feed.Ref
 	record     feed.Ref // of this node
+	written    Settings // in this node's directory
 	probing    prober
 	cpu        cpuMeter
 	told       bool     // the keeper has said what this node is to run
@@ -54,7 +56,7 @@ type follower struct {
 }
 
 func (n *Node) newFollower() *follower {
-	f := &follower{n: n, watched: map[config.SiteName]time.Time{}}
+	f := &follower{n: n, written: *n.s, watched: map[config.SiteName]time.Time{}}
 	lastGood := map[string]feed.Ref{}
 	if data, err := n.keeper.Recall(lastGoodName); err == nil && data != nil {
 		if json.Unmarshal(data, &lastGood) == nil {
@@ -80,9 +82,11 @@ func (f *follower) follow(ctx context.Context) error {
 	started := false
 	for {
 		changed := f.n.keeper.Changed()
-		if err := f.update(ctx); err != nil && ctx.Err() == nil {
+		err := f.update(ctx)
+		if err != nil && ctx.Err() == nil && (f.failed == nil || err.Error() != f.failed.Error()) { // it is tried again and again
 			f.n.log.Error("the configuration couldn't be adopted; what held before holds on", "error", err)
 		}
+		f.failed = err
 		if !started && f.assembly.Snapshot() != nil {
 			started = true
 			close(f.n.started)

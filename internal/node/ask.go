@@ -14,6 +14,7 @@ import (
 
 	"github.com/wherry/wherry/control"
 	"github.com/wherry/wherry/feed"
+	"github.com/wherry/wherry/internal/node/collect"
 	"github.com/wherry/wherry/mesh"
 )
 
@@ -141,6 +142,20 @@ func (n *Node) secret(ctx context.Context, h feed.Hash) (data []byte, err error)
 		return err
 	})
 	return data, err
+}
+
+// askNodes asks control, or this node's own, how all nodes are.
+func (n *Node) askNodes(ctx context.Context) (network collect.Network, err error) {
+	if st := n.station.Load(); st != nil {
+		nodes, at := st.control.Nodes()
+		network.Position = at
+		for _, one := range nodes {
+			network.Nodes = append(network.Nodes, collect.Node{NodeRecord: one.NodeRecord, Live: one.Live, Seen: one.Seen, Report: one.Report})
+		}
+		return network, nil
+	}
+	err = n.askControl(ctx, http.MethodGet, control.NodePrefix+"nodes", nil, func(body io.Reader) error { return decode(body, &network) })
+	return network, err
 }
 
 // dryRunOn has another node, or this one, try what is to be applied.

@@ -30,6 +30,7 @@ import (
 	"github.com/wherry/wherry/internal/links"
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/internal/node/assembly"
+	"github.com/wherry/wherry/internal/node/collect"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/mesh"
 )
@@ -39,6 +40,7 @@ type Options struct {
 	Dir     string
 	Version string
 	Token   string    // of who asks this machine alone, for traces
+	QUIC    []byte    // the secret of HTTP/3 on this machine
 	CA      *certs.CA // for sites without a certificate of their own
 	Log     *slog.Logger
 	// OpenAccess opens the access log where the configuration wants it; nil, nil: none.
@@ -91,6 +93,7 @@ type Node struct {
 	own       bool                 // it is the one that the machine was installed with
 
 	makeRoom  context.CancelFunc // for the program that takes over
+	rest      chan error         // what becomes of the network's part after its doors are another program's; nil: it didn't run
 	successor atomic.Pointer[successor]
 
 	jobs    chan func(context.Context, *follower) // for the goroutine of follow
@@ -226,6 +229,13 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 	if n.s.has(feed.RoleControl) {
 		parts = append(parts, network.Part{Name: "control", Run: n.runControl})
 	}
+	if n.s.has(feed.RoleCollect) {
+		c := collect.New(collect.Options{Ask: n.askNodes, Log: n.log})
+		if err := n.registry.Register(c); err != nil {
+			return err
+		}
+		parts = append(parts, network.Part{Name: "collect", Run: c.Run})
+	}
 	if n.o.Lab {
 		parts = append(parts, network.Part{Name: "lab", Run: n.serveLab})
 	}
@@ -234,10 +244,16 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 		network.Part{Name: "network", Run: func(ctx context.Context) error { return n.runNetwork(ctx, ready) }},
 	)
 	err := network.RunParts(ctx, parts, func() {})
-	if err = errors.Join(err, n.guard.Close()); err != nil {
-		return err
+	if err := n.guard.Close(); err != nil {
+		n.log.Warn("that this process ended in order couldn't be noted", "error", err)
 	}
-	return n.handOver()
+	if err == nil {
+		err = n.handOver()
+	}
+	if n.rest != nil {
+		err = errors.Join(err, <-n.rest)
+	}
+	return err
 }
 
 // quiet is err if it isn't that a context ended.
@@ -250,8 +266,8 @@ func quiet(err error) error {
 
 // Doors are where a node listens.
 type Doors struct {
-	Node                           config.NodeID
-	HTTP, HTTPS, DNS, Portal, Mesh net.Addr // nil: nowhere
+	Node                                  config.NodeID
+	HTTP, HTTPS, HTTP3, DNS, Portal, Mesh net.Addr // nil: nowhere
 }
 
 // runNetwork waits for the first configuration, and runs the network's part that is here.
@@ -261,13 +277,30 @@ func (n *Node) runNetwork(ctx context.Context, ready func(Doors)) error {
 		return nil
 	case <-n.started:
 	}
-	return n.network.Load().Run(ctx, func() { ready(n.where()) })
+	running := n.network.Load()
+	n.rest = make(chan error, 1)
+	go func() { n.rest <- running.Run(ctx, func() { ready(n.where()) }) }()
+	select {
+	case err := <-n.rest:
+		n.rest <- nil
+		return err
+	case <-ctx.Done():
+	}
+	if n.successor.Load() != nil && running.MakeRoom() {
+		return nil // the next program doesn't have to wait for the longest request
+	}
+	err := <-n.rest
+	n.rest <- nil
+	return err
 }
 
 func (n *Node) where() Doors {
 	d := Doors{Node: n.s.Name, Mesh: n.meshDoor.Addr()}
 	for _, e := range n.open.edges {
 		d.HTTP, d.HTTPS = addr(e.HTTP), addr(e.HTTPS)
+		if e.HTTP3 != nil {
+			d.HTTP3 = e.HTTP3.LocalAddr()
+		}
 	}
 	if n.open.dns != nil {
 		d.DNS = n.open.dns.UDP.LocalAddr()
@@ -310,7 +343,7 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 		}
 	}
 	net, err := network.New(network.Options{
-		Snapshot: s, Version: n.o.Version, Token: n.o.Token, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: prometheus.NewRegistry(),
+		Snapshot: s, Version: n.o.Version, Token: n.o.Token, QUIC: n.o.QUIC, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: prometheus.NewRegistry(),
 		Gather: prometheus.Gatherers{n.registry}, API: n.api(), Edges: n.open.edges, DNS: n.open.dns, Portal: n.open.portal,
 		Around: n.links.Upstream,
 	})
@@ -338,7 +371,7 @@ func (n *Node) openClients(s *config.Snapshot) (err error) {
 		if e.HTTP, err = n.doors.TCP("listen.http", at.HTTP); err != nil {
 			return err
 		}
-		if e.HTTPS, err = n.doors.TCP("listen.https", at.HTTPS); err != nil {
+		if e.HTTPS, e.HTTP3, err = n.doors.HTTPS("listen.https", "listen.http3", at.HTTPS, at.HasHTTP3()); err != nil {
 			return err
 		}
 		open.edges = []network.EdgeDoors{e}

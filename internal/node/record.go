@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 
 	"github.com/wherry/wherry/feed"
@@ -29,16 +30,16 @@ func (f *follower) takeRecord(ctx context.Context, ref feed.Ref) {
 	}
 	f.record = ref
 	next := f.n.s.changed(&r)
+	f.upgrading.roles = nil // they may have been changed back before it came to that
 	switch {
 	case !sameRoles(next.Roles, f.n.s.Roles):
 		f.upgrading.roles = &next
-	case f.upgrading.roles != nil: // they were changed back before it came to that
-		f.upgrading.roles = nil
-		fallthrough
-	default:
+	case !reflect.DeepEqual(next, f.written):
 		if err := next.write(f.n.o.Dir); err != nil {
 			f.n.log.Warn("this node's new place couldn't be written; after a restart it is asked for again", "error", err)
+			return
 		}
+		f.written = next
 	}
 }
 
@@ -76,7 +77,12 @@ func (n *Node) become(ctx context.Context, next *Settings) error {
 	if err != nil {
 		return err
 	}
-	child, err := handover.Start(ctx, handover.Options{Program: self, Args: os.Args, Doors: n.doors.All(), Serve: serveWithin})
+	doors, handed, err := n.doors.HandOver()
+	if err != nil {
+		return errors.Join(errLater, err)
+	}
+	child, err := handover.Start(ctx, handover.Options{Program: self, Args: os.Args, Doors: doors, Serve: serveWithin})
+	handed(err == nil)
 	if err != nil {
 		return errors.Join(errLater, err)
 	}

@@ -66,7 +66,7 @@ func (f *follower) report() {
 	}
 	if n.open != nil {
 		d := n.where()
-		for name, at := range map[string]fmt.Stringer{"http": d.HTTP, "https": d.HTTPS, "dns": d.DNS, "portal": d.Portal, "mesh": d.Mesh} {
+		for name, at := range map[string]fmt.Stringer{"http": d.HTTP, "https": d.HTTPS, "http3": d.HTTP3, "dns": d.DNS, "portal": d.Portal, "mesh": d.Mesh} {
 			if at != nil {
 				r.Doors[name] = at.String()
 			}

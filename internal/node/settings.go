@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -195,7 +196,25 @@ func (s *Settings) write(dir string) error {
 	return certs.WriteSecret(filepath.Join(dir, SettingsName), append(data, '\n'))
 }
 
-// fresh makes a directory for a new node, and refuses one that is a node's already.
+// roomBytes is what must be free where a node is made, so that it doesn't become half of one that control knows and the machine doesn't.
+const roomBytes = 1 << 20
+
+// checkRoom finds out whether there is room for a node.
+func checkRoom(dir string) error {
+	f, err := os.CreateTemp(dir, ".room-*")
+	if err == nil {
+		data := make([]byte, roomBytes)
+		_, _ = rand.Read(data) // never fails; some file systems keep zeros for nothing
+		_, err = f.Write(data)
+		err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("there is no room for a node in %s: free some of the disk, or choose another --dir: %w", dir, err)
+	}
+	return nil
+}
+
+// fresh makes a directory for a new node, and refuses one that is a node's already, or has no room for one.
 func fresh(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -203,5 +222,5 @@ func fresh(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, SettingsName)); err == nil {
 		return fmt.Errorf("%s is a node's already: start it with wherry run --dir %s, or choose another --dir", dir, dir)
 	}
-	return nil
+	return checkRoom(dir)
 }

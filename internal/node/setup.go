@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -60,6 +61,15 @@ func Init(ctx context.Context, o InitOptions) (result InitResult, err error) {
 	if err := fresh(o.Dir); err != nil {
 		return result, err
 	}
+	undo, err := remover(o.Dir, controlDir, identityDir, storeDir, feedDir)
+	if err != nil {
+		return result, err
+	}
+	defer func() {
+		if err != nil { // it can be tried again
+			err = errors.Join(err, undo())
+		}
+	}()
 	authority, err := mesh.NewAuthority(filepath.Join(o.Dir, controlDir), o.Zone, time.Now())
 	if err != nil {
 		return result, err
@@ -100,6 +110,26 @@ func Init(ctx context.Context, o InitOptions) (result InitResult, err error) {
 		return result, err
 	}
 	return result, s.write(o.Dir)
+}
+
+// remover returns what removes those of these folders that aren't there yet.
+func remover(dir string, names ...string) (func() error, error) {
+	var made []string
+	for _, name := range names {
+		switch _, err := os.Lstat(filepath.Join(dir, name)); {
+		case errors.Is(err, fs.ErrNotExist):
+			made = append(made, filepath.Join(dir, name))
+		case err != nil:
+			return nil, err
+		}
+	}
+	return func() error {
+		var errs []error
+		for _, path := range made {
+			errs = append(errs, os.RemoveAll(path))
+		}
+		return errors.Join(errs...)
+	}, nil
 }
 
 // portalOf is where the API of a node is.

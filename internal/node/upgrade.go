@@ -123,7 +123,12 @@ func (n *Node) change(ctx context.Context, ref feed.Ref) error {
 	if err := n.o.Programs.Try(s.Program); err != nil {
 		return err
 	}
-	child, err := handover.Start(ctx, handover.Options{Program: path, Args: os.Args, Doors: n.doors.All(), Serve: serveWithin})
+	doors, handed, err := n.doors.HandOver()
+	if err != nil {
+		return err
+	}
+	child, err := handover.Start(ctx, handover.Options{Program: path, Args: os.Args, Doors: doors, Serve: serveWithin})
+	handed(err == nil)
 	if err != nil {
 		return errors.Join(err, n.o.Programs.GiveUp(s.Program, err.Error()))
 	}
@@ -182,13 +187,16 @@ func (n *Node) handOver() error {
 	if next == nil {
 		return nil
 	}
-	n.Close()
+	if err := n.keeper.Close(); err != nil {
+		n.log.Warn("the keeper isn't closed as it should be", "error", err)
+	}
 	_ = handover.Notify(handover.MainPID(next.child.Pid())) // nobody listens without systemd
 	if err := next.child.Go(context.Background()); err != nil && !next.upgrade {
 		return fmt.Errorf("%w; it is started again", err)
 	} else if err != nil {
 		return errors.Join(fmt.Errorf("%w; the former program serves again after a restart", err), n.o.Programs.GiveUp(next.program, err.Error()))
 	}
+	n.doors.Away()
 	n.log.Info("another program has taken over")
 	return nil
 }

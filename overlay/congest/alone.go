@@ -13,6 +13,7 @@ const (
 	gain           = 0.5                  // of the difference to the aim that a round makes good
 	modesty        = 0.6                  // of what the startup has found, until it shows that nobody else is there
 	goalRounds     = 4
+	heldRounds     = 16
 	suspectRounds  = 5
 	meanRounds     = 48
 	meanTimes      = 1.8
@@ -47,8 +48,11 @@ func (d *Default) startup(a Ack) {
 	if 2*max(d.round.peak, d.round.older, a.Prior) >= int(d.cwnd) {
 		d.cwnd = min(d.cwnd+float64(a.Bytes), float64(d.Max))
 	}
-	if d.cwnd >= s.threshold { // after a timeout
-		d.endStartup(s.threshold)
+	if s.threshold > 0 { // after a timeout: up to there nothing else ends it (RFC 5681 §3.1)
+		if d.cwnd >= s.threshold {
+			d.cwnd = s.threshold
+			d.mode, d.speed, d.begin = modeAlone, 1, startup{}
+		}
 		return
 	}
 	if a.RTT <= 0 {
@@ -70,13 +74,17 @@ func (d *Default) startup(a Ack) {
 func (d *Default) endStartup(window float64) {
 	d.mode, d.speed = modeAlone, 1
 	d.goal, d.goalUntil = window+d.share(window), d.round.count+goalRounds
+	d.held, d.heldUntil = modesty*d.cwnd, d.round.count+heldRounds
 	d.cwnd = d.clamp(modesty * window)
-	d.begin = startup{threshold: math.Inf(1)}
+	d.begin = startup{}
 }
 
 // startupRound ends the startup also where the queue doesn't show, because it was full before we came: when the rate of delivery grows no more.
 func (d *Default) startupRound(t tally) {
 	s, rate := &d.begin, d.rate.max()
+	if s.threshold > 0 {
+		return
+	}
 	if rate >= startupGrowth*s.plateau {
 		s.plateau, s.flat = rate, 0
 		return
@@ -103,7 +111,7 @@ func (d *Default) alone(t tally, filled bool) {
 	case ours > share/2 || excess > 0:
 		d.speed = 1
 	case filled:
-		d.speed = max(1, min(2*d.speed, d.cwnd/4/share))
+		d.speed = max(1, min(2*d.speed, d.cwnd/2/share))
 	}
 	if ours < share/2 && excess == 0 && d.round.count <= d.goalUntil && d.goal > d.cwnd {
 		d.cwnd, d.goalUntil = d.clamp(d.goal), 0
@@ -135,7 +143,7 @@ func (d *Default) ownKind(window float64) time.Duration {
 
 // crowded says whether somebody else fills the queue: it is longer than our kind would make it, round after round.
 func (d *Default) crowded(t tally) bool {
-	if d.suspect == 0 {
+	if d.suspect == 0 && d.round.count > d.heldUntil {
 		d.held = d.cwnd
 	}
 	queue := float64(t.shortest - d.base.rtt)
@@ -147,7 +155,7 @@ func (d *Default) crowded(t tally) bool {
 	ours := d.ownKind(d.held)
 	limit := min(4*ours, max(d.base.rtt*3/10, ours*3/2)) + queueMin
 	if t.shortest-d.base.rtt < limit {
-		d.suspect = 0
+		d.suspect = max(0, d.suspect-1)
 		return false
 	}
 	d.suspect++

@@ -1,6 +1,7 @@
 package congest_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -101,6 +102,42 @@ func TestQueue(t *testing.T) {
 	cubic := congestsim.Run(l, flows(congest.KindCubic), 0, 30*time.Second, nil)[0].Queued
 	if 3*ours > cubic {
 		t.Errorf("packets waited %v, with Cubic %v", ours, cubic)
+	}
+}
+
+// TestCompetitorLeaves: when the other one has gone, the queue is short again.
+func TestCompetitorLeaves(t *testing.T) {
+	for _, other := range []string{"cubic", "bbr1"} {
+		fs := named("default", other)
+		fs[1].Stop = 20 * time.Second
+		var sum time.Duration
+		n := 0
+		congestsim.Run(link(12.5e6, 100*time.Millisecond, 1, 0), fs, 0, 90*time.Second, func(flow int, now time.Duration, a congest.Ack) {
+			if flow == 0 && now > 80*time.Second {
+				sum += a.RTT - 100*time.Millisecond
+				n++
+			}
+		})
+		if mean := sum / time.Duration(n); mean > 15*time.Millisecond {
+			t.Errorf("a minute after %s has gone, packets wait %v", other, mean)
+		}
+	}
+}
+
+// TestNew: what can't work is refused, and says what to do.
+func TestNew(t *testing.T) {
+	for _, c := range []struct {
+		kind congest.Kind
+		o    congest.Options
+		says string
+	}{
+		{"vegas", congest.Options{Packet: packet}, "use default, reno, cubic or bbr"},
+		{congest.KindReno, congest.Options{}, "set Options.Packet"},
+		{congest.KindReno, congest.Options{Packet: packet, Initial: 100}, "Packet <= Initial <= Max"},
+	} {
+		if _, err := congest.New(c.kind, c.o); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%q: %v, want %q", c.kind, err, c.says)
+		}
 	}
 }
 

@@ -13,18 +13,20 @@ const (
 	mostlyOurs = 0.8
 	aloneTimes = 2 // in a row that a probe has to say so
 
-	partUnknown = 0.25 // until the first probe
-	partFair    = 0.45 // of two
-	partLeast   = 0.05
-	partMost    = 1.6 // more can't be
-	hasteMax    = 32
-	strikesMax  = 2
+	partNew    = 0.15 // until the first probe, where we have just begun
+	partOld    = 0.3  // and where not
+	partFair   = 0.45 // of two
+	partLeast  = 0.05
+	partMost   = 1.6 // more can't be
+	newRounds  = 32
+	hasteMax   = 32
+	strikesMax = 2
 
 	verdictRounds = 4
 	verdictLoss   = 0.015
 	trialLeast    = 256 // rounds
 	trialMost     = 1024
-	holdGrowth    = 0.05 // a round in which nothing is lost
+	holdGrowth    = 0.07 // a round in which nothing is lost
 	holdLoss      = 0.02 // of a round: beyond, the window gives way
 	holdYield     = 0.25 // of that part
 	emptyQueue    = 1.05 // of the base
@@ -56,9 +58,13 @@ func (d *Default) enterCubic(now time.Time) {
 	if !d.crowd.left.IsZero() && now.Sub(d.crowd.left) < probeSlots*probeSlot {
 		slots = min(2*d.crowd.slots, probeSlots) // we weren't alone for long
 	}
+	part := partOld
+	if d.round.count < d.heldUntil+newRounds {
+		part = partNew
+	}
 	d.mode, d.suspect = modeCubic, 0
 	d.cwnd = d.clamp(max(d.cwnd, d.held))
-	d.crowd = crowd{slots: slots, part: partUnknown, slot: now.Truncate(probeSlot), left: d.crowd.left, verdict: verdict{trial: trialLeast}}
+	d.crowd = crowd{slots: slots, part: part, slot: now.Truncate(probeSlot), left: d.crowd.left, verdict: verdict{trial: trialLeast}}
 }
 
 // crowdAck grows as Cubic does, but faster where we have less than our share.

@@ -1,7 +1,6 @@
 package congest
 
 import (
-	"math"
 	"time"
 )
 
@@ -33,10 +32,11 @@ type Default struct {
 	goalUntil int     // round
 	mean      mean
 
-	suspect  int     // rounds in a row with a queue that isn't of our kind
-	held     float64 // the window before that queue grew
-	overran  int     // round in which something was last lost to a full queue
-	overruns int     // of those, in a row
+	suspect   int     // rounds with a queue that is not of our kind, less those without
+	held      float64 // the window before that queue grew
+	heldUntil int     // round; until then it is what the startup came to
+	overran   int     // round in which something was last lost to a full queue
+	overruns  int     // of those, in a row
 
 	crowd crowd
 }
@@ -63,7 +63,7 @@ type tally struct {
 var _ Controller = (*Default)(nil)
 
 func newDefault(o Options) *Default {
-	return &Default{Options: o, mode: modeStartup, cwnd: float64(o.Initial), now: tally{shortest: never}, speed: 1, begin: startup{threshold: math.Inf(1)}}
+	return &Default{Options: o, mode: modeStartup, cwnd: float64(o.Initial), now: tally{shortest: never}, speed: 1}
 }
 
 // OnSent follows how much is in flight.
@@ -107,7 +107,7 @@ func (d *Default) filled(a Ack) bool {
 
 // endRound is the decision of each round trip.
 func (d *Default) endRound(a Ack, t tally, filled bool) {
-	d.calm.sample(d.round.count, t)
+	d.calm.sample(d.round.count, t, d.Packet)
 	if t.shortest == never || d.probe.active() {
 		return
 	}

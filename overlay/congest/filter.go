@@ -80,31 +80,52 @@ func (r *rateFilter) sample(round int, s Sample) {
 
 func (r *rateFilter) max() float64 { return max(r.highest[0], r.highest[1]) }
 
-// lossFilter is the lowest part that was lost of a round, of the last 8 to 16 rounds: what is lost whatever we do.
+// lossFilter is the lowest part that was lost of a round, of the last 8 to 16 rounds that were long enough to tell: what is lost whatever we do.
 type lossFilter struct {
 	lowest [2]float64
+	known  [2]bool
 	window int
 }
 
-func (l *lossFilter) sample(round int, t tally) {
+const (
+	calmLeast   = 100 // packets of a round that can tell
+	excessTimes = 1.5
+	excessPart  = 0.03
+	excessLeast = 8   // packets lost
+	unknownCalm = 0.1 // until a round has told
+)
+
+func (l *lossFilter) sample(round int, t tally, packet int) {
 	if w := round / filterRounds; w != l.window {
 		l.window = w
-		l.lowest[w%2] = 1
+		l.known[w%2] = false
 	}
-	if sum := t.acked + t.lost; sum > 0 {
-		l.lowest[l.window%2] = min(l.lowest[l.window%2], float64(t.lost)/float64(sum))
+	sum := t.acked + t.lost
+	if sum < calmLeast*packet {
+		return
+	}
+	i, lost := l.window%2, float64(t.lost)/float64(sum)
+	if !l.known[i] || lost < l.lowest[i] {
+		l.lowest[i], l.known[i] = lost, true
 	}
 }
 
-const (
-	excessTimes = 1.5
-	excessPart  = 0.03
-	excessLeast = 8 // packets
-)
+func (l *lossFilter) calm() float64 {
+	calm, known := 1.0, false
+	for i := range l.lowest {
+		if l.known[i] {
+			calm, known = min(calm, l.lowest[i]), true
+		}
+	}
+	if !known {
+		return unknownCalm
+	}
+	return calm
+}
 
 // excess is by how much a round lost more than that, where it is more than chance would do.
 func (l *lossFilter) excess(t tally, packet int) float64 {
-	calm := min(l.lowest[0], l.lowest[1])
+	calm := l.calm()
 	lost := float64(t.lost) / float64(t.acked+t.lost+1)
 	if lost < excessTimes*calm+excessPart || t.lost < excessLeast*packet {
 		return 0

@@ -364,8 +364,20 @@ func TestDrain(t *testing.T) {
 			t.Errorf("Serve returns %v after %v", err, time.Since(began))
 		}
 	})
-	inBubble(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, exchange.Limits{DrainTimeout: 30 * time.Second}, func(b *bubble) {
-		go func() { _, _ = b.get(b.t.Context()) }()
+	inBubble(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "half")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}, exchange.Limits{DrainTimeout: 30 * time.Second}, func(b *bubble) {
+		go func() {
+			resp, err := b.get(b.t.Context())
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+			}
+			if err == nil {
+				t.Error("a response that was cut off looks whole")
+			}
+		}()
 		synctest.Wait()
 		began := time.Now()
 		b.stop()
@@ -608,7 +620,11 @@ func TestManyAtOnce(t *testing.T) {
 		_, _ = io.WriteString(w, r.URL.Path)
 	}, exchange.Limits{ExchangesMax: 1 << 14}, func(b *bubble) {
 		var wg sync.WaitGroup
-		for i := range 10_000 {
+		many := 10_000
+		if testing.Short() {
+			many = 1000
+		}
+		for i := range many {
 			wg.Go(func() {
 				r := get(fmt.Sprintf("http://shop.example/%d", i)).WithContext(b.t.Context())
 				r.Header.Set("X-Tenant", strings.Repeat("customer ", i%7+1))
@@ -694,4 +710,50 @@ func (w *watched) AcceptStream(ctx context.Context) (exchange.Stream, error) {
 		*w.streams = append(*w.streams, s.(*exchangetest.Stream))
 	}
 	return s, err
+}
+
+// TestBothSidesAsk has both sides of one session ask and answer at the same time; each direction has its own dictionaries.
+func TestBothSidesAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := exchangetest.Pair("a", "b", 1000)
+		ctx, stop := context.WithCancel(t.Context())
+		var serving, asking sync.WaitGroup
+		for _, side := range []*exchangetest.Session{a, b} {
+			s := &exchange.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for _, name := range []string{"X-Tenant", "X-Place", "X-Changing"} {
+					w.Header().Set(name, r.Header.Get(name)+" seen by "+side.Peer())
+				}
+				_, _ = io.WriteString(w, r.RemoteAddr)
+			})}
+			serving.Go(func() { _ = s.Serve(ctx, side) })
+			over := &exchange.Transport{Session: func(context.Context) (exchange.Session, error) { return side, nil }}
+			for worker := range 8 {
+				asking.Go(func() {
+					for i := range 300 {
+						r := get(fmt.Sprintf("http://shop.example/%d", i%10)).WithContext(ctx)
+						want := map[string]string{"X-Tenant": "customer", "X-Place": fmt.Sprint("place ", worker), "X-Changing": fmt.Sprint("value ", i/20)}
+						for name, value := range want {
+							r.Header.Set(name, value)
+						}
+						resp, err := over.RoundTrip(r)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						_ = resp.Body.Close()
+						for name, value := range want {
+							other := map[string]string{"a": "b", "b": "a"}[side.Peer()]
+							if got := resp.Header.Get(name); got != value+" seen by "+other {
+								t.Errorf("%s is %q", name, got)
+							}
+						}
+					}
+				})
+			}
+		}
+		asking.Wait()
+		stop()
+		a.Kill()
+		serving.Wait()
+	})
 }

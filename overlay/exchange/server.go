@@ -253,7 +253,7 @@ func (x *answer) run(w *response, r *http.Request) {
 			x.body.end()
 		}
 		switch {
-		case !returned:
+		case !returned || x.conn == nil && x.service.ctx.Err() != nil: // who was stopped may have returned in the middle
 			x.stream.Reset(uint64(CodeInternal))
 			if x.conn != nil {
 				x.conn.leave()

@@ -81,6 +81,7 @@ type Estimator struct {
 	fastAt              time.Time
 	heard, aliveSince   time.Time
 	silent              int
+	silentAt            time.Time // when a transport's silence was counted
 	samples             uint64
 	last                Counters // as seen the last time
 	lastAt              time.Time
@@ -159,8 +160,10 @@ func (e *Estimator) Observe(now time.Time, c Counters) {
 			e.shortest(now, c.Smoothed)
 		}
 	}
-	if !c.Alive {
-		e.silent = max(e.silent, e.suspectAfter())
+	if !c.Alive && now.Sub(e.silentAt) >= e.RTO() {
+		// A transport leaves a path at the first timeout, which a lost tail is enough for; so it counts as one for each RTO that it lasts.
+		e.silent++
+		e.silentAt = now
 	}
 	if sent := c.Delivered - last.Delivered; since >= 50*time.Millisecond && sent > 0 {
 		e.Delivered(now, float64(sent)/since.Seconds(), c.Full)

@@ -145,10 +145,19 @@ func TestCountersOfATransport(t *testing.T) {
 	if x := e.Estimate(now); x.Samples != 100*99+10 {
 		t.Errorf("%d samples", x.Samples)
 	}
-	now = now.Add(time.Second)
-	e.Observe(now, Counters{Smoothed: c.Smoothed, Arrived: 10, Heard: now.Add(-time.Second)})
-	if x := e.Estimate(now); x.State != Suspect {
-		t.Errorf("the transport says that it is silent: %v", x.State)
+	// The transport says that it is silent: once that may be a lost tail.
+	heard := now
+	for i, want := range []State{Alive, Suspect, Suspect} {
+		now = now.Add(100 * time.Millisecond)
+		e.Observe(now, Counters{Smoothed: c.Smoothed, Arrived: 10, Heard: heard})
+		if x := e.Estimate(now); x.State != want {
+			t.Errorf("silent for the time of %d: %v", i+1, x.State)
+		}
+	}
+	now = now.Add(100 * time.Millisecond)
+	e.Observe(now, Counters{Smoothed: c.Smoothed, Arrived: 11, Heard: now, Alive: true})
+	if x := e.Estimate(now); x.State != Alive || x.Silent != 0 {
+		t.Errorf("it answers again: %+v", x)
 	}
 }
 

@@ -353,7 +353,10 @@ func (r *Router) Observe(route Route, c Counters, now time.Time) {
 	if w == nil {
 		return
 	}
-	w.est.Observe(now, c)
+	before := w.est.silent
+	if w.est.Observe(now, c); before == 0 && w.est.silent == 1 && w.roles != 0 {
+		r.hurry(w, burstCount, now)
+	}
 	w.out = slices.DeleteFunc(w.out, func(s sent) bool {
 		answered := !s.at.After(c.Heard)
 		if answered {

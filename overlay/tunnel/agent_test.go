@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -385,4 +388,101 @@ func TestAgentDiesInTheMiddle(t *testing.T) {
 			t.Errorf("a response that was cut off can be had again: %v", err)
 		}
 	})
+}
+
+// TestDyingSessions has sessions die all the time, while requests and connections run: each fails, or is whole.
+func TestDyingSessions(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("lisbon")
+		for i := range 2 {
+			host := w.net.Host(fmt.Sprintf("host%d", i))
+			w.web(host, func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					panic(http.ErrAbortHandler)
+				}
+				for range 20 { // without Content-Length
+					_, _ = w.Write(body)
+					time.Sleep(time.Millisecond)
+				}
+			})
+			w.tcp(host, ":5432", upcase)
+			w.agent(host, fmt.Sprintf("agent%d", i), nil)
+		}
+		settle(time.Second)
+		rng := rand.New(rand.NewPCG(1, 2))
+		end := time.Now().Add(3 * time.Second)
+		w.running.Go(func() {
+			for time.Now().Before(end) {
+				time.Sleep(time.Duration(rng.IntN(100)) * time.Millisecond)
+				w.mu.Lock()
+				sessions := w.sessions["lisbon"]
+				if n := len(sessions); n > 0 {
+					sessions[n-1-rng.IntN(min(n, 4))].Kill()
+				}
+				w.mu.Unlock()
+			}
+		})
+		var whole, failed atomic.Int64
+		var asking sync.WaitGroup
+		for i := range 20 {
+			asking.Go(func() {
+				said := strings.Repeat(fmt.Sprintf("content %d ", i), 300)
+				for time.Now().Before(end) {
+					time.Sleep(10 * time.Millisecond)
+					var got, want string
+					var err error
+					if i%2 == 0 {
+						r, _ := http.NewRequestWithContext(w.ctx, http.MethodPost, "http://shop.example/", strings.NewReader(said))
+						var status int
+						if status, got, err = w.ask("lisbon", "shop", r); status != 200 && err == nil {
+							err = errors.New("refused")
+						}
+						want = strings.Repeat(said, 20)
+					} else {
+						got, err = w.say("lisbon", said)
+						want = strings.ToUpper(said)
+					}
+					switch {
+					case err != nil:
+						failed.Add(1)
+					case got != want:
+						t.Errorf("%d bytes of %d look whole", len(got), len(want))
+					default:
+						whole.Add(1)
+					}
+				}
+			})
+		}
+		asking.Wait()
+		if whole.Load() < 30 || failed.Load() < 30 {
+			t.Errorf("%d were whole and %d failed", whole.Load(), failed.Load())
+		}
+		settle(2 * time.Minute)
+		if status, _, err := w.get("lisbon", "shop", "/"); status != 200 {
+			t.Errorf("after all that: %d %v", status, err)
+		}
+		for _, o := range w.nodes["lisbon"].table.Offers() {
+			if o.Running != 0 {
+				t.Errorf("%d are under way, says %+v", o.Running, o)
+			}
+		}
+	})
+}
+
+// say connects to the database, says something and returns the answer.
+func (w *world) say(node, said string) (answer string, err error) {
+	conn, err := w.nodes[node].table.DialContext(w.ctx, "db")
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, said); err != nil {
+		return "", err
+	}
+	if err := conn.(half).CloseWrite(); err != nil {
+		return "", err
+	}
+	all, err := io.ReadAll(conn)
+	return string(all), err
 }

@@ -83,6 +83,13 @@ func (w *world) crossing(change func(f *tunnel.Forward, g *tunnel.Gate)) *crossi
 	return c
 }
 
+// told returns what Watch was told.
+func (c *crossing) told() (closed, refused []error, bytes [2]int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed, c.no, c.bytes
+}
+
 func (c *crossing) dial() half {
 	c.t.Helper()
 	conn, err := c.near.DialContext(c.ctx, "tcp", "127.0.0.1:15432")
@@ -107,11 +114,9 @@ func TestForwardHalfClose(t *testing.T) {
 		}
 		_ = conn.Close()
 		settle(time.Second)
-		c.mu.Lock()
-		if len(c.closed) != 1 || c.closed[0] != nil || c.bytes != [2]int64{600_000, 600_000} {
-			t.Errorf("closed with %v, %v", c.closed, c.bytes)
+		if closed, _, bytes := c.told(); len(closed) != 1 || closed[0] != nil || bytes != [2]int64{600_000, 600_000} {
+			t.Errorf("closed with %v, %v", closed, bytes)
 		}
-		c.mu.Unlock()
 		if n := c.session.Streams(); n != 0 {
 			t.Errorf("%d streams are left", n)
 		}
@@ -178,8 +183,8 @@ func TestForwardRefusals(t *testing.T) {
 		}
 		_ = conn.Close()
 		settle(time.Second)
-		if len(c.no) != 1 || !strings.Contains(c.no[0].Error(), "look whether the service runs") {
-			t.Errorf("refused: %v", c.no)
+		if _, no, _ := c.told(); len(no) != 1 || !strings.Contains(no[0].Error(), "look whether the service runs") {
+			t.Errorf("refused: %v", no)
 		}
 		r, _ := http.NewRequestWithContext(w.ctx, http.MethodGet, "http://far:5432/", nil)
 		resp, err := c.forward.Over.RoundTrip(r)
@@ -199,8 +204,9 @@ func TestForwardLimits(t *testing.T) {
 		if _, err := third.Read(make([]byte, 1)); err == nil {
 			t.Error("a connection too many is made")
 		}
-		if len(c.no) != 1 || !strings.Contains(c.no[0].Error(), "there are 2 connections") || !fault.Of(c.no[0]).Retry {
-			t.Errorf("refused: %v", c.no)
+		synctest.Wait()
+		if _, no, _ := c.told(); len(no) != 1 || !strings.Contains(no[0].Error(), "there are 2 connections") || !fault.Of(no[0]).Retry {
+			t.Errorf("refused: %v", no)
 		}
 		for _, conn := range []half{first, second, third} {
 			_ = conn.Close()
@@ -235,8 +241,8 @@ func TestForwardIdleTimeout(t *testing.T) {
 		}
 		_ = conn.Close()
 		settle(time.Second)
-		if len(c.closed) != 1 || c.closed[0] == nil || c.closed[0].Error() != "nothing moved either way for 10m0s" {
-			t.Errorf("closed with %v", c.closed)
+		if closed, _, _ := c.told(); len(closed) != 1 || closed[0] == nil || closed[0].Error() != "nothing moved either way for 10m0s" {
+			t.Errorf("closed with %v", closed)
 		}
 	})
 }
@@ -252,8 +258,8 @@ func TestForwardSessionDies(t *testing.T) {
 			t.Error("the connection lives on")
 		}
 		settle(time.Second)
-		if len(c.closed) != 1 || c.closed[0] == nil {
-			t.Errorf("closed with %v", c.closed)
+		if closed, _, _ := c.told(); len(closed) != 1 || closed[0] == nil {
+			t.Errorf("closed with %v", closed)
 		}
 		_ = conn.Close()
 	})

@@ -59,7 +59,7 @@ func must[T any](v T, err error) T {
 }
 
 // endpoint starts an endpoint of the overlay on loopback; all use one certificate, which they trust.
-func endpoint(t *testing.T, config *tls.Config, name string) *overlay.Endpoint {
+func endpoint(t testing.TB, config *tls.Config, name string) *overlay.Endpoint {
 	t.Helper()
 	server := config.Clone()
 	server.ClientAuth = tls.RequireAndVerifyClientCert
@@ -92,7 +92,7 @@ func testTLS() *tls.Config {
 }
 
 // overOverlay connects two endpoints and has the second's connections served.
-func overOverlay(t *testing.T, serve func(ctx context.Context, s session)) (dial func(ctx context.Context) (session, error)) {
+func overOverlay(t testing.TB, serve func(ctx context.Context, s session)) (dial func(ctx context.Context) (session, error)) {
 	t.Helper()
 	config := testTLS()
 	began := time.Now()

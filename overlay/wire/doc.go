@@ -46,8 +46,7 @@
 //	40 route open    id, length, name of the node          please forward for me to that node
 //	41 route label   id, label                             then write this on the envelope; 0: no
 //	42 route close   label
-//	43 path use      path, 0 or 1                          this path is spare, or in use
-//	50 repair        path, first number, count, bytes…     the exclusive or of that many packets (see Repair)
+//	43 path use      path, 1                               this path is in use from now on
 //
 // Whoever reads foreign bytes gets an error for what isn't exactly this; FuzzFrames and FuzzHeader hold it to that.
 package wire

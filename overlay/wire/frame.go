@@ -31,7 +31,6 @@ const (
 	RouteLabel Type = 0x41
 	RouteClose Type = 0x42
 	PathUse    Type = 0x43
-	TypeRepair Type = 0x50
 )
 
 // What the bits of a stream frame's type say.
@@ -177,9 +176,6 @@ func (f *Frame) Parse(b []byte) (rest []byte, err error) {
 		f.Data = r.bytes(r.int())
 	case RouteClose:
 		f.ID = r.int()
-	case TypeRepair:
-		f.ID, f.Offset, f.Code = r.int(), r.int(), r.int()
-		f.Data = r.bytes(uint64(len(r.b)))
 	default:
 		return nil, errFrame
 	}

@@ -102,7 +102,6 @@ func FuzzFrames(f *testing.F) {
 	f.Add(AppendAck(nil, 0, 10, []Range{{90, 100}, {1, 2}}))
 	f.Add(append(AppendStream(nil, 5, 1000, 3, true, false), "abc"...))
 	f.Add(AppendBytes(nil, RouteOpen, []byte("node"), 9))
-	f.Add(AppendInts(nil, TypeRepair, 1, 2, 3))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var frame Frame
 		for len(b) > 0 {

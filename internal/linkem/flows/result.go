@@ -71,7 +71,7 @@ type Point struct {
 	Ms          float64 `json:"ms"`
 	GoodputMbit float64 `json:"goodput_mbit"` // since the point before
 	WindowBytes int64   `json:"window_bytes"` // mean of the flows
-	RTTMs       float64 `json:"rtt_ms"`       // mean of the flows
+	RTTMs       float64 `json:"rtt_ms"`       // mean of the flows that know it
 	QueueBytes  int     `json:"queue_bytes"`
 }
 
@@ -221,7 +221,7 @@ func series(legs []*leg) []Point {
 	points := make([]Point, len(legs[0].samples))
 	for i := range points {
 		p := &points[i]
-		at, last := legs[0].samples[i].at, sample{}
+		at, last, known := legs[0].samples[i].at, sample{}, 0.0
 		p.Ms, p.QueueBytes = milliseconds(at), legs[0].samples[i].queueBytes
 		for _, l := range legs {
 			s := l.samples[i]
@@ -230,7 +230,10 @@ func series(legs []*leg) []Point {
 			}
 			p.GoodputMbit += mbit(s.received-last.received, at-last.at)
 			p.WindowBytes += s.vitals.WindowBytes / int64(len(legs))
-			p.RTTMs += milliseconds(s.vitals.RTT) / float64(len(legs))
+			if s.vitals.RTT > 0 {
+				known++
+				p.RTTMs += (milliseconds(s.vitals.RTT) - p.RTTMs) / known
+			}
 		}
 	}
 	return points

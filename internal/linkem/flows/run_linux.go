@@ -34,6 +34,9 @@ func RunLink(ctx context.Context, plan LinkPlan) (*LinkReport, error) {
 		Link: describe(plan), Seconds: plan.Duration.Seconds(),
 		ObjectBytes: plan.ObjectBytes, Together: plan.Together,
 	}
+	if err := linkem.Available(); err != nil {
+		return nil, err
+	}
 	for _, f := range plan.Flows { // what can't be measured is known before the first measurement
 		if _, err := transportOf(f.Kind, plan.ObjectBytes > 0); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Kind, err)
@@ -232,7 +235,7 @@ func (t *track) watch(ctx context.Context, start time.Time, failures <-chan erro
 	for {
 		select {
 		case <-ctx.Done():
-			t.sample(time.Since(start))
+			t.sampleLast(time.Since(start))
 			for _, l := range t.legs {
 				l.ended = l.received.bytes.Load()
 			}
@@ -265,6 +268,13 @@ func (t *track) sample(at time.Duration) {
 			l.final = v
 		}
 		l.samples = append(l.samples, sample{at, l.received.bytes.Load() - l.began, l.final, queued})
+	}
+}
+
+// sampleLast leaves out one that would stand for next to no time.
+func (t *track) sampleLast(at time.Duration) {
+	if n := len(t.legs[0].samples); n == 0 || at-t.legs[0].samples[n-1].at > sampleEvery/2 {
+		t.sample(at)
 	}
 }
 

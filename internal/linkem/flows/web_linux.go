@@ -49,7 +49,6 @@ type webListener struct {
 }
 
 func (l *webListener) addr() netip.AddrPort { return l.Addr().(*net.TCPAddr).AddrPort() }
-func (l *webListener) close()               { l.Close() }
 
 // Accept is what the server calls.
 func (l *webListener) Accept() (net.Conn, error) {

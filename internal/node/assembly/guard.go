@@ -55,7 +55,8 @@ func OpenGuard(file string) (*Guard, error) {
 	for i := range g.suspects {
 		g.suspects[i].Deaths++
 	}
-	return g, g.write()
+	_ = g.write() // on a full disk a death isn't counted; that is no reason to serve nobody
+	return g, nil
 }
 
 // bad returns why a revision isn't to be tried again, or the empty string.
@@ -68,7 +69,8 @@ func (g *Guard) bad(key string, ref feed.Ref) string {
 	return ""
 }
 
-// begin notes what is about to be adopted. At the first adoption of a process, only what is noted already counts: the rest was lived with.
+// begin notes what is about to be adopted. At the first adoption of a process, only what is noted already counts: the rest was lived with, so it is
+// adopted also if the disk takes no note.
 func (g *Guard) begin(list Changes, first bool, now time.Time) error {
 	for _, c := range list {
 		if c.gone {
@@ -81,7 +83,10 @@ func (g *Guard) begin(list Changes, first bool, now time.Time) error {
 		}
 	}
 	g.suspects = g.suspects[max(0, len(g.suspects)-suspectsMax):]
-	return g.write()
+	if err := g.write(); err != nil && !first {
+		return err
+	}
+	return nil
 }
 
 // end takes back what begin noted.

@@ -52,7 +52,7 @@ func (s *Session) Kill() {
 		return
 	}
 	s.shared.killed = true
-	close(s.shared.gone)
+	defer close(s.shared.gone)
 	for stream := range s.shared.streams {
 		stream.fail(ErrGone)
 	}

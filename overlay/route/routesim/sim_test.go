@@ -56,7 +56,7 @@ func TestTheSameSeedGivesTheSame(t *testing.T) {
 func TestProbesOfLargeNetworks(t *testing.T) {
 	cost := func(places int) Result {
 		o := Usual(1)
-		o.Places, o.Pairs, o.Rate, o.Duration, o.WarmUp, o.Alone = places, places, 0.5, time.Minute, 30*time.Second, true
+		o.Places, o.Pairs, o.Rate, o.Duration, o.WarmUp, o.Alone = places, places, 0.5, 20*time.Second, 20*time.Second, true
 		return Run(o)
 	}
 	few, many := cost(50), cost(500)

@@ -1,0 +1,66 @@
+package emu
+
+import (
+	"testing"
+
+	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/mmu"
+	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/x86"
+)
+
+// Where tests put things: at the same virtual addresses natively and in a guest.
+const (
+	codeAt    = 0x1000000000
+	dataAt    = 0x1000010000
+	dataPages = 4
+	codePages = 2
+	codePhys  = 0x200000
+	dataPhys  = 0x210000
+)
+
+// newGuest makes a machine with code at codeAt, and data behind it.
+func newGuest(t testing.TB, code []byte, options phys.Options) (*Machine, *VCPU) {
+	t.Helper()
+	memory := phys.New(options)
+	t.Cleanup(func() { _ = memory.Close() })
+	if _, err := memory.Add(phys.Spec{Size: 4 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := mmu.NewBuilder(memory, &mmu.Frames{Next: 0x100000, End: 0x110000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Map(codeAt, codePhys, codePages*phys.PageSize, mmu.User|mmu.Write); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Map(dataAt, dataPhys, dataPages*phys.PageSize, mmu.User|mmu.Write|mmu.NoExec); err != nil {
+		t.Fatal(err)
+	}
+	if err := memory.WriteAt(code, codePhys); err != nil {
+		t.Fatal(err)
+	}
+	m := New(memory)
+	v, err := m.NewVCPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.SetSystem(x86.System{
+		CR0: x86.CR0PE | x86.CR0PG | x86.CR0WP, CR3: uint64(b.Space().Root), CR4: x86.CR4PAE, EFER: x86.EFERLME | x86.EFERLMA | x86.EFERNXE | x86.EFERSCE,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c := v.(*VCPU)
+	c.regs.RIP = codeAt
+	c.regs.RSP = dataAt + 0x1000
+	return m, c
+}
+
+func run(t testing.TB, c *VCPU, instructions uint64) vmm.Exit {
+	t.Helper()
+	exit, err := c.Run(vmm.Budget{Instructions: instructions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exit
+}

@@ -1,0 +1,309 @@
+//go:build linux && amd64
+
+package emu
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"unsafe"
+
+	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/x86"
+	"golang.org/x/sys/unix"
+)
+
+// native executes instructions on this machine's processor.
+type native struct {
+	memory []byte // at codeAt: code, then what follows; the data at dataAt
+}
+
+// Where in the native machine's memory the state is, behind the page of code.
+const (
+	stateAt   = 0x1000 // RAX … R15 in the order of their numbers, then flags
+	afterAt   = 0x1200 // the same after
+	savedAt   = 0x1400
+	restoreAt = 0x1600 // an FXSAVE area
+	saveAt    = 0x1800 // the same after
+)
+
+func newNative(t testing.TB) *native {
+	t.Helper()
+	const size = dataAt - codeAt + dataPages*phys.PageSize
+	wanted := uintptr(codeAt)
+	p, err := unix.MmapPtr(-1, 0, *(*unsafe.Pointer)(unsafe.Pointer(&wanted)), size, unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED_NOREPLACE)
+	if err != nil {
+		t.Skipf("the addresses for native execution aren't free: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.MunmapPtr(p, size) })
+	return &native{unsafe.Slice((*byte)(p), size)}
+}
+
+// program is inst between the loading of all registers and their storing. inst is at the returned offset.
+func program(inst []byte) (code []byte, at int) {
+	move := func(opcode, reg byte, to int) { // MOV reg, [RIP+…] (8b) or the other way (89), LEA (8d)
+		code = append(code, 0x48|reg>>3<<2, opcode, reg&7<<3|5)
+		code = binary.LittleEndian.AppendUint32(code, uint32(int32(to-(len(code)+4))))
+	}
+	state := func(group byte, to int) { // FXRSTOR64 [RIP+…] (1) or FXSAVE64 (0)
+		code = append(code, 0x48, 0x0f, 0xae, group<<3|5)
+		code = binary.LittleEndian.AppendUint32(code, uint32(int32(to-(len(code)+4))))
+	}
+	saved := []byte{regSP, regBP, 14} // Go's stack, frame and goroutine
+	for i, r := range saved {
+		move(0x89, r, savedAt+8*i)
+	}
+	state(1, restoreAt)
+	move(0x8d, regSP, stateAt+16*8)
+	code = append(code, 0x9d) // POPFQ
+	for r := range byte(16) {
+		move(0x8b, r, stateAt+8*int(r))
+	}
+	at = len(code)
+	code = append(code, inst...)
+	for r := range byte(16) {
+		move(0x89, r, afterAt+8*int(r))
+	}
+	state(0, saveAt)
+	move(0x8d, regSP, afterAt+17*8)
+	code = append(code, 0x9c) // PUSHFQ
+	for i, r := range saved {
+		move(0x8b, r, savedAt+8*i)
+	}
+	return append(code, 0xdb, 0xe3, 0xfc, 0x45, 0x0f, 0x57, 0xff, 0xc3), at // FNINIT; CLD; XORPS XMM15, XMM15; RET
+}
+
+func (n *native) word(at int) *uint64 { return (*uint64)(unsafe.Pointer(&n.memory[at])) }
+
+// run executes program's code with the registers in r and returns them as they are after it.
+func (n *native) run(code []byte, r *[17]uint64, x *x86.Extended) {
+	copy(n.memory, code)
+	*(*area)(unsafe.Pointer(&n.memory[restoreAt])) = *(*area)(unsafe.Pointer(x))
+	for i, v := range r {
+		*n.word(stateAt + 8*i) = v
+	}
+	entry := uintptr(codeAt)
+	f := &entry // a func value points to where its code's address is
+	(*(*func())(unsafe.Pointer(&f)))()
+	for i := range r {
+		r[i] = *n.word(afterAt + 8*i)
+	}
+	*(*area)(unsafe.Pointer(x)) = *(*area)(unsafe.Pointer(&n.memory[saveAt]))
+}
+
+// area is the part of x86.Extended that FXSAVE knows.
+type area [512]byte
+
+func registers(r *x86.Regs) [17]uint64 {
+	return [17]uint64{
+		r.RAX, r.RCX, r.RDX, r.RBX, r.RSP, r.RBP, r.RSI, r.RDI, r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.R15, uint64(r.RFLAGS & (x86.Arithmetic | x86.DF)),
+	}
+}
+
+func setRegisters(r *x86.Regs, v [17]uint64) {
+	*r = x86.Regs{
+		RAX: v[0], RCX: v[1], RDX: v[2], RBX: v[3], RSP: v[4], RBP: v[5], RSI: v[6], RDI: v[7], R8: v[8], R9: v[9], R10: v[10], R11: v[11],
+		R12: v[12], R13: v[13], R14: v[14], R15: v[15], RFLAGS: x86.Flags(v[16]) | x86.Fixed | x86.IF,
+	}
+}
+
+// TestAgainstProcessor executes random instructions with random registers here and there. WHERRY_EMU_INSTRUCTIONS sets how many.
+func TestAgainstProcessor(t *testing.T) {
+	count := 20_000
+	if s := os.Getenv("WHERRY_EMU_INSTRUCTIONS"); s != "" {
+		count, _ = strconv.Atoi(s)
+	}
+	seed := uint64(1)
+	if s := os.Getenv("WHERRY_EMU_SEED"); s != "" {
+		n, _ := strconv.Atoi(s)
+		seed = uint64(n)
+	}
+	d := differ{t: t, native: newNative(t), random: rand.New(rand.NewPCG(seed, 7))}
+	d.machine, d.vcpu = newGuest(t, nil, phys.Options{})
+	for range count {
+		d.one()
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("%d instructions were compared; %d raised an exception here", d.compared, d.raised)
+	if d.compared < count/2 {
+		t.Errorf("only %d of %d were compared", d.compared, count)
+	}
+}
+
+type differ struct {
+	t                *testing.T
+	native           *native
+	random           *rand.Rand
+	machine          *Machine
+	vcpu             *VCPU
+	compared, raised int
+}
+
+func (d *differ) one() {
+	g := generator{random: d.random}
+	inst := g.instruction()
+	switch d.random.IntN(4) {
+	case 0:
+		inst = g.vector()
+	case 1:
+		inst = g.x87()
+	}
+	in, err := x86.Decode(inst)
+	if err != nil || int(in.Len) != len(inst) {
+		d.t.Errorf("% x: decoded %d of %d bytes: %v", inst, in.Len, len(inst), err)
+		return
+	}
+	if in.Size == 2 && (in.Op == x86.SHLD || in.Op == x86.SHRD) && shiftCount(in, &g.registers) > 16 {
+		return // the result is undefined
+	}
+	code, at := program(inst)
+	data := d.native.memory[dataAt-codeAt:][:phys.PageSize]
+	if d.compared%256 == 0 { // in between both have what instructions left
+		for i := range data {
+			data[i] = byte(d.random.Uint32())
+		}
+		if err := d.machine.memory.WriteAt(data, dataPhys); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	if err := d.machine.memory.WriteAt(code, codePhys); err != nil {
+		d.t.Fatal(err)
+	}
+	setRegisters(&d.vcpu.regs, g.registers)
+	if err := d.vcpu.SetExtended(&g.extended); err != nil {
+		d.t.Fatal(err)
+	}
+	d.vcpu.regs.RIP = codeAt + uint64(at)
+	exit := run(d.t, d.vcpu, 1)
+	switch exit.Kind {
+	case vmm.ExitSpent:
+	case vmm.ExitException:
+		if d.raised++; exit.Vector == x86.DivideError {
+			return
+		}
+		fallthrough
+	default:
+		d.t.Errorf("% x (%+v): %v %+v", inst, in, exit.Kind, exit)
+		return
+	}
+	want, wantExtended := g.registers, g.extended
+	d.native.run(code, &want, &wantExtended)
+	d.compared++
+	got := registers(&d.vcpu.regs)
+	defined := ^undefinedFlags(in, &g.registers)
+	got[16] &= defined & uint64(x86.Arithmetic)
+	want[16] &= defined & uint64(x86.Arithmetic)
+	if got != want || d.vcpu.regs.RIP != codeAt+uint64(at+len(inst)) {
+		d.t.Errorf("% x (%+v)\n%s", inst, in, difference(&g.registers, &got, &want))
+	}
+	d.compareExtended(inst, in, &g.extended, &wantExtended)
+	if after, err := d.machine.memory.Page(dataPhys, false); err != nil || !bytes.Equal(after[:], data) {
+		d.t.Errorf("% x (%+v): memory differs", inst, in)
+	}
+}
+
+func (d *differ) compareExtended(inst []byte, in x86.Inst, before, want *x86.Extended) {
+	got, _ := d.vcpu.Extended()
+	for i, x := range got.XMM {
+		if x != want.XMM[i] {
+			d.t.Errorf("% x (%+v)\n XMM%d was %016x, is %016x, natively %016x; operands %016x, %016x", inst, in, i, before.XMM[i], x, want.XMM[i],
+				before.XMM[in.Reg&15], before.XMM[in.RM&15])
+		}
+	}
+	const kept = codeC0 | codeC2 | codeC3 | 7<<11
+	if got.FSW&kept != want.FSW&kept || got.FTW != want.FTW || got.FCW != want.FCW {
+		d.t.Errorf("% x (%+v)\n status %#x, natively %#x; full %#x, natively %#x; control %#x, natively %#x", inst, in, got.FSW&kept, want.FSW&kept, got.FTW, want.FTW, got.FCW, want.FCW)
+	}
+	for i, s := range got.ST {
+		if s != want.ST[i] {
+			d.t.Errorf("% x (%+v), control %#x\n ST%d was %x, is %x, natively %x; operands %x, %x", inst, in, before.FCW, i, before.ST[i], s, want.ST[i],
+				before.ST[0], before.ST[in.RM&7])
+		}
+	}
+}
+
+func difference(before, got, want *[17]uint64) string {
+	var b bytes.Buffer
+	for i, name := range []string{"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "flags"} {
+		mark := ""
+		if got[i] != want[i] {
+			mark = fmt.Sprintf("  emulated %#x, native %#x", got[i], want[i])
+		}
+		if mark != "" || i < 4 || i == 16 {
+			fmt.Fprintf(&b, "  %-5s %#18x%s\n", name, before[i], mark)
+		}
+	}
+	return b.String()
+}
+
+// undefinedFlags are those that processors differ in (Intel SDM volume 2, at each instruction).
+func undefinedFlags(in x86.Inst, r *[17]uint64) uint64 {
+	const all = x86.Arithmetic
+	count := shiftCount(in, r)
+	var f x86.Flags
+	switch in.Op {
+	case x86.AND, x86.OR, x86.XOR, x86.TEST:
+		f = x86.AF
+	case x86.SHL, x86.SHR, x86.SAR, x86.SHLD, x86.SHRD:
+		if count != 0 {
+			f = x86.AF
+		}
+		if count > 1 {
+			f |= x86.OF
+		}
+		if count > int64(in.Size)*8 {
+			f |= all
+		}
+	case x86.ROL, x86.ROR, x86.RCL, x86.RCR:
+		if count != 1 {
+			f = x86.OF
+		}
+	case x86.MUL, x86.IMUL, x86.IMUL1:
+		f = x86.SF | x86.ZF | x86.AF | x86.PF
+	case x86.DIV, x86.IDIV:
+		f = all
+	case x86.BT, x86.BTS, x86.BTR, x86.BTC:
+		f = all &^ (x86.CF | x86.ZF)
+	case x86.BSF, x86.BSR:
+		f = all &^ x86.ZF
+	}
+	return uint64(f)
+}
+
+// shiftCount is by how much a shift shifts.
+func shiftCount(in x86.Inst, r *[17]uint64) int64 {
+	count := in.Imm
+	if in.Form == x86.FormMR {
+		count = int64(r[regCX])
+	}
+	if in.Size == 8 {
+		return count & 63
+	}
+	return count & 31
+}
+
+// BenchmarkSum counts this process's CPU time, for the machine may have other things to do.
+func BenchmarkSum(b *testing.B) {
+	_, c := newGuest(b, sum, phys.Options{})
+	before, start := c.Instructions(), cpuTime(b)
+	for b.Loop() {
+		c.regs.RIP, c.regs.RAX, c.regs.RCX = codeAt, 0, 100_000
+		run(b, c, 0)
+	}
+	b.ReportMetric(float64(cpuTime(b)-start)/float64(c.Instructions()-before), "CPU-ns/instruction")
+}
+
+func cpuTime(b *testing.B) int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
+		b.Fatal(err)
+	}
+	return t.Nano()
+}

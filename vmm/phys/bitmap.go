@@ -1,0 +1,64 @@
+package phys
+
+import (
+	"iter"
+	"math/bits"
+)
+
+// Bitmap is a set of pages of a slot, by index, in the layout of KVM's dirty log: bit i%64 of word i/64.
+type Bitmap struct {
+	words []uint64
+	count int
+}
+
+// NewBitmap makes an empty set of pages below n.
+func NewBitmap(n int) *Bitmap { return &Bitmap{words: make([]uint64, (n+63)/64)} }
+
+// Has reports whether i is in b.
+func (b *Bitmap) Has(i int) bool { return b.words[i>>6]>>(i&63)&1 != 0 }
+
+// Set adds i.
+func (b *Bitmap) Set(i int) {
+	if !b.Has(i) {
+		b.words[i>>6] |= 1 << (i & 63)
+		b.count++
+	}
+}
+
+// Clear removes i.
+func (b *Bitmap) Clear(i int) {
+	if b.Has(i) {
+		b.words[i>>6] &^= 1 << (i & 63)
+		b.count--
+	}
+}
+
+// Count is how many pages are in b.
+func (b *Bitmap) Count() int { return b.count }
+
+// Reset empties b.
+func (b *Bitmap) Reset() {
+	clear(b.words)
+	b.count = 0
+}
+
+// Add puts the pages of words, a dirty log of the same length, into b.
+func (b *Bitmap) Add(words []uint64) {
+	for i, w := range words[:len(b.words)] {
+		b.count += bits.OnesCount64(w &^ b.words[i])
+		b.words[i] |= w
+	}
+}
+
+// All yields the pages of b in order. A page that the loop's body adds may be left out.
+func (b *Bitmap) All() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for at, w := range b.words {
+			for ; w != 0; w &= w - 1 {
+				if !yield(at<<6 + bits.TrailingZeros64(w)) {
+					return
+				}
+			}
+		}
+	}
+}

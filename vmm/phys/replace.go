@@ -1,0 +1,186 @@
+package phys
+
+import "fmt"
+
+// hand goes round all pages of all slots, like a clock's.
+type hand struct {
+	slot, page int
+}
+
+// use makes page resident and gives it its second chance.
+func (m *Memory) use(s *Slot, page int) error {
+	if s.resident.Has(page) {
+		s.used.Set(page)
+		return nil
+	}
+	if m.options.BudgetPages > 0 {
+		for m.metrics.Resident >= m.options.BudgetPages {
+			if err := m.replace(pageRef{s, page}); err != nil {
+				m.metrics.OverBudget++
+				return err
+			}
+		}
+	}
+	if at, ok := m.swapped[pageRef{s, page}]; ok {
+		if _, err := m.options.Swap.ReadAt(s.pageBytes(page), at); err != nil {
+			return fmt.Errorf("reading a page of the guest from the swap store: %w", err)
+		}
+		m.forgetSwapped(pageRef{s, page})
+		m.metrics.SwappedIn++
+	}
+	m.arrive(s, page)
+	return nil
+}
+
+func (m *Memory) arrive(s *Slot, page int) {
+	s.resident.Set(page)
+	s.used.Set(page)
+	m.metrics.Loads++
+	m.metrics.Resident++
+	m.metrics.ResidentMax = max(m.metrics.ResidentMax, m.metrics.Resident)
+}
+
+// Touched notes what a guest did past m: it used the pages of used and wrote those of dirty, two sets by index in s (KVM's dirty log, and accessed
+// bits of page tables). Pages that are too many for the budget go.
+func (m *Memory) Touched(s *Slot, used, dirty *Bitmap) error {
+	for page := range dirty.All() {
+		s.written(page)
+	}
+	for _, set := range []*Bitmap{used, dirty} {
+		for page := range set.All() {
+			if s.resident.Has(page) {
+				s.used.Set(page)
+			} else {
+				m.arrive(s, page)
+			}
+		}
+	}
+	for m.options.BudgetPages > 0 && m.metrics.Resident > m.options.BudgetPages {
+		if err := m.replace(pageRef{}); err != nil {
+			m.metrics.OverBudget++
+			return err
+		}
+	}
+	return nil
+}
+
+// replace makes the page go that the hand finds first which is clean and wasn't used since the hand was there; if there is none, one
+// that is clean; if there is none, one that is written, to the swap store.
+//
+// Two rounds clear all second chances: a third without a clean page means that there is none.
+func (m *Memory) replace(keep pageRef) error {
+	total := 0
+	for _, s := range m.slots {
+		total += s.Pages()
+	}
+	var writtenPage pageRef
+	for range 2*total + 1 {
+		at := m.advance()
+		s := at.slot
+		switch {
+		case at == keep || !s.resident.Has(at.page):
+		case s.used.Has(at.page):
+			s.used.Clear(at.page)
+			m.metrics.SecondChances++
+		case !s.dirty.Has(at.page):
+			m.metrics.ReplacedClean++
+			return m.evict(at)
+		case writtenPage.slot == nil:
+			writtenPage = at
+		}
+	}
+	if writtenPage.slot == nil || m.options.Swap == nil {
+		return ErrBudget
+	}
+	if err := m.swapOut(writtenPage); err != nil {
+		return err
+	}
+	return m.evict(writtenPage)
+}
+
+// advance moves the hand and returns the page that it was at.
+func (m *Memory) advance() pageRef {
+	if m.hand.slot >= len(m.slots) {
+		m.hand = hand{}
+	}
+	s := m.slots[m.hand.slot]
+	at := pageRef{s, m.hand.page}
+	m.hand.page++
+	if m.hand.page >= s.Pages() {
+		m.hand = hand{slot: m.hand.slot + 1}
+	}
+	return at
+}
+
+// evict has the host take a page's memory; what is seen there next is what the image has, or zeros.
+func (m *Memory) evict(at pageRef) error {
+	if err := giveBack(at.slot.pageBytes(at.page), at.slot.initial(at.page)); err != nil {
+		return fmt.Errorf("giving back a page of the guest: %w", err)
+	}
+	at.slot.resident.Clear(at.page)
+	at.slot.used.Clear(at.page)
+	m.metrics.Resident--
+	m.tell(at)
+	return nil
+}
+
+func (m *Memory) tell(at pageRef) {
+	for _, f := range m.onEvict {
+		f(at.slot.Base + Addr(at.page)<<PageShift)
+	}
+}
+
+func (m *Memory) swapOut(at pageRef) error {
+	place := m.swapEnd
+	if n := len(m.swapFree); n > 0 {
+		place = m.swapFree[n-1]
+	}
+	if _, err := m.options.Swap.WriteAt(at.slot.pageBytes(at.page), place); err != nil {
+		return fmt.Errorf("writing a page of the guest to the swap store: %w", err)
+	}
+	if place == m.swapEnd {
+		m.swapEnd += PageSize
+	} else {
+		m.swapFree = m.swapFree[:len(m.swapFree)-1]
+	}
+	m.swapped[at] = place
+	m.metrics.SwappedOut++
+	return nil
+}
+
+func (m *Memory) forgetSwapped(at pageRef) {
+	if place, ok := m.swapped[at]; ok {
+		delete(m.swapped, at)
+		m.swapFree = append(m.swapFree, place)
+	}
+}
+
+// Restore copies back from the image what was written since the last Restore. Pages stay resident, and writable for KVM: the next call writes
+// the same ones.
+func (m *Memory) Restore() {
+	for _, s := range m.slots {
+		for page := range s.dirty.All() {
+			at := pageRef{s, page}
+			m.forgetSwapped(at)
+			if s.resident.Has(page) {
+				if initial := s.initial(page); initial != nil {
+					copy(s.pageBytes(page), initial)
+				} else {
+					clear(s.pageBytes(page))
+				}
+			}
+			if s.code.Has(page) {
+				s.code.Clear(page)
+				s.gens[page]++
+			}
+			m.metrics.Restored++
+			m.tell(at)
+		}
+		s.dirty.Reset()
+	}
+}
+
+func (s *Slot) pageBytes(page int) []byte {
+	at := page << PageShift
+	return s.bytes[at : at+PageSize : at+PageSize]
+}

@@ -1,0 +1,161 @@
+package x86
+
+// twoBytes decodes what follows 0x0f and b (Intel SDM volume 2, table A-3), without SSE.
+func (d *decoder) twoBytes(b byte) error {
+	size := d.size(false)
+	switch {
+	case d.short:
+	case b >= 0x40 && b < 0x50:
+		d.set(CMOVCC, FormRM, size).Cond = Cond(b & 15)
+		d.modRM(8, 8)
+	case b >= 0x80 && b < 0x90:
+		d.set(JCC, FormI, 8).Cond = Cond(b & 15)
+		d.inst.Imm = d.imm(4)
+	case b >= 0x90 && b < 0xa0:
+		d.set(SETCC, FormM, 1).Cond = Cond(b & 15)
+		d.modRM(8, 1)
+	case b >= 0xc8 && b < 0xd0:
+		d.set(BSWAP, FormR, size).Reg = b&7 | d.rex<<3&8
+	case b >= 0xa0 && b < 0xb0:
+		return d.bits(b, size)
+	case b >= 0xb0 && b < 0xc8 && b != 0xc2 && b != 0xc4 && b != 0xc5 && b != 0xc6:
+		return d.exchanges(b, size)
+	default:
+		return d.rest(b, size)
+	}
+	return nil
+}
+
+// bits decodes 0xa0 to 0xaf.
+func (d *decoder) bits(b byte, size uint8) error {
+	switch b {
+	case 0xa2:
+		d.set(CPUID, FormNone, 4)
+	case 0xa3, 0xab:
+		d.set(BT, FormMR, size)
+		if b == 0xab {
+			d.inst.Op = BTS
+		}
+		d.modRM(8, 8)
+	case 0xa4, 0xa5, 0xac, 0xad:
+		d.set(SHLD, FormMRI, size)
+		if b >= 0xac {
+			d.inst.Op = SHRD
+		}
+		d.modRM(8, 8)
+		if b&1 == 0 {
+			d.inst.Imm = d.imm(1) & 0xff
+		} else {
+			d.inst.Form = FormMR // by CL
+		}
+	case 0xae:
+		return d.group15()
+	case 0xaf:
+		d.set(IMUL, FormRM, size)
+		d.modRM(8, 8)
+	default: // segment registers, RSM
+		return ErrUnsupported
+	}
+	return nil
+}
+
+// group15 knows the fences; the rest is about x87 and SSE as a whole.
+func (d *decoder) group15() error {
+	group := d.modRM(8, 8)
+	if !d.inst.IsMem && group >= 5 && d.rep == 0 {
+		d.set(NOP, FormNone, 4)
+		return nil
+	}
+	if d.inst.IsMem && group == 7 && d.rep == 0 && !d.opSize { // CLFLUSH
+		d.set(NOP, FormNone, 4)
+		return nil
+	}
+	if d.inst.IsMem && (group == 2 || group == 3) && d.rep == 0 && !d.opSize {
+		d.set(LDMXCSR+Op(group-2), FormM, 4)
+		return nil
+	}
+	return ErrUnsupported
+}
+
+// exchanges decodes 0xb0 to 0xc7.
+func (d *decoder) exchanges(b byte, size uint8) error {
+	bytes := d.size(b&1 == 0)
+	switch b {
+	case 0xb0, 0xb1:
+		d.set(CMPXCHG, FormMR, bytes)
+		d.modRM(bytes, bytes)
+	case 0xb3, 0xbb:
+		d.set(BTR, FormMR, size)
+		if b == 0xbb {
+			d.inst.Op = BTC
+		}
+		d.modRM(8, 8)
+	case 0xb6, 0xb7, 0xbe, 0xbf:
+		d.set(MOVZX, FormRM, size).From = 1 + b&1
+		if b >= 0xbe {
+			d.inst.Op = MOVSX
+		}
+		d.modRM(8, d.inst.From)
+	case 0xb8:
+		if d.rep != 0xf3 {
+			return ErrInvalid
+		}
+		d.set(POPCNT, FormRM, size)
+		d.modRM(8, 8)
+	case 0xba:
+		d.set(BT, FormMI, size)
+		group := d.modRM(8, 8)
+		if group < 4 {
+			return ErrInvalid
+		}
+		d.inst.Op = BT + Op(group-4)
+		d.inst.Imm = d.imm(1) & 0xff
+	case 0xbc, 0xbd: // with 0xf3 TZCNT and LZCNT, which CPUID doesn't tell of: then the prefix is ignored
+		d.set(BSF, FormRM, size)
+		if b == 0xbd {
+			d.inst.Op = BSR
+		}
+		d.modRM(8, 8)
+	case 0xc0, 0xc1:
+		d.set(XADD, FormMR, bytes)
+		d.modRM(bytes, bytes)
+	case 0xc3: // MOVNTI
+		d.set(MOV, FormMR, size)
+		if d.modRM(8, 8); !d.inst.IsMem {
+			return ErrInvalid
+		}
+	case 0xc7:
+		d.set(CMPXCHG16B, FormM, size)
+		if group := d.modRM(8, 8); group != 1 || !d.inst.IsMem {
+			return ErrUnsupported // RDRAND and the like
+		}
+		d.inst.Size = 8
+		if d.rex&8 != 0 {
+			d.inst.Size = 16
+		}
+	case 0xb9:
+		d.set(UD2, FormNone, 1)
+		d.modRM(8, 8)
+	default:
+		return ErrUnsupported
+	}
+	return nil
+}
+
+// rest decodes what is left of the general instructions.
+func (d *decoder) rest(b byte, size uint8) error {
+	switch b {
+	case 0x05:
+		d.set(SYSCALL, FormNone, 8)
+	case 0x0b:
+		d.set(UD2, FormNone, 1)
+	case 0x0d, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f: // prefetches, hints and long NOPs
+		d.set(NOP, FormM, size)
+		d.modRM(8, 8)
+	case 0x31:
+		d.set(RDTSC, FormNone, 4)
+	default:
+		return d.vector(b)
+	}
+	return nil
+}
