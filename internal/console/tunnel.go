@@ -8,8 +8,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,7 +17,6 @@ import (
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/internal/guest"
 	"github.com/wherry/wherry/internal/links"
-	"github.com/wherry/wherry/overlay/exchange"
 	"github.com/wherry/wherry/overlay/tunnel"
 )
 
@@ -72,10 +69,11 @@ func newOverlayCommand(flags Flags) *cobra.Command {
 
 func newForwardCommand(flags Flags) *cobra.Command {
 	c := &cobra.Command{
-		Use: "forward LISTEN NODE:PORT", Short: "Carry TCP connections from a port here to a port of a node's loopback",
-		Long: `Listens here, and carries each connection over the overlay to what listens on the node's own loopback at PORT. LISTEN is a port, of this machine's
-loopback, or HOST:PORT. The token needs the verb admin; this machine needs to reach the API, and the node by UDP.`,
+		Use: "forward LISTEN NODE:PORT | tunnel:NAME", Short: "Carry TCP connections from a port here to a node's loopback, or to the far end of a tunnel",
+		Long: `Listens here, and carries each connection over the overlay to what listens on the node's own loopback at PORT, or to what wherry tunnel --tcp offers as
+NAME. LISTEN is a port, of this machine's loopback, or HOST:PORT. The token needs the verb admin; this machine needs to reach the API, and the nodes by UDP.`,
 		Example: `  wherry overlay forward 5432 lisbon-1:5432
+  wherry overlay forward 5432 tunnel:postgres
   wherry overlay forward 0.0.0.0:8088 → lisbon-1:8088`,
 		Args: func(_ *cobra.Command, args []string) error {
 			_, err := parseForward(args)
@@ -87,63 +85,10 @@ loopback, or HOST:PORT. The token needs the verb admin; this machine needs to re
 		if err != nil {
 			return err
 		}
-		return a.asGuest(ctx, feed.RoleOperator, "", func(ctx context.Context, g *guest.Guest, log *slog.Logger) error {
+		return a.asGuest(ctx, feed.RoleOperator, config.SiteName(f.tunnel), func(ctx context.Context, g *guest.Guest, log *slog.Logger) error {
 			return f.run(ctx, g, log)
 		})
 	})
-}
-
-// forward is from where to where.
-type forward struct{ listen, node, port string }
-
-func (f *forward) target() string { return net.JoinHostPort("127.0.0.1", f.port) }
-
-// parseForward reads LISTEN NODE:PORT, with or without an arrow between.
-func parseForward(args []string) (f forward, err error) {
-	if len(args) == 3 && args[1] == "→" {
-		args = []string{args[0], args[2]}
-	}
-	if len(args) != 2 {
-		return f, UsageError{errors.New("write where to listen and where to go: wherry overlay forward 5432 lisbon-1:5432")}
-	}
-	f.listen = args[0]
-	if !strings.Contains(f.listen, ":") {
-		f.listen = net.JoinHostPort("127.0.0.1", f.listen)
-	}
-	if _, port, err := net.SplitHostPort(f.listen); err != nil || !isPort(port) {
-		return f, UsageError{fmt.Errorf("%q isn't where one can listen: write a port, or HOST:PORT", args[0])}
-	}
-	if f.node, f.port, err = net.SplitHostPort(args[1]); err != nil || !config.IsLabel(f.node) || !isPort(f.port) || f.port == "0" {
-		return f, UsageError{fmt.Errorf("%q isn't a node and a port, such as lisbon-1:5432", args[1])}
-	}
-	return f, nil
-}
-
-func isPort(text string) bool {
-	_, err := strconv.ParseUint(text, 10, 16)
-	return err == nil
-}
-
-// run forwards until ctx ends. The session to the node is made anew when it is lost.
-func (f *forward) run(ctx context.Context, g *guest.Guest, log *slog.Logger) error {
-	var s sessions
-	defer s.close()
-	way := tunnel.Forward{
-		Target: f.target(),
-		Over: &exchange.Transport{Session: func(ctx context.Context) (exchange.Session, error) {
-			return s.get(ctx, func(ctx context.Context) (tunnel.Session, error) { return g.Dial(ctx, f.node, links.ServiceForward) })
-		}},
-		Watch: tunnel.Watch{Refused: func(_ string, err error) { log.Warn("a connection couldn't be made", "node", f.node, "error", err) }},
-	}
-	if err := way.Check(ctx); err != nil {
-		return fmt.Errorf("node %s: %w", f.node, err)
-	}
-	l, err := net.Listen("tcp", f.listen)
-	if err != nil {
-		return err
-	}
-	log.Info("forwarding", "listen", l.Addr().String(), "node", f.node, "target", way.Target)
-	return way.Serve(ctx, l)
 }
 
 // asGuest runs what needs a place in the overlay, until it is done or the process is told to end.
