@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -186,27 +185,6 @@ func (l *labRun) forward(edges []string, dead string) {
 	}
 	_, port, _ := net.SplitHostPort(echo.Addr().String())
 	out, end := l.begin(1, "msg=forwarding", "overlay", "forward", "0", "→", node+":"+port)
-	l.echoes(out)
-	if err := end(); err != nil {
-		l.t.Errorf("the forward ended with %v:\n%s", err, out)
-	}
-	_, endTunnel := l.begin(1, "tunnel is up", "tunnel", "--site", "echo", "--to", echo.Addr().String(), "--tcp")
-	out, end = l.begin(1, "msg=forwarding", "overlay", "forward", "0", "tunnel:echo")
-	l.echoes(out)
-	if err := errors.Join(end(), endTunnel()); err != nil {
-		l.t.Errorf("the forward to a tunnel, or the tunnel, ended with %v:\n%s", err, out)
-	}
-	if text, err := l.run("overlay", "forward", "0", "tunnel:echo"); err == nil || !strings.Contains(text, "no agent offers it here") {
-		l.t.Errorf("a tunnel that nobody offers: %v\n%s", err, text)
-	}
-	if text, err := l.run("overlay", "forward", "0", node+":1"); err == nil || !strings.Contains(text, "nothing answers at 127.0.0.1:1") {
-		l.t.Errorf("a port that nobody has: %v\n%s", err, text)
-	}
-}
-
-// echoes sends something through what a forward says that it listens at.
-func (l *labRun) echoes(out *heard) {
-	l.t.Helper()
 	_, at, _ := strings.Cut(out.String(), "listen=")
 	at, _, _ = strings.Cut(at, " ")
 	c, err := net.Dial("tcp", at)
@@ -219,5 +197,11 @@ func (l *labRun) echoes(out *heard) {
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if text, err := io.ReadAll(c); string(text) != "there and back" {
 		l.t.Errorf("forwarded: %q, %v", text, err)
+	}
+	if err := end(); err != nil {
+		l.t.Errorf("the forward ended with %v:\n%s", err, out)
+	}
+	if text, err := l.run("overlay", "forward", "0", node+":1"); err == nil || !strings.Contains(text, "nothing answers at 127.0.0.1:1") {
+		l.t.Errorf("a port that nobody has: %v\n%s", err, text)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -17,12 +19,12 @@ import (
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/internal/guest"
 	"github.com/wherry/wherry/internal/links"
+	"github.com/wherry/wherry/overlay/exchange"
 	"github.com/wherry/wherry/overlay/tunnel"
 )
 
 func newTunnelCommand(flags Flags) *cobra.Command {
 	var site, to string
-	var tcp bool
 	c := &cobra.Command{
 		Use: "tunnel --site NAME --to HOST:PORT", Short: "Offer a service of this machine as a site's origin, with no port open",
 		Long: `Dials two edges and keeps them, also when one of them dies or this machine's address changes: requests for the site come over these connections.
@@ -41,12 +43,8 @@ The token needs the verb deploy on the site; this machine needs to reach the API
 	}
 	c.Flags().StringVar(&site, "site", "", "the `name` that the site's origin tunnel://NAME has")
 	c.Flags().StringVar(&to, "to", "", "where the service is, `HOST:PORT` as seen from here")
-	c.Flags().BoolVar(&tcp, "tcp", false, "the service speaks something else than HTTP: operators reach it with wherry overlay forward LISTEN tunnel:NAME")
 	return asking(flags, c, func(ctx context.Context, a *asker, _ []string) error {
 		service := tunnel.Service{Site: site, Protocol: tunnel.HTTP, To: to}
-		if tcp {
-			service.Protocol = tunnel.TCP
-		}
 		return a.asGuest(ctx, feed.RoleTunnel, config.SiteName(site), func(ctx context.Context, g *guest.Guest, log *slog.Logger) error {
 			agent, err := tunnel.NewAgent(tunnel.AgentOptions{
 				Name: g.Name(), Token: a.ask.Token, Services: []tunnel.Service{service}, Nodes: g.Nodes, Log: log,
@@ -69,11 +67,10 @@ func newOverlayCommand(flags Flags) *cobra.Command {
 
 func newForwardCommand(flags Flags) *cobra.Command {
 	c := &cobra.Command{
-		Use: "forward LISTEN NODE:PORT | tunnel:NAME", Short: "Carry TCP connections from a port here to a node's loopback, or to the far end of a tunnel",
-		Long: `Listens here, and carries each connection over the overlay to what listens on the node's own loopback at PORT, or to what wherry tunnel --tcp offers as
-NAME. LISTEN is a port, of this machine's loopback, or HOST:PORT. The token needs the verb admin; this machine needs to reach the API, and the nodes by UDP.`,
+		Use: "forward LISTEN NODE:PORT", Short: "Carry TCP connections from a port here to a port of a node's loopback",
+		Long: `Listens here, and carries each connection over the overlay to what listens on the node's own loopback at PORT. LISTEN is a port, of this machine's
+loopback, or HOST:PORT. The token needs the verb admin; this machine needs to reach the API, and the node by UDP.`,
 		Example: `  wherry overlay forward 5432 lisbon-1:5432
-  wherry overlay forward 5432 tunnel:postgres
   wherry overlay forward 0.0.0.0:8088 → lisbon-1:8088`,
 		Args: func(_ *cobra.Command, args []string) error {
 			_, err := parseForward(args)
@@ -85,10 +82,63 @@ NAME. LISTEN is a port, of this machine's loopback, or HOST:PORT. The token need
 		if err != nil {
 			return err
 		}
-		return a.asGuest(ctx, feed.RoleOperator, config.SiteName(f.tunnel), func(ctx context.Context, g *guest.Guest, log *slog.Logger) error {
+		return a.asGuest(ctx, feed.RoleOperator, "", func(ctx context.Context, g *guest.Guest, log *slog.Logger) error {
 			return f.run(ctx, g, log)
 		})
 	})
+}
+
+// forward is from where to where.
+type forward struct{ listen, node, port string }
+
+func (f *forward) target() string { return net.JoinHostPort("127.0.0.1", f.port) }
+
+// parseForward reads LISTEN NODE:PORT, with or without an arrow between.
+func parseForward(args []string) (f forward, err error) {
+	if len(args) == 3 && args[1] == "→" {
+		args = []string{args[0], args[2]}
+	}
+	if len(args) != 2 {
+		return f, UsageError{errors.New("write where to listen and where to go: wherry overlay forward 5432 lisbon-1:5432")}
+	}
+	f.listen = args[0]
+	if !strings.Contains(f.listen, ":") {
+		f.listen = net.JoinHostPort("127.0.0.1", f.listen)
+	}
+	if _, port, err := net.SplitHostPort(f.listen); err != nil || !isPort(port) {
+		return f, UsageError{fmt.Errorf("%q isn't where one can listen: write a port, or HOST:PORT", args[0])}
+	}
+	if f.node, f.port, err = net.SplitHostPort(args[1]); err != nil || !config.IsLabel(f.node) || !isPort(f.port) || f.port == "0" {
+		return f, UsageError{fmt.Errorf("%q isn't a node and a port, such as lisbon-1:5432", args[1])}
+	}
+	return f, nil
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
+}
+
+// run forwards until ctx ends. The session to the node is made anew when it is lost.
+func (f *forward) run(ctx context.Context, g *guest.Guest, log *slog.Logger) error {
+	var s sessions
+	defer s.close()
+	way := tunnel.Forward{
+		Target: f.target(),
+		Over: &exchange.Transport{Session: func(ctx context.Context) (exchange.Session, error) {
+			return s.get(ctx, func(ctx context.Context) (tunnel.Session, error) { return g.Dial(ctx, f.node, links.ServiceForward) })
+		}},
+		Watch: tunnel.Watch{Refused: func(_ string, err error) { log.Warn("a connection couldn't be made", "node", f.node, "error", err) }},
+	}
+	if err := way.Check(ctx); err != nil {
+		return fmt.Errorf("node %s: %w", f.node, err)
+	}
+	l, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return err
+	}
+	log.Info("forwarding", "listen", l.Addr().String(), "node", f.node, "target", way.Target)
+	return way.Serve(ctx, l)
 }
 
 // asGuest runs what needs a place in the overlay, until it is done or the process is told to end.

@@ -7,7 +7,6 @@ import (
 	"hash/fnv"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -127,7 +126,7 @@ func (l *Links) serveAgent(ctx context.Context, who mesh.Who, c *overlay.Conn) {
 func (l *Links) serveOperator(ctx context.Context, who mesh.Who, c *overlay.Conn) {
 	session := newLane(c, ServiceForward)
 	log := l.o.Log.With("operator", who.Node)
-	gate := &tunnel.Gate{Allow: l.allowForward, Dial: l.dialForward, Watch: tunnel.Watch{
+	gate := &tunnel.Gate{Allow: l.allowForward, Watch: tunnel.Watch{
 		Opened: func(target string) { log.Info("an operator connects", "target", target) },
 		Refused: func(target string, err error) {
 			log.Warn("an operator's connection was refused", "target", target, "error", err)
@@ -141,36 +140,14 @@ func (l *Links) serveOperator(ctx context.Context, who mesh.Who, c *overlay.Conn
 	c.Close(overlay.CodeDone, "the node stops")
 }
 
-// tunnelDomain is of targets that are what agents offer over TCP.
-const tunnelDomain = ".tunnel.wherry.internal"
-
-// TunnelTarget is the target of a forward to what agents offer under a name over TCP.
-func TunnelTarget(name string) string { return name + tunnelDomain + ":1" }
-
-// allowForward lets through to this machine's loopback and to the tunnels that end here, and nowhere else: a node is no way into the network around it.
+// allowForward lets through to this machine's loopback, and nowhere else: a node is no way into the network around it.
 func (l *Links) allowForward(_, target string) error {
 	host, _, err := net.SplitHostPort(target)
-	if err != nil || strings.HasSuffix(host, tunnelDomain) {
+	if err != nil {
 		return err
 	}
 	if at, err := netip.ParseAddr(host); err != nil || !at.IsLoopback() {
 		return errors.New("only what listens on the node's own loopback can be reached, 127.0.0.1:PORT")
 	}
 	return nil
-}
-
-// dialForward connects to what allowForward has let through.
-func (l *Links) dialForward(ctx context.Context, network, target string) (net.Conn, error) {
-	host, _, err := net.SplitHostPort(target)
-	if err != nil {
-		return nil, err
-	}
-	name, ok := strings.CutSuffix(host, tunnelDomain)
-	switch {
-	case !ok:
-		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, target)
-	case l.tunnels.table == nil:
-		return nil, fmt.Errorf("the node %s is no edge: tunnels end at edges", l.o.Self)
-	}
-	return l.tunnels.table.DialContext(ctx, name)
 }
