@@ -115,9 +115,9 @@ func prefixForm() Form {
 
 func urlForm() Form {
 	return Form{
-		Name: "a URL", Text: "`http://` or `https://`, a host, optional port and path; no user, query or fragment",
+		Name: "a URL", Text: "`http://` or `https://`, a host, optional port and path, no user, query or fragment; or `tunnel://` and a name",
 		Example: "http://127.0.0.1:9000", JSON: []string{"string"},
-		Pattern: `^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+(/[^?#\s]*)?$`,
+		Pattern: `^([Hh][Tt][Tt][Pp][Ss]?://[^/?#@\s]+(/[^?#\s]*)?|[Tt][Uu][Nn][Nn][Ee][Ll]://[^/?#@:\s]+)$`,
 		parse: func(text string) (any, *mistake) {
 			scheme, rest, ok := strings.Cut(text, "://")
 			authority, _, _ := strings.Cut(rest, "/")
@@ -132,8 +132,11 @@ func urlForm() Form {
 			if err != nil {
 				return nil, &mistake{quoted(text) + " is not a URL", "write one such as http://127.0.0.1:9000"}
 			}
-			if u.Scheme != "http" && u.Scheme != "https" {
-				return nil, &mistake{quoted(text) + " has the scheme " + quoted(scheme), "write http:// or https://"}
+			switch {
+			case u.Scheme == SchemeTunnel && !IsLabel(u.Host) || u.Scheme == SchemeTunnel && strings.ContainsAny(rest, "/?#"):
+				return nil, &mistake{quoted(text) + " doesn't name a tunnel", "write tunnel:// and what is behind --site of wherry tunnel, such as tunnel://shop"}
+			case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != SchemeTunnel:
+				return nil, &mistake{quoted(text) + " has the scheme " + quoted(scheme), "write http:// or https://, or tunnel:// for what wherry tunnel offers"}
 			}
 			if m := wrongURL(u, text); m != nil {
 				return nil, m

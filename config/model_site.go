@@ -86,7 +86,8 @@ type Alias struct {
 
 // Origin is one of the customer's servers.
 type Origin struct {
-	// http:// or https:// with host and optional port; a path is put before the path of each request.
+	// http:// or https:// with host and optional port; a path is put before the path of each request. Or `tunnel://NAME`, which has
+	// to be the only origin: what `wherry tunnel --site NAME` offers, of fetch then host, header_timeout and body_timeout count.
 	// required
 	URL *url.URL `yaml:"url"`
 

@@ -136,6 +136,9 @@ func (c *Control) draft(ctx context.Context, a api.Actor, document api.Document,
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := mayTunnel(a, d.site); err != nil {
+		return nil, nil, err
+	}
 	d.changed = feed.HashOf(d.object) != d.current.Object
 	if d.Base != nil && *d.Base != d.head.Current && d.changed {
 		return nil, nil, c.stale(ctx, d)

@@ -33,6 +33,11 @@ const (
 	RoleDNS     Role = "dns"
 	RoleCollect Role = "collect"
 	RoleRelay   Role = "relay"
+
+	// RoleTunnel and RoleOperator are of machines that are no nodes: they have a certificate of the network, a place in its overlay, and nothing
+	// else. The one offers a service to edges, the other reaches the nodes' own services.
+	RoleTunnel   Role = "tunnel"
+	RoleOperator Role = "operator"
 )
 
 // NodeRecord is a node of the network.

@@ -173,7 +173,8 @@ func pinOf(c *x509.Certificate) [32]byte { return sha256.Sum256(c.RawSubjectPubl
 
 // Issue makes a certificate for the key of a request (PKCS #10, DER or PEM). The name and the roles are those of who, whatever the
 // request says. The certificate says that it was issued at who.Issued; zero: now. That is what a removal is compared with, and need not be what this
-// machine's clock says: control puts it after what other control nodes, whose clocks may be ahead, have said of a node of that name.
+// machine's clock says: control puts it after what other control nodes, whose clocks may be ahead, have said of a node of that name. It is good until
+// who.Expires, if that is before a node's certificate would end.
 func (a *Authority) Issue(csr []byte, who Who, now time.Time) (certPEM []byte, err error) {
 	request, err := parseRequest(csr)
 	if err != nil {
@@ -197,6 +198,9 @@ func (a *Authority) Issue(csr []byte, who Who, now time.Time) (certPEM []byte, e
 	}
 	if who.Has(feed.RoleControl) {
 		template.DNSNames = append(template.DNSNames, controlName)
+	}
+	if !who.Expires.IsZero() && template.NotAfter.After(who.Expires) {
+		template.NotAfter = who.Expires
 	}
 	if template.NotAfter.After(a.root.NotAfter) {
 		template.NotAfter = a.root.NotAfter

@@ -23,6 +23,9 @@ type Who struct {
 	Expires time.Time
 }
 
+// Guest says whether it is a machine that is no node.
+func (w Who) Guest() bool { return w.Has(feed.RoleTunnel) || w.Has(feed.RoleOperator) }
+
 // Has says whether the node has a role.
 func (w Who) Has(role feed.Role) bool { return slices.Contains(w.Roles, role) }
 

@@ -99,6 +99,10 @@ func (p *Pools) newPool(s settings, ca []byte) *pool {
 	if len(s.origins) == 0 {
 		pool.broken = errors.New("the site has no origins")
 	}
+	if slices.ContainsFunc(s.origins, func(o config.Origin) bool { return o.URL.Scheme == config.SchemeTunnel }) {
+		pool.broken = errors.New("the site's origin is a tunnel, which only the nodes of a network with control have")
+		return pool
+	}
 	var roots *x509.CertPool
 	if ca != nil {
 		roots = x509.NewCertPool()

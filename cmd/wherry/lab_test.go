@@ -24,6 +24,7 @@ import (
 type labRun struct {
 	t       *testing.T
 	program string
+	dir     string
 	env     []string
 	http    map[string]string // by node
 	portal  map[string]string
@@ -73,7 +74,7 @@ func startLabIn(t *testing.T, dir string, args ...string) *labRun {
 			}
 		}
 	})
-	l := &labRun{t: t, program: program, env: cmd.Env, http: map[string]string{}, portal: map[string]string{}}
+	l := &labRun{t: t, program: program, dir: dir, env: cmd.Env, http: map[string]string{}, portal: map[string]string{}}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())

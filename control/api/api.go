@@ -99,6 +99,7 @@ type Service interface {
 	Audit(ctx context.Context, a Actor, q AuditQuery) ([]AuditRecord, error)
 
 	Ways
+	Tunnels
 }
 
 // Document is one thing to apply: a site, or the network's settings.

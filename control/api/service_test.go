@@ -114,6 +114,10 @@ func (r *recorder) BenchPath(_ context.Context, a api.Actor, in api.PathBenchReq
 	return reply[api.PathBench](r, a, in)
 }
 
+func (r *recorder) OpenTunnel(_ context.Context, a api.Actor, in api.TunnelRequest) (api.Tunnel, error) {
+	return reply[api.Tunnel](r, a, in)
+}
+
 func (r *recorder) ChangeNode(_ context.Context, a api.Actor, in api.ChangeNodeRequest) (api.ChangeNodeResult, error) {
 	return reply[api.ChangeNodeResult](r, a, in)
 }
@@ -186,6 +190,9 @@ func fill(v reflect.Value, count *int) {
 	switch v.Interface().(type) {
 	case time.Time:
 		v.Set(reflect.ValueOf(time.Date(2026, 3, 1, 12, 0, n%60, n, time.UTC)))
+		return
+	case netip.AddrPort:
+		v.Set(reflect.ValueOf(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}), 443)))
 		return
 	case netip.Addr:
 		v.Set(reflect.ValueOf(netip.AddrFrom4([4]byte{192, 0, 2, byte(n)})))

@@ -31,7 +31,7 @@ func Commands(flags Flags) []*cobra.Command {
 	return []*cobra.Command{
 		newStatusCommand(flags), newApplyCommand(flags), newDiffCommand(flags), newHistoryCommand(flags), newRollbackCommand(flags), newRolloutCommand(flags), newExportCommand(flags),
 		newSiteCommand(flags), newPurgeCommand(flags), newNodeCommand(flags), newTokenCommand(flags), newAuditCommand(flags), newUpgradeCommand(flags), newControlCommand(flags),
-		newPathCommand(flags),
+		newPathCommand(flags), newTunnelCommand(flags), newOverlayCommand(flags),
 	}
 }
 

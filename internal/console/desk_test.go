@@ -266,6 +266,10 @@ func (d *desk) Paths(_ context.Context, _ api.Actor, node config.NodeID) (api.No
 	}, nil
 }
 
+func (d *desk) OpenTunnel(_ context.Context, _ api.Actor, r api.TunnelRequest) (api.Tunnel, error) {
+	return api.Tunnel{}, fault.New(fault.Client, "authorize", http.StatusForbidden, fmt.Errorf("the token is not for %s", r.Site))
+}
+
 func (d *desk) BenchPath(_ context.Context, _ api.Actor, r api.PathBenchRequest) (api.PathBench, error) {
 	d.say("bench path %s %s %d", r.From, r.To, r.Bytes)
 	return api.PathBench{From: r.From, To: r.To, Bytes: r.Bytes, Runs: []api.PathRun{

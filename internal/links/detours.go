@@ -113,7 +113,10 @@ func (d *detours) closeOthers(c *overlay.Conn, wanted []route.Route) {
 }
 
 // forward says where packets go that a peer wants forwarded: to where the mesh of the node is, if that is a plain address.
-func (l *Links) forward(_, to string) (netip.AddrPort, error) {
+func (l *Links) forward(from, to string) (netip.AddrPort, error) {
+	if _, ok := l.record(config.NodeID(from)); !ok {
+		return netip.AddrPort{}, errors.New("only nodes' packets are forwarded")
+	}
 	r, ok := l.record(config.NodeID(to))
 	if !ok {
 		return netip.AddrPort{}, errors.New("there is no such node")

@@ -36,6 +36,10 @@ type Options struct {
 	Near func(context.Context, config.SiteName) time.Duration
 	// Parent is what the site's configuration says of its parent.
 	Parent func(config.SiteName) config.Parent
+	// Tunnel is the tunnel that is the site's origin, if it has one.
+	Tunnel func(config.SiteName) (Tunnel, bool)
+	// Offers says whether who shows a token may offer a site by a tunnel; its error says what to do. nil: no tunnels end at this node.
+	Offers func(ctx context.Context, token string, site config.SiteName) error
 	// Position is what this node has heard from control, Done how far it has applied that.
 	Position, Done func() feed.Position
 	// Controller is the congestion controller; the default is overlay's.
@@ -57,6 +61,7 @@ type Links struct {
 	endpoint *overlay.Endpoint
 	parents  parentage
 	pilot    pilot
+	tunnels  tunnels
 
 	mu      sync.Mutex // protects what follows; lost with the process
 	ctx     context.Context
@@ -71,6 +76,7 @@ type link struct {
 	conn    *overlay.Conn
 	lanes   map[byte]*lane
 	http    *exchange.Transport
+	tunnel  *exchange.Transport
 	dialed  bool
 	detours detours
 	held    atomic.Bool // the path that is used stays, for a measurement
@@ -94,6 +100,7 @@ func New(o Options) (*Links, error) {
 	l := &Links{o: o, links: map[config.NodeID]*link{}, dials: map[config.NodeID]*dialing{}}
 	l.parents.init()
 	l.pilot.init(o.Self)
+	l.tunnels.init(&o)
 	endpoint, err := overlay.New(o.Conn, overlay.Options{
 		Server:     o.Mesh.ServerTLS(),
 		Client:     func(name string) *tls.Config { return o.Mesh.ClientTLS(config.NodeID(name)) },
@@ -122,7 +129,7 @@ func (l *Links) Run(ctx context.Context) error {
 			if err != nil {
 				return
 			}
-			l.add(config.NodeID(c.Peer()), c, false)
+			l.welcome(ctx, c)
 		}
 	})
 	all.Go(func() { l.chooseParents(ctx) })
@@ -137,13 +144,27 @@ func (l *Links) Run(ctx context.Context) error {
 	return err
 }
 
+// welcome takes in who has connected.
+func (l *Links) welcome(ctx context.Context, c *overlay.Conn) {
+	who, err := l.o.Mesh.Admit(c.TLS())
+	switch {
+	case err != nil:
+		c.Close(overlay.CodeRefused, err.Error())
+	case who.Guest():
+		l.addGuest(ctx, who, c)
+	default:
+		l.add(who.Node, c, false)
+	}
+}
+
 // add takes a connection in, and runs its services until it is over.
 func (l *Links) add(node config.NodeID, c *overlay.Conn, dialed bool) *link {
 	k := &link{node: node, conn: c, dialed: dialed, lanes: map[byte]*lane{}}
-	for _, s := range []byte{serviceHTTP, serviceTunnel, serviceForward} {
+	for _, s := range []byte{serviceHTTP, ServiceTunnel} {
 		k.lanes[s] = newLane(c, s)
 	}
 	k.http = &exchange.Transport{Session: func(context.Context) (exchange.Session, error) { return k.lanes[serviceHTTP], nil }}
+	k.tunnel = &exchange.Transport{Session: func(context.Context) (exchange.Session, error) { return k.lanes[ServiceTunnel], nil }}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ctx == nil {
@@ -170,6 +191,10 @@ func (l *Links) tend(ctx context.Context, k *link) {
 	all.Go(func() { sortStreams(ctx, k.conn, k.lanes) })
 	server := exchange.Server{Handler: l.peerHandler(k), Log: l.o.Log}
 	all.Go(func() { _ = server.Serve(ctx, k.lanes[serviceHTTP]) })
+	if l.tunnels.table != nil {
+		relay := exchange.Server{Handler: l.tunnels.table.Relay(), Log: l.o.Log}
+		all.Go(func() { _ = relay.Serve(ctx, k.lanes[ServiceTunnel]) })
+	}
 	tick := time.NewTicker(tendInterval)
 	defer tick.Stop()
 	for {
@@ -205,10 +230,15 @@ func (l *Links) address(ctx context.Context, node config.NodeID) (netip.AddrPort
 	if !ok {
 		return netip.AddrPort{}, fmt.Errorf("there is no node %s in the network", node)
 	}
-	if at, err := netip.ParseAddrPort(r.Mesh); err == nil {
+	return Resolve(ctx, r.Mesh)
+}
+
+// Resolve finds the address of HOST:PORT for UDP.
+func Resolve(ctx context.Context, at string) (netip.AddrPort, error) {
+	if at, err := netip.ParseAddrPort(at); err == nil {
 		return at, nil
 	}
-	host, port, err := net.SplitHostPort(r.Mesh)
+	host, port, err := net.SplitHostPort(at)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}

@@ -220,11 +220,11 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	if _, ok := r.Header[directField]; ok {
 		out := r.Clone(r.Context())
 		delete(out.Header, directField)
-		return u.direct.RoundTrip(out)
+		return u.origin(out)
 	}
 	cluster := u.links.parentOf(u.site)
 	if cluster == "" {
-		return u.direct.RoundTrip(r)
+		return u.origin(r)
 	}
 	nodes := parents.Rank(r.URL.String(), u.links.edges()[cluster])
 	for _, node := range nodes[:min(parentsTried, len(nodes))] {
@@ -235,6 +235,14 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		if !again(err) {
 			return nil, err
 		}
+	}
+	return u.origin(r)
+}
+
+// origin asks the site's origin, whatever stands before it.
+func (u *upstream) origin(r *http.Request) (*http.Response, error) {
+	if t, ok := u.links.o.Tunnel(u.site); ok {
+		return u.links.askTunnel(r, t)
 	}
 	return u.direct.RoundTrip(r)
 }

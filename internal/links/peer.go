@@ -33,6 +33,7 @@ const ownHost = "links.wherry.internal"
 const (
 	nearPath    = "/near"
 	bulkPath    = "/bulk"
+	offersPath  = "/offers"   // whether a tunnel ends at this node
 	catchUpMax  = time.Second // that a request waits for this node to catch up
 	nearSites   = 64
 	bulkMax     = 1 << 30
@@ -116,6 +117,8 @@ func (l *Links) serveOwn(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		_ = json.NewEncoder(w).Encode(answer)
+	case offersPath:
+		_ = json.NewEncoder(w).Encode(l.tunnels.offered(r.URL.Query().Get("site")))
 	case bulkPath:
 		ServeBulk(w, r)
 	case linksPath:

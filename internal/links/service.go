@@ -8,13 +8,16 @@ import (
 
 	"github.com/wherry/wherry/overlay"
 	"github.com/wherry/wherry/overlay/exchange"
+	"github.com/wherry/wherry/overlay/tunnel"
 )
 
 // The services of a connection; each stream's first byte names one.
 const (
-	serviceHTTP    = 'h'
-	serviceTunnel  = 't'
-	serviceForward = 'f'
+	serviceHTTP = 'h'
+	// ServiceTunnel is of agents, and of nodes that ask each other's agents.
+	ServiceTunnel = 't'
+	// ServiceForward is of operators, who reach a node's own services.
+	ServiceForward = 'f'
 )
 
 const (
@@ -58,6 +61,59 @@ func (l *lane) AcceptStream(ctx context.Context) (exchange.Stream, error) {
 func (l *lane) Done() <-chan struct{} { return l.conn.Done() }
 
 func (l *lane) Peer() string { return l.conn.Peer() }
+
+// Close ends the connection: it is of whoever has the lane for himself.
+func (l *lane) Close() error {
+	l.conn.Close(overlay.CodeDone, "done")
+	return nil
+}
+
+// Single is a connection to a node for one service alone.
+type Single struct{ lane *lane }
+
+var _ tunnel.Session = (*Single)(nil)
+
+// NewSingle makes one of a connection that nobody else uses.
+func NewSingle(c *overlay.Conn, service byte) *Single {
+	return &Single{&lane{conn: c, service: service}}
+}
+
+// OpenStream implements exchange.Session.
+func (s *Single) OpenStream(ctx context.Context) (exchange.Stream, error) {
+	return s.lane.OpenStream(ctx)
+}
+
+// AcceptStream implements exchange.Session.
+func (s *Single) AcceptStream(ctx context.Context) (exchange.Stream, error) {
+	for {
+		stream, err := s.lane.conn.AcceptStream(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if service, ok := serviceOf(stream); ok && service == s.lane.service {
+			return stream, nil
+		}
+		stream.Reset(codeNoService)
+	}
+}
+
+// Done implements exchange.Session.
+func (s *Single) Done() <-chan struct{} { return s.lane.Done() }
+
+// Peer implements exchange.Session.
+func (s *Single) Peer() string { return s.lane.Peer() }
+
+// Close implements tunnel.Session.
+func (s *Single) Close() error { return s.lane.Close() }
+
+// serviceOf reads a stream's first byte. It comes with what makes the stream known, so nobody waits for it for long.
+func serviceOf(s *overlay.Stream) (service byte, ok bool) {
+	var first [1]byte
+	_ = s.SetReadDeadline(time.Now().Add(nameTimeout))
+	_, err := s.Read(first[:])
+	_ = s.SetReadDeadline(time.Time{})
+	return first[0], err == nil
+}
 
 // named is a stream whose first byte is still to be sent: it goes with what is written first.
 type named struct {
@@ -108,15 +164,9 @@ func sortStreams(ctx context.Context, c *overlay.Conn, lanes map[byte]*lane) {
 			return
 		}
 		all.Go(func() {
-			var first [1]byte
-			_ = s.SetReadDeadline(time.Now().Add(nameTimeout))
-			if _, err := s.Read(first[:]); err != nil {
-				s.Reset(codeNoService)
-				return
-			}
-			_ = s.SetReadDeadline(time.Time{})
-			l := lanes[first[0]]
-			if l == nil {
+			service, ok := serviceOf(s)
+			l := lanes[service]
+			if !ok || l == nil {
 				s.Reset(codeNoService)
 				return
 			}

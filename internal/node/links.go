@@ -31,7 +31,7 @@ func (n *Node) makeLinks() (err error) {
 	secret := sha256.Sum256(append([]byte("wherry overlay reset\x00"), key...)) // stays the same over a restart
 	o := links.Options{
 		Self: n.s.Name, Cluster: n.s.Cluster, Conn: n.linksDoor, Mesh: n.mesh, Secret: secret[:], Nodes: n.records, Log: n.log,
-		Position: n.keeper.Position, Parent: n.parentOf,
+		Position: n.keeper.Position, Parent: n.parentOf, Tunnel: n.tunnelOf,
 		Done: func() feed.Position {
 			if p := n.done.Load(); p != nil {
 				return *p
@@ -40,6 +40,7 @@ func (n *Node) makeLinks() (err error) {
 		},
 	}
 	if n.s.has(feed.RoleEdge) {
+		o.Offers = n.mayOffer
 		o.Edge = func() http.Handler {
 			if e := n.edge(); e != nil {
 				return e
@@ -57,25 +58,51 @@ func (n *Node) makeLinks() (err error) {
 	return err
 }
 
-// noteParents notes what a configuration says of parents; most sites say nothing.
-func (n *Node) noteParents(s *config.Snapshot) {
-	said := map[config.SiteName]config.Parent{}
+// upstreams is what a configuration says of whom sites ask, where that isn't the usual.
+type upstreams struct {
+	parents map[config.SiteName]config.Parent
+	tunnels map[config.SiteName]links.Tunnel
+}
+
+// noteUpstreams notes what a configuration says of parents and tunnels; of most sites nothing.
+func (n *Node) noteUpstreams(s *config.Snapshot) {
+	said := upstreams{map[config.SiteName]config.Parent{}, map[config.SiteName]links.Tunnel{}}
 	for i := range s.Sites {
-		if p := s.Sites[i].Parent; p != config.ParentAuto {
-			said[s.Sites[i].Name] = p
+		site := &s.Sites[i]
+		if p := site.Parent; p != config.ParentAuto {
+			said.parents[site.Name] = p
 		}
+		name, ok := site.Tunnel()
+		if !ok {
+			continue
+		}
+		t := links.Tunnel{Name: name, HeaderTimeout: site.Fetch.HeaderTimeout, BodyTimeout: site.Fetch.BodyTimeout}
+		if h := site.Fetch.Host; h == "origin" {
+			t.Host = string(name)
+		} else if h != "client" {
+			t.Host = h
+		}
+		said.tunnels[site.Name] = t
 	}
-	n.parents.Store(&said)
+	n.upstreams.Store(&said)
 }
 
 // parentOf is what the configuration that holds says of a site's parent.
 func (n *Node) parentOf(site config.SiteName) config.Parent {
-	if said := n.parents.Load(); said != nil {
-		if p, ok := (*said)[site]; ok {
+	if said := n.upstreams.Load(); said != nil {
+		if p, ok := said.parents[site]; ok {
 			return p
 		}
 	}
 	return config.ParentAuto
+}
+
+// tunnelOf is the tunnel that is the site's origin by the configuration that holds.
+func (n *Node) tunnelOf(site config.SiteName) (t links.Tunnel, ok bool) {
+	if said := n.upstreams.Load(); said != nil {
+		t, ok = said.tunnels[site]
+	}
+	return t, ok
 }
 
 // What nodes answer each other about their overlay.

@@ -80,7 +80,8 @@ type Node struct {
 	meshDoor  net.Listener
 	linksDoor net.PacketConn // of the overlay, at the port of meshDoor
 	links     *links.Links
-	parents   atomic.Pointer[map[config.SiteName]config.Parent]
+	upstreams atomic.Pointer[upstreams]
+	tokens    tokens
 	known     atomic.Pointer[known]         // of the newest position that was asked for
 	done      atomic.Pointer[feed.Position] // everything up to here is adopted, refused or applied
 	peerDoor  net.Listener                  // of role control
@@ -325,7 +326,7 @@ func (n *Node) edge() *edge.Edge {
 
 // adopt makes a snapshot hold, with these revisions of its sites: the first one by making the network of it, another by a reload.
 func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) error {
-	defer n.noteParents(s)
+	defer n.noteUpstreams(s)
 	if net := n.network.Load(); net != nil {
 		if e := n.edge(); e != nil {
 			e.SetRevisions(revisions)

@@ -42,7 +42,9 @@ func (n *Node) serveMesh(ctx context.Context) error {
 		Handler: mux, ReadHeaderTimeout: headersWait, IdleTimeout: meshIdle, ErrorLog: quietLog(n.log),
 	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(n.mesh.Listener(n.meshDoor, mesh.ListenOptions{Anonymous: true})) }()
+	go func() {
+		done <- server.Serve(n.mesh.Listener(n.meshDoor, mesh.ListenOptions{Anonymous: true, Allow: onlyNodes}))
+	}()
 	select {
 	case err := <-done:
 		return err

@@ -82,6 +82,14 @@ func onlyControl(who mesh.Who) error {
 	return fmt.Errorf("%s is no control node", who.Node)
 }
 
+// onlyNodes keeps machines out that are no nodes: the feed, and what nodes ask each other and control, isn't theirs.
+func onlyNodes(who mesh.Who) error {
+	if who.Guest() {
+		return errors.New("it is no node: the overlay is where it is let in")
+	}
+	return nil
+}
+
 // runControl opens the store, as soon as this node is a member of it, and runs control until ctx ends.
 func (n *Node) runControl(ctx context.Context) error {
 	o := n.storeOptions()

@@ -76,16 +76,8 @@ func (l *local) proxy(s Service, transport http.RoundTripper, logger *slog.Logge
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "http", Host: s.To})
 			p.Out.Host = p.In.Host
-			p.Out.URL.RawQuery = p.In.URL.RawQuery
 			p.Out.Header.Del(OfferField)
-			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-				if values, ok := p.In.Header[name]; ok {
-					p.Out.Header[name] = values // the node's, who can be trusted
-				}
-			}
-			if _, ok := p.Out.Header["User-Agent"]; !ok {
-				p.Out.Header["User-Agent"] = nil // or net/http adds its own
-			}
+			passOn(p)
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			resp.Header.Del(refusalField)
