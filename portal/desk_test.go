@@ -259,7 +259,7 @@ for (const way of all(".way")) {
   const through = ["lisbon", "<b>", "osaka", "lima"].filter((name) => nearest(way, name) < 3);
   say([way.getAttribute("class"), way.textContent, through.join("+")].join("; "));
 }
-say(all(".figures").map((f) => [...f.children].map((line) => line.textContent).join(" ")).join("; "));
+say(all(".figures").map((f) => [...f.querySelectorAll("text")].map((line) => line.textContent).join(" ")).join("; "));
 say(all(".helper").map((g) => g.firstChild.textContent).join());
 say(all("b").length);
 const many = Array.from({ length: 40 }, (_, i) => ({ node: "n" + i, paths: [path({ delivered: i })] }));
@@ -269,7 +269,7 @@ say(drawn(many).map((p) => p.node).join());
 way ; &lt;b&gt; directly; lisbon+&lt;b&gt;
 way chosen; osaka directly; lisbon+osaka
 way chosen; &lt;b&gt; through osaka; lisbon+&lt;b&gt;+osaka
-silent; 20.0 ms 0.1 %; 20.0 ms –; 20.0 ms 0.1 %
+silent; 20.0 ms 0.1 %; 20.0 ms; 20.0 ms 0.1 %
 lima
 0
 n32,n33,n34,n35,n36,n37,n38,n39

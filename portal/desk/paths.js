@@ -20,7 +20,7 @@ export const paths = {
     try {
       return { live, node, told: await get(nodePath(node.name, "paths"), { signal }) };
     } catch (trouble) {
-      if (signal.aborted || trouble.status === 0 || trouble.status === 401) throw trouble;
+      if (!(trouble.status > 0) || trouble.status === 401) throw trouble;
       return { live, node, trouble }; // the node's, not control's
     }
   },
@@ -52,7 +52,7 @@ function chooser() {
 }
 
 function content({ live, node, told, trouble }, place) {
-  if (trouble) return problem(trouble);
+  if (trouble) return problem({ title: `${node.name} doesn't tell its paths`, detail: trouble.detail, action: "It is asked again by itself. Other nodes may tell how they reach it." });
   if (!node) return empty(place.query.node ? `There is no node ${place.query.node}. Choose another one.` : "No node is live.");
   if (!told) return empty(state("down", "away"), ` ${node.name} `, missing(node.seen) ? "was never seen" : ["was seen ", ago(node.seen)], ", and can't be asked for its paths. Edges that used it move to others by themselves.");
   const { own } = place;
