@@ -233,3 +233,48 @@ say([document.activeElement === area, area.selectionStart, area.selectionEnd].jo
 		t.Errorf("got\n%s, want\n%s", got, want)
 	}
 }
+
+// The drawing has a line for each path, detours among them bend through who forwards, and names that look like HTML stay text.
+func TestDrawing(t *testing.T) {
+	got := examine(t, `
+import { drawing, drawn } from "MODULES/drawing.js";
+const path = (more) => ({ alive: true, chosen: false, rtt_ms: 20, loss: 0.001, delivered: 1, note: "measured", ...more });
+const peers = [
+  { node: "<b>", paths: [path({ chosen: true, via: "osaka" }), path({}), path({ via: "lima", alive: false })] },
+  { node: "osaka", paths: [path({ chosen: true, note: "" })] },
+];
+const picture = drawing("lisbon", peers, "wide");
+document.body.append(picture);
+const all = (selector) => [...picture.querySelectorAll(selector)];
+const centre = (name) => {
+  const [rect] = all("g").filter((g) => g.firstChild.textContent === name).map((g) => g.querySelector("rect").getBBox());
+  return { x: rect.x + rect.width / 2, y: rect.y + rect.height / 2 };
+};
+const nearest = (way, name) => {
+  const at = centre(name);
+  const steps = Array.from({ length: 400 }, (_, i) => way.getPointAtLength((i / 399) * way.getTotalLength()));
+  return Math.min(...steps.map((p) => Math.hypot(p.x - at.x, p.y - at.y)));
+};
+for (const way of all(".way")) {
+  const through = ["lisbon", "<b>", "osaka", "lima"].filter((name) => nearest(way, name) < 3);
+  say([way.getAttribute("class"), way.textContent, through.join("+")].join("; "));
+}
+say(all(".figures").map((f) => [...f.querySelectorAll("text")].map((line) => line.textContent).join(" ")).join("; "));
+say(all(".helper").map((g) => g.firstChild.textContent).join());
+say(all("b").length);
+const many = Array.from({ length: 40 }, (_, i) => ({ node: "n" + i, paths: [path({ delivered: i })] }));
+say(drawn(many).map((p) => p.node).join());
+`)
+	want := `way silent; &lt;b&gt; through lima; lisbon+&lt;b&gt;+lima
+way ; &lt;b&gt; directly; lisbon+&lt;b&gt;
+way chosen; osaka directly; lisbon+osaka
+way chosen; &lt;b&gt; through osaka; lisbon+&lt;b&gt;+osaka
+silent; 20.0 ms 0.1 %; 20.0 ms; 20.0 ms 0.1 %
+lima
+0
+n32,n33,n34,n35,n36,n37,n38,n39
+`
+	if got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
+}

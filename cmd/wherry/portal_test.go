@@ -40,6 +40,7 @@ func TestPortal(t *testing.T) {
 		{"overtaken", p.overtaken},
 		{"purge", p.purge},
 		{"history and rollback", p.rollback},
+		{"paths", p.paths},
 		{"many sites", p.manySites},
 		{"tokens", p.tokens},
 		{"software and settings", p.others},
@@ -287,6 +288,28 @@ func (p *portalVisit) rollback() {
 	p.goTo("#/rollouts")
 	p.sees("aborted")
 	p.shoot("rollouts")
+}
+
+// paths shows by which ways an edge goes to its parent, and measures them.
+func (p *portalVisit) paths() {
+	p.lab.must("apply", "--emergency", "-m", "a parent", "-f", p.lab.write("shop.yaml", p.siteText("parent: cluster-2\n")))
+	if status, body := p.lab.get("edge-1", "/through-the-parent"); status != http.StatusOK || body != "hello" {
+		p.t.Fatalf("%d %s", status, body)
+	}
+	p.goTo("#/paths")
+	p.until("a choice of nodes", "document.querySelector('#node option[value=edge-1]')")
+	p.eval("{ const node = document.querySelector('#node'); node.value = 'edge-1'; node.onchange(); }")
+	p.until("the way to the parent", `[...document.querySelectorAll("table[aria-label='Paths edge-1 → edge-2'] tbody tr")].some((r) => r.innerText.includes("in use"))`)
+	p.until("it as a drawing", "document.querySelector('svg.ways .way.chosen')")
+	p.until("whom it asks", `document.querySelector("table[aria-label='Parents of sites']")?.innerText.includes("cluster-2")`)
+	p.click("Measure …")
+	p.fill("input[name=size]", "1")
+	p.shoot("paths-measure")
+	p.click("Measure")
+	p.until("what was measured", `document.querySelector("table[aria-label=Measurement]")?.innerText.includes("overlay")`)
+	p.shoot("paths")
+	p.goTo("#/paths?node=nobody")
+	p.sees("There is no node nobody")
 }
 
 // manySites pages through more than a page holds, and finds one by its host.

@@ -107,5 +107,5 @@ const part = encodeURIComponent;
 export const get = (path, options) => ask("GET", path, options);
 export const sitePath = (name, ...more) => ["/sites", part(name), ...more.map((one) => part(one))].join("/");
 export const rolloutPath = (id, ...more) => ["/rollouts", part(id), ...more].join("/");
-export const nodePath = (name) => `/nodes/${part(name)}`;
+export const nodePath = (name, ...more) => ["/nodes", part(name), ...more].join("/");
 export const tokenPath = (name) => `/tokens/${part(name)}`;

@@ -5,7 +5,15 @@ const handlers = ["onclick", "onchange", "oninput", "onsubmit", "onkeydown", "on
 
 // h makes an element. Attributes that are false or missing are left out; what begins with "on" is a handler.
 export function h(tag, attributes, ...children) {
-  const element = document.createElement(tag);
+  return build(document.createElement(tag), attributes, children);
+}
+
+// svg makes an element of a drawing.
+export function svg(tag, attributes, ...children) {
+  return build(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+function build(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (name.startsWith("on")) element[name] = value;
     else if (value === true) element.setAttribute(name, "");
@@ -191,6 +199,12 @@ export function bytes(n) {
   let unit = 0;
   for (; n >= 1024 && unit < 4; unit++) n /= 1024;
   return `${n < 10 && unit ? n.toFixed(1) : Math.round(n)} ${["B", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+}
+
+// milliseconds shows a time that was measured; 0 is one that wasn't.
+export function milliseconds(ms) {
+  if (!ms) return "–";
+  return `${ms < 1 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }
 
 export function percent(part, whole) {

@@ -6,6 +6,7 @@ import { clearNotices, problem } from "./parts.js";
 import { audit } from "./audit.js";
 import { hasDrafts, forgetDrafts } from "./drafts.js";
 import { network } from "./network.js";
+import { paths } from "./paths.js";
 import { forgetResults, purge } from "./purge.js";
 import { rollout, rollouts } from "./rollouts.js";
 import { comparison, history as revisions, revision } from "./history.js";
@@ -28,6 +29,7 @@ const pages = [
   ["/rollouts", rollouts],
   ["/rollouts/:id", rollout],
   ["/purge", purge],
+  ["/paths", paths],
   ["/software", software],
   ["/tokens", tokens],
   ["/audit", audit],
@@ -38,6 +40,7 @@ const menu = [
   ["/sites", "Sites", "read"],
   ["/rollouts", "Roll-outs", "read"],
   ["/purge", "Purge", "purge"],
+  ["/paths", "Paths", "read"],
   ["/software", "Software", "read"],
   ["/tokens", "Tokens", "admin"],
   ["/audit", "Audit", "admin"],
