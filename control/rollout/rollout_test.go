@@ -336,3 +336,16 @@ func TestGauge(t *testing.T) {
 		t.Errorf("the median is %s", m)
 	}
 }
+
+// With a bake so short that the canary has answered a handful of its own requests, a change that breaks all of them still stays on the canary, also
+// where nothing is known of before.
+func TestAShortBakeLetsNoBrokenChangeThrough(t *testing.T) {
+	for _, bake := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second} {
+		w := newWorld(2, 3, model{silent: true})
+		w.begin(Change{Settings: config.Rollout{Bake: bake}})
+		w.run(model{silent: true}, model{errors: 1})
+		if w.most > 1 || w.state.State != Reverted {
+			t.Errorf("bake %v: on %d nodes, %s: %s", bake, w.most, w.state.State, w.state.Why)
+		}
+	}
+}

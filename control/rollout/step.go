@@ -15,6 +15,8 @@ const (
 	evidenceMin = 0.5
 	// patience bounds the wait for that, as a multiple of the time to bake.
 	patience = 3
+	// badPatience is the least of it where many of few requests failed: by then a node's own are enough to tell.
+	badPatience = 15 * time.Second
 	// waveBake is long enough to see that a node died: it counts as live for 3 s after its last report.
 	waveBake = 5 * time.Second
 	// canaryWithin is how long is waited for an edge to try the change on.
@@ -96,8 +98,8 @@ func (s *State) advance(in Input, notes []string) (changed bool) {
 	if baked < s.bake(p) {
 		return changed
 	}
-	verdict, enough := s.verdict(p, in, notes)
-	if !enough && baked < patience*s.bake(p) {
+	verdict, enough, bad := s.verdict(p, in, notes)
+	if wait := patience * s.bake(p); !enough && (baked < wait || bad && baked < badPatience) {
 		return changed
 	}
 	if p.Ended, p.Verdict = in.Now, verdict; s.Phase == len(s.Phases)-1 {
@@ -167,8 +169,8 @@ func (s *State) bake(p *Phase) time.Duration {
 	return s.Bake
 }
 
-// verdict says what speaks for a phase, and whether that is enough.
-func (s *State) verdict(p *Phase, in Input, notes []string) (text string, enough bool) {
+// verdict says what speaks for a phase, and whether that is enough; bad, that it isn't because too few requests are known of which many failed.
+func (s *State) verdict(p *Phase, in Input, notes []string) (text string, enough, bad bool) {
 	adopted := 0
 	for _, id := range p.Nodes {
 		n := in.Seen[id]
@@ -178,11 +180,11 @@ func (s *State) verdict(p *Phase, in Input, notes []string) (text string, enough
 	}
 	switch {
 	case len(p.Nodes) == 0 && len(s.Phases) == 1:
-		return "there is no edge; it holds for those that come", true
+		return "there is no edge; it holds for those that come", true, false
 	case len(p.Nodes) == 0:
-		return "it holds for those that come", true
+		return "it holds for those that come", true, false
 	case adopted == 0:
-		return strings.Join(append([]string{"nobody of it was there; it holds for them when they come back"}, notes...), "; "), true
+		return strings.Join(append([]string{"nobody of it was there; it holds for them when they come back"}, notes...), "; "), true, false
 	}
 	parts := []string{fmt.Sprintf("%d of %d adopted it", adopted, len(p.Nodes))}
 	j := s.judge(p, in)
@@ -200,9 +202,12 @@ func (s *State) verdict(p *Phase, in Input, notes []string) (text string, enough
 		enough = true // a change of no site in particular has no requests of its own
 	case !enough:
 		parts = append(parts, "too few requests to judge by")
+	case j.asBad != "" && j.clients.Requests+j.probes.Requests < knownMin:
+		// Whose fault they are can't be told from so few: a short bake on a busy machine must not let a bad change through.
+		enough, bad = false, true
 	}
 	if j.asBad != "" {
 		parts = append(parts, j.asBad)
 	}
-	return strings.Join(append(parts, notes...), "; "), enough
+	return strings.Join(append(parts, notes...), "; "), enough, bad
 }
