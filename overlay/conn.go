@@ -210,24 +210,32 @@ func (c *Conn) wakeUp() {
 	}
 }
 
-// OpenStream opens a stream; it waits while the peer allows no more.
-func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
+// await waits on cond, whose lock is mu, until ready says true, the connection is over or ctx ends.
+func (c *Conn) await(ctx context.Context, cond *sync.Cond, ready func() bool) error {
 	stop := context.AfterFunc(ctx, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.openCond.Broadcast()
+		cond.Broadcast()
 	})
 	defer stop()
+	for !ready() {
+		switch {
+		case c.err != nil:
+			return c.err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		cond.Wait()
+	}
+	return nil
+}
+
+// OpenStream opens a stream; it waits while the peer allows no more.
+func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.err == nil && c.opened >= c.openMax {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		c.openCond.Wait()
-	}
-	if c.err != nil {
-		return nil, c.err
+	if err := c.await(ctx, c.openCond, func() bool { return c.err == nil && c.opened < c.openMax }); err != nil {
+		return nil, err
 	}
 	id := c.opened << 1
 	if !c.dialed {
@@ -241,28 +249,14 @@ func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
 
 // AcceptStream waits for a stream that the peer opens.
 func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
-	stop := context.AfterFunc(ctx, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.openCond.Broadcast()
-	})
-	defer stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for {
-		if len(c.accepts) > 0 {
-			s := c.accepts[0]
-			c.accepts = c.accepts[1:]
-			return s, nil
-		}
-		if c.err != nil {
-			return nil, c.err
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		c.openCond.Wait()
+	if err := c.await(ctx, c.openCond, func() bool { return len(c.accepts) > 0 }); err != nil {
+		return nil, err
 	}
+	s := c.accepts[0]
+	c.accepts = c.accepts[1:]
+	return s, nil
 }
 
 // stream finds the stream of a frame; nil if it is over. A new one of the peer's opens all before it (RFC 9000 §3.2).
@@ -282,6 +276,10 @@ func (c *Conn) stream(id uint64) (*Stream, error) {
 	}
 	if n >= c.takenMax {
 		return nil, fmt.Errorf("the peer opened stream %d, %d are allowed", n, c.takenMax)
+	}
+	if len(c.accepts) > 2*c.endpoint.options.StreamsMax {
+		// A stream that was broken off makes room for another one before anybody has taken it.
+		return nil, errors.New("the peer opens and breaks off streams faster than they are taken")
 	}
 	for ; c.taken <= n; c.taken++ {
 		s := newStream(c, c.taken<<1|id&1)
@@ -326,28 +324,14 @@ func (c *Conn) SendDatagram(b []byte) error {
 
 // ReceiveDatagram waits for a datagram.
 func (c *Conn) ReceiveDatagram(ctx context.Context) ([]byte, error) {
-	stop := context.AfterFunc(ctx, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.inboxCond.Broadcast()
-	})
-	defer stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for {
-		if len(c.inbox) > 0 {
-			b := c.inbox[0]
-			c.inbox = c.inbox[1:]
-			return b, nil
-		}
-		if c.err != nil {
-			return nil, c.err
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		c.inboxCond.Wait()
+	if err := c.await(ctx, c.inboxCond, func() bool { return len(c.inbox) > 0 }); err != nil {
+		return nil, err
 	}
+	b := c.inbox[0]
+	c.inbox = c.inbox[1:]
+	return b, nil
 }
 
 // control queues a frame that must arrive.

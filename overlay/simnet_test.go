@@ -529,6 +529,31 @@ func TestDatagramsGoOnce(t *testing.T) {
 	})
 }
 
+// A peer that opens streams and breaks them off at once doesn't fill the memory of a node that is slow to take them.
+func TestStreamsThatAreBrokenOffAtOnceAreBounded(t *testing.T) {
+	o := options("alice")
+	o.StreamsMax = 10
+	e := must(New(must(newHosts(simnet.Link{}).alice.ListenPacket("udp", ":1")), o))
+	c := must(e.newConn(false, remote{addr: netip.MustParseAddrPort("192.0.2.9:1")}))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n := range uint64(1000) {
+		s, err := c.stream(n << 1)
+		if err != nil {
+			return
+		}
+		if _, err := s.broken(1, 0); err != nil {
+			t.Fatal(err)
+		}
+		s.reset(1, &StreamError{1})
+		c.frames = c.frames[:0]
+		if len(c.accepts) > 30 {
+			t.Fatalf("%d streams wait", len(c.accepts))
+		}
+	}
+	t.Error("nothing stopped the peer")
+}
+
 // FuzzPackets gives an endpoint with a connection whatever comes; the connection goes on.
 func FuzzPackets(f *testing.F) {
 	f.Add([]byte{0x90, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1})
@@ -577,6 +602,35 @@ func FuzzFramesOfAPeer(f *testing.F) {
 			c.fill(now, b)
 			c.mu.Unlock()
 			now = now.Add(time.Second)
+		}
+	})
+}
+
+// Bulk over two paths, each of which carries 2.5 MB/s, is faster than one of them could be, and whole.
+func TestBulkOverAllPaths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHosts(simnet.Link{Latency: 30 * time.Millisecond, RateBytesPerSecond: 2_500_000, QueueBytes: 250_000})
+		o := options("carol")
+		o.Forward = func(string, string) (netip.AddrPort, error) { return at(h.bob), nil }
+		a, b := run(t, listen(t, h.alice), options("alice")), run(t, listen(t, h.bob), options("bob"))
+		c := run(t, listen(t, h.carol), o)
+		client, server := dial(t, a, b, h.bob)
+		helper, _ := dial(t, a, c, h.carol)
+		label, err := helper.OpenRoute(context.Background(), "bob")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.AddPath(context.Background(), at(h.carol), label); err != nil {
+			t.Fatal(err)
+		}
+		client.UseAll(true)
+		began := time.Now()
+		const n = 40 << 20
+		transfer(t, client, server, pattern(n, 9))
+		if rate := float64(n) / time.Since(began).Seconds(); rate < 1.3*2_500_000 {
+			t.Errorf("%.0f bytes a second over two paths of 2,500,000", rate)
+		} else {
+			t.Logf("%.0f bytes a second", rate)
 		}
 	})
 }

@@ -60,6 +60,7 @@ type Links struct {
 	o        Options
 	endpoint *overlay.Endpoint
 	parents  parentage
+	sorted   atomic.Pointer[sorted]
 	pilot    pilot
 	tunnels  tunnels
 

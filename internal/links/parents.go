@@ -129,15 +129,26 @@ func (p *parentage) set(site config.SiteName, own time.Duration, others []parent
 	s.cluster = parents.Choose(own, allowed, s.cluster)
 }
 
-// edges are the nodes with edges of a cluster.
+// edges are the nodes with edges, by cluster. They are sorted out once for each list of nodes.
 func (l *Links) edges() map[config.ClusterName][]config.NodeID {
-	all := map[config.ClusterName][]config.NodeID{}
-	for _, r := range l.o.Nodes() {
+	nodes := l.o.Nodes()
+	if s := l.sorted.Load(); s != nil && len(s.nodes) == len(nodes) && len(nodes) > 0 && &s.nodes[0] == &nodes[0] {
+		return s.edges
+	}
+	s := &sorted{nodes: nodes, edges: map[config.ClusterName][]config.NodeID{}}
+	for _, r := range nodes {
 		if slices.Contains(r.Roles, feed.RoleEdge) {
-			all[r.Cluster] = append(all[r.Cluster], r.Name)
+			s.edges[r.Cluster] = append(s.edges[r.Cluster], r.Name)
 		}
 	}
-	return all
+	l.sorted.Store(s)
+	return s.edges
+}
+
+// sorted is a list of nodes, and what edges made of it; nobody changes either.
+type sorted struct {
+	nodes []feed.NodeRecord
+	edges map[config.ClusterName][]config.NodeID
 }
 
 // chooseParents looks now and then who is nearer to the origins of the sites that are asked for.
@@ -151,7 +162,7 @@ func (l *Links) chooseParents(ctx context.Context) {
 		}
 		wait = chooseFirst
 		sites := l.parents.wanted(time.Now())
-		clusters := l.edges()
+		clusters := maps.Clone(l.edges())
 		delete(clusters, l.o.Cluster)
 		if len(sites) > 0 && len(clusters) > 0 && l.o.Near != nil {
 			l.look(ctx, sites, clusters)
