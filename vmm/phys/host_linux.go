@@ -7,36 +7,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newImage makes a sealed memfd: its pages are in memory once, for all machines.
-func newImage(contents []byte, size int) (*Image, error) {
+// newImage makes an image of zeros: a memfd, whose pages are in memory once, for all machines, and not before they are written.
+func newImage(size int) (*Image, error) {
 	fd, err := unix.MemfdCreate("image", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, err
 	}
 	i := &Image{fd: fd}
-	if err := i.fill(contents, size); err != nil {
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
 		return nil, errors.Join(err, i.free())
 	}
+	i.size = size
 	return i, nil
 }
 
-func (i *Image) fill(contents []byte, size int) error {
-	if err := unix.Ftruncate(i.fd, int64(size)); err != nil {
-		return err
-	}
-	for at := 0; at < len(contents); {
-		n, err := unix.Pwrite(i.fd, contents[at:], int64(at))
+// write puts contents into i, before seal.
+func (i *Image) write(contents []byte, at int64) error {
+	for len(contents) > 0 {
+		n, err := unix.Pwrite(i.fd, contents, at)
 		if err != nil {
 			return err
 		}
-		at += n
+		contents, at = contents[n:], at+int64(n)
 	}
-	// A seal against writing holds for slots, too: theirs are private.
+	return nil
+}
+
+// seal has nothing write to i any more. It holds for slots, too: theirs are private.
+func (i *Image) seal() (err error) {
 	if _, err := unix.FcntlInt(uintptr(i.fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
 		return err
 	}
-	bytes, err := unix.Mmap(i.fd, 0, size, unix.PROT_READ, unix.MAP_SHARED)
-	i.bytes = bytes
+	i.bytes, err = unix.Mmap(i.fd, 0, i.size, unix.PROT_READ, unix.MAP_SHARED) // after sealing, which a shared mapping would forbid
 	return err
 }
 

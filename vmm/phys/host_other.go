@@ -2,12 +2,17 @@
 
 package phys
 
-// newImage keeps a copy, of which each slot makes its own.
-func newImage(contents []byte, size int) (*Image, error) {
-	i := &Image{bytes: make([]byte, size)}
-	copy(i.bytes, contents)
-	return i, nil
+// newImage makes an image of zeros, of which each slot makes a copy.
+func newImage(size int) (*Image, error) { return &Image{size: size, bytes: make([]byte, size)}, nil }
+
+// write puts contents into i, before seal.
+func (i *Image) write(contents []byte, at int64) error {
+	copy(i.bytes[at:], contents)
+	return nil
 }
+
+// seal has nothing write to i any more.
+func (i *Image) seal() error { return nil }
 
 func (i *Image) free() error {
 	i.bytes = nil
