@@ -20,7 +20,7 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-// run returns the exit status: 0, 1 for an error, 2 for a command line that isn't one.
+// run returns the exit status: 0, 1 for an error, 2 for a command line that isn't one; of wherry program run, the program's.
 func run(args []string) int {
 	root := newRootCommand()
 	root.SetArgs(args)
@@ -31,9 +31,12 @@ func execute(root *cobra.Command, stderr io.Writer) int {
 	err := root.Execute()
 	var usage usageError
 	var line console.UsageError
+	var program exitStatus
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &program):
+		return int(program)
 	case errors.Is(err, errReported), errors.Is(err, console.ErrReported):
 		return 1
 	case errors.Is(err, console.ErrTrouble):
@@ -72,7 +75,7 @@ Run it for real:                              wherry config sample > wherry.yaml
 	}
 	root.SetVersionTemplate("wherry {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newInitCommand(), newJoinCommand(), newRunCommand(), newLabCommand(), newBenchCommand(), newVersionCommand())
+	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newInitCommand(), newJoinCommand(), newRunCommand(), newLabCommand(), newBenchCommand(), newProgramCommand(), newVersionCommand())
 	root.AddCommand(console.Commands(consoleFlags)...)
 	addRestoreCommand(root)
 	addCompletionCommand(root)

@@ -1,0 +1,113 @@
+package program
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/backend"
+	"github.com/wherry/wherry/vmm/linux"
+	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/snap"
+)
+
+// Options are common to all of this room.
+type Options struct {
+	Machine string // kvm, emulator or auto
+	Program string // the file: a program, or a snapshot of one
+	Linux   linux.Options
+}
+
+// programMax bounds a program in bytes.
+const programMax = 1 << 30
+
+// load reads the program, or the snapshot that it is.
+func (o Options) load() (program []byte, s *snap.Snapshot, err error) {
+	f, err := os.Open(o.Program)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	r := bufio.NewReader(f)
+	beginning, err := r.Peek(8)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, fmt.Errorf("reading %s: %w", o.Program, err)
+	}
+	if snap.IsSnapshot(beginning) {
+		if s, err = snap.Read(r); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", o.Program, err)
+		}
+		return nil, s, nil
+	}
+	program, err = io.ReadAll(io.LimitReader(r, programMax+1))
+	if err == nil && len(program) > programMax {
+		err = fmt.Errorf("it has more than %d bytes", programMax)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading %s: %w", o.Program, err)
+	}
+	return program, nil, nil
+}
+
+// maker makes machines of the wanted kind.
+func (o Options) maker() snap.Maker {
+	return func(m *phys.Memory) (vmm.Machine, error) { return backend.New(o.Machine, m) }
+}
+
+// start makes a process of the program, or of the snapshot that it is. It is closed with its machine.
+func (o Options) start() (vmm.Machine, *linux.Process, error) {
+	program, s, err := o.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	if s != nil {
+		o.Machine = s.Kind()
+		i, err := s.Start(o.maker(), o.Linux)
+		if err != nil {
+			return nil, nil, errors.Join(err, s.Close())
+		}
+		return i.Machine(), i.Process(), nil
+	}
+	m, err := o.maker()(phys.New(phys.Options{}))
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := linux.Load(m, program, o.Linux)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", o.Program, err), m.Close())
+	}
+	return m, p, nil
+}
+
+// Freeze runs the program until it waits for input and writes its snapshot.
+func Freeze(ctx context.Context, o Options, w io.Writer) (err error) {
+	s, err := o.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	_, err = s.WriteTo(w)
+	return err
+}
+
+// snapshot is of the program, or the one that it is.
+func (o Options) snapshot(ctx context.Context) (s *snap.Snapshot, err error) {
+	program, s, err := o.load()
+	if s != nil || err != nil {
+		return s, err
+	}
+	m, err := o.maker()(phys.New(phys.Options{}))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	p, err := snap.Boot(ctx, m, program, o.Linux)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Program, err)
+	}
+	return snap.Take(m, p)
+}

@@ -1,0 +1,170 @@
+package snap
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/linux"
+	"github.com/wherry/wherry/vmm/phys"
+)
+
+// Maker makes a machine of one kind around a memory, which it owns from then on.
+type Maker func(*phys.Memory) (vmm.Machine, error)
+
+// Snapshot is a program that waits for input.
+type Snapshot struct {
+	kind  string // of the back end, as in vmm.Caps.Name
+	slots []slot
+	state *linux.State
+}
+
+// slot is a range of memory, and what it begins with.
+type slot struct {
+	base     phys.Addr
+	size     int
+	readOnly bool
+	image    *phys.Image
+}
+
+// Boot loads a program into a machine and lets it run until it waits for input. A program that ends before that is an *EndedError.
+func Boot(ctx context.Context, m vmm.Machine, program []byte, o linux.Options) (*linux.Process, error) {
+	p, err := linux.Load(m, program, o)
+	if err != nil {
+		return nil, err
+	}
+	stop, err := p.Run(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case stop.Kind != linux.WantsInput:
+		return nil, &EndedError{stop}
+	}
+	return p, nil
+}
+
+// EndedError says that a program ended where it was to wait for input.
+type EndedError struct{ Stop linux.Stop }
+
+func (e *EndedError) Error() string {
+	return fmt.Sprintf("the program %s before it read standard input", e.Stop)
+}
+
+// Take makes a snapshot of a process that waits for input. The process can go on.
+func Take(m vmm.Machine, p *linux.Process) (*Snapshot, error) {
+	if err := m.CollectDirty(); err != nil {
+		return nil, err
+	}
+	state, err := p.Checkpoint()
+	if err != nil {
+		return nil, err
+	}
+	s := &Snapshot{kind: m.Caps().Name, state: state}
+	for _, from := range m.Phys().Slots() {
+		image, err := m.Phys().Freeze(from)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		s.slots = append(s.slots, slot{from.Base, from.Size, from.ReadOnly, image})
+	}
+	return s, nil
+}
+
+// Kind is the back end that s can start on.
+func (s *Snapshot) Kind() string { return s.kind }
+
+// Close lets go of s's images. It fails while there are instances.
+func (s *Snapshot) Close() error {
+	var errs []error
+	for _, slot := range s.slots {
+		if slot.image != nil {
+			errs = append(errs, slot.image.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Start makes an instance. Of the options those count that aren't part of the snapshot: limits, output, trace.
+func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
+	memory := phys.New(phys.Options{})
+	for _, slot := range s.slots {
+		if _, err := memory.Add(phys.Spec{Base: slot.base, Size: slot.size, ReadOnly: slot.readOnly, Image: slot.image}); err != nil {
+			return nil, errors.Join(err, memory.Close())
+		}
+	}
+	m, err := make(memory)
+	if err != nil {
+		return nil, errors.Join(err, memory.Close())
+	}
+	if kind := m.Caps().Name; kind != s.kind {
+		return nil, errors.Join(fmt.Errorf("a snapshot of machine %q can't start on machine %q; make one there", s.kind, kind), m.Close())
+	}
+	i := &Instance{machine: m, state: s.state}
+	o.Stdout = &i.out
+	if i.process, err = linux.Resume(m, s.state, o); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return i, nil
+}
+
+// Instance is a program that answers calls.
+type Instance struct {
+	machine vmm.Machine
+	process *linux.Process
+	state   *linux.State
+	out     bytes.Buffer
+}
+
+// Call is what one call did.
+type Call struct {
+	Output []byte // what the program wrote to standard output; until the next Call
+	Stop   linux.Stop
+	CPU    time.Duration
+}
+
+// Answered reports whether the program waits for the next call, having read all of this one's input.
+func (c Call) Answered() bool { return c.Stop.Kind == linux.WantsInput }
+
+// Call gives the program input and lets it run until it wants more than that, or ends.
+func (i *Instance) Call(ctx context.Context, input []byte) (Call, error) {
+	i.out.Reset()
+	before := i.process.CPU()
+	for {
+		n := i.process.WriteStdin(input)
+		input = input[n:]
+		stop, err := i.process.Run(ctx)
+		if err != nil {
+			return Call{}, err
+		}
+		if stop.Kind != linux.WantsInput || len(input) == 0 {
+			return Call{Output: i.out.Bytes(), Stop: stop, CPU: i.process.CPU() - before}, nil
+		}
+	}
+}
+
+// Reset takes i back to its snapshot, and returns how many pages that took.
+func (i *Instance) Reset() (pages int, err error) {
+	if err := i.machine.CollectDirty(); err != nil {
+		return 0, err
+	}
+	for _, s := range i.machine.Phys().Slots() {
+		pages += s.Dirty().Count()
+	}
+	i.machine.Phys().Restore()
+	return pages, i.process.Restore(i.state)
+}
+
+// Process is the program that runs in i.
+func (i *Instance) Process() *linux.Process { return i.process }
+
+// Machine is the machine that i runs on.
+func (i *Instance) Machine() vmm.Machine { return i.machine }
+
+// Close destroys i.
+func (i *Instance) Close() error { return i.machine.Close() }
+
+var _ io.WriterTo = (*Snapshot)(nil)
