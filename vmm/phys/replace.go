@@ -159,6 +159,9 @@ func (m *Memory) forgetSwapped(at pageRef) {
 // the same ones.
 func (m *Memory) Restore() {
 	for _, s := range m.slots {
+		if s.Kept {
+			continue
+		}
 		for page := range s.dirty.All() {
 			at := pageRef{s, page}
 			m.forgetSwapped(at)
