@@ -59,6 +59,7 @@ var plan = map[string][]string{
 	"edge/page":                     {"fault"},
 	"vmm":                           {"vmm/phys", "vmm/x86"},
 	"vmm/emu":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/linux":                     {"vmm", "vmm/linux/abi", "vmm/linux/file", "vmm/mmu", "vmm/phys", "vmm/x86"},
 	"vmm/linux/abi":                 {},
 	"vmm/linux/file":                {"vmm/linux/abi"},
 	"vmm/mmu":                       {"vmm/phys"},

@@ -327,7 +327,7 @@ func callSendfile(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 
 func callCopyFileRange(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	return p.between(t, a, func(in, out *int64) (int, abi.Errno) {
-		return p.Files.CopyFileRange(fd(a[0]), in, fd(a[2]), out, length(a[4]))
+		return p.Files.CopyFileRange(fd(a[0]), in, fd(a[2]), out, length(a[4]), int(int32(a[5])))
 	})
 }
 

@@ -36,8 +36,8 @@ const (
 	largeArea = 4 << 20
 )
 
-// bits are those of a page's entry for a protection. Without User nothing can be done with the page, but its frame is kept.
-func bits(prot uint32) uint64 {
+// entryBits are those of a page's entry for a protection. Without User nothing can be done with the page, but its frame is kept.
+func entryBits(prot uint32) uint64 {
 	b := uint64(0)
 	if prot != abi.PROT_NONE {
 		b |= mmu.User
@@ -82,9 +82,9 @@ func (p *Process) fault(va uint64, access uint32) (faultKind, error) {
 		p.counters.faults++
 		return p.bring(a, va)
 	}
-	if page.Entry&protectionBits != bits(a.Prot) {
+	if page.Entry&protectionBits != entryBits(a.Prot) {
 		p.counters.faults++
-		if err := p.tables.Protect(va, pageSize, bits(a.Prot)); err != nil {
+		if err := p.tables.Protect(va, pageSize, entryBits(a.Prot)); err != nil {
 			return faultNoMemory, err
 		}
 	}
@@ -160,7 +160,7 @@ func (p *Process) mapRun(a *area, va uint64, n int) (int, error) {
 	if a.Source != 0 {
 		p.touch(va, va+uint64(n)*pageSize)
 	}
-	b := bits(a.Prot) | p.newBits
+	b := entryBits(a.Prot) | p.newBits
 	size := uint64(n) * pageSize
 	if a.Source != 0 {
 		b |= filled
@@ -261,7 +261,7 @@ func (p *Process) page(va uint64, access uint32) (*[pageSize]byte, abi.Errno) {
 	if err != nil {
 		return nil, abi.EFAULT
 	}
-	if page.Entry == 0 || page.Entry&protectionBits != bits(a.Prot) {
+	if page.Entry == 0 || page.Entry&protectionBits != entryBits(a.Prot) {
 		if kind, err := p.fault(va, access); err != nil || kind != faultDone {
 			return nil, abi.EFAULT
 		}
@@ -423,7 +423,7 @@ func (p *Process) settle() error {
 			var want uint64
 			a := p.memory.areas.find(va)
 			if a != nil {
-				want = bits(a.Prot)
+				want = entryBits(a.Prot)
 			}
 			switch {
 			case page.Entry&own != 0 && page.Entry&filled != 0:

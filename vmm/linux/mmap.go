@@ -135,11 +135,11 @@ func (p *Process) replaceArea(n area) abi.Errno {
 				return err
 			}
 		}
-		if page.Entry&protectionBits == bits(n.Prot) {
+		if page.Entry&protectionBits == entryBits(n.Prot) {
 			return nil
 		}
 		p.touch(va, va+pageSize)
-		if err := p.tables.Protect(va, pageSize, bits(n.Prot)); err != nil {
+		if err := p.tables.Protect(va, pageSize, entryBits(n.Prot)); err != nil {
 			return err
 		}
 		return p.machine.Flush(page.Frame(), pageSize)
@@ -197,7 +197,7 @@ func (p *Process) protect(start, end uint64, prot uint32) abi.Errno {
 	m.areas = m.areas.protect(start, end, prot)
 	m.changed++
 	p.touch(start, end)
-	want := bits(prot)
+	want := entryBits(prot)
 	err := p.eachPage(start, end, func(va uint64, page mmu.Page) error {
 		has := page.Entry & protectionBits
 		if has == want {
