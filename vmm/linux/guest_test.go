@@ -14,12 +14,14 @@ import (
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/emu"
+	"github.com/wherry/wherry/vmm/kvm"
 	"github.com/wherry/wherry/vmm/phys"
 )
 
 // backends are the machines that every guest test runs on.
 var backends = map[string]func() (vmm.Machine, error){
 	"emulator": func() (vmm.Machine, error) { return emu.New(phys.New(phys.Options{})), nil },
+	"kvm":      func() (vmm.Machine, error) { return kvm.New(phys.New(phys.Options{})) },
 }
 
 // onAll runs f on every machine that this host has.
