@@ -49,7 +49,7 @@ func NewBuilder(m *phys.Memory, frames *Frames) (*Builder, error) {
 // Space is what Walk needs to read b's tables, with WP and NXE.
 func (b *Builder) Space() Space { return Space{Root: b.root, WP: true, NXE: true} }
 
-// Map lets size bytes at va be those at pa, with the given bits of Write, User and NoExec; what was mapped there before is replaced, and
+// Map lets size bytes at va be those at pa, with the given bits of Write, User, NoExec and Software; what was mapped there before is replaced, and
 // needs a flush. All three are whole pages. Where va and pa allow it, pages have 2 MiB.
 func (b *Builder) Map(va uint64, pa phys.Addr, size uint64, bits uint64) error {
 	if err := checkRange(va, size); err != nil {
@@ -58,7 +58,7 @@ func (b *Builder) Map(va uint64, pa phys.Addr, size uint64, bits uint64) error {
 	if pa%phys.PageSize != 0 || uint64(pa)+size > 1<<46 || uint64(pa)+size < size {
 		return fmt.Errorf("guest-physical %#x–%#x can't be mapped", pa, uint64(pa)+size)
 	}
-	entry := bits&(Write|User|NoExec) | Present
+	entry := bits&(Write|User|NoExec|Software) | Present
 	for size > 0 {
 		step, last := uint64(phys.PageSize), 3
 		if va%page2M == 0 && pa%page2M == 0 && size >= page2M {
@@ -77,6 +77,9 @@ func (b *Builder) Map(va uint64, pa phys.Addr, size uint64, bits uint64) error {
 		value := uint64(pa) | entry
 		if last == 2 {
 			value |= Large
+			if err := b.reshape(at); err != nil {
+				return err
+			}
 		}
 		if err := b.memory.SetUint64(at, value); err != nil {
 			return err
@@ -124,6 +127,9 @@ func (b *Builder) change(va, size uint64, f func(uint64) uint64) error {
 			return err
 		}
 		if e&Present != 0 {
+			if step == page2M {
+				b.memory.Reshape()
+			}
 			if err := b.memory.SetUint64(at, f(e)); err != nil {
 				return err
 			}
@@ -167,6 +173,15 @@ func (b *Builder) entry(va uint64, last int, make bool) (phys.Addr, error) {
 	}
 }
 
+// reshape notes that the entry at, which maps a large page or a table, becomes another: shadow page tables made from it are no longer of use.
+func (b *Builder) reshape(at phys.Addr) error {
+	e, err := b.memory.Uint64(at)
+	if e&Present != 0 {
+		b.memory.Reshape()
+	}
+	return err
+}
+
 // split makes 512 pages of the large one at va.
 func (b *Builder) split(va uint64) error {
 	at, err := b.entry(va, 2, false)
@@ -186,6 +201,7 @@ func (b *Builder) split(va uint64) error {
 			return err
 		}
 	}
+	b.memory.Reshape()
 	return b.memory.SetUint64(at, uint64(table)|Present|Write|User)
 }
 

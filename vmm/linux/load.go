@@ -1,0 +1,290 @@
+package linux
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/mmu"
+	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/x86"
+)
+
+// Where things are in a program's virtual memory. Nothing is at random: the same program sees the same addresses.
+const (
+	stackTop  = 0x7fff_ffff_f000
+	stackSize = 8 << 20
+	// mmapTop is where mmap begins, downwards; a gap keeps the stack's end from what is mapped.
+	mmapTop = stackTop - stackSize - 1<<20
+	argsMax = 1 << 20 // bytes of arguments and environment
+)
+
+// Where slots are in guest-physical memory: page tables, which Restore leaves, and the program's pages.
+const (
+	tablesBase = phys.Addr(0x1_0000_0000)
+	pagesBase  = phys.Addr(0x10_0000_0000)
+	memoryMin  = 1 << 20
+	memoryMax  = 1 << 36
+)
+
+// tablesSize is how much memory page tables may take: a program that spreads few pages far needs a table for each.
+func tablesSize(memory int64) int64 { return max(memory/64, 4<<20) &^ pageMask }
+
+// Load puts a static program into machine's memory, to which it adds two slots, ready to run.
+func Load(machine vmm.Machine, bytes []byte, o Options) (*Process, error) {
+	prog, err := parse(bytes)
+	if err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	if o.Memory < memoryMin || o.Memory > memoryMax {
+		return nil, fmt.Errorf("memory of %d bytes; give it %d to %d", o.Memory, memoryMin, int64(memoryMax))
+	}
+	for _, spec := range []phys.Spec{
+		{Base: tablesBase, Size: int(tablesSize(o.Memory)), Kept: true},
+		{Base: pagesBase, Size: int(o.Memory)},
+	} {
+		if _, err := machine.Phys().Add(spec); err != nil {
+			return nil, fmt.Errorf("giving the program memory: %w", err)
+		}
+	}
+	tableFrames := &mmu.Frames{Next: tablesBase, End: tablesBase + phys.Addr(tablesSize(o.Memory))}
+	tables, err := mmu.NewBuilder(machine.Phys(), tableFrames)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newProcess(machine, prog, o)
+	if err != nil {
+		return nil, err
+	}
+	p.tables, p.tableFrames = tables, tableFrames
+	p.frames = &frames{next: pagesBase, end: pagesBase + phys.Addr(o.Memory)}
+	p.controls = controls(uint64(tables.Space().Root))
+	p.clock = newClock(o.Time)
+	p.random = newRandom(o.Seed)
+	if err := machine.Flush(tablesBase, uint64(tablesSize(o.Memory))); err != nil {
+		return nil, err
+	}
+	if err := p.start(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (o Options) withDefaults() Options {
+	if len(o.Args) == 0 {
+		o.Args = []string{"program"}
+	}
+	if o.Memory == 0 {
+		o.Memory = defaultMemory
+	}
+	o.Memory = (o.Memory + pageMask) &^ pageMask
+	set := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	set(&o.Limits.Tasks, defaultTasks)
+	set(&o.Limits.Areas, defaultAreas)
+	if o.Slice.Instructions == 0 {
+		o.Slice.Instructions = defaultSlice
+	}
+	if o.Slice.CPU == 0 {
+		o.Slice.CPU = defaultCPU
+	}
+	return o
+}
+
+// newProcess makes what Load and Resume have in common.
+func newProcess(machine vmm.Machine, prog program, o Options) (*Process, error) {
+	p := &Process{machine: machine, program: prog, options: o, lastID: firstID, kick: kick{awake: make(chan struct{}, 1)}}
+	p.cpus.max = cpusMax
+	if !machine.Caps().Parallel {
+		p.cpus.max = 1
+	}
+	p.counts = machine.Caps().Deterministic
+	p.slices = rand.New(rand.NewPCG(o.Slice.Random, 0))
+	p.memory.sources = []source{{}}
+	image := o.Image
+	if image == nil {
+		var err error
+		if image, err = file.NewImage(file.ImageOptions{Program: prog.bytes}); err != nil {
+			return nil, err
+		}
+	}
+	files, err := file.New(file.Options{
+		Image: image, Limits: o.Limits.Files, Args: o.Args, Maps: p.maps, Status: p.status, Auxv: p.auxiliary,
+		Random: func(b []byte) { p.random.fill(b) }, Stdout: o.Stdout, Stderr: o.Stderr, PID: firstID,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.Files = files
+	return p, nil
+}
+
+// start maps the program and its stack, and makes its first task.
+func (p *Process) start() error {
+	p.memory.sources = append(p.memory.sources, source{bytes: p.program.bytes, name: "/proc/self/exe"})
+	for _, s := range p.program.segments {
+		if err := p.mapSegment(s); err != nil {
+			return err
+		}
+	}
+	p.memory.heap = p.program.end
+	p.memory.brk = p.memory.heap
+	stack := area{Start: stackTop - stackSize, End: stackTop, Prot: abi.PROT_READ | abi.PROT_WRITE, Kind: areaStack}
+	if e := p.replaceArea(stack); e != 0 {
+		return fmt.Errorf("the program's stack: %w", e)
+	}
+	sp, err := p.pushArgs()
+	if err != nil {
+		return err
+	}
+	t := &Task{extended: x86.NewExtended(), ran: true}
+	t.ID = firstID
+	t.Regs = x86.Regs{RIP: p.program.entry, RSP: sp, RFLAGS: x86.Fixed | x86.IF}
+	copy(t.Name[:len(t.Name)-1], baseName(p.options.Args[0]))
+	p.tasks = []*Task{t}
+	return nil
+}
+
+func baseName(s string) string {
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i] == '/' {
+			return s[i+1:]
+		}
+	}
+	return s
+}
+
+// mapSegment makes areas of a segment: what the file has, and the zeros behind it. In the last page of the file's part the zeros are written, as
+// the file goes on there with something else.
+func (p *Process) mapSegment(s segment) error {
+	start, end := s.at&^pageMask, (s.at+s.size+pageMask)&^pageMask
+	held := start
+	if s.held > 0 {
+		held = (s.at + s.held + pageMask) &^ pageMask
+		n := area{Start: start, End: held, Offset: s.off &^ pageMask, Prot: s.prot, Source: 1}
+		if e := p.replaceArea(n); e != 0 {
+			return fmt.Errorf("mapping the segment at %#x: %w", s.at, e)
+		}
+		if tail := held - (s.at + s.held); tail > 0 && s.prot&abi.PROT_WRITE != 0 {
+			if e := p.copyOut(s.at+s.held, make([]byte, tail)); e != 0 {
+				return fmt.Errorf("mapping the segment at %#x: %w", s.at, e)
+			}
+		}
+	}
+	if held < end {
+		if e := p.replaceArea(area{Start: held, End: end, Prot: s.prot}); e != 0 {
+			return fmt.Errorf("mapping the segment at %#x: %w", s.at, e)
+		}
+	}
+	return nil
+}
+
+// pushArgs lays arguments, environment and auxiliary vector on the stack (System V ABI for x86-64, 3.4.1) and returns the stack pointer.
+func (p *Process) pushArgs() (uint64, error) {
+	o := &p.options
+	at := uint64(stackTop) - 8
+	total := 0
+	push := func(b []byte) uint64 {
+		total += len(b)
+		at -= uint64(len(b))
+		if total <= argsMax {
+			p.copyOut(at, b)
+		}
+		return at
+	}
+	name := push([]byte(o.Args[0] + "\x00"))
+	var argv, envp []uint64
+	for _, s := range o.Args {
+		argv = append(argv, push([]byte(s+"\x00")))
+	}
+	for _, s := range o.Env {
+		envp = append(envp, push([]byte(s+"\x00")))
+	}
+	if total > argsMax {
+		return 0, fmt.Errorf("%d bytes of arguments and environment; at most %d", total, argsMax)
+	}
+	platform := push([]byte("x86_64\x00"))
+	var seed [16]byte
+	p.random.fill(seed[:])
+	random := push(seed[:])
+	p.auxv = auxv(&p.program, name, platform, random)
+	words := append([]uint64{uint64(len(argv))}, argv...)
+	words = append(append(append(words, 0), envp...), 0)
+	words = append(words, p.auxv...)
+	at = (at - uint64(8*len(words))) &^ 15
+	b := make([]byte, 0, 8*len(words))
+	for _, w := range words {
+		b = le.AppendUint64(b, w)
+	}
+	if e := p.copyOut(at, b); e != 0 {
+		return 0, fmt.Errorf("laying out the stack: %w", e)
+	}
+	return at, nil
+}
+
+// hwcap is CPUID 1's EDX of a processor with what every x86-64 has.
+const hwcap = 0x178bfbff
+
+func auxv(prog *program, name, platform, random uint64) []uint64 {
+	const phent = 56
+	return []uint64{
+		abi.AT_HWCAP, hwcap, abi.AT_PAGESZ, pageSize, abi.AT_CLKTCK, 100, abi.AT_PHDR, prog.phdr, abi.AT_PHENT, phent, abi.AT_PHNUM, uint64(prog.phnum),
+		abi.AT_BASE, 0, abi.AT_FLAGS, 0, abi.AT_ENTRY, prog.entry, abi.AT_UID, 0, abi.AT_EUID, 0, abi.AT_GID, 0, abi.AT_EGID, 0, abi.AT_SECURE, 0,
+		abi.AT_RANDOM, random, abi.AT_HWCAP2, 0, abi.AT_EXECFN, name, abi.AT_PLATFORM, platform, abi.AT_MINSIGSTKSZ, minFrame, abi.AT_NULL, 0,
+	}
+}
+
+// minFrame is what a signal's frame may take, with the state of AVX-512.
+const minFrame = 3632
+
+// auxiliary is /proc/self/auxv.
+func (p *Process) auxiliary() []byte {
+	var b []byte
+	for _, w := range p.auxv {
+		b = le.AppendUint64(b, w)
+	}
+	return b
+}
+
+// maps is /proc/self/maps.
+func (p *Process) maps() []byte {
+	var b []byte
+	for _, a := range p.memory.areas {
+		prot := []byte("---p")
+		for i, bit := range []uint32{abi.PROT_READ, abi.PROT_WRITE, abi.PROT_EXEC} {
+			if a.Prot&bit != 0 {
+				prot[i] = "rwx"[i]
+			}
+		}
+		name := p.memory.sources[a.Source].name
+		switch a.Kind {
+		case areaHeap:
+			name = "[heap]"
+		case areaStack:
+			name = "[stack]"
+		case areaShared:
+			prot[3] = 's'
+		}
+		b = fmt.Appendf(b, "%08x-%08x %s %08x 00:00 0", a.Start, a.End, prot, a.Offset)
+		if name != "" {
+			b = fmt.Appendf(b, "%26s%s", "", name)
+		}
+		b = append(b, '\n')
+	}
+	return b
+}
+
+// status is what /proc/self/status has of memory and threads.
+func (p *Process) status() file.Status {
+	s := file.Status{Resident: int64(p.frames.used) * pageSize, Threads: len(p.tasks)}
+	for _, a := range p.memory.areas {
+		s.Size += int64(a.End - a.Start)
+	}
+	return s
+}
