@@ -238,4 +238,3 @@ func printProgramReport(w io.Writer, r program.Report) error {
 	}
 	return t.Flush()
 }
-

@@ -206,4 +206,3 @@ func spread(ns []int64) Spread {
 	at := func(q float64) float64 { return micros(ns[int(q*float64(len(ns)))]) }
 	return Spread{P50: at(.5), P99: at(.99), Mean: micros(sum) / float64(len(ns))}
 }
-

@@ -12,4 +12,6 @@ var started = time.Now()
 // threadTime is wall time here: a thread's own isn't known.
 func threadTime() int64 { return int64(time.Since(started)) }
 
-func available() (int64, error) { return 0, errors.New("idle instances can be measured on Linux alone") }
+func available() (int64, error) {
+	return 0, errors.New("idle instances can be measured on Linux alone")
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/wherry/wherry/vmm/linux"
 )
@@ -33,30 +34,58 @@ func Run(ctx context.Context, o Options, s Streams) (status int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	chunk := make([]byte, inputChunk)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	input := read(ctx, s.In)
 	for {
 		stop, err := p.Run(ctx)
-		if err != nil {
+		switch {
+		case err != nil:
 			return 0, err
-		}
-		if stop.Kind != linux.WantsInput {
+		case stop.Kind != linux.WantsInput:
 			return conclude(stop, s.Err, p.Metrics())
 		}
-		n, err := s.In.Read(chunk)
-		for given := 0; given < n; { // its queue is as large as a chunk and empty
-			k := p.WriteStdin(chunk[given:n])
-			if k == 0 {
-				return 0, errors.New("the program wants input and takes none")
+		select {
+		case c := <-input:
+			if c.err != nil && !errors.Is(c.err, io.EOF) {
+				return 0, fmt.Errorf("reading standard input: %w", c.err)
 			}
-			given += k
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			p.CloseStdin()
-		case err != nil:
-			return 0, fmt.Errorf("reading standard input: %w", err)
+			if n := p.WriteStdin(c.bytes); n < len(c.bytes) {
+				return 0, fmt.Errorf("the program wants input and takes %d bytes of %d", n, len(c.bytes))
+			}
+			if c.err != nil {
+				p.CloseStdin()
+			}
+		case <-time.After(stop.Wake): // a thread that sleeps is to go on
+		case <-ctx.Done():
 		}
 	}
+}
+
+// chunk is what a Reader gave.
+type chunk struct {
+	bytes []byte
+	err   error
+}
+
+// read reads r, a chunk ahead, until it ends. Where a read doesn't return, the goroutine ends with the process.
+func read(ctx context.Context, r io.Reader) <-chan chunk {
+	chunks := make(chan chunk)
+	go func() {
+		for {
+			b := make([]byte, inputChunk)
+			n, err := r.Read(b)
+			select {
+			case chunks <- chunk{b[:n], err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return chunks
 }
 
 // conclude says what ended the program unless it was its own exit.

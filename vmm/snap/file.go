@@ -20,7 +20,7 @@ import (
 //	magic       [8]byte "wherry" 0 1: the last one is the version
 //	kind        length uint8, bytes
 //	state       length uint32, bytes
-//	slots       count uint8, then each: base uint64, size uint64, read-only uint8, image size uint64,
+//	slots       count uint8, then each: base uint64, size uint64, flags uint8 (1 read-only, 2 kept), image size uint64,
 //	            and its pages: index uint32, 4096 bytes; the end is index 0xffffffff
 //	checksum    SHA-256 of all before it
 const (
@@ -55,11 +55,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	for _, slot := range s.slots {
 		out.number(8, uint64(slot.base))
 		out.number(8, uint64(slot.size))
-		readOnly := uint64(0)
-		if slot.readOnly {
-			readOnly = 1
-		}
-		out.number(1, readOnly)
+		out.number(1, flag(slot.readOnly, 1)|flag(slot.kept, 2))
 		out.number(8, uint64(slot.image.Size()))
 		for page, contents := range slot.image.Pages {
 			out.number(4, uint64(page))
@@ -72,6 +68,13 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	}
 	n, err := w.Write(sum.Sum(nil))
 	return out.n + int64(n), err
+}
+
+func flag(set bool, bit uint64) uint64 {
+	if set {
+		return bit
+	}
+	return 0
 }
 
 type writer struct {
@@ -131,7 +134,9 @@ func (s *Snapshot) read(in *reader) error {
 		return err
 	}
 	for range in.number(1, slotsMax) {
-		slot := slot{base: phys.Addr(in.number(8, math.MaxUint64)), size: int(in.number(8, math.MaxInt64)), readOnly: in.number(1, 1) == 1}
+		slot := slot{base: phys.Addr(in.number(8, math.MaxUint64)), size: int(in.number(8, math.MaxInt64))}
+		flags := in.number(1, 3)
+		slot.readOnly, slot.kept = flags&1 != 0, flags&2 != 0
 		size := int(in.number(8, uint64(slot.size)))
 		if in.err != nil {
 			return in.err

@@ -28,6 +28,7 @@ type slot struct {
 	base     phys.Addr
 	size     int
 	readOnly bool
+	kept     bool
 	image    *phys.Image
 }
 
@@ -69,7 +70,7 @@ func Take(m vmm.Machine, p *linux.Process) (*Snapshot, error) {
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		s.slots = append(s.slots, slot{from.Base, from.Size, from.ReadOnly, image})
+		s.slots = append(s.slots, slot{from.Base, from.Size, from.ReadOnly, from.Kept, image})
 	}
 	return s, nil
 }
@@ -92,7 +93,7 @@ func (s *Snapshot) Close() error {
 func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 	memory := phys.New(phys.Options{})
 	for _, slot := range s.slots {
-		if _, err := memory.Add(phys.Spec{Base: slot.base, Size: slot.size, ReadOnly: slot.readOnly, Image: slot.image}); err != nil {
+		if _, err := memory.Add(phys.Spec{Base: slot.base, Size: slot.size, ReadOnly: slot.readOnly, Kept: slot.kept, Image: slot.image}); err != nil {
 			return nil, errors.Join(err, memory.Close())
 		}
 	}
@@ -152,7 +153,9 @@ func (i *Instance) Reset() (pages int, err error) {
 		return 0, err
 	}
 	for _, s := range i.machine.Phys().Slots() {
-		pages += s.Dirty().Count()
+		if !s.Kept {
+			pages += s.Dirty().Count()
+		}
 	}
 	i.machine.Phys().Restore()
 	return pages, i.process.Restore(i.state)
