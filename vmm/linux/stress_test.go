@@ -62,6 +62,8 @@ func TestGoThreads(t *testing.T) {
 
 func TestPthreads(t *testing.T) {
 	for _, compiler := range []string{"musl-gcc", "gcc"} {
-		t.Run(compiler, func(t *testing.T) { stress(t, buildC(t, compiler, "pthreads", "-pthread"), []string{"pthreads", "60"}, 4) })
+		t.Run(compiler, func(t *testing.T) {
+			stress(t, buildC(t, compiler, "pthreads", "-pthread"), []string{"pthreads", "60"}, 4)
+		})
 	}
 }
