@@ -78,7 +78,7 @@ func (p *Process) readClock(t *Task, id uint64) (int64, abi.Errno) {
 	case abi.CLOCK_MONOTONIC, abi.CLOCK_MONOTONIC_RAW, abi.CLOCK_MONOTONIC_COARSE, abi.CLOCK_BOOTTIME, abi.CLOCK_BOOTTIME_ALARM:
 		return p.clock.monotonic, 0
 	case abi.CLOCK_PROCESS_CPUTIME_ID:
-		return p.counters.cpu, 0
+		return p.cpuTime, 0
 	case abi.CLOCK_THREAD_CPUTIME_ID:
 		return t.CPU, 0
 	}
@@ -90,7 +90,7 @@ func (p *Process) readClock(t *Task, id uint64) (int64, abi.Errno) {
 			return t.CPU, 0
 		}
 	} else if int32(id) < 0 && (pid == 0 || pid == firstID) {
-		return p.counters.cpu, 0
+		return p.cpuTime, 0
 	}
 	return 0, abi.EINVAL
 }

@@ -148,6 +148,11 @@ type Process struct {
 	end            *Stop  // once it has exited or was killed
 	threadTime     int64  // of the host, when it was looked at last
 	counters       counters
+
+	cpuTime, cpuBase int64  // nanoseconds it has run, and when the last Restore was
+	instructionsBase uint64 // of the last Restore
+	state            *State // that it was taken back to last
+	areasAt          uint64 // memory.changed then
 }
 
 var errDone = errors.New("the program has ended; Restore it or Load it again")

@@ -42,10 +42,7 @@ func Load(machine vmm.Machine, bytes []byte, o Options) (*Process, error) {
 	if o.Memory < memoryMin || o.Memory > memoryMax {
 		return nil, fmt.Errorf("memory of %d bytes; give it %d to %d", o.Memory, memoryMin, int64(memoryMax))
 	}
-	for _, spec := range []phys.Spec{
-		{Base: tablesBase, Size: int(tablesSize(o.Memory)), Kept: true},
-		{Base: pagesBase, Size: int(o.Memory)},
-	} {
+	for _, spec := range Slots(o.Memory) {
 		if _, err := machine.Phys().Add(spec); err != nil {
 			return nil, fmt.Errorf("giving the program memory: %w", err)
 		}

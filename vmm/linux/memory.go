@@ -107,8 +107,7 @@ func (p *Process) bring(a *area, va uint64) (faultKind, error) {
 	start := max(a.Start, va&^(around*pageSize-1))
 	end := min(a.End, (va&^(around*pageSize-1))+around*pageSize)
 	if a.Source != 0 {
-		last := a.Start + (uint64(len(p.memory.sources[a.Source].bytes))-a.Offset+pageMask)&^pageMask
-		end = min(end, last)
+		end = min(end, p.sourceEnd(a))
 	}
 	for at := start; at < end; {
 		run, err := p.absent(at, end)

@@ -93,9 +93,9 @@ func (p *Process) stopped(began time.Time) (Stop, bool) {
 		return *p.end, true
 	case p.Files.Exceeded() != "":
 		return Stop{Kind: LimitPassed, Limit: p.Files.Exceeded()}, true
-	case l.CPU > 0 && p.counters.cpu > int64(l.CPU):
+	case l.CPU > 0 && p.cpuTime-p.cpuBase > int64(l.CPU):
 		return Stop{Kind: LimitPassed, Limit: "cpu"}, true
-	case l.Instructions > 0 && p.counters.instructions >= l.Instructions:
+	case l.Instructions > 0 && p.executed() >= l.Instructions:
 		return Stop{Kind: LimitPassed, Limit: "instructions"}, true
 	case l.Wall > 0 && time.Since(began) > l.Wall:
 		return Stop{Kind: LimitPassed, Limit: "wall"}, true
@@ -153,15 +153,18 @@ func (p *Process) budget() vmm.Budget {
 	l := &p.options.Limits
 	if p.counts {
 		if l.Instructions > 0 {
-			n = min(n, int64(l.Instructions-p.counters.instructions))
+			n = min(n, int64(min(l.Instructions-p.executed(), math.MaxInt64)))
 		}
 		return vmm.Budget{Instructions: uint64(max(n, 1))}
 	}
 	if l.CPU > 0 {
-		n = min(n, int64(l.CPU)-p.counters.cpu+int64(time.Millisecond))
+		n = min(n, int64(l.CPU)-(p.cpuTime-p.cpuBase)+int64(time.Millisecond))
 	}
 	return vmm.Budget{CPU: time.Duration(max(n, 1))}
 }
+
+// executed is how many instructions were, since Load or Restore.
+func (p *Process) executed() uint64 { return p.counters.instructions - p.instructionsBase }
 
 // turnOf runs t until it makes a call, faults, or its slice is over.
 func (p *Process) turnOf(t *Task) error {
@@ -241,6 +244,7 @@ func (p *Process) account(t *Task, c *cpu) {
 		spent = ran
 	}
 	p.counters.cpu += spent
+	p.cpuTime += spent
 	t.CPU += spent
 	p.clockTick(ran)
 }

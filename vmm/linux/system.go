@@ -120,7 +120,7 @@ func callPrlimit(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 }
 
 func callGetrusage(p *Process, t *Task, a *args) (uint64, abi.Errno) {
-	u := abi.Rusage{Utime: p.counters.cpu, Maxrss: int64(p.frames.used) * pageSize >> 10, Minflt: int64(p.counters.faults)}
+	u := abi.Rusage{Utime: p.cpuTime, Maxrss: int64(p.frames.used) * pageSize >> 10, Minflt: int64(p.counters.faults)}
 	switch int32(a[0]) {
 	case abi.RUSAGE_THREAD:
 		u.Utime = t.CPU
@@ -139,7 +139,7 @@ func callTimes(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	const tick = int64(time.Second / 100)
 	if a[0] != 0 {
 		var b [32]byte
-		le.PutUint64(b[:], uint64(p.counters.cpu/tick))
+		le.PutUint64(b[:], uint64(p.cpuTime/tick))
 		if e := p.copyOut(a[0], b[:]); e != 0 {
 			return 0, e
 		}
