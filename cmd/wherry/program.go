@@ -68,7 +68,7 @@ func (f *programFlags) options(args []string) (program.Options, error) {
 		Limits: linux.Limits{CPU: f.cpu, Wall: f.wall, Instructions: f.instructions},
 	}}
 	if f.output != "" {
-		o.Linux.Limits.Output = bytes("output", f.output)
+		o.Linux.Limits.Files.Output = bytes("output", f.output)
 	}
 	if !slices.Contains([]string{"auto", "kvm", "emulator"}, f.machine) {
 		errs = append(errs, fmt.Errorf("--machine: %q isn't one: take kvm, emulator or auto", f.machine))

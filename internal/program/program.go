@@ -55,7 +55,7 @@ func (o Options) load() (program []byte, s *snap.Snapshot, err error) {
 
 // maker makes machines of the wanted kind.
 func (o Options) maker() snap.Maker {
-	return func(m *phys.Memory) (vmm.Machine, error) { return backend.New(o.Machine, m) }
+	return func(m *phys.Memory) (vmm.Machine, error) { return backend.New(backend.Kind(o.Machine), m) }
 }
 
 // start makes a process of the program, or of the snapshot that it is. It is closed with its machine.

@@ -129,8 +129,8 @@ func (s *Snapshot) read(in *reader) error {
 	if in.err != nil {
 		return in.err
 	}
-	var err error
-	if s.state, err = linux.DecodeState(state); err != nil {
+	s.state = &linux.State{}
+	if err := s.state.UnmarshalBinary(state); err != nil {
 		return err
 	}
 	for range in.number(1, slotsMax) {
@@ -141,6 +141,7 @@ func (s *Snapshot) read(in *reader) error {
 		if in.err != nil {
 			return in.err
 		}
+		var err error
 		if slot.image, err = phys.ReadImage(size, in.page); err != nil {
 			return err
 		}

@@ -3,9 +3,11 @@ package snap
 import (
 	"bytes"
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"github.com/wherry/wherry/vmm"
@@ -57,10 +59,10 @@ func (e *EndedError) Error() string {
 
 // Take makes a snapshot of a process that waits for input. The process can go on.
 func Take(m vmm.Machine, p *linux.Process) (*Snapshot, error) {
-	if err := m.CollectDirty(); err != nil {
-		return nil, err
+	state, err := p.Checkpoint() // brings what is lazily loaded into memory
+	if err == nil {
+		err = m.CollectDirty()
 	}
-	state, err := p.Checkpoint()
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +91,8 @@ func (s *Snapshot) Close() error {
 	return errors.Join(errs...)
 }
 
-// Start makes an instance. Of the options those count that aren't part of the snapshot: limits, output, trace.
+// Start makes an instance. Of the options those count that aren't part of the snapshot: limits, output, trace. Without a Seed in them the random bytes that
+// the program asks for are new in each instance and after each Reset; with one they are those of the snapshot, again and again.
 func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 	memory := phys.New(phys.Options{})
 	for _, slot := range s.slots {
@@ -105,10 +108,20 @@ func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 		return nil, errors.Join(fmt.Errorf("a snapshot of machine %q can't start on machine %q; make one there", s.kind, kind), m.Close())
 	}
 	i := &Instance{machine: m, state: s.state}
-	o.Stdout = &i.out
+	if o.Seed == ([32]byte{}) {
+		var seed [32]byte
+		if _, err := cryptorand.Read(seed[:]); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+		i.seeds = rand.NewChaCha8(seed)
+	}
+	if o.Stdout == nil {
+		o.Stdout = &i.out
+	}
 	if i.process, err = linux.Resume(m, s.state, o); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
+	i.reseed()
 	return i, nil
 }
 
@@ -117,6 +130,7 @@ type Instance struct {
 	machine vmm.Machine
 	process *linux.Process
 	state   *linux.State
+	seeds   *rand.ChaCha8 // of the program's random bytes; nil where they are to be the same
 	out     bytes.Buffer
 }
 
@@ -158,7 +172,20 @@ func (i *Instance) Reset() (pages int, err error) {
 		}
 	}
 	i.machine.Phys().Restore()
-	return pages, i.process.Restore(i.state)
+	if err := i.process.Restore(i.state); err != nil {
+		return pages, err
+	}
+	i.reseed()
+	return pages, nil
+}
+
+func (i *Instance) reseed() {
+	if i.seeds == nil {
+		return
+	}
+	var seed [32]byte
+	_, _ = i.seeds.Read(seed[:]) // never fails
+	i.process.Reseed(seed)
 }
 
 // Process is the program that runs in i.
