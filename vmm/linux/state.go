@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/wherry/wherry/vmm"
@@ -28,6 +29,20 @@ type State struct {
 	random  rand.ChaCha8
 	files   *file.State
 	free    []phys.Addr
+
+	image lazyImage
+}
+
+// lazyImage is the tree of files that programs have which were given none. It is made once for all processes of a state: its digest is over the program.
+type lazyImage struct {
+	once  sync.Once
+	image *file.Image
+	err   error
+}
+
+func (s *State) defaultImage() (*file.Image, error) {
+	s.image.once.Do(func() { s.image.image, s.image.err = file.NewImage(file.ImageOptions{Program: s.program()}) })
+	return s.image.image, s.image.err
 }
 
 // stateNumbers is what of a State is numbers, in the order of the snapshot file.
@@ -117,6 +132,13 @@ func Resume(machine vmm.Machine, s *State, o Options) (*Process, error) {
 		if err != nil || slot.Base != spec.Base || slot.Size != spec.Size || slot.Kept != spec.Kept {
 			return nil, fmt.Errorf("the machine's memory has no slot of %d bytes at %#x; make it of the checkpoint's images", spec.Size, spec.Base)
 		}
+	}
+	if o.Image == nil {
+		image, err := s.defaultImage()
+		if err != nil {
+			return nil, err
+		}
+		o.Image = image
 	}
 	p, err := newProcess(machine, program{bytes: s.program()}, o)
 	if err != nil {
