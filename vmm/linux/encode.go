@@ -74,7 +74,7 @@ func (s *State) UnmarshalBinary(b []byte) error {
 		return errState
 	}
 	r := &reader{b: rest}
-	n := State{files: new(file.State)}
+	n := State{files: new(file.State), image: new(lazyImage)}
 	r.get(&n.numbers)
 	r.get(&n.actions)
 	n.auxv = getList[uint64](r, stateAuxvMax)

@@ -30,7 +30,7 @@ type State struct {
 	files   *file.State
 	free    []phys.Addr
 
-	image lazyImage
+	image *lazyImage
 }
 
 // lazyImage is the tree of files that programs have which were given none. It is made once for all processes of a state: its digest is over the program.
@@ -74,6 +74,7 @@ func (p *Process) Checkpoint() (*State, error) {
 		return nil, err
 	}
 	s := &State{
+		image: new(lazyImage),
 		numbers: stateNumbers{
 			Memory: p.options.Memory, TablesNext: p.tableFrames.Next, TablesRoot: p.tables.Space().Root, PagesNext: p.frames.next, PagesUsed: p.frames.used,
 			Heap: p.memory.heap, Break: p.memory.brk, Monotonic: p.clock.monotonic, RealOffset: p.clock.realOffset, Virtual: p.clock.virtual,
