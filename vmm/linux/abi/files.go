@@ -1,6 +1,6 @@
 package abi
 
-// Flags of open (include/uapi/asm-generic/fcntl.h). Programs for x86-64 get no O_LARGEFILE from the kernel: files are large anyway.
+// Flags of open (include/uapi/asm-generic/fcntl.h).
 const (
 	O_RDONLY    = 0
 	O_WRONLY    = 1
@@ -20,6 +20,7 @@ const (
 	O_CLOEXEC   = 0x80000
 	O_SYNC      = 0x101000
 	O_PATH      = 0x200000
+	O_LARGEFILE = 0x8000 // which F_GETFL tells of files
 	O_TMPFILE   = 0x410000
 )
 
