@@ -6,7 +6,7 @@ import (
 
 // fresh finds where a name is to be made that isn't there (fs/namei.c filename_create). slash says whether the path may end with one.
 func (t *Table) fresh(dir int, path string, slash bool) (found, abi.Errno) {
-	w, e := t.walk(dir, path, false)
+	w, e := t.walk(dir, path, endName)
 	switch {
 	case e != 0:
 		return w, e
@@ -93,7 +93,7 @@ func (t *Table) Link(fromDir int, from string, toDir int, to string, flags int) 
 	if e != 0 {
 		return e
 	}
-	w, e := t.walk(toDir, to, false)
+	w, e := t.walk(toDir, to, endName)
 	switch {
 	case e != 0:
 		return e
@@ -122,7 +122,7 @@ func (t *Table) Unlink(dir int, path string, flags int) abi.Errno {
 		return abi.EINVAL
 	}
 	remove := flags&abi.AT_REMOVEDIR != 0
-	w, e := t.walk(dir, path, false)
+	w, e := t.walk(dir, path, endName)
 	if e != 0 {
 		return e
 	}
@@ -139,7 +139,7 @@ func (t *Table) Unlink(dir int, path string, flags int) abi.Errno {
 		return abi.EROFS
 	case w.node == nil:
 		return abi.ENOENT
-	case remove && w.node.kind != nodeDir:
+	case w.node.kind != nodeDir && (remove || w.slash):
 		return abi.ENOTDIR
 	case remove && len(w.node.now.names) > 0:
 		return abi.ENOTEMPTY
@@ -155,11 +155,11 @@ func (t *Table) Rename(fromDir int, from string, toDir int, to string, flags int
 	if flags&^abi.RENAME_NOREPLACE != 0 {
 		return abi.EINVAL
 	}
-	old, e := t.walk(fromDir, from, false)
+	old, e := t.walk(fromDir, from, endName)
 	if e != 0 {
 		return e
 	}
-	w, e := t.walk(toDir, to, false)
+	w, e := t.walk(toDir, to, endName)
 	if e != 0 {
 		return e
 	}

@@ -132,7 +132,7 @@ func (n *node) size() int64 {
 	case n.kind == nodeLink:
 		return int64(len(n.target))
 	case n.kind == nodeDir:
-		return int64(len(n.now.names)) * 20 // BOGO_DIRENT_SIZE of mm/shmem.c
+		return int64(len(n.now.names)+2) * 20 // BOGO_DIRENT_SIZE of mm/shmem.c
 	case n.image:
 		return int64(len(n.data))
 	}
