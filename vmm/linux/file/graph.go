@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
 )
@@ -147,7 +148,7 @@ func (g *graph) checkNodes() error {
 		for name, e := range n.now.names {
 			child := e.node
 			if n.kind != nodeDir || child == nil || child.image || child.fs != n.fs || !validName(name) || e.cookie > n.now.cookie || e.cookie <= 0 ||
-				n.now.cookie > 1<<62 {
+				n.now.cookie > cookieMax {
 				return bad("directory", i)
 			}
 			if child.kind == nodeDir && (child.now.parent != n || child.now.name != name || slices.Contains(g.mounts, child)) {
@@ -158,7 +159,7 @@ func (g *graph) checkNodes() error {
 		g.counts.memory += int64(len(n.now.pages)) * pageSize
 		switch {
 		case n.fs < fsMemory, n.kind == nodeDir && n.now.parent == nil, n.kind != nodeDir && n.now.parent != nil, n.kind != nodeDir && len(n.now.names) > 0,
-			n.kind != nodeFile && len(n.now.pages) > 0, n.kind == nodeLink && n.target == "":
+			n.kind != nodeFile && len(n.now.pages) > 0, n.kind == nodeLink && (n.target == "" || strings.IndexByte(n.target, 0) >= 0):
 			return bad("file", i)
 		}
 	}
@@ -167,12 +168,12 @@ func (g *graph) checkNodes() error {
 		if n.kind != nodeDir {
 			continue
 		}
-		steps := 0
-		for up := n; !up.image; up = up.now.parent {
-			if up.kind != nodeDir || steps > 2*depthMax {
-				return bad("directory", i)
-			}
+		steps, up := 0, n
+		for ; !up.image && up.kind == nodeDir && steps <= 2*depthMax; up = up.now.parent {
 			steps++
+		}
+		if !up.image || up.kind != nodeDir {
+			return bad("directory", i)
 		}
 		root := slices.Contains(g.mounts, n)
 		if names[n] > 1 || names[n] == 0 && !root && len(n.now.names) > 0 {

@@ -1,6 +1,8 @@
 package file
 
 import (
+	"strings"
+
 	"github.com/wherry/wherry/vmm/linux/abi"
 )
 
@@ -73,6 +75,8 @@ func (t *Table) Symlink(target string, dir int, path string) abi.Errno {
 		return abi.ENOENT
 	case len(target) >= pathMax:
 		return abi.ENAMETOOLONG
+	case strings.IndexByte(target, 0) >= 0:
+		return abi.EINVAL
 	}
 	w, e := t.fresh(dir, path, false)
 	if e != 0 {

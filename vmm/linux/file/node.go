@@ -71,6 +71,9 @@ type entry struct {
 	cookie int64
 }
 
+// cookieMax is never reached but by a State that says so: then new entries share a number, and getdents may leave some out.
+const cookieMax = 1 << 62
+
 // page is 4 KiB of a memory file. It's written in place by the Table that made it, in the generation in which it did; others copy it.
 type page struct {
 	owner      *Table
@@ -174,7 +177,9 @@ func (t *Table) touch(n *node) {
 func (t *Table) link(dir *node, name string, n *node) {
 	t.touch(dir)
 	t.keep(&n.kept, n)
-	dir.now.cookie++
+	if dir.now.cookie < cookieMax {
+		dir.now.cookie++
+	}
 	dir.now.names[name] = entry{node: n, cookie: dir.now.cookie}
 	n.now.nlink++
 	n.now.ctime = t.real

@@ -61,6 +61,9 @@ func (t *Table) walk(dir int, path string, end walkEnd) (found, abi.Errno) {
 	if len(path) >= pathMax {
 		return found{}, abi.ENAMETOOLONG
 	}
+	if strings.IndexByte(path, 0) >= 0 {
+		return found{}, abi.EINVAL // no program can say that: it's where the caller's string should have ended
+	}
 	at, e := t.start(dir, path)
 	if e != 0 {
 		return found{}, e
