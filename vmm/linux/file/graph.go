@@ -112,6 +112,8 @@ func (g *graph) addObject(o object) {
 	}
 }
 
+var errStateLimits = errors.New("file: the state has more files, memory or descriptors than the limits allow; raise them to those that it was made with")
+
 var errState = errors.New("file: the state contradicts itself; make the snapshot anew")
 
 func bad(what string, number int) error { return fmt.Errorf("%w (%s %d)", errState, what, number) }
@@ -137,7 +139,7 @@ func (g *graph) check(t *Table) error {
 	l := &t.limits
 	if len(g.fds) > l.Descriptors || c.files > l.Files || c.nodes > l.Nodes+len(g.mounts) || c.memory > l.Memory || c.watches > l.Watches ||
 		c.buffers > l.Buffers || l.Output > 0 && c.output > l.Output {
-		return errors.New("file: the state has more files, memory or descriptors than the limits allow; raise the limits to those that it was made with")
+		return errStateLimits
 	}
 	return nil
 }
