@@ -48,13 +48,16 @@ func TestTree(t *testing.T) {
 		"/etc/hosts": "127.0.0.1 localhost\n", "/proc/self/exe": "\x7fELF", "/app/server": "\x7fELF", "/proc/self/cmdline": "/app/server\x00-v\x00",
 		"/proc/self/maps": "00400000-", "/proc/self/auxv": "aux", "/proc/own": "ENOENT", "/dev/null": "", "/etc/nothing": "ENOENT", "/etc/hosts/x": "ENOTDIR",
 		"/sys/kernel/mm/transparent_hugepage/hpage_pmd_size": "2097152\n", "/proc/sys/net/core/somaxconn": "128\n", "/proc/thread-self/comm": "server\n",
-		"/dev/fd/0": "EAGAIN", "/usr/share/zone/../zone/Rome": "TZif", "/etc": "EISDIR", "/dev/zero": strings.Repeat("\x00", 8192), "/dev/urandom": strings.Repeat("r", 8192),
+		"/dev/fd/0": "EAGAIN", "/usr/share/zone/../zone/Rome": "TZif", "/etc": "EISDIR",
+		"/dev/zero": strings.Repeat("\x00", 8192), "/dev/urandom": strings.Repeat("r", 8192),
 	} {
 		if got := readAll(table, path); got != want {
 			t.Errorf("%s has %q, want %q", path, got, want)
 		}
 	}
-	for path, want := range map[string]abi.Errno{"/etc/new": abi.EROFS, "/new": abi.EROFS, "/proc/new": abi.EROFS, "/data/new": 0, "/tmp/new": 0, "/dev/shm/new": 0, "here": 0} {
+	for path, want := range map[string]abi.Errno{
+		"/etc/new": abi.EROFS, "/new": abi.EROFS, "/proc/new": abi.EROFS, "/data/new": 0, "/tmp/new": 0, "/dev/shm/new": 0, "here": 0,
+	} {
 		if _, e := table.Open(abi.AT_FDCWD, path, abi.O_CREAT|abi.O_RDWR, 0o600); e != want {
 			t.Errorf("making %s: %s, want %s", path, e.Name(), want.Name())
 		}

@@ -55,14 +55,8 @@ const (
 
 // walk goes along a path (fs/namei.c link_path_walk). A name that isn't there at the end is no error.
 func (t *Table) walk(dir int, path string, end walkEnd) (found, abi.Errno) {
-	if path == "" {
-		return found{}, abi.ENOENT
-	}
-	if len(path) >= pathMax {
-		return found{}, abi.ENAMETOOLONG
-	}
-	if strings.IndexByte(path, 0) >= 0 {
-		return found{}, abi.EINVAL // no program can say that: it's where the caller's string should have ended
+	if e := checkPath(path); e != 0 {
+		return found{}, e
 	}
 	at, e := t.start(dir, path)
 	if e != 0 {
@@ -125,6 +119,18 @@ func (t *Table) walk(dir int, path string, end walkEnd) (found, abi.Errno) {
 		}
 		at, path = child, rest
 	}
+}
+
+func checkPath(path string) abi.Errno {
+	switch {
+	case path == "":
+		return abi.ENOENT
+	case len(path) >= pathMax:
+		return abi.ENAMETOOLONG
+	case strings.IndexByte(path, 0) >= 0:
+		return abi.EINVAL // no program can say that: it's where the caller's string should have ended
+	}
+	return 0
 }
 
 // follows says whether a link at a path's end is followed, rest being the slashes behind it.
