@@ -77,6 +77,9 @@ func (b *Builder) Map(va uint64, pa phys.Addr, size uint64, bits uint64) error {
 		value := uint64(pa) | entry
 		if last == 2 {
 			value |= Large
+			if err := b.reshape(at); err != nil {
+				return err
+			}
 		}
 		if err := b.memory.SetUint64(at, value); err != nil {
 			return err
@@ -124,6 +127,9 @@ func (b *Builder) change(va, size uint64, f func(uint64) uint64) error {
 			return err
 		}
 		if e&Present != 0 {
+			if step == page2M {
+				b.memory.Reshape()
+			}
 			if err := b.memory.SetUint64(at, f(e)); err != nil {
 				return err
 			}
@@ -167,6 +173,15 @@ func (b *Builder) entry(va uint64, last int, make bool) (phys.Addr, error) {
 	}
 }
 
+// reshape notes that the entry at, which maps a large page or a table, becomes another: shadow page tables made from it are no longer of use.
+func (b *Builder) reshape(at phys.Addr) error {
+	e, err := b.memory.Uint64(at)
+	if e&Present != 0 {
+		b.memory.Reshape()
+	}
+	return err
+}
+
 // split makes 512 pages of the large one at va.
 func (b *Builder) split(va uint64) error {
 	at, err := b.entry(va, 2, false)
@@ -186,6 +201,7 @@ func (b *Builder) split(va uint64) error {
 			return err
 		}
 	}
+	b.memory.Reshape()
 	return b.memory.SetUint64(at, uint64(table)|Present|Write|User)
 }
 

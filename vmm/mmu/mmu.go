@@ -80,13 +80,42 @@ func (f *Fault) Unwrap() error { return f.Cause }
 // Canonical reports whether bits 63 to 47 of va are the same.
 func Canonical(va uint64) bool { return uint64(int64(va<<16)>>16) == va }
 
+// words are where page tables are read from: a phys.Memory, or a view of one that notes nothing.
+type words interface {
+	Uint64(phys.Addr) (uint64, error)
+}
+
+// path is how far a walk has come: where the entries are, and what they were.
+type path struct {
+	at      [4]phys.Addr
+	entries [4]uint64
+	length  int
+}
+
 // Walk translates va for access in s, and sets the accessed and dirty bits as a processor does: only if nothing faults.
 func Walk(m *phys.Memory, s Space, va uint64, access Access) (Translation, *Fault) {
+	var p path
+	t, fault := walk(m, s, va, access, &p)
+	if fault != nil {
+		return Translation{}, fault
+	}
+	if err := mark(m, p.at[:p.length], p.entries[:p.length], access); err != nil {
+		return Translation{}, &Fault{Addr: va, Code: uint32(access), Cause: err}
+	}
+	t.Entry = p.entries[p.length-1]
+	return t, nil
+}
+
+// Look translates va for access in s, and changes nothing.
+func Look[W words](m W, s Space, va uint64, access Access) (Translation, *Fault) {
+	var p path
+	return walk(m, s, va, access, &p)
+}
+
+func walk[W words](m W, s Space, va uint64, access Access, p *path) (Translation, *Fault) {
 	if !Canonical(va) {
 		return Translation{}, &Fault{Addr: va, NotCanonical: true}
 	}
-	var path [4]phys.Addr // of the entries
-	var entries [4]uint64
 	table := s.Root & frameMask
 	allowed := uint64(Write | User)
 	for level := range 4 {
@@ -102,7 +131,7 @@ func Walk(m *phys.Memory, s Space, va uint64, access Access) (Translation, *Faul
 		if e&s.reserved(level, e) != 0 {
 			return Translation{}, &Fault{Addr: va, Code: s.code(access) | CodePresent | CodeReserved}
 		}
-		path[level], entries[level] = at, e
+		p.at[level], p.entries[level], p.length = at, e, level+1
 		allowed &= e | NoExec
 		allowed |= e & NoExec
 		table = phys.Addr(e & frameMask)
@@ -110,13 +139,8 @@ func Walk(m *phys.Memory, s Space, va uint64, access Access) (Translation, *Faul
 			if !s.allows(allowed, access) {
 				return Translation{}, &Fault{Addr: va, Code: s.code(access) | CodePresent}
 			}
-			if err := mark(m, path[:level+1], entries[:level+1], access); err != nil {
-				return Translation{}, &Fault{Addr: va, Code: uint32(access), Cause: err}
-			}
 			size := uint64(1) << shift
-			return Translation{
-				Addr: phys.Addr(e&frameMask&^(size-1) | va&(size-1)), Size: size, Entry: entries[level], Allowed: allowed,
-			}, nil
+			return Translation{Addr: phys.Addr(e&frameMask&^(size-1) | va&(size-1)), Size: size, Entry: e, Allowed: allowed}, nil
 		}
 	}
 	panic("BUG: a walk beyond the last level")

@@ -42,12 +42,12 @@ func (b *Bitmap) Reset() {
 	b.count = 0
 }
 
-// Add puts the pages of words, a dirty log of the same length, into b.
-func (b *Bitmap) Add(words []uint64) {
-	for i, w := range words[:len(b.words)] {
-		b.count += bits.OnesCount64(w &^ b.words[i])
-		b.words[i] |= w
-	}
+// add puts the pages of w, the word at, into b and returns how many are new.
+func (b *Bitmap) add(at int, w uint64) int {
+	n := bits.OnesCount64(w &^ b.words[at])
+	b.words[at] |= w
+	b.count += n
+	return n
 }
 
 // All yields the pages of b in order. A page that the loop's body adds may be left out.

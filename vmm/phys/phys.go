@@ -69,6 +69,7 @@ type Memory struct {
 	swapEnd  int64
 	onEvict  []func(Addr)
 	metrics  Metrics
+	reshaped uint64
 }
 
 // pageRef names a page of a slot.
@@ -111,6 +112,12 @@ func (m *Memory) OnEvict(f func(Addr)) { m.onEvict = append(m.onEvict, f) }
 
 // Metrics returns m's counts.
 func (m *Memory) Metrics() Metrics { return m.metrics }
+
+// Reshape notes that page tables in m have changed their shape: an entry that maps a large page, or a table, has become another.
+func (m *Memory) Reshape() { m.reshaped++ }
+
+// Reshaped counts calls of Reshape, for a back end that has to forget more then.
+func (m *Memory) Reshaped() uint64 { return m.reshaped }
 
 // Close unmaps all slots. No pointer into them may be used any more.
 func (m *Memory) Close() error {

@@ -224,11 +224,8 @@ func TestUnderPressure(t *testing.T) {
 func TestTouchedPastTheMemory(t *testing.T) {
 	m := testMemory(t, Options{BudgetPages: 4}, Spec{Size: 70 * PageSize})
 	s := m.Slots()[0]
-	used, dirty := NewBitmap(70), NewBitmap(70)
-	used.Add([]uint64{0b111, 0b100001})
-	dirty.Set(65)
 	copy(s.pageBytes(65), "written by a guest")
-	if err := m.Touched(s, used, dirty); err != nil {
+	if err := m.Touched(s, []uint64{0b111, 0b100001}, []uint64{0, 0b10}); err != nil {
 		t.Fatal(err)
 	}
 	if m.Metrics().Resident != 4 || !s.Dirty().Has(65) || !s.resident.Has(65) {

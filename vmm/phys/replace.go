@@ -1,6 +1,9 @@
 package phys
 
-import "fmt"
+import (
+	"fmt"
+	"math/bits"
+)
 
 // hand goes round all pages of all slots, like a clock's.
 type hand struct {
@@ -40,20 +43,18 @@ func (m *Memory) arrive(s *Slot, page int) {
 	m.metrics.ResidentMax = max(m.metrics.ResidentMax, m.metrics.Resident)
 }
 
-// Touched notes what a guest did past m: it used the pages of used and wrote those of dirty, two sets by index in s (KVM's dirty log, and accessed
-// bits of page tables). Pages that are too many for the budget go.
-func (m *Memory) Touched(s *Slot, used, dirty *Bitmap) error {
-	for page := range dirty.All() {
-		s.written(page)
-	}
-	for _, set := range []*Bitmap{used, dirty} {
-		for page := range set.All() {
-			if s.resident.Has(page) {
-				s.used.Set(page)
-			} else {
-				m.arrive(s, page)
-			}
+// Touched notes what a guest did past m: it used the pages of used and wrote those of dirty, two sets by index in s in the layout of Bitmap (KVM's dirty
+// log is one); nil is none. Pages that are too many for the budget go.
+func (m *Memory) Touched(s *Slot, used, dirty []uint64) error {
+	for at, w := range dirty {
+		for code := w & s.code.words[at]; code != 0; code &= code - 1 {
+			s.written(at<<6 + bits.TrailingZeros64(code))
 		}
+		s.dirty.add(at, w)
+		m.touched(s, at, w)
+	}
+	for at, w := range used {
+		m.touched(s, at, w)
 	}
 	for m.options.BudgetPages > 0 && m.metrics.Resident > m.options.BudgetPages {
 		if err := m.replace(pageRef{}); err != nil {
@@ -62,6 +63,18 @@ func (m *Memory) Touched(s *Slot, used, dirty *Bitmap) error {
 		}
 	}
 	return nil
+}
+
+// touched makes the pages of one word resident and used.
+func (m *Memory) touched(s *Slot, at int, w uint64) {
+	if w == 0 {
+		return
+	}
+	s.used.add(at, w)
+	n := s.resident.add(at, w)
+	m.metrics.Loads += uint64(n)
+	m.metrics.Resident += n
+	m.metrics.ResidentMax = max(m.metrics.ResidentMax, m.metrics.Resident)
 }
 
 // replace makes the page go that the hand finds first which is clean and wasn't used since the hand was there; if there is none, one
@@ -159,25 +172,32 @@ func (m *Memory) forgetSwapped(at pageRef) {
 // the same ones.
 func (m *Memory) Restore() {
 	for _, s := range m.slots {
-		for page := range s.dirty.All() {
-			at := pageRef{s, page}
-			m.forgetSwapped(at)
-			if s.resident.Has(page) {
-				if initial := s.initial(page); initial != nil {
-					copy(s.pageBytes(page), initial)
-				} else {
-					clear(s.pageBytes(page))
-				}
+		for at, w := range s.dirty.words {
+			for ; w != 0; w &= w - 1 {
+				m.restore(s, at<<6+bits.TrailingZeros64(w))
 			}
-			if s.code.Has(page) {
-				s.code.Clear(page)
-				s.gens[page]++
-			}
-			m.metrics.Restored++
-			m.tell(at)
 		}
+		m.metrics.Restored += uint64(s.dirty.Count())
 		s.dirty.Reset()
 	}
+}
+
+func (m *Memory) restore(s *Slot, page int) {
+	if len(m.swapped) > 0 {
+		m.forgetSwapped(pageRef{s, page})
+	}
+	if s.resident.Has(page) {
+		if initial := s.initial(page); initial != nil {
+			copy(s.pageBytes(page), initial)
+		} else {
+			clear(s.pageBytes(page))
+		}
+	}
+	if s.code.Has(page) {
+		s.code.Clear(page)
+		s.gens[page]++
+	}
+	m.tell(pageRef{s, page})
 }
 
 func (s *Slot) pageBytes(page int) []byte {

@@ -1,0 +1,65 @@
+//go:build linux && amd64
+
+package kvm
+
+import (
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// timer interrupts one thread's KVM_RUN by SIGURG.
+type timer struct {
+	id     int32
+	thread int // that it interrupts; 0: there is none
+}
+
+// sigevent is struct sigevent.
+type sigevent struct {
+	value  uint64
+	signal int32
+	notify int32
+	thread int32
+	_      [44]byte
+}
+
+const (
+	notifyThread = 4 // SIGEV_THREAD_ID
+	// ringMin keeps a timer from ringing more often than anything is done.
+	ringMin = 50 * time.Microsecond
+)
+
+// ring interrupts the calling thread, which is locked, after d. One that rings too late or for nothing does no harm.
+func (t *timer) ring(thread int, d time.Duration) error {
+	if t.thread != thread {
+		t.stop()
+		event := sigevent{signal: int32(unix.SIGURG), notify: notifyThread, thread: int32(thread)}
+		if _, _, errno := unix.RawSyscall(unix.SYS_TIMER_CREATE, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&event)), uintptr(unsafe.Pointer(&t.id))); errno != 0 {
+			return errno
+		}
+		t.thread = thread
+	}
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(d, ringMin).Nanoseconds())}
+	if _, _, errno := unix.RawSyscall6(unix.SYS_TIMER_SETTIME, uintptr(t.id), 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// stop forgets the timer.
+func (t *timer) stop() {
+	if t.thread != 0 {
+		_, _, _ = unix.RawSyscall(unix.SYS_TIMER_DELETE, uintptr(t.id), 0, 0)
+		t.thread = 0
+	}
+}
+
+// threadTime is the CPU time of the calling thread.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		panic("BUG: the thread has no clock: " + err.Error())
+	}
+	return time.Duration(t.Nano())
+}
