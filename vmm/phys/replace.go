@@ -44,6 +44,9 @@ func (m *Memory) arrive(s *Slot, page int) {
 // log is one); nil is none.
 func (m *Memory) Touched(s *Slot, used, dirty []uint64) {
 	for at, w := range dirty {
+		if w == 0 {
+			continue
+		}
 		for code := w & s.code.words[at]; code != 0; code &= code - 1 {
 			s.written(at<<6 + bits.TrailingZeros64(code))
 		}
