@@ -44,6 +44,22 @@ func TestContractOfOtherHosts(t *testing.T) {
 	})
 }
 
+// TestFeaturesAsSeen has the kernel told what a guest sees, as on hosts that don't trap CPUID. Here that is what it was told before.
+func TestFeaturesAsSeen(t *testing.T) {
+	h, err := Probe()
+	if err != nil {
+		t.Skip(err)
+	}
+	seen := h
+	seen.CPUIDTrapped = false
+	if err := probeFeatures(&seen); err != nil {
+		t.Fatal(err)
+	}
+	if seen.xcr0 != h.xcr0 || seen.cpuid == h.cpuid {
+		t.Errorf("extended states %#x, want %#x", seen.xcr0, h.xcr0)
+	}
+}
+
 // stores are a program that writes AL to ESI pages from RBX on.
 var stores = []byte{
 	0x88, 0x03, // 0: mov [rbx], al
