@@ -194,18 +194,3 @@ func (c *VCPU) unsupported() vmm.Exit {
 	n := view{c.machine}.read(c.space, c.run.regs.RIP, bytes[:])
 	return vmm.Exit{Kind: vmm.ExitUnsupported, Bytes: slices.Clone(bytes[:n])}
 }
-
-// outside is the exit for an access that page tables allow to where there is no memory, or none to write to. A read is at its instruction, a write behind.
-func (c *VCPU) outside(io mmioExit) (vmm.Exit, error) {
-	e := vmm.Exit{Kind: vmm.ExitPageFault, Vector: x86.PageFault, Addr: io.addr, Code: uint32(mmu.Read), Fault: phys.ErrOutside}
-	if io.write != 0 {
-		e.Code = uint32(mmu.Store)
-		if s := c.machine.slotAt(phys.Addr(io.addr)); s != nil {
-			e.Fault = phys.ErrReadOnly
-		}
-	}
-	if !c.user() {
-		return vmm.Exit{Kind: vmm.ExitShutdown}, nil
-	}
-	return e, c.complete()
-}

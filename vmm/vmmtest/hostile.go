@@ -79,8 +79,12 @@ func testOutside(t *testing.T, open Open) {
 			g.Code(o.code...)
 			r.RBX, r.RAX, r.RDX = o.at, 0x5555, 1
 			exit := g.Want(vmm.ExitPageFault)
-			if exit.Code != o.bits || !errors.Is(exit.Fault, o.err) || r.RAX != 0x5555 {
-				t.Errorf("%s: %+v with RAX %#x", o.name, exit, r.RAX)
+			rip := uint64(CodeAt)
+			if o.bits&mmu.CodeFetch != 0 {
+				rip = o.at
+			}
+			if exit.Code != o.bits || exit.Addr != o.at || !errors.Is(exit.Fault, o.err) || r.RAX != 0x5555 || r.RIP != rip {
+				t.Errorf("%s: %+v at %#x with RAX %#x", o.name, exit, r.RIP, r.RAX)
 			}
 			// And the machine goes on.
 			g.Code(0x0f, 0x05)
@@ -210,8 +214,6 @@ func testStorm(t *testing.T, open Open) {
 		g.Want(vmm.ExitDoorbell)
 		g.Want(vmm.ExitSyscall)
 		g.Want(vmm.ExitException)
-		g.Regs().RIP -= 3
-		g.Regs().RBX = SpareAt
 		g.Regs().RIP = CodeAt
 	}
 }
