@@ -49,7 +49,7 @@ func (c *VCPU) user() bool { return c.run.system.cs.selector&3 == 3 }
 func (c *VCPU) inMonitor(instead vmm.ExitKind) (vmm.Exit, bool) {
 	rip := c.run.regs.RIP
 	switch {
-	case rip == stubVA || rip == sysretAt && instead == 0:
+	case rip == stubVA || rip == stubBehind && instead == 0:
 		c.kicked.CompareAndSwap(false, instead == vmm.ExitKicked)
 		return c.syscall(), true
 	case !c.user() && rip >= gatesVA+entriesAt && rip < gatesVA+entriesAt+vectors*entrySize:
@@ -124,7 +124,7 @@ func (c *VCPU) port(io ioExit) (vmm.Exit, error) {
 	r := &c.run.regs
 	in := io.direction == 0
 	if io.port == stubPort && !in {
-		if r.RIP == sysretAt || r.RIP == stubVA || !c.user() {
+		if r.RIP == stubBehind || r.RIP == stubVA || !c.user() {
 			if exit, done := c.inMonitor(0); done {
 				return exit, nil
 			}
