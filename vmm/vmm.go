@@ -17,8 +17,8 @@ type Machine interface {
 	NewVCPU() (VCPU, error)
 	// CollectDirty has the memory know (phys.Memory.Touched) what guests wrote since the last call.
 	CollectDirty() error
-	// Flush makes changes of page tables and of slots visible that concern size bytes at a, before any VCPU runs again. Pages that become
-	// present, where none was, need no Flush.
+	// Flush makes changes of page tables and of slots visible that concern size bytes at a, before any VCPU runs again: a is where guest-physical pages are that
+	// were mapped, not the tables. No size is everything, as after a Restore that changed page tables. Pages that become present, where none was, need no Flush.
 	Flush(a phys.Addr, size uint64) error
 	// Caps says what this back end can do on this host.
 	Caps() Caps

@@ -13,12 +13,12 @@
 //
 //   - Budget.CPU counts the thread's CPU time and is looked at when a timer of the thread rings; Budget.Instructions isn't looked at.
 //   - instructions are the processor's: what the emulator ends with ExitUnsupported mostly works. CPUID tells what the host has, see Caps.CPUIDTrapped.
-//   - a write that page tables allow to where no memory is, or to a read-only slot, has its exit behind the instruction, and Exit.Addr is the
-//     guest-physical address where the virtual one isn't known.
+//   - a write that page tables allow to where no memory is, or to a read-only slot, was done but for its effect: where it wasn't a plain store, its exit is
+//     behind the instruction, and Exit.Addr the guest-physical address.
 //   - page tables that map the monitor's own slot for programs give those programs ring 0 of their own machine. Nobody but a guest that
 //     harms itself makes such.
-//   - a memory budget is held when CollectDirty is called, not at each access: what a guest reads isn't known to us (shadow paging sets
-//     accessed bits, hardware does where it likes), so that only written pages count as resident. Pages go at the host's level.
+//   - a memory budget is held when CollectDirty is called, not at each access, and a swap store isn't used: what a guest reads isn't known to us
+//     (shadow paging sets accessed bits, hardware does where it likes). Clean pages go at the host's level.
 //
 // Dirty pages: KVM's log with manual protection is read and not cleared, so a page that was once written stays writable and counts as written at each
 // CollectDirty; Cool clears it now and then. Page tables: see Machine.Flush.

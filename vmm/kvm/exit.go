@@ -49,7 +49,7 @@ func (c *VCPU) user() bool { return c.run.system.cs.selector&3 == 3 }
 func (c *VCPU) inMonitor(instead vmm.ExitKind) (vmm.Exit, bool) {
 	rip := c.run.regs.RIP
 	switch {
-	case rip == stubVA || rip == sysretAt && instead == 0:
+	case rip == stubVA || rip == stubBehind && instead == 0:
 		c.kicked.CompareAndSwap(false, instead == vmm.ExitKicked)
 		return c.syscall(), true
 	case !c.user() && rip >= gatesVA+entriesAt && rip < gatesVA+entriesAt+vectors*entrySize:
@@ -124,7 +124,7 @@ func (c *VCPU) port(io ioExit) (vmm.Exit, error) {
 	r := &c.run.regs
 	in := io.direction == 0
 	if io.port == stubPort && !in {
-		if r.RIP == sysretAt || r.RIP == stubVA || !c.user() {
+		if r.RIP == stubBehind || r.RIP == stubVA || !c.user() {
 			if exit, done := c.inMonitor(0); done {
 				return exit, nil
 			}
@@ -193,19 +193,4 @@ func (c *VCPU) unsupported() vmm.Exit {
 	var bytes [15]byte
 	n := view{c.machine}.read(c.space, c.run.regs.RIP, bytes[:])
 	return vmm.Exit{Kind: vmm.ExitUnsupported, Bytes: slices.Clone(bytes[:n])}
-}
-
-// outside is the exit for an access that page tables allow to where there is no memory, or none to write to. A read is at its instruction, a write behind.
-func (c *VCPU) outside(io mmioExit) (vmm.Exit, error) {
-	e := vmm.Exit{Kind: vmm.ExitPageFault, Vector: x86.PageFault, Addr: io.addr, Code: uint32(mmu.Read), Fault: phys.ErrOutside}
-	if io.write != 0 {
-		e.Code = uint32(mmu.Store)
-		if s := c.machine.slotAt(phys.Addr(io.addr)); s != nil {
-			e.Fault = phys.ErrReadOnly
-		}
-	}
-	if !c.user() {
-		return vmm.Exit{Kind: vmm.ExitShutdown}, nil
-	}
-	return e, c.complete()
 }

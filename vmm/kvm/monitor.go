@@ -72,15 +72,16 @@ func newMonitor(base phys.Addr, userStub bool) ([]byte, error) {
 	return b, nil
 }
 
-// fillStub has OUT, then SYSRETQ for where ring 0 is native, and nothing that does anything behind them.
+// fillStub has OUT, and nothing that does anything elsewhere. Nobody goes on behind it: Run begins where the program was.
 func fillStub(p []byte) {
 	for i := range p {
 		p[i] = 0xcc
 	}
-	copy(p, []byte{0xe6, stubPort, 0x48, 0x0f, 0x07})
+	copy(p, []byte{0xe6, stubPort})
 }
 
-const sysretAt = stubVA + 2
+// stubBehind is where RIP is after the OUT, for kernels that have it behind.
+const stubBehind = stubVA + 2
 
 // fillGates makes the tables of descriptors, with the accessed bits set: nobody writes to them.
 func fillGates(p []byte) {

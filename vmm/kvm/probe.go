@@ -53,8 +53,10 @@ func probe() (Host, error) {
 		bits   int
 		what   string
 	}{
-		{capSyncRegs, syncRegs | syncSystem, "KVM_CAP_SYNC_REGS"}, {capImmediateExit, 1, "KVM_CAP_IMMEDIATE_EXIT"},
-		{capManualDirtyProtect, 1, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"}, {capReadOnlyMemory, 1, "KVM_CAP_READONLY_MEM"},
+		{capSyncRegs, syncRegs | syncSystem, "KVM_CAP_SYNC_REGS"},
+		{capImmediateExit, 1, "KVM_CAP_IMMEDIATE_EXIT"},
+		{capManualDirtyProtect, 1, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"},
+		{capReadOnlyMemory, 1, "KVM_CAP_READONLY_MEM"},
 	} {
 		if n, err := ioctlNumber(fd, checkExtension, need.number); err != nil || n&need.bits != need.bits {
 			return Host{}, fmt.Errorf("%s has no %s: use a Linux kernel of 5.10 or later on x86-64", device, need.what)
@@ -63,7 +65,7 @@ func probe() (Host, error) {
 	if err := h.identify(fd); err != nil {
 		return Host{}, err
 	}
-	for _, step := range []func(*Host) error{probeStub, probeGuest, probeStale} {
+	for _, step := range []func(*Host) error{probeStub, probeGuest, probeFeatures, probeStale} {
 		if err := step(&h); err != nil {
 			return Host{}, fmt.Errorf("trying %s: %w", device, err)
 		}

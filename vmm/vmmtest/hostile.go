@@ -17,9 +17,18 @@ func testPrivileges(t *testing.T, open Open) {
 		name string
 		code []byte
 	}{
-		{"hlt", []byte{0xf4}}, {"cli", []byte{0xfa}}, {"sti", []byte{0xfb}}, {"wrmsr", []byte{0x0f, 0x30}}, {"rdmsr", []byte{0x0f, 0x32}},
-		{"sysretq", []byte{0x48, 0x0f, 0x07}}, {"mov cr3", []byte{0x0f, 0x22, 0xd8}}, {"mov from cr0", []byte{0x0f, 0x20, 0xc0}},
-		{"invlpg", []byte{0x0f, 0x01, 0x3b}}, {"lgdt", []byte{0x0f, 0x01, 0x13}}, {"clts", []byte{0x0f, 0x06}}, {"wbinvd", []byte{0x0f, 0x09}},
+		{"hlt", []byte{0xf4}},
+		{"cli", []byte{0xfa}},
+		{"sti", []byte{0xfb}},
+		{"wrmsr", []byte{0x0f, 0x30}},
+		{"rdmsr", []byte{0x0f, 0x32}},
+		{"sysretq", []byte{0x48, 0x0f, 0x07}},
+		{"mov cr3", []byte{0x0f, 0x22, 0xd8}},
+		{"mov from cr0", []byte{0x0f, 0x20, 0xc0}},
+		{"invlpg", []byte{0x0f, 0x01, 0x3b}},
+		{"lgdt", []byte{0x0f, 0x01, 0x13}},
+		{"clts", []byte{0x0f, 0x06}},
+		{"wbinvd", []byte{0x0f, 0x09}},
 	} {
 		g.Code(p.code...)
 		r := g.Regs()
@@ -79,8 +88,12 @@ func testOutside(t *testing.T, open Open) {
 			g.Code(o.code...)
 			r.RBX, r.RAX, r.RDX = o.at, 0x5555, 1
 			exit := g.Want(vmm.ExitPageFault)
-			if exit.Code != o.bits || !errors.Is(exit.Fault, o.err) || r.RAX != 0x5555 {
-				t.Errorf("%s: %+v with RAX %#x", o.name, exit, r.RAX)
+			rip := uint64(CodeAt)
+			if o.bits&mmu.CodeFetch != 0 {
+				rip = o.at
+			}
+			if exit.Code != o.bits || exit.Addr != o.at || !errors.Is(exit.Fault, o.err) || r.RAX != 0x5555 || r.RIP != rip {
+				t.Errorf("%s: %+v at %#x with RAX %#x", o.name, exit, r.RIP, r.RAX)
 			}
 			// And the machine goes on.
 			g.Code(0x0f, 0x05)
@@ -188,11 +201,11 @@ func testOwnTables(t *testing.T, open Open) {
 
 // leaf is where the last level's entry for va is.
 func leaf(g *Guest, va uint64) phys.Addr {
-	g.t.Helper()
+	g.T.Helper()
 	table := g.Tables.Space().Root
 	for level := range 3 {
 		e, err := g.Machine.Phys().Uint64(table + phys.Addr(va>>(39-9*level)&511)*8)
-		must(g.t, err)
+		must(g.T, err)
 		table = phys.Addr(e & (1<<46 - 1) &^ (phys.PageSize - 1))
 	}
 	return table + phys.Addr(va>>12&511)*8
@@ -210,8 +223,6 @@ func testStorm(t *testing.T, open Open) {
 		g.Want(vmm.ExitDoorbell)
 		g.Want(vmm.ExitSyscall)
 		g.Want(vmm.ExitException)
-		g.Regs().RIP -= 3
-		g.Regs().RBX = SpareAt
 		g.Regs().RIP = CodeAt
 	}
 }

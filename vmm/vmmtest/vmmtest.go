@@ -16,12 +16,27 @@ func Test(t *testing.T, open Open) {
 		name string
 		test func(*testing.T, Open)
 	}{
-		{"system calls", testSyscall}, {"page faults", testPageFaults}, {"exceptions", testExceptions}, {"ports", testPorts},
-		{"kicks", testKicks}, {"single steps", testSteps}, {"bases", testBases},
-		{"processors", testProcessors}, {"threads", testThreads},
-		{"written pages", testWritten}, {"demand", testDemand}, {"flush", testFlush}, {"large pages", testLargePages}, {"code", testCode},
-		{"vectors", testVectors}, {"x87", testX87},
-		{"privileges", testPrivileges}, {"outside", testOutside}, {"tables", testTables}, {"own tables", testOwnTables}, {"storm", testStorm},
+		{"system calls", testSyscall},
+		{"page faults", testPageFaults},
+		{"exceptions", testExceptions},
+		{"ports", testPorts},
+		{"kicks", testKicks},
+		{"single steps", testSteps},
+		{"bases", testBases},
+		{"processors", testProcessors},
+		{"threads", testThreads},
+		{"written pages", testWritten},
+		{"demand", testDemand},
+		{"flush", testFlush},
+		{"large pages", testLargePages},
+		{"code", testCode},
+		{"vectors", testVectors},
+		{"x87", testX87},
+		{"privileges", testPrivileges},
+		{"outside", testOutside},
+		{"tables", testTables},
+		{"own tables", testOwnTables},
+		{"storm", testStorm},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, open) })
 	}
