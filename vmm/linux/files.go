@@ -93,14 +93,14 @@ func (p *Process) buffer(n uint64) []byte {
 func (p *Process) transfer(t *Task, d int, va, n uint64, access uint32, do func(b []byte, done uint64) (int, abi.Errno)) (uint64, abi.Errno) {
 	n = min(n, transferMax)
 	if n > 0 {
-		if n = p.reach(va, n, access); n == 0 {
+		if n = p.space.Reach(va, n, access); n == 0 {
 			return 0, abi.EFAULT
 		}
 	}
 	for done := uint64(0); ; {
 		b := p.buffer(min(n-done, chunkMax))
 		if access == abi.PROT_READ {
-			if e := p.copyIn(b, va+done); e != 0 {
+			if e := p.space.CopyIn(b, va+done); e != 0 {
 				return done, e
 			}
 		}
@@ -112,7 +112,7 @@ func (p *Process) transfer(t *Task, d int, va, n uint64, access uint32, do func(
 			return p.waitFor(t, d, e)
 		}
 		if access == abi.PROT_WRITE {
-			if e := p.copyOut(va+done, b[:got]); e != 0 {
+			if e := p.space.CopyOut(va+done, b[:got]); e != 0 {
 				return done, e
 			}
 		}
@@ -149,7 +149,7 @@ func (p *Process) vectors(at, n uint64, access uint32) ([]abi.Iovec, uint64, abi
 		return nil, 0, abi.EINVAL
 	}
 	b := make([]byte, n*abi.IovecSize)
-	if e := p.copyIn(b, at); e != 0 {
+	if e := p.space.CopyIn(b, at); e != 0 {
 		return nil, 0, e
 	}
 	var out []abi.Iovec
@@ -165,7 +165,7 @@ func (p *Process) vectors(at, n uint64, access uint32) ([]abi.Iovec, uint64, abi
 		if v.Len == 0 {
 			continue
 		}
-		got := p.reach(v.Base, v.Len, access)
+		got := p.space.Reach(v.Base, v.Len, access)
 		if got == 0 && len(out) == 0 {
 			return nil, 0, abi.EFAULT
 		}
@@ -195,7 +195,7 @@ func (p *Process) readVectors(t *Task, a *args, do func(b []byte) (int, abi.Errn
 func (p *Process) scatter(v []abi.Iovec, b []byte) abi.Errno {
 	for _, part := range v {
 		n := min(part.Len, uint64(len(b)))
-		if e := p.copyOut(part.Base, b[:n]); e != 0 {
+		if e := p.space.CopyOut(part.Base, b[:n]); e != 0 {
 			return e
 		}
 		b = b[n:]
@@ -222,7 +222,7 @@ func (p *Process) gather(at, count uint64) ([]byte, abi.Errno) {
 	}
 	b := p.buffer(total)
 	for rest := b; len(v) > 0; v = v[1:] {
-		if e := p.copyIn(rest[:v[0].Len], v[0].Base); e != 0 {
+		if e := p.space.CopyIn(rest[:v[0].Len], v[0].Base); e != 0 {
 			return nil, e
 		}
 		rest = rest[v[0].Len:]
@@ -272,7 +272,7 @@ func callFcntl(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	if e == 0 && int32(a[1]) == abi.F_GETLK {
 		var b [2]byte // l_type comes first in struct flock
 		le.PutUint16(b[:], abi.F_UNLCK)
-		return 0, p.copyOut(a[2], b[:])
+		return 0, p.space.CopyOut(a[2], b[:])
 	}
 	return n, e
 }
@@ -281,13 +281,13 @@ func callIoctl(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	request, value := uint32(a[1]), uint32(0)
 	if request == abi.FIONBIO {
 		var e abi.Errno
-		if value, e = p.word32(a[2]); e != 0 {
+		if value, e = p.space.Word32(a[2]); e != 0 {
 			return 0, e
 		}
 	}
 	n, e := p.Files.Ioctl(fd(a[0]), request, value)
 	if e == 0 && request == abi.FIONREAD {
-		return 0, p.putWord32(a[2], n)
+		return 0, p.space.PutWord32(a[2], n)
 	}
 	return 0, e
 }
@@ -299,7 +299,7 @@ func (p *Process) offset(va uint64) (*int64, abi.Errno) {
 	if va == 0 {
 		return nil, 0
 	}
-	v, e := p.word(va)
+	v, e := p.space.Word(va)
 	off := int64(v)
 	return &off, e
 }
@@ -368,7 +368,7 @@ func (p *Process) putPair(at uint64, x, y int) abi.Errno {
 	var b [8]byte
 	le.PutUint32(b[:], uint32(x))
 	le.PutUint32(b[4:], uint32(y))
-	e := p.copyOut(at, b[:])
+	e := p.space.CopyOut(at, b[:])
 	if e != 0 {
 		_, _ = p.Files.Close(x), p.Files.Close(y)
 	}
@@ -384,7 +384,7 @@ func callEventfd2(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 }
 
 func callMemfd(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	name, e := p.text(a[0], pathMax)
+	name, e := p.space.Text(a[0], pathMax)
 	if e != 0 {
 		return 0, e
 	}
@@ -393,7 +393,7 @@ func callMemfd(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 
 func callTimerfdSettime(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	var b [abi.ItimerspecSize]byte
-	if e := p.copyIn(b[:], a[2]); e != 0 {
+	if e := p.space.CopyIn(b[:], a[2]); e != 0 {
 		return 0, e
 	}
 	var n abi.Itimerspec
@@ -405,7 +405,7 @@ func callTimerfdSettime(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 		return 0, e
 	}
 	old.Put(b[:])
-	return 0, p.copyOut(a[3], b[:])
+	return 0, p.space.CopyOut(a[3], b[:])
 }
 
 func callTimerfdGettime(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
@@ -415,5 +415,5 @@ func callTimerfdGettime(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 		return 0, e
 	}
 	now.Put(b[:])
-	return 0, p.copyOut(a[1], b[:])
+	return 0, p.space.CopyOut(a[1], b[:])
 }

@@ -69,7 +69,7 @@ var nameCalls = map[abi.Call]call{
 	abi.SYS_UTIMENSAT: {callUtimensat, "fsxx"},
 }
 
-func (p *Process) path(va uint64) (string, abi.Errno) { return p.text(va, pathMax-1) }
+func (p *Process) path(va uint64) (string, abi.Errno) { return p.space.Text(va, pathMax-1) }
 
 func (p *Process) open(dir int, at, flags, mode uint64) (uint64, abi.Errno) {
 	name, e := p.path(at)
@@ -85,7 +85,7 @@ func (p *Process) putStat(va uint64, s *abi.Stat, e abi.Errno) (uint64, abi.Errn
 	}
 	var b [abi.StatSize]byte
 	s.Put(b[:])
-	return 0, p.copyOut(va, b[:])
+	return 0, p.space.CopyOut(va, b[:])
 }
 
 func (p *Process) stat(dir int, at, to uint64, flags int) (uint64, abi.Errno) {
@@ -113,7 +113,7 @@ func callStatx(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	}
 	var b [abi.StatxSize]byte
 	s.PutStatx(b[:])
-	return 0, p.copyOut(a[4], b[:])
+	return 0, p.space.CopyOut(a[4], b[:])
 }
 
 func callStatfs(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
@@ -136,11 +136,11 @@ func (p *Process) putStatfs(va uint64, s *abi.Statfs, e abi.Errno) (uint64, abi.
 	}
 	var b [abi.StatfsSize]byte
 	s.Put(b[:])
-	return 0, p.copyOut(va, b[:])
+	return 0, p.space.CopyOut(va, b[:])
 }
 
 func callGetdents(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	n := p.reach(a[1], min(a[2], chunkMax), abi.PROT_WRITE)
+	n := p.space.Reach(a[1], min(a[2], chunkMax), abi.PROT_WRITE)
 	if n == 0 {
 		return 0, abi.EFAULT
 	}
@@ -149,7 +149,7 @@ func callGetdents(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	return uint64(got), p.copyOut(a[1], b[:got])
+	return uint64(got), p.space.CopyOut(a[1], b[:got])
 }
 
 func (p *Process) access(dir int, at, mode uint64, flags int) (uint64, abi.Errno) {
@@ -173,7 +173,7 @@ func (p *Process) readlink(dir int, at, to, size uint64) (uint64, abi.Errno) {
 		return 0, e
 	}
 	n := min(uint64(len(s)), size)
-	return n, p.copyOut(to, []byte(s[:n]))
+	return n, p.space.CopyOut(to, []byte(s[:n]))
 }
 
 func (p *Process) mkdir(dir int, at, mode uint64) (uint64, abi.Errno) {
@@ -249,7 +249,7 @@ func callGetcwd(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	if uint64(len(b)) > a[1] {
 		return 0, abi.ERANGE
 	}
-	return uint64(len(b)), p.copyOut(a[0], b)
+	return uint64(len(b)), p.space.CopyOut(a[0], b)
 }
 
 func (p *Process) chmod(dir int, at, mode uint64) (uint64, abi.Errno) {
@@ -289,7 +289,7 @@ func callUtimensat(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	times := [2]file.FileTime{{Now: true}, {Now: true}}
 	if a[2] != 0 {
 		var b [2 * abi.TimespecSize]byte
-		if e := p.copyIn(b[:], a[2]); e != 0 {
+		if e := p.space.CopyIn(b[:], a[2]); e != 0 {
 			return 0, e
 		}
 		for i := range times {

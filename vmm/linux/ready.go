@@ -59,7 +59,7 @@ func (p *Process) withMask(t *Task, va, size uint64) abi.Errno {
 	if size != 8 {
 		return abi.EINVAL
 	}
-	set, e := p.word(va)
+	set, e := p.space.Word(va)
 	if e == 0 {
 		t.swapMask(set)
 	}
@@ -86,7 +86,7 @@ func (p *Process) poll(t *Task, at, n uint64, timeout int64) (uint64, abi.Errno)
 		return 0, abi.EINVAL
 	}
 	b := make([]byte, n*abi.PollFDSize)
-	if e := p.copyIn(b, at); e != 0 {
+	if e := p.space.CopyIn(b, at); e != 0 {
 		return 0, e
 	}
 	fds := make([]abi.PollFD, n)
@@ -102,7 +102,7 @@ func (p *Process) poll(t *Task, at, n uint64, timeout int64) (uint64, abi.Errno)
 	for i := range fds {
 		fds[i].Put(b[i*abi.PollFDSize:])
 	}
-	return uint64(got), p.copyOut(at, b)
+	return uint64(got), p.space.CopyOut(at, b)
 }
 
 func (p *Process) descriptors() uint64 {
@@ -114,7 +114,7 @@ func callSelect(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	timeout := int64(forever)
 	if a[4] != 0 {
 		var b [abi.TimevalSize]byte
-		if e := p.copyIn(b[:], a[4]); e != 0 {
+		if e := p.space.CopyIn(b[:], a[4]); e != 0 {
 			return 0, e
 		}
 		var e abi.Errno
@@ -131,8 +131,8 @@ func callPselect6(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 		return 0, e
 	}
 	if a[5] != 0 { // a pointer to the mask, and its size
-		mask, e := p.word(a[5])
-		size, e2 := p.word(a[5] + 8)
+		mask, e := p.space.Word(a[5])
+		size, e2 := p.space.Word(a[5] + 8)
 		if e != 0 || e2 != 0 {
 			return 0, abi.EFAULT
 		}
@@ -155,7 +155,7 @@ func (p *Process) selectSets(t *Task, a *args, timeout int64) (uint64, abi.Errno
 			continue
 		}
 		b := make([]byte, (n+63)/64*8)
-		if e := p.copyIn(b, a[1+i]); e != 0 {
+		if e := p.space.CopyIn(b, a[1+i]); e != 0 {
 			return 0, e
 		}
 		for ; len(b) > 0; b = b[8:] {
@@ -176,7 +176,7 @@ func (p *Process) selectSets(t *Task, a *args, timeout int64) (uint64, abi.Errno
 		for _, w := range sets[i] {
 			b = le.AppendUint64(b, w)
 		}
-		if e := p.copyOut(a[1+i], b); e != 0 {
+		if e := p.space.CopyOut(a[1+i], b); e != 0 {
 			return 0, e
 		}
 	}
@@ -198,7 +198,7 @@ func callEpollCtl(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	var event abi.EpollEvent
 	if int32(a[1]) != abi.EPOLL_CTL_DEL {
 		var b [abi.EpollEventSize]byte
-		if e := p.copyIn(b[:], a[3]); e != 0 {
+		if e := p.space.CopyIn(b[:], a[3]); e != 0 {
 			return 0, e
 		}
 		event.Get(b[:])
@@ -237,7 +237,7 @@ func (p *Process) epollWait(t *Task, a *args, timeout int64) (uint64, abi.Errno)
 		return 0, abi.EINVAL
 	}
 	size := uint64(min(n, eventsMax)) * abi.EpollEventSize
-	size = p.reach(a[1], size, abi.PROT_WRITE)
+	size = p.space.Reach(a[1], size, abi.PROT_WRITE)
 	if size < abi.EpollEventSize {
 		return 0, abi.EFAULT
 	}
@@ -253,5 +253,5 @@ func (p *Process) epollWait(t *Task, a *args, timeout int64) (uint64, abi.Errno)
 	for i := range got {
 		events[i].Put(b[i*abi.EpollEventSize:])
 	}
-	return uint64(got), p.copyOut(a[1], b)
+	return uint64(got), p.space.CopyOut(a[1], b)
 }

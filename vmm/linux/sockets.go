@@ -38,22 +38,22 @@ func (p *Process) bytes(va, n, most uint64) ([]byte, abi.Errno) {
 		return nil, abi.EINVAL
 	}
 	b := make([]byte, n)
-	return b, p.copyIn(b, va)
+	return b, p.space.CopyIn(b, va)
 }
 
 // putSized writes b to at, and its length to size, which says how much room there is.
 func (p *Process) putSized(at, size uint64, b []byte) abi.Errno {
-	room, e := p.word32(size)
+	room, e := p.space.Word32(size)
 	if e != 0 {
 		return e
 	}
 	if int32(room) < 0 {
 		return abi.EINVAL
 	}
-	if e := p.copyOut(at, b[:min(len(b), int(room))]); e != 0 {
+	if e := p.space.CopyOut(at, b[:min(len(b), int(room))]); e != 0 {
 		return e
 	}
-	return p.putWord32(size, uint32(len(b)))
+	return p.space.PutWord32(size, uint32(len(b)))
 }
 
 func callSocketpair(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
@@ -137,7 +137,7 @@ func callSendto(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 
 func callRecvfrom(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	if a[4] != 0 && a[5] != 0 { // a stream has no address for each part
-		if e := p.putWord32(a[5], 0); e != 0 {
+		if e := p.space.PutWord32(a[5], 0); e != 0 {
 			return 0, e
 		}
 	}
@@ -161,7 +161,7 @@ func (p *Process) socketWait(flags uint64) func(int, abi.Errno) (int, abi.Errno)
 func (p *Process) msghdr(va uint64) (abi.Msghdr, abi.Errno) {
 	var b [abi.MsghdrSize]byte
 	var m abi.Msghdr
-	if e := p.copyIn(b[:], va); e != 0 {
+	if e := p.space.CopyIn(b[:], va); e != 0 {
 		return m, e
 	}
 	m.Get(b[:])
@@ -192,5 +192,5 @@ func callRecvmsg(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	m.Namelen, m.Controllen, m.Flags = 0, 0, 0
 	var b [abi.MsghdrSize]byte
 	m.Put(b[:])
-	return n, p.copyOut(a[1], b[:])
+	return n, p.space.CopyOut(a[1], b[:])
 }
