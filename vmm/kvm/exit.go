@@ -16,6 +16,7 @@ import (
 
 // exit says in vmm's words why the kernel came back.
 func (c *VCPU) exit() (vmm.Exit, error) {
+	c.run.regs.RFLAGS &= visibleFlags // without RF, which the kernel's emulator sets
 	switch reason := c.run.exitReason; reason {
 	case exitIO:
 		return c.port(*(*ioExit)(unsafe.Pointer(&c.run.exit)))
@@ -87,7 +88,7 @@ func (c *VCPU) exception(vector uint8) vmm.Exit {
 		code = uint32(word(0))
 		frame = frame[8:]
 	}
-	r.RIP, r.RFLAGS, r.RSP = word(0), x86.Flags(word(2))&(userFlags|x86.Fixed|x86.IF), word(3)
+	r.RIP, r.RFLAGS, r.RSP = word(0), x86.Flags(word(2))&visibleFlags, word(3)
 	switch {
 	case r.RIP == stubVA: // a single step after SYSCALL
 		return c.syscall()

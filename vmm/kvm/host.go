@@ -1,6 +1,7 @@
 package kvm
 
 import (
+	"math/bits"
 	"time"
 
 	"github.com/wherry/wherry/vmm/phys"
@@ -29,3 +30,9 @@ type Host struct {
 	xcr0    uint64    // which extended states guests have
 	cpuid   *cpuidTable
 }
+
+// AddressBits is how large guest-physical addresses are.
+func (h Host) AddressBits() int { return bits.TrailingZeros64(uint64(h.addrEnd)) }
+
+// States are the extended states that guests have, the bits of XCR0.
+func (h Host) States() uint64 { return h.xcr0 }

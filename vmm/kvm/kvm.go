@@ -28,6 +28,8 @@ type Machine struct {
 	slots   []*kvmSlot
 	vcpus   []*VCPU
 	shape   uint64 // phys.Memory.Reshaped, at the last flush
+	holding bool   // hold is at work, and pages that go are in gone
+	gone    []phys.Addr
 }
 
 var (
@@ -58,6 +60,8 @@ func newMachine(memory *phys.Memory, host Host) (*Machine, error) {
 	if err := m.init(dev); err != nil {
 		return nil, errors.Join(err, m.free())
 	}
+	memory.HoldLater()
+	memory.OnEvict(m.evicted)
 	return m, nil
 }
 

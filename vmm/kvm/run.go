@@ -20,7 +20,10 @@ import (
 )
 
 // userFlags are those that user mode can change by POPF; a guest never gets others, for with IOPL it would have all ports.
-const userFlags = x86.Arithmetic | x86.DF | x86.AC | x86.ID | x86.TF
+const (
+	userFlags    = x86.Arithmetic | x86.DF | x86.AC | x86.ID | x86.TF
+	visibleFlags = userFlags | x86.Fixed | x86.IF
+)
 
 // Run implements vmm.VCPU.
 func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
@@ -173,6 +176,7 @@ func (c *VCPU) interrupted(kind vmm.ExitKind) (vmm.Exit, error) {
 			return vmm.Exit{}, fmt.Errorf("KVM_SET_VCPU_EVENTS: %w", err)
 		}
 	}
+	c.run.regs.RFLAGS &= visibleFlags
 	if exit, done := c.inMonitor(kind); done {
 		return exit, nil
 	}

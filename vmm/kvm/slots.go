@@ -100,7 +100,8 @@ func (v view) read(space mmu.Space, va uint64, p []byte) int {
 	return n
 }
 
-// CollectDirty implements vmm.Machine. Pages that were written before and since restored count again: they stay writable, and nobody knows.
+// CollectDirty implements vmm.Machine. Pages that were written before and since restored count again: they stay writable, and nobody knows. Here the memory's
+// budget is held: phys.ErrBudget says that more pages are written, or hot, than it allows.
 func (m *Machine) CollectDirty() error {
 	for _, s := range m.slots {
 		if s.ReadOnly {
@@ -110,9 +111,42 @@ func (m *Machine) CollectDirty() error {
 		if _, err := ioctl(m.fd, getDirtyLog, unsafe.Pointer(&log)); err != nil {
 			return fmt.Errorf("reading the log of written pages: %w", err)
 		}
-		if err := m.memory.Touched(s.Slot, nil, s.log); err != nil {
+		m.memory.Touched(s.Slot, nil, s.log)
+	}
+	return m.hold()
+}
+
+// hold has the memory give pages back above its budget, and the log forget them: their next write is a fault.
+func (m *Machine) hold() error {
+	m.gone = m.gone[:0]
+	m.holding = true
+	err := m.memory.Hold()
+	m.holding = false
+	for _, a := range m.gone {
+		s := m.slotAt(a)
+		if s == nil || s.ReadOnly {
+			continue
+		}
+		page := int((a - s.Base) >> phys.PageShift)
+		if err := m.clearLog(s, page>>6, []uint64{1 << (page & 63)}); err != nil {
 			return err
 		}
+	}
+	return err
+}
+
+// evicted is told by the memory of pages that go.
+func (m *Machine) evicted(a phys.Addr) {
+	if m.holding {
+		m.gone = append(m.gone, a)
+	}
+}
+
+// clearLog has the pages of words, from word at of the log on, be written no more.
+func (m *Machine) clearLog(s *kvmSlot, at int, words []uint64) error {
+	c := clearLog{slot: s.number, first: uint64(at) << 6, pages: uint32(min(len(words)<<6, s.Pages()-at<<6)), bitmap: unsafe.Pointer(unsafe.SliceData(words))}
+	if _, err := ioctl(m.fd, clearDirtyLog, unsafe.Pointer(&c)); err != nil {
+		return fmt.Errorf("clearing the log of written pages: %w", err)
 	}
 	return nil
 }
@@ -127,9 +161,8 @@ func (m *Machine) Cool() error {
 		if s.ReadOnly {
 			continue
 		}
-		c := clearLog{slot: s.number, pages: uint32(s.Pages()), bitmap: unsafe.Pointer(unsafe.SliceData(s.log))}
-		if _, err := ioctl(m.fd, clearDirtyLog, unsafe.Pointer(&c)); err != nil {
-			return fmt.Errorf("clearing the log of written pages: %w", err)
+		if err := m.clearLog(s, 0, s.log); err != nil {
+			return err
 		}
 	}
 	return nil

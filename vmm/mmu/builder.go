@@ -58,7 +58,7 @@ func (b *Builder) Map(va uint64, pa phys.Addr, size uint64, bits uint64) error {
 	if pa%phys.PageSize != 0 || uint64(pa)+size > 1<<46 || uint64(pa)+size < size {
 		return fmt.Errorf("guest-physical %#x–%#x can't be mapped", pa, uint64(pa)+size)
 	}
-	entry := bits&(Write|User|NoExec|Software) | Present
+	entry := bits&(Write|User|NoExec|Software) | Present | Accessed
 	for size > 0 {
 		step, last := uint64(phys.PageSize), 3
 		if va%page2M == 0 && pa%page2M == 0 && size >= page2M {
@@ -162,7 +162,7 @@ func (b *Builder) entry(va uint64, last int, make bool) (phys.Addr, error) {
 				return 0, err
 			}
 			// What a page allows stands in the last level alone.
-			e = uint64(next) | Present | Write | User
+			e = uint64(next) | Present | Write | User | Accessed
 			if err := b.memory.SetUint64(at, e); err != nil {
 				return 0, err
 			}
@@ -202,7 +202,7 @@ func (b *Builder) split(va uint64) error {
 		}
 	}
 	b.memory.Reshape()
-	return b.memory.SetUint64(at, uint64(table)|Present|Write|User)
+	return b.memory.SetUint64(at, uint64(table)|Present|Write|User|Accessed)
 }
 
 func checkRange(va, size uint64) error {

@@ -70,6 +70,7 @@ type Memory struct {
 	onEvict  []func(Addr)
 	metrics  Metrics
 	reshaped uint64
+	past     bool // guests read and write past m
 }
 
 // pageRef names a page of a slot.

@@ -225,7 +225,12 @@ func TestTouchedPastTheMemory(t *testing.T) {
 	m := testMemory(t, Options{BudgetPages: 4}, Spec{Size: 70 * PageSize})
 	s := m.Slots()[0]
 	copy(s.pageBytes(65), "written by a guest")
-	if err := m.Touched(s, []uint64{0b111, 0b100001}, []uint64{0, 0b10}); err != nil {
+	m.HoldLater()
+	m.Touched(s, []uint64{0b111, 0b100001}, []uint64{0, 0b10})
+	if _, err := m.Page(50<<PageShift, false); err != nil || m.Metrics().Resident != 7 {
+		t.Errorf("%d pages are resident before Hold (%v)", m.Metrics().Resident, err)
+	}
+	if err := m.Hold(); err != nil {
 		t.Fatal(err)
 	}
 	if m.Metrics().Resident != 4 || !s.Dirty().Has(65) || !s.resident.Has(65) {

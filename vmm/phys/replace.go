@@ -16,12 +16,9 @@ func (m *Memory) use(s *Slot, page int) error {
 		s.used.Set(page)
 		return nil
 	}
-	if m.options.BudgetPages > 0 {
-		for m.metrics.Resident >= m.options.BudgetPages {
-			if err := m.replace(pageRef{s, page}); err != nil {
-				m.metrics.OverBudget++
-				return err
-			}
+	if !m.past {
+		if err := m.shrink(m.options.BudgetPages-1, pageRef{s, page}); err != nil {
+			return err
 		}
 	}
 	if at, ok := m.swapped[pageRef{s, page}]; ok {
@@ -44,8 +41,8 @@ func (m *Memory) arrive(s *Slot, page int) {
 }
 
 // Touched notes what a guest did past m: it used the pages of used and wrote those of dirty, two sets by index in s in the layout of Bitmap (KVM's dirty
-// log is one); nil is none. Pages that are too many for the budget go.
-func (m *Memory) Touched(s *Slot, used, dirty []uint64) error {
+// log is one); nil is none.
+func (m *Memory) Touched(s *Slot, used, dirty []uint64) {
 	for at, w := range dirty {
 		for code := w & s.code.words[at]; code != 0; code &= code - 1 {
 			s.written(at<<6 + bits.TrailingZeros64(code))
@@ -56,8 +53,19 @@ func (m *Memory) Touched(s *Slot, used, dirty []uint64) error {
 	for at, w := range used {
 		m.touched(s, at, w)
 	}
-	for m.options.BudgetPages > 0 && m.metrics.Resident > m.options.BudgetPages {
-		if err := m.replace(pageRef{}); err != nil {
+}
+
+// HoldLater says that guests read and write past m, which can't know before Touched what is written: from now on pages go in Hold alone, and none to the
+// swap store, for a guest that reads one that is there would see the image.
+func (m *Memory) HoldLater() { m.past = true }
+
+// Hold has clean pages go until the budget holds. All that guests wrote has been told by Touched, and none runs.
+func (m *Memory) Hold() error { return m.shrink(m.options.BudgetPages, pageRef{}) }
+
+// shrink has pages go until no more than most are resident, if there is a budget.
+func (m *Memory) shrink(most int, keep pageRef) error {
+	for m.options.BudgetPages > 0 && m.metrics.Resident > most {
+		if err := m.replace(keep); err != nil {
 			m.metrics.OverBudget++
 			return err
 		}
@@ -102,7 +110,7 @@ func (m *Memory) replace(keep pageRef) error {
 			writtenPage = at
 		}
 	}
-	if writtenPage.slot == nil || m.options.Swap == nil {
+	if writtenPage.slot == nil || m.options.Swap == nil || m.past {
 		return ErrBudget
 	}
 	if err := m.swapOut(writtenPage); err != nil {

@@ -35,7 +35,7 @@ type Guest struct {
 	vmm.VCPU
 	Machine vmm.Machine
 	Tables  *mmu.Builder
-	t       testing.TB
+	T       testing.TB
 }
 
 // System is the state of a processor that uses the page tables of b.
@@ -48,7 +48,12 @@ func System(b *mmu.Builder) x86.System {
 // NewGuest makes a Guest that begins at its code's start. The test's end closes it.
 func NewGuest(t testing.TB, open Open, code []byte, more ...phys.Spec) *Guest {
 	t.Helper()
-	memory := phys.New(phys.Options{})
+	return NewGuestIn(t, open, phys.New(phys.Options{}), code, more...)
+}
+
+// NewGuestIn is NewGuest with a memory that has no slots yet.
+func NewGuestIn(t testing.TB, open Open, memory *phys.Memory, code []byte, more ...phys.Spec) *Guest {
+	t.Helper()
 	for _, spec := range append([]phys.Spec{{Size: MemorySize}}, more...) {
 		must(t, second(memory.Add(spec)))
 	}
@@ -59,17 +64,17 @@ func NewGuest(t testing.TB, open Open, code []byte, more ...phys.Spec) *Guest {
 	must(t, memory.WriteAt(code, CodePhys))
 	m := open(t, memory)
 	t.Cleanup(func() { must(t, m.Close()) })
-	g := &Guest{Machine: m, Tables: b, t: t}
+	g := &Guest{Machine: m, Tables: b, T: t}
 	g.VCPU = g.NewProcessor()
 	return g
 }
 
 // NewProcessor makes one more processor.
 func (g *Guest) NewProcessor() vmm.VCPU {
-	g.t.Helper()
+	g.T.Helper()
 	v, err := g.Machine.NewVCPU()
-	must(g.t, err)
-	must(g.t, v.SetSystem(System(g.Tables)))
+	must(g.T, err)
+	must(g.T, v.SetSystem(System(g.Tables)))
 	v.Regs().RIP, v.Regs().RSP = CodeAt, StackTop
 	return v
 }
@@ -79,33 +84,33 @@ var limit = vmm.Budget{Instructions: 100_000_000, CPU: 5 * time.Second}
 
 // Exit runs the guest to its next exit.
 func (g *Guest) Exit() vmm.Exit {
-	g.t.Helper()
+	g.T.Helper()
 	exit, err := g.Run(limit)
-	must(g.t, err)
+	must(g.T, err)
 	return exit
 }
 
 // Call runs the guest from the code's start to a system call.
 func (g *Guest) Call() {
-	g.t.Helper()
+	g.T.Helper()
 	g.Regs().RIP = CodeAt
 	g.Want(vmm.ExitSyscall)
 }
 
 // Want runs the guest to its next exit, which must be of a kind.
 func (g *Guest) Want(kind vmm.ExitKind) vmm.Exit {
-	g.t.Helper()
+	g.T.Helper()
 	exit := g.Exit()
 	if exit.Kind != kind {
-		g.t.Fatalf("exit %+v at %#x, want %v", exit, g.Regs().RIP, kind)
+		g.T.Fatalf("exit %+v at %#x, want %v", exit, g.Regs().RIP, kind)
 	}
 	return exit
 }
 
 // Code replaces what is at the code's start, and lets the guest begin there.
 func (g *Guest) Code(code ...byte) {
-	g.t.Helper()
-	must(g.t, g.Machine.Phys().WriteAt(code, CodePhys))
+	g.T.Helper()
+	must(g.T, g.Machine.Phys().WriteAt(code, CodePhys))
 	g.Regs().RIP = CodeAt
 }
 

@@ -188,11 +188,11 @@ func testOwnTables(t *testing.T, open Open) {
 
 // leaf is where the last level's entry for va is.
 func leaf(g *Guest, va uint64) phys.Addr {
-	g.t.Helper()
+	g.T.Helper()
 	table := g.Tables.Space().Root
 	for level := range 3 {
 		e, err := g.Machine.Phys().Uint64(table + phys.Addr(va>>(39-9*level)&511)*8)
-		must(g.t, err)
+		must(g.T, err)
 		table = phys.Addr(e & (1<<46 - 1) &^ (phys.PageSize - 1))
 	}
 	return table + phys.Addr(va>>12&511)*8

@@ -130,14 +130,14 @@ func testWritten(t *testing.T, open Open) {
 
 // restoreGuest is Restore with what the guest needs to run: its tables and code have no image.
 func restoreGuest(g *Guest, slot *phys.Slot) {
-	g.t.Helper()
+	g.T.Helper()
 	kept := slices.Clone(g.Machine.Phys().Slots()[0].Bytes())
 	g.Machine.Phys().Restore()
 	if slot.Dirty().Count() != 0 {
-		g.t.Errorf("%d pages are written after Restore", slot.Dirty().Count())
+		g.T.Errorf("%d pages are written after Restore", slot.Dirty().Count())
 	}
-	must(g.t, g.Machine.Phys().WriteAt(kept[tablesPhys:tablesEnd], tablesPhys))
-	must(g.t, g.Machine.Phys().WriteAt(kept[CodePhys:CodePhys+CodePages*phys.PageSize], CodePhys))
+	must(g.T, g.Machine.Phys().WriteAt(kept[tablesPhys:tablesEnd], tablesPhys))
+	must(g.T, g.Machine.Phys().WriteAt(kept[CodePhys:CodePhys+CodePages*phys.PageSize], CodePhys))
 }
 
 func zero(p []byte) bool {

@@ -91,6 +91,7 @@ func testPageFaults(t *testing.T, open Open) {
 		{"jump, no execution", jump, noExec, 0, mmu.CodeUser | mmu.CodeFetch | mmu.CodePresent},
 		{"load across pages", load, StackTop - 4, StackTop, mmu.CodeUser},
 		{"store across pages", store, StackTop - 1, StackTop, mmu.CodeUser | mmu.CodeWrite},
+		{"store across pages, none present", store, SpareAt + 0xfffc, 0, mmu.CodeUser | mmu.CodeWrite},
 		{"add to memory", []byte{0x48, 0x01, 0x03}, SpareAt, 0, mmu.CodeUser | mmu.CodeWrite},
 		{"upper half", load, 0xffff800000000000, 0, mmu.CodeUser},
 		{"the last page", store, 0xfffffffffffff000, 0, mmu.CodeUser | mmu.CodeWrite},
