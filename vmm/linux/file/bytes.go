@@ -8,8 +8,15 @@ import (
 
 // Read is read. It moves what there is; EAGAIN when there's nothing yet.
 func (t *Table) Read(fd int, p []byte) (int, abi.Errno) {
+	f, e := t.get(fd)
+	switch {
+	case e != 0:
+		return 0, e
+	case !f.readable():
+		return 0, abi.EBADF
+	}
 	t.one[0] = p
-	return t.Readv(fd, t.one[:])
+	return f.object.read(t, f, t.one[:])
 }
 
 // Readv is readv.
@@ -20,6 +27,8 @@ func (t *Table) Readv(fd int, v [][]byte) (int, abi.Errno) {
 		return 0, e
 	case !f.readable():
 		return 0, abi.EBADF
+	case total(v) == 0 && !unreadable(f.object):
+		return 0, 0 // before the thing is asked, which read does (fs/read_write.c vfs_readv)
 	}
 	return f.object.read(t, f, v)
 }
@@ -27,8 +36,15 @@ func (t *Table) Readv(fd int, v [][]byte) (int, abi.Errno) {
 // Write is write. A short count from a pipe or socket that blocks means that the program waits till the rest is written too: call again with the rest.
 // EPIPE comes with SIGPIPE, but for MSG_NOSIGNAL.
 func (t *Table) Write(fd int, p []byte) (int, abi.Errno) {
+	f, e := t.get(fd)
+	switch {
+	case e != 0:
+		return 0, e
+	case !f.writable():
+		return 0, abi.EBADF
+	}
 	t.one[0] = p
-	return t.Writev(fd, t.one[:])
+	return f.object.write(t, f, t.one[:])
 }
 
 // Writev is writev.
@@ -39,8 +55,18 @@ func (t *Table) Writev(fd int, v [][]byte) (int, abi.Errno) {
 		return 0, e
 	case !f.writable():
 		return 0, abi.EBADF
+	case total(v) == 0 && !unwritable(f.object):
+		return 0, 0
 	}
 	return f.object.write(t, f, v)
+}
+
+// unreadable and unwritable are the things that have no such call.
+func unreadable(o object) bool { _, ok := o.(*epoll); return ok }
+
+func unwritable(o object) bool {
+	_, ok := o.(*timerfd)
+	return ok || unreadable(o)
 }
 
 // Pread is pread64.

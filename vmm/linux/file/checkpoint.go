@@ -78,7 +78,7 @@ func (t *Table) rebuild(s *State) error {
 	if s.digest != t.o.Image.digest {
 		return errors.New("file: the state is of another image; start it with the files and the program that it was made with")
 	}
-	c := &coder{g: &graph{}, image: t.o.Image, b: s.meta, reading: true, pages: s.pages}
+	c := &coder{g: &graph{}, image: t.o.Image, limits: t.limits, b: s.meta, reading: true, pages: s.pages}
 	c.all()
 	if c.err == nil && len(c.b) > 0 {
 		c.fail("bytes left over")

@@ -17,6 +17,7 @@ const openPath = abi.O_PATH
 type coder struct {
 	g       *graph
 	image   *Image
+	limits  Limits // of the table that reads
 	b       []byte
 	reading bool
 	pages   []*page
@@ -94,11 +95,14 @@ func list[T any](c *coder, s *[]T, visit func(*T)) {
 	}
 }
 
-// things makes the things of a kind, so that there's something to point to before any is read.
-func things[T any](c *coder, s *[]*T) {
+// things makes the things of a kind, so that there's something to point to before any is read: no more than the table that reads may have.
+func things[T any](c *coder, s *[]*T, most int) {
 	n := c.length(len(*s))
 	if !c.reading {
 		return
+	}
+	if n > most {
+		c.err, c.b, n = errStateLimits, nil, 0
 	}
 	*s = make([]*T, n)
 	for i := range *s {
@@ -212,14 +216,14 @@ func at[T any](s []*T, i int) (object, bool) {
 // all is the whole graph.
 func (c *coder) all() {
 	g := c.g
-	things(c, &g.nodes)
-	things(c, &g.files)
-	things(c, &g.streams)
-	things(c, &g.pipes)
-	things(c, &g.events)
-	things(c, &g.timers)
-	things(c, &g.epolls)
-	things(c, &g.sockets)
+	things(c, &g.nodes, c.limits.Nodes+mountsMax)
+	things(c, &g.files, c.limits.Files)
+	things(c, &g.streams, 3)
+	things(c, &g.pipes, c.limits.Files)
+	things(c, &g.events, c.limits.Files)
+	things(c, &g.timers, c.limits.Files)
+	things(c, &g.epolls, c.limits.Files)
+	things(c, &g.sockets, 2*c.limits.Files)
 	for _, n := range g.nodes {
 		c.visitNode(n)
 	}

@@ -197,6 +197,8 @@ func (t *Table) Ioctl(fd int, request, value uint32) (uint32, abi.Errno) {
 		return 0, 0
 	case abi.FIONREAD:
 		switch o := f.object.(type) {
+		case *epoll:
+			return 0, abi.EINVAL
 		case *pipe:
 			return uint32(o.now.buffer.len()), 0
 		case *socket:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
 )
@@ -111,6 +112,8 @@ func (g *graph) addObject(o object) {
 	}
 }
 
+var errStateLimits = errors.New("file: the state has more files, memory or descriptors than the limits allow; raise them to those that it was made with")
+
 var errState = errors.New("file: the state contradicts itself; make the snapshot anew")
 
 func bad(what string, number int) error { return fmt.Errorf("%w (%s %d)", errState, what, number) }
@@ -136,7 +139,7 @@ func (g *graph) check(t *Table) error {
 	l := &t.limits
 	if len(g.fds) > l.Descriptors || c.files > l.Files || c.nodes > l.Nodes+len(g.mounts) || c.memory > l.Memory || c.watches > l.Watches ||
 		c.buffers > l.Buffers || l.Output > 0 && c.output > l.Output {
-		return errors.New("file: the state has more files, memory or descriptors than the limits allow; raise the limits to those that it was made with")
+		return errStateLimits
 	}
 	return nil
 }
@@ -147,7 +150,7 @@ func (g *graph) checkNodes() error {
 		for name, e := range n.now.names {
 			child := e.node
 			if n.kind != nodeDir || child == nil || child.image || child.fs != n.fs || !validName(name) || e.cookie > n.now.cookie || e.cookie <= 0 ||
-				n.now.cookie > 1<<62 {
+				n.now.cookie > cookieMax {
 				return bad("directory", i)
 			}
 			if child.kind == nodeDir && (child.now.parent != n || child.now.name != name || slices.Contains(g.mounts, child)) {
@@ -158,7 +161,7 @@ func (g *graph) checkNodes() error {
 		g.counts.memory += int64(len(n.now.pages)) * pageSize
 		switch {
 		case n.fs < fsMemory, n.kind == nodeDir && n.now.parent == nil, n.kind != nodeDir && n.now.parent != nil, n.kind != nodeDir && len(n.now.names) > 0,
-			n.kind != nodeFile && len(n.now.pages) > 0, n.kind == nodeLink && n.target == "":
+			n.kind != nodeFile && len(n.now.pages) > 0, n.kind == nodeLink && (n.target == "" || strings.IndexByte(n.target, 0) >= 0):
 			return bad("file", i)
 		}
 	}
@@ -167,12 +170,12 @@ func (g *graph) checkNodes() error {
 		if n.kind != nodeDir {
 			continue
 		}
-		steps := 0
-		for up := n; !up.image; up = up.now.parent {
-			if up.kind != nodeDir || steps > 2*depthMax {
-				return bad("directory", i)
-			}
+		steps, up := 0, n
+		for ; !up.image && up.kind == nodeDir && steps <= 2*depthMax; up = up.now.parent {
 			steps++
+		}
+		if !up.image || up.kind != nodeDir {
+			return bad("directory", i)
 		}
 		root := slices.Contains(g.mounts, n)
 		if names[n] > 1 || names[n] == 0 && !root && len(n.now.names) > 0 {

@@ -28,7 +28,6 @@ const (
 	nameMax         = 255        // NAME_MAX: ENAMETOOLONG
 	linksMax        = 40         // MAXSYMLINKS: ELOOP
 	depthMax        = 256        // directories in one another in a memory file system: ENAMETOOLONG
-	iovMax          = 1024       // UIO_MAXIOV: EINVAL
 	rwMax           = 0x7ffff000 // MAX_RW_COUNT: what one call moves at most
 	pageSize        = 4096
 	pipeSize        = 64 << 10

@@ -1,12 +1,14 @@
 package file
 
 import (
+	"strings"
+
 	"github.com/wherry/wherry/vmm/linux/abi"
 )
 
 // fresh finds where a name is to be made that isn't there (fs/namei.c filename_create). slash says whether the path may end with one.
 func (t *Table) fresh(dir int, path string, slash bool) (found, abi.Errno) {
-	w, e := t.walk(dir, path, false)
+	w, e := t.walk(dir, path, endName)
 	switch {
 	case e != 0:
 		return w, e
@@ -73,6 +75,8 @@ func (t *Table) Symlink(target string, dir int, path string) abi.Errno {
 		return abi.ENOENT
 	case len(target) >= pathMax:
 		return abi.ENAMETOOLONG
+	case strings.IndexByte(target, 0) >= 0:
+		return abi.EINVAL
 	}
 	w, e := t.fresh(dir, path, false)
 	if e != 0 {
@@ -93,7 +97,7 @@ func (t *Table) Link(fromDir int, from string, toDir int, to string, flags int) 
 	if e != 0 {
 		return e
 	}
-	w, e := t.walk(toDir, to, false)
+	w, e := t.walk(toDir, to, endName)
 	switch {
 	case e != 0:
 		return e
@@ -122,7 +126,7 @@ func (t *Table) Unlink(dir int, path string, flags int) abi.Errno {
 		return abi.EINVAL
 	}
 	remove := flags&abi.AT_REMOVEDIR != 0
-	w, e := t.walk(dir, path, false)
+	w, e := t.walk(dir, path, endName)
 	if e != 0 {
 		return e
 	}
@@ -139,7 +143,7 @@ func (t *Table) Unlink(dir int, path string, flags int) abi.Errno {
 		return abi.EROFS
 	case w.node == nil:
 		return abi.ENOENT
-	case remove && w.node.kind != nodeDir:
+	case w.node.kind != nodeDir && (remove || w.slash):
 		return abi.ENOTDIR
 	case remove && len(w.node.now.names) > 0:
 		return abi.ENOTEMPTY
@@ -155,11 +159,11 @@ func (t *Table) Rename(fromDir int, from string, toDir int, to string, flags int
 	if flags&^abi.RENAME_NOREPLACE != 0 {
 		return abi.EINVAL
 	}
-	old, e := t.walk(fromDir, from, false)
+	old, e := t.walk(fromDir, from, endName)
 	if e != 0 {
 		return e
 	}
-	w, e := t.walk(toDir, to, false)
+	w, e := t.walk(toDir, to, endName)
 	if e != 0 {
 		return e
 	}

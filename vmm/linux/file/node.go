@@ -71,6 +71,9 @@ type entry struct {
 	cookie int64
 }
 
+// cookieMax is never reached but by a State that says so: then new entries share a number, and getdents may leave some out.
+const cookieMax = 1 << 62
+
 // page is 4 KiB of a memory file. It's written in place by the Table that made it, in the generation in which it did; others copy it.
 type page struct {
 	owner      *Table
@@ -132,7 +135,7 @@ func (n *node) size() int64 {
 	case n.kind == nodeLink:
 		return int64(len(n.target))
 	case n.kind == nodeDir:
-		return int64(len(n.now.names)) * 20 // BOGO_DIRENT_SIZE of mm/shmem.c
+		return int64(len(n.now.names)+2) * 20 // BOGO_DIRENT_SIZE of mm/shmem.c
 	case n.image:
 		return int64(len(n.data))
 	}
@@ -174,7 +177,9 @@ func (t *Table) touch(n *node) {
 func (t *Table) link(dir *node, name string, n *node) {
 	t.touch(dir)
 	t.keep(&n.kept, n)
-	dir.now.cookie++
+	if dir.now.cookie < cookieMax {
+		dir.now.cookie++
+	}
 	dir.now.names[name] = entry{node: n, cookie: dir.now.cookie}
 	n.now.nlink++
 	n.now.ctime = t.real

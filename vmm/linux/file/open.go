@@ -15,7 +15,7 @@ func (t *Table) Open(dir int, path string, flags int, mode uint32) (int, abi.Err
 		return 0, e
 	}
 	exclusive := flags&abi.O_CREAT != 0 && flags&abi.O_EXCL != 0
-	w, e := t.walk(dir, path, flags&abi.O_NOFOLLOW == 0 && !exclusive)
+	w, e := t.walk(dir, path, openEnd(flags))
 	if e != 0 {
 		return 0, e
 	}
@@ -44,6 +44,17 @@ func (t *Table) Open(dir int, path string, flags int, mode uint32) (int, abi.Err
 	f.path = t.fullPath(w, path)
 	t.set(fd, f, flags&abi.O_CLOEXEC != 0)
 	return fd, 0
+}
+
+// openEnd is what open does at the path's end (fs/namei.c open_last_lookups).
+func openEnd(flags int) (end walkEnd) {
+	if flags&abi.O_CREAT != 0 {
+		end = endName
+	}
+	if flags&abi.O_NOFOLLOW == 0 && (flags&abi.O_CREAT == 0 || flags&abi.O_EXCL == 0) {
+		end |= endFollow
+	}
+	return end
 }
 
 // checkOpen refuses what can't go together (fs/open.c build_open_flags).

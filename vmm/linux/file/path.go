@@ -45,13 +45,18 @@ func (t *Table) start(dir int, path string) (*node, abi.Errno) {
 	return f.node, 0
 }
 
-// walk goes along a path (fs/namei.c link_path_walk). follow says whether a link at its end is followed. A name that isn't there at the end is no error.
-func (t *Table) walk(dir int, path string, follow bool) (found, abi.Errno) {
-	if path == "" {
-		return found{}, abi.ENOENT
-	}
-	if len(path) >= pathMax {
-		return found{}, abi.ENAMETOOLONG
+// walkEnd says what walk does at a path's end.
+type walkEnd uint8
+
+const (
+	endFollow walkEnd = 1 << iota // a link is followed
+	endName                       // only the name is wanted: a slash behind it says nothing of what's there, and follows no link
+)
+
+// walk goes along a path (fs/namei.c link_path_walk). A name that isn't there at the end is no error.
+func (t *Table) walk(dir int, path string, end walkEnd) (found, abi.Errno) {
+	if e := checkPath(path); e != 0 {
+		return found{}, e
 	}
 	at, e := t.start(dir, path)
 	if e != 0 {
@@ -90,7 +95,7 @@ func (t *Table) walk(dir int, path string, follow bool) (found, abi.Errno) {
 			return found{parent: at, name: name, slash: rest != ""}, 0
 		case child == nil:
 			return found{}, abi.ENOENT
-		case (child.kind == nodeLink || child.kind == nodeDescriptor) && (!last || follow || rest != ""):
+		case (child.kind == nodeLink || child.kind == nodeDescriptor) && (!last || end.follows(rest)):
 			if links++; links > linksMax {
 				return found{}, abi.ELOOP
 			}
@@ -107,13 +112,33 @@ func (t *Table) walk(dir int, path string, follow bool) (found, abi.Errno) {
 			}
 			path = child.target + rest
 			continue
-		case last && rest != "" && child.kind != nodeDir:
+		case last && rest != "" && end&endName == 0 && child.kind != nodeDir:
 			return found{}, abi.ENOTDIR
 		case last:
 			return found{parent: at, name: name, node: child, slash: rest != ""}, 0
 		}
 		at, path = child, rest
 	}
+}
+
+func checkPath(path string) abi.Errno {
+	switch {
+	case path == "":
+		return abi.ENOENT
+	case len(path) >= pathMax:
+		return abi.ENAMETOOLONG
+	case strings.IndexByte(path, 0) >= 0:
+		return abi.EINVAL // no program can say that: it's where the caller's string should have ended
+	}
+	return 0
+}
+
+// follows says whether a link at a path's end is followed, rest being the slashes behind it.
+func (w walkEnd) follows(rest string) bool {
+	if rest != "" {
+		return w&endName == 0
+	}
+	return w&endFollow != 0
 }
 
 // throughDescriptor follows a link of /proc/self/fd: to the open file at the path's end, and through a directory elsewhere.
@@ -133,7 +158,11 @@ func (t *Table) throughDescriptor(w found, fd int, rest string) (found, *node, a
 
 // exist is walk for the calls that want something to be there.
 func (t *Table) exist(dir int, path string, follow bool) (found, abi.Errno) {
-	w, e := t.walk(dir, path, follow)
+	end := walkEnd(0)
+	if follow {
+		end = endFollow
+	}
+	w, e := t.walk(dir, path, end)
 	if e == 0 && w.node == nil && w.file == nil {
 		e = abi.ENOENT
 	}

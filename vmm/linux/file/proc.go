@@ -60,8 +60,13 @@ func (m *Image) addSystem(program string) error {
 		}
 	}
 	links := [...][2]string{
-		{"/dev/fd", "/proc/self/fd"}, {"/dev/stdin", "/proc/self/fd/0"}, {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"},
-		{"/proc/self/exe", program}, {"/proc/self/root", "/"}, {"/proc/thread-self", "self"},
+		{"/dev/fd", "/proc/self/fd"},
+		{"/dev/stdin", "/proc/self/fd/0"},
+		{"/dev/stdout", "/proc/self/fd/1"},
+		{"/dev/stderr", "/proc/self/fd/2"},
+		{"/proc/self/exe", program},
+		{"/proc/self/root", "/"},
+		{"/proc/thread-self", "self"},
 	}
 	for i := range devices {
 		if err := m.put("/dev/"+devices[i].name, &node{kind: nodeDevice, special: i, now: inode{mode: 0o666}}); err != nil {
@@ -156,5 +161,6 @@ func (t *Table) procStatm() []byte {
 
 func (t *Table) procMeminfo() []byte {
 	s := t.status()
-	return fmt.Appendf(nil, "MemTotal:       %8d kB\nMemFree:        %8d kB\nMemAvailable:   %8d kB\n", s.Limit>>10, (s.Limit-s.Resident)>>10, (s.Limit-s.Resident)>>10)
+	free := max(s.Limit-s.Resident, 0)
+	return fmt.Appendf(nil, "MemTotal:       %8d kB\nMemFree:        %8d kB\nMemAvailable:   %8d kB\n", s.Limit>>10, free>>10, free>>10)
 }

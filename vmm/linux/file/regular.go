@@ -147,8 +147,8 @@ func (t *Table) resize(n *node, size int64) abi.Errno {
 		return abi.EPERM
 	}
 	t.touch(n)
-	if size < n.now.bytes {
-		t.punch(n, size, n.now.bytes)
+	if size <= n.now.bytes {
+		t.punch(n, size, math.MaxInt64) // pages behind the end too (mm/shmem.c shmem_setattr)
 	}
 	n.now.bytes = size
 	return 0
@@ -160,7 +160,7 @@ func (t *Table) punch(n *node, from, to int64) {
 		begin, end := i*pageSize, addTime(i*pageSize, pageSize)
 		switch {
 		case end <= from || begin >= to:
-		case begin >= from && (end <= to || to >= n.now.bytes):
+		case begin >= from && end <= to:
 			delete(n.now.pages, i)
 			t.now.memory -= pageSize
 		default:

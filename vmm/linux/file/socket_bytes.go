@@ -49,12 +49,12 @@ func (s *socket) receive(t *Table, v [][]byte, flags int) (int, abi.Errno) {
 	switch {
 	case s.now.status != socketConnected:
 		return 0, s.unconnected(false)
-	case s.now.reset:
+	case total(v) == 0:
+		return 0, 0
+	case s.now.reset && s.now.buffer.len() == 0:
 		t.keep(&s.kept, s)
 		s.now.reset = false
 		return 0, abi.ECONNRESET
-	case total(v) == 0:
-		return 0, 0
 	case s.now.buffer.len() == 0 && (s.now.ended || s.now.noRead):
 		return 0, 0
 	case s.now.buffer.len() == 0:
@@ -89,7 +89,7 @@ func (s *socket) spare() int { return socketSize - s.now.buffer.len() }
 func (s *socket) send(t *Table, v [][]byte) (int, abi.Errno) {
 	p := s.now.peer
 	switch {
-	case s.now.reset:
+	case s.now.reset && s.family != abi.AF_UNIX: // which says EPIPE, and keeps the reset for who reads
 		t.keep(&s.kept, s)
 		s.now.reset = false
 		return 0, abi.ECONNRESET

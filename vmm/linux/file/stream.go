@@ -19,6 +19,7 @@ func (s *stream) save() {
 	s.then.buffer.set(&s.now.buffer)
 	s.then.ended, s.then.edge = s.now.ended, s.now.edge
 }
+
 func (s *stream) back() {
 	s.now.buffer.set(&s.then.buffer)
 	s.now.ended, s.now.edge = s.then.ended, s.then.edge
