@@ -10,6 +10,7 @@ import (
 
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/linux/plain"
 	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -85,7 +86,7 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	n.space.Free = getList[phys.Addr](r, stateFreeMax)
 	n.pending = getList[abi.Siginfo](r, signalsMax)
 	for range r.count(space.SourcesMax) {
-		name := r.bytes(pathMax)
+		name := r.bytes(plain.PathMax)
 		n.space.Sources = append(n.space.Sources, space.Source{Bytes: r.bytes(space.SourceBytesMax), Name: string(name)})
 	}
 	for range r.count(stateTasksMax) {

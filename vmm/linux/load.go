@@ -7,6 +7,7 @@ import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/linux/program"
 	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/x86"
 )
@@ -16,7 +17,7 @@ const argsMax = 1 << 20
 
 // Load puts a static program into machine's memory, to which it adds two slots, ready to run.
 func Load(machine vmm.Machine, bytes []byte, o Options) (*Process, error) {
-	prog, err := parse(bytes)
+	prog, err := program.Parse(bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +26,7 @@ func Load(machine vmm.Machine, bytes []byte, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := newProcess(machine, s, prog.bytes, o)
+	p, err := newProcess(machine, s, prog.Bytes, o)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func (o Options) withDefaults() Options {
 }
 
 // newProcess makes what Load and Resume have in common.
-func newProcess(machine vmm.Machine, s *space.Space, program []byte, o Options) (*Process, error) {
+func newProcess(machine vmm.Machine, s *space.Space, exe []byte, o Options) (*Process, error) {
 	p := &Process{machine: machine, space: s, controls: controls(s.Root()), options: o, lastID: firstID, kick: kick{awake: make(chan struct{}, 1)}}
 	p.cpus.max = cpusMax
 	if !machine.Caps().Parallel {
@@ -73,7 +74,7 @@ func newProcess(machine vmm.Machine, s *space.Space, program []byte, o Options) 
 	image := o.Image
 	if image == nil {
 		var err error
-		if image, err = file.NewImage(file.ImageOptions{Program: program}); err != nil {
+		if image, err = file.NewImage(file.ImageOptions{Program: exe}); err != nil {
 			return nil, err
 		}
 	}
@@ -89,16 +90,16 @@ func newProcess(machine vmm.Machine, s *space.Space, program []byte, o Options) 
 }
 
 // start maps the program and its stack, and makes its first task.
-func (p *Process) start(prog *program) error {
-	if _, e := p.space.AddSource(space.Source{Bytes: prog.bytes, Name: "/proc/self/exe"}); e != 0 {
+func (p *Process) start(prog *program.Program) error {
+	if _, e := p.space.AddSource(space.Source{Bytes: prog.Bytes, Name: "/proc/self/exe"}); e != 0 {
 		return e
 	}
-	for _, s := range prog.segments {
+	for _, s := range prog.Segments {
 		if err := p.mapSegment(s); err != nil {
 			return err
 		}
 	}
-	p.space.SetHeap(prog.end)
+	p.space.SetHeap(prog.End)
 	stack := space.Area{Start: space.StackTop - space.StackSize, End: space.StackTop, Prot: abi.PROT_READ | abi.PROT_WRITE, Kind: space.Stack}
 	if e := p.space.Put(stack); e != 0 {
 		return fmt.Errorf("the program's stack: %w", e)
@@ -109,7 +110,7 @@ func (p *Process) start(prog *program) error {
 	}
 	t := &Task{extended: x86.NewExtended(), ran: true}
 	t.ID = firstID
-	t.Regs = x86.Regs{RIP: prog.entry, RSP: sp, RFLAGS: x86.Fixed | x86.IF}
+	t.Regs = x86.Regs{RIP: prog.Entry, RSP: sp, RFLAGS: x86.Fixed | x86.IF}
 	copy(t.Name[:len(t.Name)-1], baseName(p.options.Args[0]))
 	p.tasks = []*Task{t}
 	return nil
@@ -126,31 +127,31 @@ func baseName(s string) string {
 
 // mapSegment makes areas of a segment: what the file has, and the zeros behind it. In the last page of the file's part the zeros are written, as
 // the file goes on there with something else.
-func (p *Process) mapSegment(s segment) error {
-	start, end := s.at&^pageMask, (s.at+s.size+pageMask)&^pageMask
+func (p *Process) mapSegment(s program.Segment) error {
+	start, end := s.At&^pageMask, (s.At+s.Size+pageMask)&^pageMask
 	held := start
-	if s.held > 0 {
-		held = (s.at + s.held + pageMask) &^ pageMask
-		n := space.Area{Start: start, End: held, Offset: s.off &^ pageMask, Prot: s.prot, Source: 1}
+	if s.Held > 0 {
+		held = (s.At + s.Held + pageMask) &^ pageMask
+		n := space.Area{Start: start, End: held, Offset: s.Off &^ pageMask, Prot: s.Prot, Source: 1}
 		if e := p.space.Put(n); e != 0 {
-			return fmt.Errorf("mapping the segment at %#x: %w", s.at, e)
+			return fmt.Errorf("mapping the segment at %#x: %w", s.At, e)
 		}
-		if tail := held - (s.at + s.held); tail > 0 && s.prot&abi.PROT_WRITE != 0 {
-			if e := p.space.CopyOut(s.at+s.held, make([]byte, tail)); e != 0 {
-				return fmt.Errorf("mapping the segment at %#x: %w", s.at, e)
+		if tail := held - (s.At + s.Held); tail > 0 && s.Prot&abi.PROT_WRITE != 0 {
+			if e := p.space.CopyOut(s.At+s.Held, make([]byte, tail)); e != 0 {
+				return fmt.Errorf("mapping the segment at %#x: %w", s.At, e)
 			}
 		}
 	}
 	if held < end {
-		if e := p.space.Put(space.Area{Start: held, End: end, Prot: s.prot}); e != 0 {
-			return fmt.Errorf("mapping the segment at %#x: %w", s.at, e)
+		if e := p.space.Put(space.Area{Start: held, End: end, Prot: s.Prot}); e != 0 {
+			return fmt.Errorf("mapping the segment at %#x: %w", s.At, e)
 		}
 	}
 	return nil
 }
 
 // pushArgs lays arguments, environment and auxiliary vector on the stack (System V ABI for x86-64, 3.4.1) and returns the stack pointer.
-func (p *Process) pushArgs(prog *program) (uint64, error) {
+func (p *Process) pushArgs(prog *program.Program) (uint64, error) {
 	o := &p.options
 	at := uint64(space.StackTop) - 8
 	total := 0
@@ -195,11 +196,11 @@ func (p *Process) pushArgs(prog *program) (uint64, error) {
 // hwcap is CPUID 1's EDX of a processor with what every x86-64 has.
 const hwcap = 0x178bfbff
 
-func auxv(prog *program, name, platform, random uint64) []uint64 {
+func auxv(prog *program.Program, name, platform, random uint64) []uint64 {
 	const phent = 56
 	return []uint64{
-		abi.AT_HWCAP, hwcap, abi.AT_PAGESZ, pageSize, abi.AT_CLKTCK, 100, abi.AT_PHDR, prog.phdr, abi.AT_PHENT, phent, abi.AT_PHNUM, uint64(prog.phnum),
-		abi.AT_BASE, 0, abi.AT_FLAGS, 0, abi.AT_ENTRY, prog.entry, abi.AT_UID, 0, abi.AT_EUID, 0, abi.AT_GID, 0, abi.AT_EGID, 0, abi.AT_SECURE, 0,
+		abi.AT_HWCAP, hwcap, abi.AT_PAGESZ, pageSize, abi.AT_CLKTCK, 100, abi.AT_PHDR, prog.PHdr, abi.AT_PHENT, phent, abi.AT_PHNUM, uint64(prog.PHNum),
+		abi.AT_BASE, 0, abi.AT_FLAGS, 0, abi.AT_ENTRY, prog.Entry, abi.AT_UID, 0, abi.AT_EUID, 0, abi.AT_GID, 0, abi.AT_EGID, 0, abi.AT_SECURE, 0,
 		abi.AT_RANDOM, random, abi.AT_HWCAP2, 0, abi.AT_EXECFN, name, abi.AT_PLATFORM, platform, abi.AT_MINSIGSTKSZ, minFrame, abi.AT_NULL, 0,
 	}
 }

@@ -7,16 +7,13 @@ import (
 )
 
 var readyCalls = map[abi.Call]call{
-	abi.SYS_POLL:          {callPoll, "xdd"},
-	abi.SYS_PPOLL:         {callPpoll, "xdxxd"},
-	abi.SYS_SELECT:        {callSelect, "dxxxx"},
-	abi.SYS_PSELECT6:      {callPselect6, "dxxxxx"},
-	abi.SYS_EPOLL_CREATE:  {callEpollCreate, "d"},
-	abi.SYS_EPOLL_CREATE1: {callEpollCreate1, "x"},
-	abi.SYS_EPOLL_CTL:     {callEpollCtl, "dddx"},
-	abi.SYS_EPOLL_WAIT:    {callEpollWait, "dxdd"},
-	abi.SYS_EPOLL_PWAIT:   {callEpollPwait, "dxddxd"},
-	abi.SYS_EPOLL_PWAIT2:  {callEpollPwait2, "dxdxxd"},
+	abi.SYS_POLL:         {callPoll, "xdd"},
+	abi.SYS_PPOLL:        {callPpoll, "xdxxd"},
+	abi.SYS_SELECT:       {callSelect, "dxxxx"},
+	abi.SYS_PSELECT6:     {callPselect6, "dxxxxx"},
+	abi.SYS_EPOLL_WAIT:   {callEpollWait, "dxdd"},
+	abi.SYS_EPOLL_PWAIT:  {callEpollPwait, "dxddxd"},
+	abi.SYS_EPOLL_PWAIT2: {callEpollPwait2, "dxdxxd"},
 }
 
 // forever is a timeout that never comes.
@@ -181,29 +178,6 @@ func (p *Process) selectSets(t *Task, a *args, timeout int64) (uint64, abi.Errno
 		}
 	}
 	return uint64(got), 0
-}
-
-func callEpollCreate(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	if int32(a[0]) <= 0 {
-		return 0, abi.EINVAL
-	}
-	return number(p.Files.EpollCreate(0))
-}
-
-func callEpollCreate1(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	return number(p.Files.EpollCreate(int(int32(a[0]))))
-}
-
-func callEpollCtl(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	var event abi.EpollEvent
-	if int32(a[1]) != abi.EPOLL_CTL_DEL {
-		var b [abi.EpollEventSize]byte
-		if e := p.space.CopyIn(b[:], a[3]); e != 0 {
-			return 0, e
-		}
-		event.Get(b[:])
-	}
-	return 0, p.Files.EpollCtl(fd(a[0]), int(int32(a[1])), fd(a[2]), event)
 }
 
 func callEpollWait(p *Process, t *Task, a *args) (uint64, abi.Errno) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/plain"
 )
 
 // TraceKind is what an Event tells.
@@ -87,7 +88,7 @@ func (p *Process) describe(pattern string, a *args) string {
 				out = append(out, fmt.Sprint(int32(v)))
 			}
 		case 's':
-			s, e := p.space.Text(v, pathMax)
+			s, e := p.space.Text(v, plain.PathMax)
 			if e != 0 {
 				out = append(out, fmt.Sprintf("%#x", v))
 				continue
