@@ -1,6 +1,9 @@
 package linux
 
-import "github.com/wherry/wherry/vmm/linux/abi"
+import (
+	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/plain"
+)
 
 // call is a system call: what it does, and how a trace writes its arguments (describe).
 type call struct {
@@ -15,9 +18,16 @@ const returned abi.Errno = 1022
 var calls [abi.Calls]call
 
 func init() {
-	for _, table := range []map[abi.Call]call{memoryCalls, taskCalls, timeCalls, signalCalls, fileCalls, nameCalls, readyCalls, socketCalls, systemCalls} {
+	for _, table := range []map[abi.Call]call{memoryCalls, taskCalls, timeCalls, signalCalls, fileCalls, readyCalls, socketCalls, systemCalls} {
 		for n, c := range table {
 			calls[n] = c
+		}
+	}
+	for _, table := range plain.Tables() {
+		for n, c := range table {
+			calls[n] = call{func(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
+				return c.Run(plain.Process{Space: p.space, Files: p.Files}, (*plain.Args)(a))
+			}, c.Pattern}
 		}
 	}
 }

@@ -58,7 +58,7 @@ func add(a, b int64) int64 {
 
 func (p *Process) timespec(va uint64) (int64, abi.Errno) {
 	var b [abi.TimespecSize]byte
-	if e := p.copyIn(b[:], va); e != 0 {
+	if e := p.space.CopyIn(b[:], va); e != 0 {
 		return 0, e
 	}
 	return abi.GetTimespec(b[:])
@@ -67,7 +67,7 @@ func (p *Process) timespec(va uint64) (int64, abi.Errno) {
 func (p *Process) putTimespec(va uint64, ns int64) abi.Errno {
 	var b [abi.TimespecSize]byte
 	abi.PutTimespec(b[:], ns)
-	return p.copyOut(va, b[:])
+	return p.space.CopyOut(va, b[:])
 }
 
 // read is what a clock says now.
@@ -118,12 +118,12 @@ func callGettimeofday(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 		var b [abi.TimevalSize]byte
 		ns, _ := p.readClock(t, abi.CLOCK_REALTIME)
 		abi.PutTimeval(b[:], ns)
-		if e := p.copyOut(a[0], b[:]); e != 0 {
+		if e := p.space.CopyOut(a[0], b[:]); e != 0 {
 			return 0, e
 		}
 	}
 	if a[1] != 0 {
-		return 0, p.copyOut(a[1], make([]byte, 8)) // struct timezone
+		return 0, p.space.CopyOut(a[1], make([]byte, 8)) // struct timezone
 	}
 	return 0, 0
 }
@@ -134,7 +134,7 @@ func callTime(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	if a[0] != 0 {
 		var b [8]byte
 		le.PutUint64(b[:], s)
-		if e := p.copyOut(a[0], b[:]); e != 0 {
+		if e := p.space.CopyOut(a[0], b[:]); e != 0 {
 			return 0, e
 		}
 	}

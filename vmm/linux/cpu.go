@@ -3,6 +3,7 @@ package linux
 import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -150,26 +151,26 @@ func (p *Process) pageFault(t *Task, exit vmm.Exit) error {
 		access = abi.PROT_WRITE
 	}
 	if exit.Fault != nil {
-		p.fail(exit.Fault)
+		p.space.Fail(exit.Fault)
 		return nil
 	}
-	kind, err := p.fault(exit.Addr, access)
+	kind, err := p.space.Fault(exit.Addr, access)
 	if err != nil {
-		p.fail(err)
+		p.space.Fail(err)
 		return nil
 	}
 	t.Trap = trap{x86.PageFault, uint64(exit.Code), exit.Addr}
 	info := abi.Siginfo{Signo: abi.SIGSEGV, Code: abi.SEGV_MAPERR, Addr: exit.Addr}
 	switch kind {
-	case faultDone:
+	case space.Done:
 		p.trace(Event{Kind: TracePage, Task: int(t.ID), Addr: exit.Addr, Code: exit.Code})
 		return nil
-	case faultDenied:
+	case space.Denied:
 		info.Code = abi.SEGV_ACCERR
-	case faultBeyond:
+	case space.Beyond:
 		info.Signo, info.Code = abi.SIGBUS, abi.BUS_ADRERR
-	case faultNoMemory:
-		p.fail(errNoMemory)
+	case space.NoMemory:
+		p.space.Fail(space.ErrNoMemory)
 		return nil
 	}
 	p.trace(Event{Kind: TraceFault, Task: int(t.ID), Name: info.Signo.String(), Addr: exit.Addr, Code: exit.Code})

@@ -10,13 +10,15 @@ import (
 
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/linux/plain"
+	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
 // A State as bytes, all numbers little-endian, lists with their length (4 bytes) before them:
 //
-//	"wherry process 1\n" │ numbers │ actions │ auxv │ areas │ free pages │ pending signals │ sources │ tasks │ random │ files
+//	"wherry process 1\n" │ numbers │ actions │ auxv │ space's numbers │ areas │ free pages │ pending signals │ sources │ tasks │ random │ files
 //
 // A task is its taskState, its signals, and its registers beyond as a signal's frame has them. What is read may be anybody's: lengths have bounds, and check
 // looks at the rest.
@@ -27,7 +29,7 @@ const stateMagic = "wherry process 1\n"
 const (
 	stateTasksMax = 4096
 	stateAreasMax = 1 << 16
-	stateFreeMax  = memoryMax / pageSize
+	stateFreeMax  = space.MemoryMax / pageSize
 	stateAuxvMax  = 128
 	stateBytesMax = 1 << 30 // of the files' part
 	randomBytes   = 512
@@ -41,13 +43,14 @@ func (s *State) MarshalBinary() ([]byte, error) {
 	w.put(&s.numbers)
 	w.put(&s.actions)
 	putList(&w, s.auxv)
-	putList(&w, s.areas)
-	putList(&w, s.free)
+	w.put(&s.space.Numbers)
+	putList(&w, s.space.Areas)
+	putList(&w, s.space.Free)
 	putList(&w, s.pending)
-	w.put(uint32(len(s.sources)))
-	for _, src := range s.sources {
-		w.putBytes([]byte(src.name))
-		w.putBytes(src.bytes)
+	w.put(uint32(len(s.space.Sources)))
+	for _, src := range s.space.Sources {
+		w.putBytes([]byte(src.Name))
+		w.putBytes(src.Bytes)
 	}
 	w.put(uint32(len(s.tasks)))
 	for i := range s.tasks {
@@ -74,16 +77,17 @@ func (s *State) UnmarshalBinary(b []byte) error {
 		return errState
 	}
 	r := &reader{b: rest}
-	n := State{files: new(file.State), image: new(lazyImage)}
+	n := State{files: new(file.State), space: new(space.State), image: new(lazyImage)}
 	r.get(&n.numbers)
 	r.get(&n.actions)
 	n.auxv = getList[uint64](r, stateAuxvMax)
-	n.areas = getList[area](r, stateAreasMax)
-	n.free = getList[phys.Addr](r, stateFreeMax)
+	r.get(&n.space.Numbers)
+	n.space.Areas = getList[space.Area](r, stateAreasMax)
+	n.space.Free = getList[phys.Addr](r, stateFreeMax)
 	n.pending = getList[abi.Siginfo](r, signalsMax)
-	for range r.count(sourcesMax) {
-		name := r.bytes(pathMax)
-		n.sources = append(n.sources, source{bytes: r.bytes(sourceBytesMax), name: string(name)})
+	for range r.count(space.SourcesMax) {
+		name := r.bytes(plain.PathMax)
+		n.space.Sources = append(n.space.Sources, space.Source{Bytes: r.bytes(space.SourceBytesMax), Name: string(name)})
 	}
 	for range r.count(stateTasksMax) {
 		var t taskImage
@@ -127,35 +131,14 @@ func decodeExtended(b []byte) x86.Extended {
 // check reports what of s no process has.
 func (s *State) check() error {
 	n := &s.numbers
-	end := pagesBase + phys.Addr(n.Memory)
-	switch {
-	case n.Memory < memoryMin || n.Memory > memoryMax || n.Memory%pageSize != 0:
-		return fmt.Errorf("%w: its memory has %d bytes", errState, n.Memory)
-	case !inPages(n.TablesNext-1, tablesBase, tablesBase+phys.Addr(tablesSize(n.Memory))) || !inPages(n.TablesRoot, tablesBase, n.TablesNext) ||
-		n.TablesNext%pageSize != 0 || n.TablesRoot%pageSize != 0 || n.PagesNext < pagesBase || n.PagesNext > end || n.PagesNext%pageSize != 0:
-		return fmt.Errorf("%w: its page tables are elsewhere", errState)
-	case n.Heap > userEnd || n.Break < n.Heap || n.Break > userEnd || n.LastID < firstID || n.LastID > idMax:
-		return fmt.Errorf("%w: its numbers are impossible", errState)
-	case len(s.tasks) == 0 || len(s.sources) == 0 || s.files == nil:
-		return fmt.Errorf("%w: something is missing", errState)
+	if err := s.space.Check(); err != nil {
+		return fmt.Errorf("%w: %w", errState, err)
 	}
-	for _, f := range s.free {
-		if !inPages(f, pagesBase, n.PagesNext) || f%pageSize != 0 {
-			return fmt.Errorf("%w: a free page at %#x", errState, f)
-		}
-	}
-	at := uint64(userMin)
-	for _, a := range s.areas {
-		if a.Start < at || a.End <= a.Start || a.End > userEnd || (a.Start|a.End|a.Offset)&pageMask != 0 || a.Prot&^protMask != 0 ||
-			a.Kind > areaShared || int(a.Source) >= len(s.sources) || a.Offset > userEnd {
-			return fmt.Errorf("%w: an area at %#x", errState, a.Start)
-		}
-		at = a.End
+	if len(s.tasks) == 0 || n.LastID < firstID || n.LastID > idMax || n.Monotonic < 0 {
+		return fmt.Errorf("%w: it has no tasks, or impossible numbers", errState)
 	}
 	return s.checkTasks()
 }
-
-func inPages(a, from, to phys.Addr) bool { return a >= from && a < to }
 
 func (s *State) checkTasks() error {
 	ids := map[int32]bool{}

@@ -5,7 +5,6 @@ import (
 )
 
 const (
-	pathMax = 4096
 	// chunkMax is how much of a file is copied at once.
 	chunkMax = 256 << 10
 	// transferMax bounds a read or write (MAX_RW_COUNT).
@@ -14,53 +13,21 @@ const (
 )
 
 var fileCalls = map[abi.Call]call{
-	abi.SYS_READ:        {callRead, "dxd"},
-	abi.SYS_WRITE:       {callWrite, "dbd"},
-	abi.SYS_READV:       {callReadv, "dxd"},
-	abi.SYS_WRITEV:      {callWritev, "dxd"},
-	abi.SYS_PREAD64:     {callPread, "dxdl"},
-	abi.SYS_PWRITE64:    {callPwrite, "dbdl"},
-	abi.SYS_PREADV:      {callPreadv, "dxdl"},
-	abi.SYS_PWRITEV:     {callPwritev, "dxdl"},
-	abi.SYS_LSEEK:       {callLseek, "dld"},
-	abi.SYS_CLOSE:       {callClose, "d"},
-	abi.SYS_CLOSE_RANGE: {callCloseRange, "ddx"},
-	abi.SYS_DUP:         {callDup, "d"},
-	abi.SYS_DUP2:        {callDup2, "dd"},
-	abi.SYS_DUP3:        {callDup3, "ddx"},
-	abi.SYS_FCNTL:       {callFcntl, "ddx"},
-	abi.SYS_IOCTL:       {callIoctl, "dxx"},
-	abi.SYS_FLOCK: {func(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-		return 0, p.Files.Flock(fd(a[0]), int(int32(a[1])))
-	}, "dd"},
-	abi.SYS_FTRUNCATE: {func(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-		return 0, p.Files.Ftruncate(fd(a[0]), int64(a[1]))
-	}, "dl"},
-	abi.SYS_FALLOCATE: {func(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-		return 0, p.Files.Fallocate(fd(a[0]), int(int32(a[1])), int64(a[2]), int64(a[3]))
-	}, "dxll"},
+	abi.SYS_READ:            {callRead, "dxd"},
+	abi.SYS_WRITE:           {callWrite, "dbd"},
+	abi.SYS_READV:           {callReadv, "dxd"},
+	abi.SYS_WRITEV:          {callWritev, "dxd"},
+	abi.SYS_PREAD64:         {callPread, "dxdl"},
+	abi.SYS_PWRITE64:        {callPwrite, "dbdl"},
+	abi.SYS_PREADV:          {callPreadv, "dxdl"},
+	abi.SYS_PWRITEV:         {callPwritev, "dxdl"},
 	abi.SYS_FADVISE64:       {callNothing, "dlld"},
-	abi.SYS_FSYNC:           {callFsync, "d"},
-	abi.SYS_FDATASYNC:       {callFsync, "d"},
 	abi.SYS_SENDFILE:        {callSendfile, "ddxd"},
 	abi.SYS_COPY_FILE_RANGE: {callCopyFileRange, "dxdxd"},
 	abi.SYS_SPLICE:          {callSplice, "dxdxd"},
-	abi.SYS_PIPE:            {callPipe, "x"},
-	abi.SYS_PIPE2:           {callPipe2, "xx"},
-	abi.SYS_EVENTFD:         {callEventfd, "d"},
-	abi.SYS_EVENTFD2:        {callEventfd2, "dx"},
-	abi.SYS_MEMFD_CREATE:    {callMemfd, "sx"},
-	abi.SYS_TIMERFD_CREATE: {func(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-		return number(p.Files.Timerfd(int(int32(a[0])), int(int32(a[1]))))
-	}, "dx"},
-	abi.SYS_TIMERFD_SETTIME: {callTimerfdSettime, "dxxx"},
-	abi.SYS_TIMERFD_GETTIME: {callTimerfdGettime, "dx"},
 }
 
 func fd(v uint64) int { return int(int32(v)) }
-
-// number is a result of vmm/linux/file as a call returns it.
-func number(n int, e abi.Errno) (uint64, abi.Errno) { return uint64(n), e }
 
 // wait has t wait for descriptor n if that is what it wants when something isn't ready.
 func (p *Process) waitFor(t *Task, n int, e abi.Errno) (uint64, abi.Errno) {
@@ -93,14 +60,14 @@ func (p *Process) buffer(n uint64) []byte {
 func (p *Process) transfer(t *Task, d int, va, n uint64, access uint32, do func(b []byte, done uint64) (int, abi.Errno)) (uint64, abi.Errno) {
 	n = min(n, transferMax)
 	if n > 0 {
-		if n = p.reach(va, n, access); n == 0 {
+		if n = p.space.Reach(va, n, access); n == 0 {
 			return 0, abi.EFAULT
 		}
 	}
 	for done := uint64(0); ; {
 		b := p.buffer(min(n-done, chunkMax))
 		if access == abi.PROT_READ {
-			if e := p.copyIn(b, va+done); e != 0 {
+			if e := p.space.CopyIn(b, va+done); e != 0 {
 				return done, e
 			}
 		}
@@ -112,7 +79,7 @@ func (p *Process) transfer(t *Task, d int, va, n uint64, access uint32, do func(
 			return p.waitFor(t, d, e)
 		}
 		if access == abi.PROT_WRITE {
-			if e := p.copyOut(va+done, b[:got]); e != 0 {
+			if e := p.space.CopyOut(va+done, b[:got]); e != 0 {
 				return done, e
 			}
 		}
@@ -149,7 +116,7 @@ func (p *Process) vectors(at, n uint64, access uint32) ([]abi.Iovec, uint64, abi
 		return nil, 0, abi.EINVAL
 	}
 	b := make([]byte, n*abi.IovecSize)
-	if e := p.copyIn(b, at); e != 0 {
+	if e := p.space.CopyIn(b, at); e != 0 {
 		return nil, 0, e
 	}
 	var out []abi.Iovec
@@ -165,7 +132,7 @@ func (p *Process) vectors(at, n uint64, access uint32) ([]abi.Iovec, uint64, abi
 		if v.Len == 0 {
 			continue
 		}
-		got := p.reach(v.Base, v.Len, access)
+		got := p.space.Reach(v.Base, v.Len, access)
 		if got == 0 && len(out) == 0 {
 			return nil, 0, abi.EFAULT
 		}
@@ -195,7 +162,7 @@ func (p *Process) readVectors(t *Task, a *args, do func(b []byte) (int, abi.Errn
 func (p *Process) scatter(v []abi.Iovec, b []byte) abi.Errno {
 	for _, part := range v {
 		n := min(part.Len, uint64(len(b)))
-		if e := p.copyOut(part.Base, b[:n]); e != 0 {
+		if e := p.space.CopyOut(part.Base, b[:n]); e != 0 {
 			return e
 		}
 		b = b[n:]
@@ -222,7 +189,7 @@ func (p *Process) gather(at, count uint64) ([]byte, abi.Errno) {
 	}
 	b := p.buffer(total)
 	for rest := b; len(v) > 0; v = v[1:] {
-		if e := p.copyIn(rest[:v[0].Len], v[0].Base); e != 0 {
+		if e := p.space.CopyIn(rest[:v[0].Len], v[0].Base); e != 0 {
 			return nil, e
 		}
 		rest = rest[v[0].Len:]
@@ -246,60 +213,12 @@ func callPwritev(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	return p.writeVectors(t, a, func(b []byte) (int, abi.Errno) { return p.Files.Pwrite(fd(a[0]), b, int64(a[3])) })
 }
 
-func callLseek(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	n, e := p.Files.Seek(fd(a[0]), int64(a[1]), int(int32(a[2])))
-	return uint64(n), e
-}
-
-func callClose(p *Process, _ *Task, a *args) (uint64, abi.Errno) { return 0, p.Files.Close(fd(a[0])) }
-
-func callCloseRange(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	return 0, p.Files.CloseRange(uint32(a[0]), uint32(a[1]), int(int32(a[2])))
-}
-
-func callDup(p *Process, _ *Task, a *args) (uint64, abi.Errno) { return number(p.Files.Dup(fd(a[0]))) }
-
-func callDup2(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	return number(p.Files.Dup2(fd(a[0]), fd(a[1])))
-}
-
-func callDup3(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	return number(p.Files.Dup3(fd(a[0]), fd(a[1]), int(int32(a[2]))))
-}
-
-func callFcntl(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	n, e := p.Files.Fcntl(fd(a[0]), int(int32(a[1])), a[2])
-	if e == 0 && int32(a[1]) == abi.F_GETLK {
-		var b [2]byte // l_type comes first in struct flock
-		le.PutUint16(b[:], abi.F_UNLCK)
-		return 0, p.copyOut(a[2], b[:])
-	}
-	return n, e
-}
-
-func callIoctl(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	request, value := uint32(a[1]), uint32(0)
-	if request == abi.FIONBIO {
-		var e abi.Errno
-		if value, e = p.word32(a[2]); e != 0 {
-			return 0, e
-		}
-	}
-	n, e := p.Files.Ioctl(fd(a[0]), request, value)
-	if e == 0 && request == abi.FIONREAD {
-		return 0, p.putWord32(a[2], n)
-	}
-	return 0, e
-}
-
-func callFsync(p *Process, _ *Task, a *args) (uint64, abi.Errno) { return 0, p.Files.Fsync(fd(a[0])) }
-
 // offset is a file position at va, which a call reads, moves and writes back; nil where va is 0.
 func (p *Process) offset(va uint64) (*int64, abi.Errno) {
 	if va == 0 {
 		return nil, 0
 	}
-	v, e := p.word(va)
+	v, e := p.space.Word(va)
 	off := int64(v)
 	return &off, e
 }
@@ -351,69 +270,4 @@ func (p *Process) between(t *Task, a *args, do func(in, out *int64) (int, abi.Er
 		return 0, e
 	}
 	return uint64(n), p.putOffset(a[3], out)
-}
-
-func callPipe(p *Process, t *Task, a *args) (uint64, abi.Errno) { return callPipe2(p, t, &args{a[0]}) }
-
-func callPipe2(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	r, w, e := p.Files.Pipe(int(int32(a[1])))
-	if e != 0 {
-		return 0, e
-	}
-	return 0, p.putPair(a[0], r, w)
-}
-
-// putPair writes two new descriptors, and closes them if it can't.
-func (p *Process) putPair(at uint64, x, y int) abi.Errno {
-	var b [8]byte
-	le.PutUint32(b[:], uint32(x))
-	le.PutUint32(b[4:], uint32(y))
-	e := p.copyOut(at, b[:])
-	if e != 0 {
-		_, _ = p.Files.Close(x), p.Files.Close(y)
-	}
-	return e
-}
-
-func callEventfd(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	return number(p.Files.Eventfd(uint32(a[0]), 0))
-}
-
-func callEventfd2(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	return number(p.Files.Eventfd(uint32(a[0]), int(int32(a[1]))))
-}
-
-func callMemfd(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	name, e := p.text(a[0], pathMax)
-	if e != 0 {
-		return 0, e
-	}
-	return number(p.Files.Memfd(name, int(int32(a[1]))))
-}
-
-func callTimerfdSettime(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	var b [abi.ItimerspecSize]byte
-	if e := p.copyIn(b[:], a[2]); e != 0 {
-		return 0, e
-	}
-	var n abi.Itimerspec
-	if e := n.Get(b[:]); e != 0 {
-		return 0, e
-	}
-	old, e := p.Files.TimerfdSettime(fd(a[0]), int(int32(a[1])), n)
-	if e != 0 || a[3] == 0 {
-		return 0, e
-	}
-	old.Put(b[:])
-	return 0, p.copyOut(a[3], b[:])
-}
-
-func callTimerfdGettime(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	var b [abi.ItimerspecSize]byte
-	now, e := p.Files.TimerfdGettime(fd(a[0]))
-	if e != 0 {
-		return 0, e
-	}
-	now.Put(b[:])
-	return 0, p.copyOut(a[1], b[:])
 }

@@ -61,7 +61,7 @@ func (p *Process) pushFrame(t *Task, act abi.Sigaction, info abi.Siginfo) error 
 	sc.Put(uc[abi.UcontextMcontext:])
 	le.PutUint64(uc[abi.UcontextMask:], mask)
 	info.Put(b[abi.FrameSiginfo:])
-	if p.copyOut(fpAt, fp) != 0 || p.copyOut(at, b) != 0 {
+	if p.space.CopyOut(fpAt, fp) != 0 || p.space.CopyOut(at, b) != 0 {
 		return errFrame
 	}
 	t.HasSaved = false
@@ -97,7 +97,7 @@ func callRtSigreturn(p *Process, t *Task, _ *args) (uint64, abi.Errno) {
 	r := t.registers()
 	at := r.RSP - 8 // the handler's RET has taken pretcode
 	b := make([]byte, abi.FrameSize)
-	if p.copyIn(b, at) != 0 {
+	if p.space.CopyIn(b, at) != 0 {
 		return p.badFrame(t)
 	}
 	uc := b[abi.FrameUcontext:]
@@ -159,7 +159,7 @@ func encodeExtended(e *x86.Extended) []byte {
 func (p *Process) readExtended(at uint64) (x86.Extended, abi.Errno) {
 	var e x86.Extended
 	b := make([]byte, abi.FxsaveSize)
-	if errno := p.copyIn(b, at); errno != 0 {
+	if errno := p.space.CopyIn(b, at); errno != 0 {
 		return e, errno
 	}
 	getFxsave(b, &e)
@@ -169,12 +169,12 @@ func (p *Process) readExtended(at uint64) (x86.Extended, abi.Errno) {
 	if le.Uint32(sw) != abi.FP_XSTATE_MAGIC1 || size < abi.FxsaveSize+xsaveHeader || size > abi.FxsaveSize+beyondMax {
 		return e, 0
 	}
-	magic, errno := p.word32(at + uint64(size))
+	magic, errno := p.space.Word32(at + uint64(size))
 	if errno != 0 || magic != abi.FP_XSTATE_MAGIC2 {
 		return e, errno
 	}
 	e.Beyond = make([]byte, size-abi.FxsaveSize)
-	return e, p.copyIn(e.Beyond, at+abi.FxsaveSize)
+	return e, p.space.CopyIn(e.Beyond, at+abi.FxsaveSize)
 }
 
 const mxcsrMask = 0xffff

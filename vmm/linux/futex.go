@@ -60,7 +60,7 @@ func (p *Process) futexWait(t *Task, a *args) (uint64, abi.Errno) {
 			deadline = ns
 		}
 	}
-	now, e := p.word32(addr)
+	now, e := p.space.Word32(addr)
 	if e != 0 {
 		return 0, e
 	}
@@ -115,7 +115,7 @@ func (p *Process) futexRequeue(a *args, compare bool) (uint64, abi.Errno) {
 		return 0, abi.EFAULT
 	}
 	if compare {
-		now, e := p.word32(from)
+		now, e := p.space.Word32(from)
 		if e != 0 {
 			return 0, e
 		}
@@ -150,7 +150,7 @@ func (p *Process) futexWakeOp(a *args) (uint64, abi.Errno) {
 	if op&abi.FUTEX_OP_OPARG_SHIFT != 0 {
 		operand = 1 << (uint32(operand) & 31)
 	}
-	old, e := p.word32(second)
+	old, e := p.space.Word32(second)
 	if e != 0 {
 		return 0, e
 	}
@@ -187,7 +187,7 @@ func (p *Process) futexWakeOp(a *args) (uint64, abi.Errno) {
 	default:
 		return 0, abi.ENOSYS
 	}
-	if e := p.putWord32(second, uint32(n)); e != 0 {
+	if e := p.space.PutWord32(second, uint32(n)); e != 0 {
 		return 0, e
 	}
 	done := p.futexWake(first, wakes, abi.FUTEX_BITSET_MATCH_ANY)

@@ -10,7 +10,7 @@ import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/file"
-	"github.com/wherry/wherry/vmm/mmu"
+	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -116,23 +116,17 @@ type Process struct {
 	// Files are its descriptors, and the tree of files it sees.
 	Files *file.Table
 
-	machine     vmm.Machine
-	options     Options
-	program     program
-	tables      *mmu.Builder
-	tableFrames *mmu.Frames
-	auxv        []uint64
-	frames      *frames
-	newBits     uint64 // of entries: own after Resume
-	controls    x86.System
-	cpus        cpus
-	counts      bool // processors count instructions
-	slices      *rand.Rand
-	kick        kick
-	broken      error // what the machine or its memory said that ends the run
-	scratch     []byte
+	machine  vmm.Machine
+	space    *space.Space
+	options  Options
+	auxv     []uint64
+	controls x86.System
+	cpus     cpus
+	counts   bool // processors count instructions
+	slices   *rand.Rand
+	kick     kick
+	scratch  []byte
 
-	memory         memory
 	tasks          []*Task // alive, in the order of their turns
 	current        *Task   // that ran last
 	turn           int     // its index
@@ -152,7 +146,6 @@ type Process struct {
 	cpuTime, cpuBase int64  // nanoseconds it has run, and when the last Restore was
 	instructionsBase uint64 // of the last Restore
 	state            *State // that it was taken back to last
-	areasAt          uint64 // memory.changed then
 }
 
 var errDone = errors.New("the program has ended; Restore it or Load it again")

@@ -7,64 +7,32 @@ import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/file"
-	"github.com/wherry/wherry/vmm/mmu"
-	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/linux/program"
+	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
-// Where things are in a program's virtual memory. Nothing is at random: the same program sees the same addresses.
-const (
-	stackTop  = 0x7fff_ffff_f000
-	stackSize = 8 << 20
-	// mmapTop is where mmap begins, downwards; a gap keeps the stack's end from what is mapped.
-	mmapTop = stackTop - stackSize - 1<<20
-	argsMax = 1 << 20 // bytes of arguments and environment
-)
-
-// Where slots are in guest-physical memory: page tables, which Restore leaves, and the program's pages.
-const (
-	tablesBase = phys.Addr(0x1_0000_0000)
-	pagesBase  = phys.Addr(0x10_0000_0000)
-	memoryMin  = 1 << 20
-	memoryMax  = 1 << 36
-)
-
-// tablesSize is how much memory page tables may take: a program that spreads few pages far needs a table for each.
-func tablesSize(memory int64) int64 { return max(memory/64, 4<<20) &^ pageMask }
+// argsMax bounds the bytes of arguments and environment.
+const argsMax = 1 << 20
 
 // Load puts a static program into machine's memory, to which it adds two slots, ready to run.
 func Load(machine vmm.Machine, bytes []byte, o Options) (*Process, error) {
-	prog, err := parse(bytes)
+	prog, err := program.Parse(bytes)
 	if err != nil {
 		return nil, err
 	}
 	o = o.withDefaults()
-	if o.Memory < memoryMin || o.Memory > memoryMax {
-		return nil, fmt.Errorf("memory of %d bytes; give it %d to %d", o.Memory, memoryMin, int64(memoryMax))
-	}
-	for _, spec := range Slots(o.Memory) {
-		if _, err := machine.Phys().Add(spec); err != nil {
-			return nil, fmt.Errorf("giving the program memory: %w", err)
-		}
-	}
-	tableFrames := &mmu.Frames{Next: tablesBase, End: tablesBase + phys.Addr(tablesSize(o.Memory))}
-	tables, err := mmu.NewBuilder(machine.Phys(), tableFrames)
+	s, err := space.New(machine, o.Memory, o.Limits.Areas)
 	if err != nil {
 		return nil, err
 	}
-	p, err := newProcess(machine, prog, o)
+	p, err := newProcess(machine, s, prog.Bytes, o)
 	if err != nil {
 		return nil, err
 	}
-	p.tables, p.tableFrames = tables, tableFrames
-	p.frames = &frames{next: pagesBase, end: pagesBase + phys.Addr(o.Memory)}
-	p.controls = controls(uint64(tables.Space().Root))
 	p.clock = newClock(o.Time)
 	p.random = newRandom(o.Seed)
-	if err := machine.Flush(tablesBase, uint64(tablesSize(o.Memory))); err != nil {
-		return nil, err
-	}
-	if err := p.start(); err != nil {
+	if err := p.start(&prog); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -95,19 +63,18 @@ func (o Options) withDefaults() Options {
 }
 
 // newProcess makes what Load and Resume have in common.
-func newProcess(machine vmm.Machine, prog program, o Options) (*Process, error) {
-	p := &Process{machine: machine, program: prog, options: o, lastID: firstID, kick: kick{awake: make(chan struct{}, 1)}}
+func newProcess(machine vmm.Machine, s *space.Space, exe []byte, o Options) (*Process, error) {
+	p := &Process{machine: machine, space: s, controls: controls(s.Root()), options: o, lastID: firstID, kick: kick{awake: make(chan struct{}, 1)}}
 	p.cpus.max = cpusMax
 	if !machine.Caps().Parallel {
 		p.cpus.max = 1
 	}
 	p.counts = machine.Caps().Deterministic
 	p.slices = rand.New(rand.NewPCG(o.Slice.Random, 0))
-	p.memory.sources = []source{{}}
 	image := o.Image
 	if image == nil {
 		var err error
-		if image, err = file.NewImage(file.ImageOptions{Program: prog.bytes}); err != nil {
+		if image, err = file.NewImage(file.ImageOptions{Program: exe}); err != nil {
 			return nil, err
 		}
 	}
@@ -123,26 +90,27 @@ func newProcess(machine vmm.Machine, prog program, o Options) (*Process, error) 
 }
 
 // start maps the program and its stack, and makes its first task.
-func (p *Process) start() error {
-	p.memory.sources = append(p.memory.sources, source{bytes: p.program.bytes, name: "/proc/self/exe"})
-	for _, s := range p.program.segments {
+func (p *Process) start(prog *program.Program) error {
+	if _, e := p.space.AddSource(space.Source{Bytes: prog.Bytes, Name: "/proc/self/exe"}); e != 0 {
+		return e
+	}
+	for _, s := range prog.Segments {
 		if err := p.mapSegment(s); err != nil {
 			return err
 		}
 	}
-	p.memory.heap = p.program.end
-	p.memory.brk = p.memory.heap
-	stack := area{Start: stackTop - stackSize, End: stackTop, Prot: abi.PROT_READ | abi.PROT_WRITE, Kind: areaStack}
-	if e := p.replaceArea(stack); e != 0 {
+	p.space.SetHeap(prog.End)
+	stack := space.Area{Start: space.StackTop - space.StackSize, End: space.StackTop, Prot: abi.PROT_READ | abi.PROT_WRITE, Kind: space.Stack}
+	if e := p.space.Put(stack); e != 0 {
 		return fmt.Errorf("the program's stack: %w", e)
 	}
-	sp, err := p.pushArgs()
+	sp, err := p.pushArgs(prog)
 	if err != nil {
 		return err
 	}
 	t := &Task{extended: x86.NewExtended(), ran: true}
 	t.ID = firstID
-	t.Regs = x86.Regs{RIP: p.program.entry, RSP: sp, RFLAGS: x86.Fixed | x86.IF}
+	t.Regs = x86.Regs{RIP: prog.Entry, RSP: sp, RFLAGS: x86.Fixed | x86.IF}
 	copy(t.Name[:len(t.Name)-1], baseName(p.options.Args[0]))
 	p.tasks = []*Task{t}
 	return nil
@@ -159,39 +127,39 @@ func baseName(s string) string {
 
 // mapSegment makes areas of a segment: what the file has, and the zeros behind it. In the last page of the file's part the zeros are written, as
 // the file goes on there with something else.
-func (p *Process) mapSegment(s segment) error {
-	start, end := s.at&^pageMask, (s.at+s.size+pageMask)&^pageMask
+func (p *Process) mapSegment(s program.Segment) error {
+	start, end := s.At&^pageMask, (s.At+s.Size+pageMask)&^pageMask
 	held := start
-	if s.held > 0 {
-		held = (s.at + s.held + pageMask) &^ pageMask
-		n := area{Start: start, End: held, Offset: s.off &^ pageMask, Prot: s.prot, Source: 1}
-		if e := p.replaceArea(n); e != 0 {
-			return fmt.Errorf("mapping the segment at %#x: %w", s.at, e)
+	if s.Held > 0 {
+		held = (s.At + s.Held + pageMask) &^ pageMask
+		n := space.Area{Start: start, End: held, Offset: s.Off &^ pageMask, Prot: s.Prot, Source: 1}
+		if e := p.space.Put(n); e != 0 {
+			return fmt.Errorf("mapping the segment at %#x: %w", s.At, e)
 		}
-		if tail := held - (s.at + s.held); tail > 0 && s.prot&abi.PROT_WRITE != 0 {
-			if e := p.copyOut(s.at+s.held, make([]byte, tail)); e != 0 {
-				return fmt.Errorf("mapping the segment at %#x: %w", s.at, e)
+		if tail := held - (s.At + s.Held); tail > 0 && s.Prot&abi.PROT_WRITE != 0 {
+			if e := p.space.CopyOut(s.At+s.Held, make([]byte, tail)); e != 0 {
+				return fmt.Errorf("mapping the segment at %#x: %w", s.At, e)
 			}
 		}
 	}
 	if held < end {
-		if e := p.replaceArea(area{Start: held, End: end, Prot: s.prot}); e != 0 {
-			return fmt.Errorf("mapping the segment at %#x: %w", s.at, e)
+		if e := p.space.Put(space.Area{Start: held, End: end, Prot: s.Prot}); e != 0 {
+			return fmt.Errorf("mapping the segment at %#x: %w", s.At, e)
 		}
 	}
 	return nil
 }
 
 // pushArgs lays arguments, environment and auxiliary vector on the stack (System V ABI for x86-64, 3.4.1) and returns the stack pointer.
-func (p *Process) pushArgs() (uint64, error) {
+func (p *Process) pushArgs(prog *program.Program) (uint64, error) {
 	o := &p.options
-	at := uint64(stackTop) - 8
+	at := uint64(space.StackTop) - 8
 	total := 0
 	push := func(b []byte) uint64 {
 		total += len(b)
 		at -= uint64(len(b))
 		if total <= argsMax {
-			p.copyOut(at, b)
+			p.space.CopyOut(at, b)
 		}
 		return at
 	}
@@ -210,7 +178,7 @@ func (p *Process) pushArgs() (uint64, error) {
 	var seed [16]byte
 	p.random.fill(seed[:])
 	random := push(seed[:])
-	p.auxv = auxv(&p.program, name, platform, random)
+	p.auxv = auxv(prog, name, platform, random)
 	words := append([]uint64{uint64(len(argv))}, argv...)
 	words = append(append(append(words, 0), envp...), 0)
 	words = append(words, p.auxv...)
@@ -219,7 +187,7 @@ func (p *Process) pushArgs() (uint64, error) {
 	for _, w := range words {
 		b = le.AppendUint64(b, w)
 	}
-	if e := p.copyOut(at, b); e != 0 {
+	if e := p.space.CopyOut(at, b); e != 0 {
 		return 0, fmt.Errorf("laying out the stack: %w", e)
 	}
 	return at, nil
@@ -228,11 +196,11 @@ func (p *Process) pushArgs() (uint64, error) {
 // hwcap is CPUID 1's EDX of a processor with what every x86-64 has.
 const hwcap = 0x178bfbff
 
-func auxv(prog *program, name, platform, random uint64) []uint64 {
+func auxv(prog *program.Program, name, platform, random uint64) []uint64 {
 	const phent = 56
 	return []uint64{
-		abi.AT_HWCAP, hwcap, abi.AT_PAGESZ, pageSize, abi.AT_CLKTCK, 100, abi.AT_PHDR, prog.phdr, abi.AT_PHENT, phent, abi.AT_PHNUM, uint64(prog.phnum),
-		abi.AT_BASE, 0, abi.AT_FLAGS, 0, abi.AT_ENTRY, prog.entry, abi.AT_UID, 0, abi.AT_EUID, 0, abi.AT_GID, 0, abi.AT_EGID, 0, abi.AT_SECURE, 0,
+		abi.AT_HWCAP, hwcap, abi.AT_PAGESZ, pageSize, abi.AT_CLKTCK, 100, abi.AT_PHDR, prog.PHdr, abi.AT_PHENT, phent, abi.AT_PHNUM, uint64(prog.PHNum),
+		abi.AT_BASE, 0, abi.AT_FLAGS, 0, abi.AT_ENTRY, prog.Entry, abi.AT_UID, 0, abi.AT_EUID, 0, abi.AT_GID, 0, abi.AT_EGID, 0, abi.AT_SECURE, 0,
 		abi.AT_RANDOM, random, abi.AT_HWCAP2, 0, abi.AT_EXECFN, name, abi.AT_PLATFORM, platform, abi.AT_MINSIGSTKSZ, minFrame, abi.AT_NULL, 0,
 	}
 }
@@ -252,20 +220,20 @@ func (p *Process) auxiliary() []byte {
 // maps is /proc/self/maps.
 func (p *Process) maps() []byte {
 	var b []byte
-	for _, a := range p.memory.areas {
+	for _, a := range p.space.Areas() {
 		prot := []byte("---p")
 		for i, bit := range []uint32{abi.PROT_READ, abi.PROT_WRITE, abi.PROT_EXEC} {
 			if a.Prot&bit != 0 {
 				prot[i] = "rwx"[i]
 			}
 		}
-		name := p.memory.sources[a.Source].name
+		name := p.space.Name(a)
 		switch a.Kind {
-		case areaHeap:
+		case space.Heap:
 			name = "[heap]"
-		case areaStack:
+		case space.Stack:
 			name = "[stack]"
-		case areaShared:
+		case space.Shared:
 			prot[3] = 's'
 		}
 		b = fmt.Appendf(b, "%08x-%08x %s %08x 00:00 0", a.Start, a.End, prot, a.Offset)
@@ -279,8 +247,8 @@ func (p *Process) maps() []byte {
 
 // status is what /proc/self/status has of memory and threads.
 func (p *Process) status() file.Status {
-	s := file.Status{Resident: int64(p.frames.used) * pageSize, Threads: len(p.tasks)}
-	for _, a := range p.memory.areas {
+	s := file.Status{Resident: int64(p.space.Pages()) * pageSize, Threads: len(p.tasks)}
+	for _, a := range p.space.Areas() {
 		s.Size += int64(a.End - a.Start)
 	}
 	return s

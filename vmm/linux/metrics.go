@@ -29,7 +29,7 @@ type counters struct {
 	calls                                          [abi.Calls]uint64
 	unknown                                        map[abi.Call]uint64
 	exits                                          [vmm.ExitShutdown + 1]uint64
-	faults, switches, preemptions, signals         uint64
+	switches, preemptions, signals                 uint64
 	futexWaits, futexWakes, restores, instructions uint64
 	cpu                                            int64
 }
@@ -52,7 +52,7 @@ func (p *Process) Metrics() Metrics {
 	c := &p.counters
 	m := Metrics{
 		Calls: map[string]uint64{}, Unknown: map[string]uint64{}, Exits: map[string]uint64{},
-		Faults: c.faults, Pages: p.frames.used, Switches: c.switches, Preemptions: c.preemptions, Signals: c.signals,
+		Faults: p.space.Faults(), Pages: p.space.Pages(), Switches: c.switches, Preemptions: c.preemptions, Signals: c.signals,
 		FutexWaits: c.futexWaits, FutexWakes: c.futexWakes, Tasks: len(p.tasks), CPU: time.Duration(c.cpu), Instructions: c.instructions,
 		Restores: c.restores,
 	}

@@ -7,16 +7,13 @@ import (
 )
 
 var readyCalls = map[abi.Call]call{
-	abi.SYS_POLL:          {callPoll, "xdd"},
-	abi.SYS_PPOLL:         {callPpoll, "xdxxd"},
-	abi.SYS_SELECT:        {callSelect, "dxxxx"},
-	abi.SYS_PSELECT6:      {callPselect6, "dxxxxx"},
-	abi.SYS_EPOLL_CREATE:  {callEpollCreate, "d"},
-	abi.SYS_EPOLL_CREATE1: {callEpollCreate1, "x"},
-	abi.SYS_EPOLL_CTL:     {callEpollCtl, "dddx"},
-	abi.SYS_EPOLL_WAIT:    {callEpollWait, "dxdd"},
-	abi.SYS_EPOLL_PWAIT:   {callEpollPwait, "dxddxd"},
-	abi.SYS_EPOLL_PWAIT2:  {callEpollPwait2, "dxdxxd"},
+	abi.SYS_POLL:         {callPoll, "xdd"},
+	abi.SYS_PPOLL:        {callPpoll, "xdxxd"},
+	abi.SYS_SELECT:       {callSelect, "dxxxx"},
+	abi.SYS_PSELECT6:     {callPselect6, "dxxxxx"},
+	abi.SYS_EPOLL_WAIT:   {callEpollWait, "dxdd"},
+	abi.SYS_EPOLL_PWAIT:  {callEpollPwait, "dxddxd"},
+	abi.SYS_EPOLL_PWAIT2: {callEpollPwait2, "dxdxxd"},
 }
 
 // forever is a timeout that never comes.
@@ -59,7 +56,7 @@ func (p *Process) withMask(t *Task, va, size uint64) abi.Errno {
 	if size != 8 {
 		return abi.EINVAL
 	}
-	set, e := p.word(va)
+	set, e := p.space.Word(va)
 	if e == 0 {
 		t.swapMask(set)
 	}
@@ -86,7 +83,7 @@ func (p *Process) poll(t *Task, at, n uint64, timeout int64) (uint64, abi.Errno)
 		return 0, abi.EINVAL
 	}
 	b := make([]byte, n*abi.PollFDSize)
-	if e := p.copyIn(b, at); e != 0 {
+	if e := p.space.CopyIn(b, at); e != 0 {
 		return 0, e
 	}
 	fds := make([]abi.PollFD, n)
@@ -102,7 +99,7 @@ func (p *Process) poll(t *Task, at, n uint64, timeout int64) (uint64, abi.Errno)
 	for i := range fds {
 		fds[i].Put(b[i*abi.PollFDSize:])
 	}
-	return uint64(got), p.copyOut(at, b)
+	return uint64(got), p.space.CopyOut(at, b)
 }
 
 func (p *Process) descriptors() uint64 {
@@ -114,7 +111,7 @@ func callSelect(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	timeout := int64(forever)
 	if a[4] != 0 {
 		var b [abi.TimevalSize]byte
-		if e := p.copyIn(b[:], a[4]); e != 0 {
+		if e := p.space.CopyIn(b[:], a[4]); e != 0 {
 			return 0, e
 		}
 		var e abi.Errno
@@ -131,8 +128,8 @@ func callPselect6(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 		return 0, e
 	}
 	if a[5] != 0 { // a pointer to the mask, and its size
-		mask, e := p.word(a[5])
-		size, e2 := p.word(a[5] + 8)
+		mask, e := p.space.Word(a[5])
+		size, e2 := p.space.Word(a[5] + 8)
 		if e != 0 || e2 != 0 {
 			return 0, abi.EFAULT
 		}
@@ -155,7 +152,7 @@ func (p *Process) selectSets(t *Task, a *args, timeout int64) (uint64, abi.Errno
 			continue
 		}
 		b := make([]byte, (n+63)/64*8)
-		if e := p.copyIn(b, a[1+i]); e != 0 {
+		if e := p.space.CopyIn(b, a[1+i]); e != 0 {
 			return 0, e
 		}
 		for ; len(b) > 0; b = b[8:] {
@@ -176,34 +173,11 @@ func (p *Process) selectSets(t *Task, a *args, timeout int64) (uint64, abi.Errno
 		for _, w := range sets[i] {
 			b = le.AppendUint64(b, w)
 		}
-		if e := p.copyOut(a[1+i], b); e != 0 {
+		if e := p.space.CopyOut(a[1+i], b); e != 0 {
 			return 0, e
 		}
 	}
 	return uint64(got), 0
-}
-
-func callEpollCreate(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	if int32(a[0]) <= 0 {
-		return 0, abi.EINVAL
-	}
-	return number(p.Files.EpollCreate(0))
-}
-
-func callEpollCreate1(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	return number(p.Files.EpollCreate(int(int32(a[0]))))
-}
-
-func callEpollCtl(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	var event abi.EpollEvent
-	if int32(a[1]) != abi.EPOLL_CTL_DEL {
-		var b [abi.EpollEventSize]byte
-		if e := p.copyIn(b[:], a[3]); e != 0 {
-			return 0, e
-		}
-		event.Get(b[:])
-	}
-	return 0, p.Files.EpollCtl(fd(a[0]), int(int32(a[1])), fd(a[2]), event)
 }
 
 func callEpollWait(p *Process, t *Task, a *args) (uint64, abi.Errno) {
@@ -237,7 +211,7 @@ func (p *Process) epollWait(t *Task, a *args, timeout int64) (uint64, abi.Errno)
 		return 0, abi.EINVAL
 	}
 	size := uint64(min(n, eventsMax)) * abi.EpollEventSize
-	size = p.reach(a[1], size, abi.PROT_WRITE)
+	size = p.space.Reach(a[1], size, abi.PROT_WRITE)
 	if size < abi.EpollEventSize {
 		return 0, abi.EFAULT
 	}
@@ -253,5 +227,5 @@ func (p *Process) epollWait(t *Task, a *args, timeout int64) (uint64, abi.Errno)
 	for i := range got {
 		events[i].Put(b[i*abi.EpollEventSize:])
 	}
-	return uint64(got), p.copyOut(a[1], b)
+	return uint64(got), p.space.CopyOut(a[1], b)
 }

@@ -10,9 +10,8 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm"
-	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/mmu"
-	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -20,8 +19,6 @@ const (
 	codeWrite = mmu.CodeWrite
 	codeFetch = mmu.CodeFetch
 )
-
-var errNoMemory = errors.New("the program's memory is used up")
 
 // kick is how other goroutines end a run.
 type kick struct {
@@ -42,14 +39,6 @@ func (p *Process) Stop() {
 	}
 }
 
-// fail has the process end because of err, which the machine or its memory said. It is ENOMEM for the call.
-func (p *Process) fail(err error) abi.Errno {
-	if p.broken == nil {
-		p.broken = err
-	}
-	return abi.ENOMEM
-}
-
 // Run lets the program go on until there is a reason to return. An error is the machine's: the process can't go on.
 func (p *Process) Run(ctx context.Context) (Stop, error) {
 	if p.end != nil {
@@ -65,8 +54,8 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 		if stop, ok := p.stopped(began); ok {
 			return stop, nil
 		}
-		if p.broken != nil {
-			return p.memoryStop()
+		if err := p.space.Broken(); err != nil {
+			return p.memoryStop(err)
 		}
 		p.clockTick(0)
 		p.wakeDue()
@@ -105,11 +94,9 @@ func (p *Process) stopped(began time.Time) (Stop, bool) {
 	return Stop{}, false
 }
 
-// memoryStop is how Run ends after fail.
-func (p *Process) memoryStop() (Stop, error) {
-	err := p.broken
-	p.broken = nil
-	if errors.Is(err, errNoMemory) || errors.Is(err, phys.ErrBudget) || errors.Is(err, mmu.ErrNoFrames) {
+// memoryStop is how Run ends because of an error of the machine or its memory.
+func (p *Process) memoryStop(err error) (Stop, error) {
+	if errors.Is(err, space.ErrNoMemory) {
 		p.end = &Stop{Kind: LimitPassed, Limit: "memory"}
 		return *p.end, nil
 	}

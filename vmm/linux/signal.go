@@ -191,7 +191,7 @@ func callRtSigaction(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	var b [abi.SigactionSize]byte
 	old := p.actions[s]
 	if a[1] != 0 {
-		if e := p.copyIn(b[:], a[1]); e != 0 {
+		if e := p.space.CopyIn(b[:], a[1]); e != 0 {
 			return 0, e
 		}
 		var n abi.Sigaction
@@ -205,7 +205,7 @@ func callRtSigaction(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	}
 	if a[2] != 0 {
 		old.Put(b[:])
-		return 0, p.copyOut(a[2], b[:])
+		return 0, p.space.CopyOut(a[2], b[:])
 	}
 	return 0, 0
 }
@@ -230,7 +230,7 @@ func callRtSigprocmask(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	}
 	old := t.Mask
 	if a[1] != 0 {
-		set, e := p.word(a[1])
+		set, e := p.space.Word(a[1])
 		if e != 0 {
 			return 0, e
 		}
@@ -254,7 +254,7 @@ func (p *Process) putSet(va, set uint64) abi.Errno {
 	}
 	var b [8]byte
 	le.PutUint64(b[:], set)
-	return p.copyOut(va, b[:])
+	return p.space.CopyOut(va, b[:])
 }
 
 func callRtSigpending(p *Process, t *Task, a *args) (uint64, abi.Errno) {
@@ -268,7 +268,7 @@ func callRtSigsuspend(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	if a[1] != 8 {
 		return 0, abi.EINVAL
 	}
-	set, e := p.word(a[0])
+	set, e := p.space.Word(a[0])
 	if e != 0 {
 		return 0, e
 	}
@@ -301,7 +301,7 @@ func callRtSigtimedwait(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	if a[3] != 8 {
 		return 0, abi.EINVAL
 	}
-	set, e := p.word(a[0])
+	set, e := p.space.Word(a[0])
 	if e != 0 {
 		return 0, e
 	}
@@ -316,7 +316,7 @@ func callRtSigtimedwait(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 		if a[1] != 0 {
 			var b [abi.SiginfoSize]byte
 			info.Put(b[:])
-			if e := p.copyOut(a[1], b[:]); e != 0 {
+			if e := p.space.CopyOut(a[1], b[:]); e != 0 {
 				return 0, e
 			}
 		}
@@ -346,7 +346,7 @@ func callSigaltstack(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	}
 	var b [abi.StackSize]byte
 	if a[0] != 0 {
-		if e := p.copyIn(b[:], a[0]); e != 0 {
+		if e := p.space.CopyIn(b[:], a[0]); e != 0 {
 			return 0, e
 		}
 		var n abi.Stack
@@ -368,7 +368,7 @@ func callSigaltstack(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	if a[1] != 0 {
 		old.Put(b[:])
 		clear(b[12:16])
-		return 0, p.copyOut(a[1], b[:])
+		return 0, p.space.CopyOut(a[1], b[:])
 	}
 	return 0, 0
 }
@@ -442,7 +442,7 @@ func (p *Process) queueInfo(to *Task, s, at uint64) (uint64, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	var b [abi.SiginfoSize]byte
-	if e := p.copyIn(b[:], at); e != 0 {
+	if e := p.space.CopyIn(b[:], at); e != 0 {
 		return 0, e
 	}
 	var info abi.Siginfo

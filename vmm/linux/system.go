@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/space"
 )
 
 var systemCalls = map[abi.Call]call{
@@ -37,17 +38,17 @@ func callUname(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	var b [abi.UtsnameSize]byte
 	n := abi.Utsname{Sysname: "Linux", Nodename: "wherry", Release: "6.1.0-wherry", Version: "#1", Machine: "x86_64", Domainname: "(none)"}
 	n.Put(b[:])
-	return 0, p.copyOut(a[0], b[:])
+	return 0, p.space.CopyOut(a[0], b[:])
 }
 
 func callSysinfo(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	var b [abi.SysinfoSize]byte
 	s := abi.Sysinfo{
-		Uptime: p.clock.monotonic / int64(time.Second), Totalram: uint64(p.options.Memory), Freeram: uint64(p.frames.left()) * pageSize,
+		Uptime: p.clock.monotonic / int64(time.Second), Totalram: uint64(p.options.Memory), Freeram: uint64(p.space.Left()) * pageSize,
 		Procs: uint16(min(len(p.tasks), math.MaxUint16)),
 	}
 	s.Put(b[:])
-	return 0, p.copyOut(a[0], b[:])
+	return 0, p.space.CopyOut(a[0], b[:])
 }
 
 // randomMax bounds what one getrandom gives; it may give less than it was asked for.
@@ -60,7 +61,7 @@ func callGetrandom(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	n := min(a[1], randomMax)
 	b := p.buffer(n)
 	p.random.fill(b)
-	return n, p.copyOut(a[0], b)
+	return n, p.space.CopyOut(a[0], b)
 }
 
 func (p *Process) rlimit(resource uint64) (abi.Rlimit, abi.Errno) {
@@ -68,7 +69,7 @@ func (p *Process) rlimit(resource uint64) (abi.Rlimit, abi.Errno) {
 	same := func(n uint64) abi.Rlimit { return abi.Rlimit{Cur: n, Max: n} }
 	switch resource {
 	case abi.RLIMIT_STACK:
-		return abi.Rlimit{Cur: stackSize, Max: abi.RLIM_INFINITY}, 0
+		return abi.Rlimit{Cur: space.StackSize, Max: abi.RLIM_INFINITY}, 0
 	case abi.RLIMIT_NOFILE:
 		n := p.options.Limits.Files.Descriptors
 		if n == 0 {
@@ -102,7 +103,7 @@ func (p *Process) putRlimit(resource, at uint64) abi.Errno {
 	}
 	var b [abi.RlimitSize]byte
 	l.Put(b[:])
-	return p.copyOut(at, b[:])
+	return p.space.CopyOut(at, b[:])
 }
 
 // callPrlimit tells limits. Setting them does nothing: they are the caller's of Load.
@@ -112,7 +113,7 @@ func callPrlimit(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	}
 	if a[2] != 0 {
 		var b [abi.RlimitSize]byte
-		if e := p.copyIn(b[:], a[2]); e != 0 {
+		if e := p.space.CopyIn(b[:], a[2]); e != 0 {
 			return 0, e
 		}
 	}
@@ -120,7 +121,7 @@ func callPrlimit(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 }
 
 func callGetrusage(p *Process, t *Task, a *args) (uint64, abi.Errno) {
-	u := abi.Rusage{Utime: p.cpuTime, Maxrss: int64(p.frames.used) * pageSize >> 10, Minflt: int64(p.counters.faults)}
+	u := abi.Rusage{Utime: p.cpuTime, Maxrss: int64(p.space.Pages()) * pageSize >> 10, Minflt: int64(p.space.Faults())}
 	switch int32(a[0]) {
 	case abi.RUSAGE_THREAD:
 		u.Utime = t.CPU
@@ -132,7 +133,7 @@ func callGetrusage(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	}
 	var b [abi.RusageSize]byte
 	u.Put(b[:])
-	return 0, p.copyOut(a[1], b[:])
+	return 0, p.space.CopyOut(a[1], b[:])
 }
 
 func callTimes(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
@@ -140,7 +141,7 @@ func callTimes(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	if a[0] != 0 {
 		var b [32]byte
 		le.PutUint64(b[:], uint64(p.cpuTime/tick))
-		if e := p.copyOut(a[0], b[:]); e != 0 {
+		if e := p.space.CopyOut(a[0], b[:]); e != 0 {
 			return 0, e
 		}
 	}
@@ -151,7 +152,7 @@ func callGetpid(*Process, *Task, *args) (uint64, abi.Errno) { return firstID, 0 
 
 func callGetres(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	for _, at := range a[:3] {
-		if e := p.putWord32(at, 0); e != 0 {
+		if e := p.space.PutWord32(at, 0); e != 0 {
 			return 0, e
 		}
 	}
@@ -170,11 +171,11 @@ func callSchedGetaffinity(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	}
 	var b [8]byte
 	b[0] = 1
-	return 8, p.copyOut(a[2], b[:])
+	return 8, p.space.CopyOut(a[2], b[:])
 }
 
 func callSchedGetparam(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	return 0, p.putWord32(a[1], 0)
+	return 0, p.space.PutWord32(a[1], 0)
 }
 
 func callGetpriority(*Process, *Task, *args) (uint64, abi.Errno) { return 20, 0 } // nice 0, as the kernel tells it
@@ -182,7 +183,7 @@ func callGetpriority(*Process, *Task, *args) (uint64, abi.Errno) { return 20, 0 
 func callGetcpu(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	for _, at := range a[:2] {
 		if at != 0 {
-			if e := p.putWord32(at, 0); e != 0 {
+			if e := p.space.PutWord32(at, 0); e != 0 {
 				return 0, e
 			}
 		}
@@ -206,14 +207,14 @@ func callPrctl(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	switch a[0] {
 	case abi.PR_SET_NAME:
 		var name [16]byte
-		s, e := p.text(a[1], 1<<10)
+		s, e := p.space.Text(a[1], 1<<10)
 		if e != 0 && e != abi.ENAMETOOLONG {
 			return 0, e
 		}
 		copy(name[:len(name)-1], s)
 		t.Name = name
 	case abi.PR_GET_NAME:
-		return 0, p.copyOut(a[1], t.Name[:])
+		return 0, p.space.CopyOut(a[1], t.Name[:])
 	case abi.PR_GET_DUMPABLE, abi.PR_GET_NO_NEW_PRIVS:
 		return 1, 0
 	case abi.PR_SET_DUMPABLE, abi.PR_SET_PDEATHSIG, abi.PR_SET_NO_NEW_PRIVS:

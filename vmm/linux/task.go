@@ -116,7 +116,7 @@ func callClone(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	}
 	ext, err := p.extendedOf(t)
 	if err != nil {
-		return 0, p.fail(err)
+		return 0, p.space.Fail(err)
 	}
 	n := &Task{extended: ext, ran: true}
 	n.ID = p.newID()
@@ -133,12 +133,12 @@ func callClone(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 		n.ClearTID = childTID
 	}
 	if flags&abi.CLONE_PARENT_SETTID != 0 {
-		if e := p.putWord32(parentTID, uint32(n.ID)); e != 0 {
+		if e := p.space.PutWord32(parentTID, uint32(n.ID)); e != 0 {
 			return 0, e
 		}
 	}
 	if flags&abi.CLONE_CHILD_SETTID != 0 {
-		_ = p.putWord32(childTID, uint32(n.ID)) // a failure isn't told, as in schedule_tail
+		_ = p.space.PutWord32(childTID, uint32(n.ID)) // a failure isn't told, as in schedule_tail
 	}
 	p.tasks = append(p.tasks, n)
 	return uint64(n.ID), 0
@@ -189,7 +189,7 @@ func (p *Process) endTask(t *Task) {
 	if t.Robust != 0 {
 		p.releaseRobust(t)
 	}
-	if t.ClearTID != 0 && p.putWord32(t.ClearTID, 0) == 0 {
+	if t.ClearTID != 0 && p.space.PutWord32(t.ClearTID, 0) == 0 {
 		p.futexWake(t.ClearTID, 1, abi.FUTEX_BITSET_MATCH_ANY)
 	}
 	if t.cpu != nil {
@@ -224,14 +224,14 @@ const robustMax = 2048
 // releaseRobust marks the locks that t holds as its owner's who died (kernel/futex/core.c, exit_robust_list).
 func (p *Process) releaseRobust(t *Task) {
 	head := t.Robust
-	next, e := p.word(head)
-	offset, e2 := p.word(head + 8)
-	pending, e3 := p.word(head + 16)
+	next, e := p.space.Word(head)
+	offset, e2 := p.space.Word(head + 8)
+	pending, e3 := p.space.Word(head + 16)
 	if e != 0 || e2 != 0 || e3 != 0 {
 		return
 	}
 	for i := 0; i < robustMax && next&^1 != head; i++ {
-		following, e := p.word(next &^ 1)
+		following, e := p.space.Word(next &^ 1)
 		if next&^1 != pending&^1 {
 			p.ownerDied(t, next&^1+offset)
 		}
@@ -246,11 +246,11 @@ func (p *Process) releaseRobust(t *Task) {
 }
 
 func (p *Process) ownerDied(t *Task, at uint64) {
-	v, e := p.word32(at)
+	v, e := p.space.Word32(at)
 	if e != 0 || v&abi.FUTEX_TID_MASK != uint32(t.ID) {
 		return
 	}
-	_ = p.putWord32(at, v&abi.FUTEX_WAITERS|abi.FUTEX_OWNER_DIED)
+	_ = p.space.PutWord32(at, v&abi.FUTEX_WAITERS|abi.FUTEX_OWNER_DIED)
 	if v&abi.FUTEX_WAITERS != 0 {
 		p.futexWake(at, 1, abi.FUTEX_BITSET_MATCH_ANY)
 	}
@@ -277,7 +277,7 @@ func callArchPrctl(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 		}
 		var b [8]byte
 		le.PutUint64(b[:], v)
-		return 0, p.copyOut(a[1], b[:])
+		return 0, p.space.CopyOut(a[1], b[:])
 	}
 	return 0, abi.EINVAL
 }

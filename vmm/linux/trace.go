@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/plain"
 )
 
 // TraceKind is what an Event tells.
@@ -87,7 +88,7 @@ func (p *Process) describe(pattern string, a *args) string {
 				out = append(out, fmt.Sprint(int32(v)))
 			}
 		case 's':
-			s, e := p.text(v, pathMax)
+			s, e := p.space.Text(v, plain.PathMax)
 			if e != 0 {
 				out = append(out, fmt.Sprintf("%#x", v))
 				continue
@@ -95,7 +96,7 @@ func (p *Process) describe(pattern string, a *args) string {
 			out = append(out, quote(s))
 		case 'b':
 			b := make([]byte, min(a[i+1], textMax+1))
-			if p.copyIn(b, v) != 0 {
+			if p.space.CopyIn(b, v) != 0 {
 				out = append(out, fmt.Sprintf("%#x", v))
 				continue
 			}

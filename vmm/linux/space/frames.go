@@ -1,4 +1,4 @@
-package linux
+package space
 
 import "github.com/wherry/wherry/vmm/phys"
 
@@ -14,10 +14,10 @@ func (f *frames) take(n int) (phys.Addr, int) {
 	if n <= 0 {
 		return 0, 0
 	}
-	if room := int((f.end - f.next) / pageSize); room > 0 {
+	if room := int((f.end - f.next) / PageSize); room > 0 {
 		n = min(n, room)
 		a := f.next
-		f.next += phys.Addr(n) * pageSize
+		f.next += phys.Addr(n) * PageSize
 		f.used += uint64(n)
 		return a, n
 	}
@@ -37,4 +37,4 @@ func (f *frames) put(a phys.Addr) {
 }
 
 // left is how many pages take has.
-func (f *frames) left() int { return int((f.end-f.next)/pageSize) + len(f.free) }
+func (f *frames) left() int { return int((f.end-f.next)/PageSize) + len(f.free) }

@@ -1,4 +1,4 @@
-package linux
+package space
 
 import (
 	"slices"
@@ -9,16 +9,21 @@ import (
 )
 
 const (
-	pageSize = phys.PageSize
-	pageMask = pageSize - 1
-	// userMin is the lowest address that mmap gives (vm.mmap_min_addr), userEnd is behind the highest (TASK_SIZE).
-	userMin = 0x10000
-	userEnd = 1<<47 - pageSize
+	PageSize = phys.PageSize
+	PageMask = PageSize - 1
+	// UserMin is the lowest address that mmap gives (vm.mmap_min_addr), UserEnd is behind the highest (TASK_SIZE).
+	UserMin = 0x10000
+	UserEnd = 1<<47 - PageSize
+	// StackTop is where the stack begins, downwards, of StackSize bytes; MapTop is where mmap begins, downwards: a gap keeps what it maps from the
+	// stack's end. Nothing is at random: the same program sees the same addresses.
+	StackTop  = 0x7fff_ffff_f000
+	StackSize = 8 << 20
+	MapTop    = StackTop - StackSize - 1<<20
 )
 
-// area is a range of virtual memory whose pages have the same protection and source: Linux's vm_area_struct. It has no pointers, so that a list of
+// Area is a range of virtual memory whose pages have the same protection and source: Linux's vm_area_struct. It has no pointers, so that a list of
 // them is copied at once.
-type area struct {
+type Area struct {
 	Start, End uint64
 	Offset     uint64 // of Start in the source
 	Prot       uint32 // PROT_READ and so on
@@ -29,17 +34,17 @@ type area struct {
 
 // Kinds of areas: what /proc/self/maps calls them.
 const (
-	areaPlain uint32 = iota
-	areaHeap
-	areaStack
-	areaShared // anonymous and shared: the same as private, as there is one process
+	Plain uint32 = iota
+	Heap
+	Stack
+	Shared // anonymous and shared: the same as private, as there is one process
 )
 
 // areas is a process's memory map, by address, without overlaps.
-type areas []area
+type areas []Area
 
 // find returns the area that va lies in, or nil.
-func (l areas) find(va uint64) *area {
+func (l areas) find(va uint64) *Area {
 	if i := l.after(va); i < len(l) && l[i].Start <= va {
 		return &l[i]
 	}
@@ -75,7 +80,7 @@ func (l areas) gap(size, limit uint64) (uint64, bool) {
 		if i < len(l) && l[i].Start < end {
 			end = l[i].Start
 		}
-		low := uint64(userMin)
+		low := uint64(UserMin)
 		if i > 0 {
 			low = max(low, l[i-1].End)
 		}
@@ -113,7 +118,7 @@ func (l areas) remove(start, end uint64) areas {
 }
 
 // insert puts a in, where nothing is, and joins it with its neighbours if they are alike.
-func (l areas) insert(a area) areas {
+func (l areas) insert(a Area) areas {
 	i := l.after(a.Start)
 	if i > 0 && l[i-1].joins(a) {
 		l[i-1].End = a.End
@@ -128,14 +133,14 @@ func (l areas) insert(a area) areas {
 	return l
 }
 
-func (a area) joins(b area) bool {
+func (a Area) joins(b Area) bool {
 	return a.End == b.Start && a.Prot == b.Prot && a.Kind == b.Kind && a.Source == b.Source && (a.Source == 0 || a.Offset+b.Start-a.Start == b.Offset)
 }
 
 // protect gives [start, end), which is covered, another protection.
 func (l areas) protect(start, end uint64, prot uint32) areas {
 	l = l.split(start).split(end)
-	var changed []area
+	var changed []Area
 	for i := l.after(start); i < len(l) && l[i].End <= end; i++ {
 		a := l[i]
 		a.Prot = prot
@@ -150,7 +155,7 @@ func (l areas) protect(start, end uint64, prot uint32) areas {
 
 // allows reports whether prot lets the program do access, one of PROT_READ, PROT_WRITE and PROT_EXEC: what can be written or executed can be
 // read, on this processor.
-func (a *area) allows(access uint32) bool {
+func (a *Area) allows(access uint32) bool {
 	if access == abi.PROT_READ {
 		return a.Prot != abi.PROT_NONE
 	}

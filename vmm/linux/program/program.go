@@ -1,12 +1,14 @@
-package linux
+package program
 
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/space"
 )
 
 // Bounds of what Load takes.
@@ -17,63 +19,64 @@ const (
 	pieBase     = 0x5555_5555_4000
 )
 
-// program is what an ELF file says of how it is loaded.
-type program struct {
-	bytes    []byte
-	segments []segment
-	entry    uint64
-	phdr     uint64 // where its program headers are in memory; 0 when nowhere
-	phnum    int
-	end      uint64 // behind the highest segment: where the heap may begin
+// Program is what an ELF file says of how it is loaded.
+type Program struct {
+	Bytes    []byte
+	Segments []Segment
+	Entry    uint64
+	PHdr     uint64 // where its program headers are in memory; 0 when nowhere
+	PHNum    int
+	End      uint64 // behind the highest segment: where the heap may begin
 }
 
-type segment struct {
-	at, size  uint64 // in memory
-	off, held uint64 // in the file
-	prot      uint32
+// Segment is a part of the program in memory.
+type Segment struct {
+	At, Size  uint64 // in memory
+	Off, Held uint64 // in the file
+	Prot      uint32
 }
 
 var errNotELF = errors.New("not an ELF file; build a static Linux x86-64 program, for Go with CGO_ENABLED=0 GOOS=linux GOARCH=amd64")
 
-// parse reads the headers of a static program. What it refuses, it names.
-func parse(b []byte) (program, error) {
+// Parse reads the headers of a static program. What it refuses, it names.
+func Parse(b []byte) (Program, error) {
 	if len(b) > programMax {
-		return program{}, fmt.Errorf("a program of %d bytes; at most %d are loaded", len(b), programMax)
+		return Program{}, fmt.Errorf("a program of %d bytes; at most %d are loaded", len(b), programMax)
 	}
 	if len(b) < 4 || string(b[:4]) != elf.ELFMAG {
-		return program{}, errNotELF
+		return Program{}, errNotELF
 	}
 	f, err := elf.NewFile(bytes.NewReader(b))
 	if err != nil {
-		return program{}, fmt.Errorf("reading the program: %w", err)
+		return Program{}, fmt.Errorf("reading the program: %w", err)
 	}
 	switch {
 	case f.Class != elf.ELFCLASS64 || f.Machine != elf.EM_X86_64:
-		return program{}, fmt.Errorf("a program for %v, %v; build it for x86-64", f.Machine, f.Class)
+		return Program{}, fmt.Errorf("a program for %v, %v; build it for x86-64", f.Machine, f.Class)
 	case f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN:
-		return program{}, fmt.Errorf("an ELF file of type %v; link a program", f.Type)
+		return Program{}, fmt.Errorf("an ELF file of type %v; link a program", f.Type)
 	}
 	base := uint64(0)
 	if f.Type == elf.ET_DYN {
 		base = pieBase
 	}
-	p := program{bytes: b, entry: f.Entry + base, phnum: len(f.Progs)}
-	phoff := le.Uint64(b[32:]) // e_phoff
+	p := Program{Bytes: b, Entry: f.Entry + base, PHNum: len(f.Progs)}
+	phoff := binary.LittleEndian.Uint64(b[32:]) // e_phoff
 	for _, s := range f.Progs {
 		switch s.Type {
 		case elf.PT_INTERP:
-			return program{}, fmt.Errorf("a dynamic program, that needs %s; link it statically (-static, or CGO_ENABLED=0 for Go)", interpreter(b, s))
+			return Program{}, fmt.Errorf("a dynamic program, that needs %s; link it statically (-static, or CGO_ENABLED=0 for Go)", interpreter(b, s))
 		case elf.PT_LOAD:
 			if err := p.add(s, base); err != nil {
-				return program{}, err
+				return Program{}, err
 			}
 			if phoff >= s.Off && phoff < s.Off+s.Filesz {
-				p.phdr = phoff - s.Off + s.Vaddr + base
+				p.PHdr = phoff - s.Off + s.Vaddr + base
 			}
 		}
 	}
-	if len(p.segments) == 0 {
-		return program{}, errors.New("an ELF file without a segment to load; link a program")
+	if len(p.Segments) == 0 {
+		return Program{}, errors.New("an ELF file without a segment to load; link a program")
 	}
 	return p, nil
 }
@@ -85,33 +88,33 @@ func interpreter(b []byte, s *elf.Prog) string {
 	return string(bytes.TrimRight(b[s.Off:s.Off+s.Filesz], "\x00"))
 }
 
-func (p *program) add(s *elf.Prog, base uint64) error {
-	size := uint64(len(p.bytes))
+func (p *Program) add(s *elf.Prog, base uint64) error {
+	size := uint64(len(p.Bytes))
 	switch {
 	case s.Memsz == 0:
 		return nil
-	case len(p.segments) == segmentsMax:
+	case len(p.Segments) == segmentsMax:
 		return fmt.Errorf("a program of more than %d segments", segmentsMax)
 	case s.Filesz > s.Memsz || s.Off > size || s.Filesz > size-s.Off:
 		return fmt.Errorf("the segment at %#x is longer than the file; copy the program again", s.Vaddr)
-	case s.Vaddr > programsMax || s.Memsz > programsMax-s.Vaddr || s.Vaddr+base < userMin:
+	case s.Vaddr > programsMax || s.Memsz > programsMax-s.Vaddr || s.Vaddr+base < space.UserMin:
 		return fmt.Errorf("the segment at %#x, of %#x bytes, is where programs can't be", s.Vaddr, s.Memsz)
-	case s.Vaddr&pageMask != s.Off&pageMask:
+	case s.Vaddr&space.PageMask != s.Off&space.PageMask:
 		return fmt.Errorf("the segment at %#x isn't aligned with its place in the file", s.Vaddr)
 	}
-	n := segment{at: s.Vaddr + base, size: s.Memsz, off: s.Off, held: s.Filesz}
+	n := Segment{At: s.Vaddr + base, Size: s.Memsz, Off: s.Off, Held: s.Filesz}
 	for _, f := range []struct {
 		flag elf.ProgFlag
 		prot uint32
 	}{{elf.PF_R, abi.PROT_READ}, {elf.PF_W, abi.PROT_WRITE}, {elf.PF_X, abi.PROT_EXEC}} {
 		if s.Flags&f.flag != 0 {
-			n.prot |= f.prot
+			n.Prot |= f.prot
 		}
 	}
-	if n.at&^pageMask < p.end {
+	if n.At&^space.PageMask < p.End {
 		return fmt.Errorf("the segment at %#x overlaps another, or isn't behind it", s.Vaddr)
 	}
-	p.segments = append(p.segments, n)
-	p.end = (n.at + n.size + pageMask) &^ pageMask
+	p.Segments = append(p.Segments, n)
+	p.End = (n.At + n.Size + space.PageMask) &^ space.PageMask
 	return nil
 }
