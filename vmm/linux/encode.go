@@ -18,12 +18,12 @@ import (
 
 // A State as bytes, all numbers little-endian, lists with their length (4 bytes) before them:
 //
-//	"wherry process 1\n" │ numbers │ actions │ auxv │ space's numbers │ areas │ free pages │ pending signals │ sources │ tasks │ random │ files
+//	"wherry process 2\n" │ numbers │ actions │ auxv │ space's numbers │ areas │ free pages │ pending signals │ sources │ tasks │ random │ files
 //
 // A task is its taskState, its signals, and its registers beyond as a signal's frame has them. What is read may be anybody's: lengths have bounds, and check
 // looks at the rest.
 
-const stateMagic = "wherry process 1\n"
+const stateMagic = "wherry process 2\n"
 
 // Bounds of what a State has when it is read.
 const (
@@ -134,7 +134,7 @@ func (s *State) check() error {
 	if err := s.space.Check(); err != nil {
 		return fmt.Errorf("%w: %w", errState, err)
 	}
-	if len(s.tasks) == 0 || n.LastID < firstID || n.LastID > idMax || n.Monotonic < 0 {
+	if len(s.tasks) == 0 || n.LastID < firstID || n.LastID > idMax || n.Monotonic < 0 || n.Turn < 0 || int(n.Turn) >= len(s.tasks) {
 		return fmt.Errorf("%w: it has no tasks, or impossible numbers", errState)
 	}
 	return s.checkTasks()

@@ -28,6 +28,9 @@ type Options struct {
 	Time Time
 	// Limits end Run with their name.
 	Limits Limits
+	// Boundary has Run return WantsInput as soon as a task finds nothing on descriptor 0, even if others could go on: the end of a call. What they were about
+	// is done in the next one, or forgotten by Restore.
+	Boundary bool
 	// Trace is told what happens, in order; nothing when nil.
 	Trace func(Event)
 	// Slice is for how long a task runs when others are ready.

@@ -90,6 +90,8 @@ func (p *Process) stopped(began time.Time) (Stop, bool) {
 		return Stop{Kind: LimitPassed, Limit: "wall"}, true
 	case p.kick.wanted.Load():
 		return Stop{Kind: Stopped}, true
+	case p.options.Boundary && p.Files.Starved():
+		return Stop{Kind: WantsInput}, true
 	}
 	return Stop{}, false
 }

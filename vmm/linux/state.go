@@ -46,6 +46,7 @@ type stateNumbers struct {
 	CPU                   int64
 	Order                 uint64
 	LastID                int32
+	Turn                  int32 // the index of the task that ran last
 	Virtual               bool
 }
 
@@ -68,6 +69,7 @@ func (p *Process) Checkpoint() (*State, error) {
 		image: new(lazyImage),
 		numbers: stateNumbers{
 			Monotonic: p.clock.monotonic, RealOffset: p.clock.realOffset, Virtual: p.clock.virtual, CPU: p.cpuTime, Order: p.order, LastID: p.lastID,
+			Turn: int32(min(p.turn, len(p.tasks)-1)),
 		},
 		space: sp, auxv: p.auxv, pending: p.pending, actions: p.actions, random: *p.random.ChaCha8, files: p.Files.Checkpoint(),
 	}
@@ -146,7 +148,8 @@ func (p *Process) Restore(s *State) error {
 	p.cpuTime, p.cpuBase = n.CPU, n.CPU
 	p.instructionsBase = p.counters.instructions
 	p.order, p.lastID = n.Order, n.LastID
-	p.current, p.turn, p.left, p.end = nil, 0, 0, nil
+	p.turn, p.left, p.end = int(n.Turn), p.slice(), nil
+	p.current = p.tasks[p.turn] // goes on first: it is the one that waits for input, as a rule
 	if err := p.Files.Restore(s.files); err != nil {
 		return err
 	}

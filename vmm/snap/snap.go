@@ -36,6 +36,7 @@ type slot struct {
 
 // Boot loads a program into a machine and lets it run until it waits for input. A program that ends before that is an *EndedError.
 func Boot(ctx context.Context, m vmm.Machine, program []byte, o linux.Options) (*linux.Process, error) {
+	o.Boundary = true
 	p, err := linux.Load(m, program, o)
 	if err != nil {
 		return nil, err
@@ -91,7 +92,7 @@ func (s *Snapshot) Close() error {
 	return errors.Join(errs...)
 }
 
-// Start makes an instance. Of the options those count that aren't part of the snapshot: limits, output, trace. Without a Seed in them the random bytes that
+// Start makes an instance, whose calls end at a read of standard input that finds nothing (linux.Options.Boundary). Of the options those count that aren't part of the snapshot: limits, output, trace. Without a Seed in them the random bytes that
 // the program asks for are new in each instance and after each Reset; with one they are those of the snapshot, again and again.
 func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 	memory := phys.New(phys.Options{})
@@ -115,6 +116,7 @@ func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 		}
 		i.seeds = rand.NewChaCha8(seed)
 	}
+	o.Boundary = true
 	if o.Stdout == nil {
 		o.Stdout = &i.out
 	}
