@@ -30,6 +30,14 @@ func newProgramCommand() *cobra.Command {
 	return c
 }
 
+// aProgram is for commands whose first argument is one.
+func aProgram(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usageError{errors.New("say which program: wherry program run ./hello < request.http")}
+	}
+	return nil
+}
+
 // programFlags are those of all commands that run a program.
 type programFlags struct {
 	machine, memory, output string
@@ -98,7 +106,7 @@ output are this command's; the exit status is the program's, 128+N if signal N k
 		Example: `  wherry program run ./cart < request.http
   wherry program run --machine emulator --trace ./hello
   wherry program run --cpu 50ms --memory 64MiB ./sort -n < numbers`,
-		Args: cobra.MinimumNArgs(1),
+		Args: aProgram,
 		RunE: func(c *cobra.Command, args []string) error {
 			o, err := f.options(args)
 			if err != nil {
@@ -132,7 +140,7 @@ func newProgramSnapshotCommand() *cobra.Command {
 		Short: "Run a program until it reads standard input, and keep it as it is then",
 		Long: `Runs a program until it reads standard input and writes a snapshot to FILE, which wherry program run and bench start from at once, here or on another
 host with the same kind of machine.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: aProgram,
 		RunE: func(c *cobra.Command, args []string) error {
 			o, err := f.options(args)
 			if err != nil {
@@ -174,10 +182,10 @@ func newProgramBenchCommand() *cobra.Command {
 program reads standard input and all of the request has been read. With --isolation request the machine is taken back to the snapshot after each call,
 with connection after each tenth, with instance never. Times are CPU time of the thread, the kernel's part included.
 
-Go programs have GOGC=off under --isolation request, for their memory is thrown away anyway, and GOMAXPROCS=1; --env has them otherwise.`,
+Under --isolation request programs find GOGC=off in their environment unless --env has another: memory that is thrown away needs no collection.`,
 		Example: `  wherry program bench --requests 5000 ./cart < request.http
   wherry program bench --machine emulator --isolation instance --json ./signed < request.http`,
-		Args: cobra.MinimumNArgs(1),
+		Args: aProgram,
 		RunE: func(c *cobra.Command, args []string) error {
 			o, err := f.options(args)
 			if err != nil {
