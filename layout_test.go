@@ -65,7 +65,9 @@ var plan = map[string][]string{
 	"vmm/linux/space":               {"vmm", "vmm/linux/abi", "vmm/mmu", "vmm/phys"},
 	"vmm/linux/abi":                 {},
 	"vmm/linux/file":                {"vmm/linux/abi"},
-	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"}, // vmmtest in tests only
+	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},          // vmmtest in tests only
+	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
+	"internal/program":              {"vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"},
 	"vmm/kvm":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/vmmtest":                   {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
 	"vmm/mmu":                       {"vmm/phys"},
@@ -88,7 +90,7 @@ var plan = map[string][]string{
 	// roof
 	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
-	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "vmm/backend"},
+	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
 	"internal/node/collect":  {"feed"},
 	"origin/parents":         {"config"},
 	"internal/guest":         {"config", "control/api", "feed", "internal/links", "mesh", "origin/parents", "overlay", "overlay/tunnel"},
