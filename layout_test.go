@@ -64,15 +64,11 @@ var plan = map[string][]string{
 	"vmm/linux/program":             {"vmm/linux/abi", "vmm/linux/space"},
 	"vmm/linux/space":               {"vmm", "vmm/linux/abi", "vmm/mmu", "vmm/phys"},
 	"vmm/linux/abi":                 {},
-	"vmm/linux/file":                {"vmm/linux/abi"},
-	"vmm/linux":                     {"vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/file", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
-	"vmm/linux/abi":                 {},
 	"vmm/linux/file":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger", "vmm/linux/socket", "vmm/linux/tree"},
 	"vmm/linux/iovec":               {},
 	"vmm/linux/ledger":              {"vmm/linux/iovec"},
 	"vmm/linux/socket":              {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
 	"vmm/linux/tree":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
-	"vmm/emu":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"}, // vmmtest in tests only
 	"vmm/kvm":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/vmmtest":                   {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
