@@ -68,6 +68,12 @@ var plan = map[string][]string{
 	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},          // vmmtest in tests only
 	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
 	"internal/program":              {"vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"},
+	"vmm/linux/file":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger", "vmm/linux/socket", "vmm/linux/tree"},
+	"vmm/linux/iovec":               {},
+	"vmm/linux/ledger":              {"vmm/linux/iovec"},
+	"vmm/linux/socket":              {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
+	"vmm/linux/tree":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
+	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"}, // vmmtest in tests only
 	"vmm/kvm":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/vmmtest":                   {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
 	"vmm/mmu":                       {"vmm/phys"},

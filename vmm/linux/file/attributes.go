@@ -1,11 +1,8 @@
 package file
 
 import (
-	"cmp"
-	"slices"
-	"strconv"
-
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/tree"
 )
 
 // Stat is newfstatat and, with another encoding, statx. Unknown flags are EINVAL.
@@ -14,15 +11,14 @@ func (t *Table) Stat(dir int, path string, flags int, s *abi.Stat) abi.Errno {
 	if flags&^known != 0 {
 		return abi.EINVAL
 	}
-	w, e := t.existOrOpen(dir, path, flags)
+	w, e := t.tree.At(dir, path, flags)
 	switch {
 	case e != 0:
 		return e
-	case w.file != nil:
-		w.file.object.stat(t, w.file, s)
-	default:
-		w.node.stat(t, nil, s)
+	case w.Node == nil:
+		return t.Fstat(w.FD, s)
 	}
+	w.Node.Stat(s)
 	return 0
 }
 
@@ -37,9 +33,9 @@ func (t *Table) Fstat(fd int, s *abi.Stat) abi.Errno {
 
 // Statfs is statfs.
 func (t *Table) Statfs(path string, s *abi.Statfs) abi.Errno {
-	w, e := t.exist(abi.AT_FDCWD, path, true)
+	w, e := t.tree.Exist(abi.AT_FDCWD, path, true)
 	if e == 0 {
-		t.statfs(w.node, s)
+		t.tree.Statfs(w.Node, s)
 	}
 	return e
 }
@@ -48,27 +44,9 @@ func (t *Table) Statfs(path string, s *abi.Statfs) abi.Errno {
 func (t *Table) Fstatfs(fd int, s *abi.Statfs) abi.Errno {
 	f, e := t.get(fd)
 	if e == 0 {
-		t.statfs(f.node, s)
+		t.tree.Statfs(f.node, s)
 	}
 	return e
-}
-
-func (t *Table) statfs(n *node, s *abi.Statfs) {
-	*s = abi.Statfs{Bsize: pageSize, Frsize: pageSize, Namelen: nameMax}
-	switch {
-	case n == nil:
-		s.Type = abi.PIPEFS_MAGIC
-	case n.fs == fsProc:
-		s.Type = abi.PROC_SUPER_MAGIC
-	case n.image:
-		s.Type, s.Flags = abi.SQUASHFS_MAGIC, 1 // ST_RDONLY
-	default:
-		s.Type = abi.TMPFS_MAGIC
-		s.Blocks = uint64(t.limits.Memory / pageSize)
-		s.Bfree = uint64(max(t.limits.Memory-t.now.memory, 0) / pageSize)
-		s.Bavail = s.Bfree
-		s.Files, s.Ffree = uint64(t.limits.Nodes), uint64(max(t.limits.Nodes-t.now.nodes, 0))
-	}
 }
 
 // Access is faccessat2: the program is root, and may all but write to the image and run what nobody may run.
@@ -76,18 +54,11 @@ func (t *Table) Access(dir int, path string, mode, flags int) abi.Errno {
 	if mode&^7 != 0 || flags&^(abi.AT_EACCESS|abi.AT_SYMLINK_NOFOLLOW|abi.AT_EMPTY_PATH) != 0 {
 		return abi.EINVAL
 	}
-	w, e := t.existOrOpen(dir, path, flags)
-	switch {
-	case e != 0:
+	w, e := t.tree.At(dir, path, flags)
+	if e != 0 {
 		return e
-	case w.node == nil:
-		return 0
-	case mode&abi.W_OK != 0 && w.node.image && w.node.kind != nodeDevice:
-		return abi.EROFS
-	case mode&abi.X_OK != 0 && w.node.kind != nodeDir && w.node.now.mode&0o111 == 0:
-		return abi.EACCES
 	}
-	return 0
+	return w.Node.Access(mode)
 }
 
 // Chmod is fchmodat2. Permissions are kept and told, and bind nobody: the program is root.
@@ -95,11 +66,11 @@ func (t *Table) Chmod(dir int, path string, mode uint32, flags int) abi.Errno {
 	if flags&^(abi.AT_SYMLINK_NOFOLLOW|abi.AT_EMPTY_PATH) != 0 {
 		return abi.EINVAL
 	}
-	w, e := t.existOrOpen(dir, path, flags)
+	w, e := t.tree.At(dir, path, flags)
 	if e != 0 {
 		return e
 	}
-	return t.chmod(w.node, mode)
+	return t.tree.Chmod(w.Node, mode)
 }
 
 // Fchmod is fchmod.
@@ -108,21 +79,7 @@ func (t *Table) Fchmod(fd int, mode uint32) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	return t.chmod(f.node, mode)
-}
-
-func (t *Table) chmod(n *node, mode uint32) abi.Errno {
-	switch {
-	case n == nil:
-		return 0 // of a pipe or socket: nobody asks for it
-	case n.image:
-		return abi.EROFS
-	case n.kind == nodeLink:
-		return abi.EOPNOTSUPP
-	}
-	t.keep(&n.kept, n)
-	n.now.mode, n.now.ctime = mode&0o7777, t.real
-	return 0
+	return t.tree.Chmod(f.node, mode)
 }
 
 // Chown is fchownat: users aren't kept, so root can give a file to root, and to nobody else.
@@ -130,11 +87,11 @@ func (t *Table) Chown(dir int, path string, uid, gid uint32, flags int) abi.Errn
 	if flags&^(abi.AT_SYMLINK_NOFOLLOW|abi.AT_EMPTY_PATH) != 0 {
 		return abi.EINVAL
 	}
-	w, e := t.existOrOpen(dir, path, flags)
+	w, e := t.tree.At(dir, path, flags)
 	if e != 0 {
 		return e
 	}
-	return chown(w.node, uid, gid)
+	return w.Node.Chown(uid, gid)
 }
 
 // Fchown is fchown.
@@ -143,33 +100,7 @@ func (t *Table) Fchown(fd int, uid, gid uint32) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	return chown(f.node, uid, gid)
-}
-
-func chown(n *node, uid, gid uint32) abi.Errno {
-	const unchanged = ^uint32(0)
-	switch {
-	case n != nil && n.image:
-		return abi.EROFS
-	case uid != 0 && uid != unchanged || gid != 0 && gid != unchanged:
-		return abi.EPERM
-	}
-	return 0
-}
-
-// FileTime is one of utimensat's two times: nanoseconds since 1970, now, or unchanged.
-type FileTime struct {
-	Nanoseconds int64
-	Now, Omit   bool
-}
-
-func (f FileTime) set(to *int64, now int64) {
-	switch {
-	case f.Now:
-		*to = now
-	case !f.Omit:
-		*to = f.Nanoseconds
-	}
+	return f.node.Chown(uid, gid)
 }
 
 // Utimens is utimensat. A null path, which is futimens, is an empty one with AT_EMPTY_PATH.
@@ -180,20 +111,11 @@ func (t *Table) Utimens(dir int, path string, access, modification FileTime, fla
 	if access.Omit && modification.Omit {
 		return 0
 	}
-	w, e := t.existOrOpen(dir, path, flags)
-	switch {
-	case e != 0:
+	w, e := t.tree.At(dir, path, flags)
+	if e != 0 {
 		return e
-	case w.node == nil:
-		return 0
-	case w.node.image:
-		return abi.EROFS
 	}
-	t.keep(&w.node.kept, w.node)
-	access.set(&w.node.now.atime, t.real)
-	modification.set(&w.node.now.mtime, t.real)
-	w.node.now.ctime = t.real
-	return 0
+	return t.tree.SetTimes(w.Node, access, modification)
 }
 
 // direntsDots is where a directory's own entries begin: "." and ".." are before them.
@@ -206,18 +128,18 @@ func (t *Table) Getdents(fd int, p []byte) (int, abi.Errno) {
 	switch {
 	case e != 0:
 		return 0, e
-	case f.node == nil || f.node.kind != nodeDir:
+	case f.node == nil || f.node.Kind != tree.KindDir:
 		return 0, abi.ENOTDIR
-	case f.node.now.nlink == 0:
+	case !f.node.Linked():
 		return 0, abi.ENOENT
 	}
 	n := 0
-	put := func(name string, node *node, next int64) bool {
+	put := func(name string, node *tree.Node, next int64) bool {
 		if abi.DirentSize(name) > len(p)-n {
 			return false
 		}
-		n += abi.PutDirent(p[n:], node.ino, next, direntKind[node.kind], name)
-		t.keep(&f.kept, f)
+		n += abi.PutDirent(p[n:], node.Ino, next, node.Dirent(), name)
+		t.ledger.Keep(&f.kept, f)
 		f.now.off = next
 		return true
 	}
@@ -226,11 +148,11 @@ func (t *Table) Getdents(fd int, p []byte) (int, abi.Errno) {
 		ok = put(".", f.node, 1)
 	}
 	if ok && f.now.off == 1 {
-		ok = put("..", t.parent(f.node), direntsDots)
+		ok = put("..", t.tree.Parent(f.node), direntsDots)
 	}
 	if ok && f.now.off >= direntsDots {
-		for _, c := range t.children(f.node, f.now.off-direntsDots) {
-			if ok = put(c.name, c.node, c.cookie+direntsDots); !ok {
+		for _, c := range t.tree.Children(f.node, f.now.off-direntsDots) {
+			if ok = put(c.Name, c.Node, c.Cookie+direntsDots); !ok {
 				break
 			}
 		}
@@ -239,33 +161,4 @@ func (t *Table) Getdents(fd int, p []byte) (int, abi.Errno) {
 		return 0, abi.EINVAL
 	}
 	return n, 0
-}
-
-type child struct {
-	name   string
-	node   *node
-	cookie int64
-}
-
-// children are a directory's entries behind a cookie, in order.
-func (t *Table) children(dir *node, after int64) (list []child) {
-	if dir.image && dir.special == procDescriptors {
-		for fd := range t.fds {
-			if t.fds[fd].file != nil && int64(fd) >= after {
-				list = append(list, child{strconv.Itoa(fd), t.descriptorLink(fd), int64(fd) + 1})
-			}
-		}
-		return list
-	}
-	for name, e := range dir.now.names {
-		if e.cookie > after {
-			n := e.node
-			if n.mount > 0 {
-				n = t.mounts[n.mount-1]
-			}
-			list = append(list, child{name, n, e.cookie})
-		}
-	}
-	slices.SortFunc(list, func(a, b child) int { return cmp.Compare(a.cookie, b.cookie) })
-	return list
 }

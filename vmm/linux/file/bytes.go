@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/iovec"
+	"github.com/wherry/wherry/vmm/linux/tree"
 )
 
 // Read is read. It moves what there is; EAGAIN when there's nothing yet.
@@ -27,7 +29,7 @@ func (t *Table) Readv(fd int, v [][]byte) (int, abi.Errno) {
 		return 0, e
 	case !f.readable():
 		return 0, abi.EBADF
-	case total(v) == 0 && !unreadable(f.object):
+	case iovec.Total(v) == 0 && !unreadable(f.object):
 		return 0, 0 // before the thing is asked, which read does (fs/read_write.c vfs_readv)
 	}
 	return f.object.read(t, f, v)
@@ -55,7 +57,7 @@ func (t *Table) Writev(fd int, v [][]byte) (int, abi.Errno) {
 		return 0, e
 	case !f.writable():
 		return 0, abi.EBADF
-	case total(v) == 0 && !unwritable(f.object):
+	case iovec.Total(v) == 0 && !unwritable(f.object):
 		return 0, 0
 	}
 	return f.object.write(t, f, v)
@@ -84,7 +86,7 @@ func (t *Table) Preadv(fd int, v [][]byte, off int64) (int, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	n, ok := f.object.(*node)
+	n, ok := f.object.(treeFile)
 	switch {
 	case f.now.flags&abi.O_PATH != 0:
 		return 0, abi.EBADF
@@ -92,10 +94,8 @@ func (t *Table) Preadv(fd int, v [][]byte, off int64) (int, abi.Errno) {
 		return 0, abi.ESPIPE
 	case !f.readable():
 		return 0, abi.EBADF
-	case n.kind == nodeDevice:
-		return t.readDevice(n, v)
 	}
-	return n.readAt(f, v, off)
+	return n.readAt(t, f, v, off)
 }
 
 // Pwrite is pwrite64.
@@ -113,7 +113,7 @@ func (t *Table) Pwritev(fd int, v [][]byte, off int64) (int, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	n, ok := f.object.(*node)
+	n, ok := f.object.(treeFile)
 	switch {
 	case f.now.flags&abi.O_PATH != 0:
 		return 0, abi.EBADF
@@ -121,13 +121,11 @@ func (t *Table) Pwritev(fd int, v [][]byte, off int64) (int, abi.Errno) {
 		return 0, abi.ESPIPE
 	case !f.writable():
 		return 0, abi.EBADF
-	case n.kind == nodeDevice:
-		return t.writeDevice(n, v)
 	}
 	if f.now.flags&abi.O_APPEND != 0 {
-		off = n.size()
+		off = n.Size()
 	}
-	return n.writeAt(t, v, off)
+	return t.tree.WriteAt(n.Node, v, off)
 }
 
 // Seek is lseek.
@@ -136,29 +134,29 @@ func (t *Table) Seek(fd int, off int64, whence int) (int64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	n, ok := f.object.(*node)
+	n, ok := f.object.(treeFile)
 	switch {
 	case whence < abi.SEEK_SET || whence > abi.SEEK_HOLE:
 		return 0, abi.EINVAL
 	case !ok && !seekable(f.object):
 		return 0, abi.ESPIPE
-	case !ok || n.kind == nodeDevice:
+	case !ok || n.Kind == tree.KindDevice:
 		return 0, 0 // noop_llseek, null_lseek
 	}
-	size := n.size()
+	size := n.Size()
 	switch whence {
 	case abi.SEEK_CUR:
 		off, e = add(f.now.off, off)
 	case abi.SEEK_END:
-		if n.kind != nodeFile {
+		if n.Kind != tree.KindFile {
 			return 0, abi.EINVAL
 		}
 		off, e = add(size, off)
 	case abi.SEEK_DATA, abi.SEEK_HOLE:
-		if n.kind != nodeFile {
+		if n.Kind != tree.KindFile {
 			return 0, abi.EINVAL
 		}
-		off, e = n.seekData(off, whence == abi.SEEK_DATA)
+		off, e = n.SeekData(off, whence == abi.SEEK_DATA)
 	}
 	if e != 0 {
 		return 0, e
@@ -166,7 +164,7 @@ func (t *Table) Seek(fd int, off int64, whence int) (int64, abi.Errno) {
 	if off < 0 {
 		return 0, abi.EINVAL
 	}
-	t.keep(&f.kept, f)
+	t.ledger.Keep(&f.kept, f)
 	f.now.off = off
 	return off, 0
 }
@@ -187,47 +185,13 @@ func add(a, b int64) (int64, abi.Errno) {
 	return a + b, 0
 }
 
-// seekData is the next offset from off on that has bytes, or has none (mm/shmem.c shmem_file_llseek).
-func (n *node) seekData(off int64, data bool) (int64, abi.Errno) {
-	size := n.size()
-	if off < 0 || off >= size {
-		return 0, abi.ENXIO
-	}
-	if n.image {
-		if data {
-			return off, 0
-		}
-		return size, 0
-	}
-	if (n.now.pages[off/pageSize] != nil) == data {
-		return off, 0
-	}
-	if data { // the lowest page behind off
-		next := int64(-1)
-		for i := range n.now.pages {
-			if i > off/pageSize && (next < 0 || i < next) {
-				next = i
-			}
-		}
-		if next < 0 || next*pageSize >= size {
-			return 0, abi.ENXIO
-		}
-		return next * pageSize, 0
-	}
-	i := off / pageSize
-	for n.now.pages[i] != nil {
-		i++
-	}
-	return min(i*pageSize, size), 0
-}
-
 // Fsync is fsync and fdatasync.
 func (t *Table) Fsync(fd int) abi.Errno {
 	f, e := t.getOpen(fd)
 	if e != 0 {
 		return e
 	}
-	if n, ok := f.object.(*node); !ok || n.kind == nodeDevice {
+	if n, ok := f.object.(treeFile); !ok || n.Kind == tree.KindDevice {
 		return abi.EINVAL
 	}
 	return 0
@@ -247,11 +211,11 @@ func (t *Table) Snapshot(fd int, off int64, n int) ([]byte, abi.Errno) {
 	case !f.regular():
 		return nil, abi.ENODEV
 	}
-	size := min(int64(n), max(f.node.size()-off, 0))
+	size := min(int64(n), max(f.node.Size()-off, 0))
 	if size > snapshotMax {
 		return nil, abi.ENOMEM
 	}
 	b := make([]byte, size)
-	_, e = f.node.readAt(f, [][]byte{b}, off)
+	_, e = t.tree.ReadAt(f.node, [][]byte{b}, off)
 	return b, e
 }

@@ -169,7 +169,7 @@ func FuzzState(f *testing.F) {
 		if s.UnmarshalBinary(data) != nil {
 			return
 		}
-		s.digest = m.digest
+		s.digest = m.Digest()
 		other := newTable(t, Options{Image: m})
 		if other.Restore(&s) != nil {
 			return
@@ -193,7 +193,7 @@ func use(t *Table) {
 	var st abi.Stat
 	t.SetNow(t.mono+1000, t.real+1000)
 	t.NextTimer()
-	for fd := range min(len(t.fds), 40) {
+	for fd := range min(len(t.slots.fds), 40) {
 		t.Fstat(fd, &st)
 		t.Seek(fd, 0, abi.SEEK_DATA)
 		t.Pread(fd, p, 10)
@@ -221,7 +221,7 @@ func use(t *Table) {
 	t.Mkdir(abi.AT_FDCWD, "/tmp/dir", 0o700)
 	t.Rename(abi.AT_FDCWD, "/tmp/d", abi.AT_FDCWD, "/tmp/dir/d", 0)
 	t.Dial(8080)
-	for fd := range min(len(t.fds), 40) {
+	for fd := range min(len(t.slots.fds), 40) {
 		if fd%2 == 0 {
 			t.Close(fd)
 		}

@@ -1,6 +1,10 @@
 package file
 
-import "github.com/wherry/wherry/vmm/linux/abi"
+import (
+	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/iovec"
+	"github.com/wherry/wherry/vmm/linux/tree"
+)
 
 // Sendfile is sendfile: from a file, to anything. It uses and moves the file's own offset where off is nil, as do the calls below.
 func (t *Table) Sendfile(out, in int, off *int64, n int) (int, abi.Errno) {
@@ -10,7 +14,7 @@ func (t *Table) Sendfile(out, in int, off *int64, n int) (int, abi.Errno) {
 		return 0, e
 	case off != nil && *off < 0:
 		return 0, abi.EINVAL
-	case from.node == nil || from.node.kind == nodeDir || to.now.flags&abi.O_APPEND != 0:
+	case from.node == nil || from.node.Kind == tree.KindDir || to.now.flags&abi.O_APPEND != 0:
 		return 0, abi.EINVAL
 	}
 	return t.move(from, off, to, nil, n)
@@ -24,7 +28,7 @@ func (t *Table) CopyFileRange(in int, inOff *int64, out int, outOff *int64, n, f
 		return 0, e
 	case flags != 0:
 		return 0, abi.EINVAL
-	case from.node != nil && from.node.kind == nodeDir, to.node != nil && to.node.kind == nodeDir:
+	case from.node != nil && from.node.Kind == tree.KindDir, to.node != nil && to.node.Kind == tree.KindDir:
 		return 0, abi.EISDIR
 	case !from.regular() || !to.regular():
 		return 0, abi.EINVAL
@@ -35,7 +39,7 @@ func (t *Table) CopyFileRange(in int, inOff *int64, out int, outOff *int64, n, f
 	if a < 0 || b < 0 {
 		return 0, abi.EINVAL
 	}
-	n = int(max(min(int64(n), from.node.size()-a), 0))
+	n = int(max(min(int64(n), from.node.Size()-a), 0))
 	if from.node == to.node && a < addTime(b, int64(n)) && b < addTime(a, int64(n)) {
 		return 0, abi.EINVAL // they overlap
 	}
@@ -93,7 +97,7 @@ func (t *Table) move(from *openFile, inOff *int64, to *openFile, outOff *int64, 
 	if t.chunk == nil {
 		t.chunk = make([]byte, copyChunk)
 	}
-	for n = min(n, rwMax); done < n; {
+	for n = min(n, iovec.Max); done < n; {
 		b := t.chunk[:min(n-done, copyChunk)]
 		k, e := t.look(from, inOff, b)
 		if k == 0 || e != 0 {
@@ -101,8 +105,8 @@ func (t *Table) move(from *openFile, inOff *int64, to *openFile, outOff *int64, 
 		}
 		v := [][]byte{b[:k]}
 		w := 0
-		if file, ok := to.object.(*node); ok && outOff != nil && file.kind == nodeFile {
-			w, e = file.writeAt(t, v, *outOff)
+		if file, ok := to.object.(treeFile); ok && outOff != nil && file.Kind == tree.KindFile {
+			w, e = t.tree.WriteAt(file.Node, v, *outOff)
 			*outOff += int64(w)
 		} else {
 			w, e = to.object.write(t, to, v)
@@ -114,7 +118,7 @@ func (t *Table) move(from *openFile, inOff *int64, to *openFile, outOff *int64, 
 		if e != 0 || w < k {
 			return done, ifNone(done, e)
 		}
-		if _, ok := from.object.(*node); !ok {
+		if _, ok := from.object.(treeFile); !ok {
 			break // a pipe gives what it has
 		}
 	}
@@ -131,21 +135,18 @@ func ifNone(done int, e abi.Errno) abi.Errno {
 // look reads bytes without taking them.
 func (t *Table) look(f *openFile, off *int64, p []byte) (int, abi.Errno) {
 	switch o := f.object.(type) {
-	case *node:
-		if o.kind == nodeDevice {
-			return t.readDevice(o, [][]byte{p})
-		}
-		return o.readAt(f, [][]byte{p}, offset(f, off))
+	case treeFile:
+		return o.readAt(t, f, [][]byte{p}, offset(f, off))
 	case *pipe:
-		if o.now.buffer.len() == 0 && o.now.writers > 0 {
+		if o.now.buffer.Len() == 0 && o.now.writers > 0 {
 			return 0, abi.EAGAIN
 		}
-		return o.now.buffer.peek(p), 0
-	case *socket:
-		return o.receive(t, [][]byte{p}, abi.MSG_PEEK)
+		return copy(p, o.now.buffer.Bytes()), 0
+	case socketFile:
+		return t.net.Recv(o.Socket, [][]byte{p}, abi.MSG_PEEK)
 	case *stream:
-		if o.number == 0 && o.now.buffer.len() > 0 {
-			return o.now.buffer.peek(p), 0
+		if o.number == 0 && o.now.buffer.Len() > 0 {
+			return copy(p, o.now.buffer.Bytes()), 0
 		}
 		return o.read(t, f, [][]byte{p})
 	}
@@ -155,12 +156,12 @@ func (t *Table) look(f *openFile, off *int64, p []byte) (int, abi.Errno) {
 // take moves on behind bytes that look saw.
 func (t *Table) take(f *openFile, off *int64, p []byte) {
 	switch o := f.object.(type) {
-	case *node:
+	case treeFile:
 		if off != nil {
 			*off += int64(len(p))
 			return
 		}
-		t.keep(&f.kept, f)
+		t.ledger.Keep(&f.kept, f)
 		f.now.off += int64(len(p))
 	default:
 		o.read(t, f, [][]byte{p})

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/tree"
 )
 
 // Close is close.
@@ -12,8 +13,8 @@ func (t *Table) Close(fd int) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	t.keep(&t.slots.kept, &t.slots)
-	t.fds[fd] = slot{}
+	t.ledger.Keep(&t.slots.kept, &t.slots)
+	t.slots.fds[fd] = slot{}
 	t.release(f)
 	return 0
 }
@@ -23,12 +24,12 @@ func (t *Table) CloseRange(first, last uint32, flags int) abi.Errno {
 	if flags&^(abi.CLOSE_RANGE_UNSHARE|abi.CLOSE_RANGE_CLOEXEC) != 0 || first > last {
 		return abi.EINVAL
 	}
-	for fd := int64(first); fd <= int64(last) && fd < int64(len(t.fds)); fd++ {
+	for fd := int64(first); fd <= int64(last) && fd < int64(len(t.slots.fds)); fd++ {
 		switch {
-		case t.fds[fd].file == nil:
+		case t.slots.fds[fd].file == nil:
 		case flags&abi.CLOSE_RANGE_CLOEXEC != 0:
-			t.keep(&t.slots.kept, &t.slots)
-			t.fds[fd].cloexec = true
+			t.ledger.Keep(&t.slots.kept, &t.slots)
+			t.slots.fds[fd].cloexec = true
 		default:
 			t.Close(int(fd))
 		}
@@ -48,7 +49,7 @@ func (t *Table) dup(fd, low int, cloexec bool) (int, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	t.keep(&f.kept, f)
+	t.ledger.Keep(&f.kept, f)
 	f.now.refs++
 	t.set(to, f, cloexec)
 	return to, 0
@@ -68,14 +69,14 @@ func (t *Table) Dup3(fd, to, flags int) (int, abi.Errno) {
 	if flags&^abi.O_CLOEXEC != 0 || fd == to {
 		return 0, abi.EINVAL
 	}
-	if to < 0 || to >= t.limits.Descriptors {
+	if to < 0 || to >= t.ledger.Limits.Descriptors {
 		return 0, abi.EBADF
 	}
 	f, e := t.get(fd)
 	if e != 0 {
 		return 0, e
 	}
-	t.keep(&f.kept, f)
+	t.ledger.Keep(&f.kept, f)
 	f.now.refs++
 	if old, e := t.get(to); e == 0 {
 		t.release(old)
@@ -98,24 +99,24 @@ func (t *Table) Fcntl(fd, cmd int, arg uint64) (uint64, abi.Errno) {
 	}
 	switch cmd {
 	case abi.F_DUPFD, abi.F_DUPFD_CLOEXEC:
-		if arg >= uint64(t.limits.Descriptors) {
+		if arg >= uint64(t.ledger.Limits.Descriptors) {
 			return 0, abi.EINVAL
 		}
 		to, e := t.dup(fd, int(arg), cmd == abi.F_DUPFD_CLOEXEC)
 		return uint64(to), e
 	case abi.F_GETFD:
-		if t.fds[fd].cloexec {
+		if t.slots.fds[fd].cloexec {
 			return abi.FD_CLOEXEC, 0
 		}
 		return 0, 0
 	case abi.F_SETFD:
-		t.keep(&t.slots.kept, &t.slots)
-		t.fds[fd].cloexec = arg&abi.FD_CLOEXEC != 0
+		t.ledger.Keep(&t.slots.kept, &t.slots)
+		t.slots.fds[fd].cloexec = arg&abi.FD_CLOEXEC != 0
 		return 0, 0
 	case abi.F_GETFL:
 		return uint64(f.now.flags), 0
 	case abi.F_SETFL:
-		t.keep(&f.kept, f)
+		t.ledger.Keep(&f.kept, f)
 		f.now.flags = f.now.flags&^settable | int(arg&settable)
 		return 0, 0
 	case abi.F_GETLK, abi.F_SETLK, abi.F_SETLKW, abi.F_SETOWN, abi.F_GETOWN, abi.F_SETSIG, abi.F_GETSIG:
@@ -151,29 +152,28 @@ func (t *Table) pipeSize(f *openFile, cmd int, arg uint64) (uint64, abi.Errno) {
 	if int(size/pageSize) < len(p.now.pages) {
 		return 0, abi.EBUSY
 	}
-	t.keep(&p.kept, p)
+	t.ledger.Keep(&p.kept, p)
 	p.now.slots = int(size / pageSize)
-	t.version++
+	t.ledger.Version++
 	return size, 0
 }
 
 // seal gives or adds the seals of a memfd (mm/memfd.c).
 func (t *Table) seal(f *openFile, cmd int, arg uint64) (uint64, abi.Errno) {
-	if !f.regular() || f.node.image {
+	if !f.regular() || f.node.Image {
 		return 0, abi.EINVAL
 	}
 	n := f.node
 	if cmd == abi.F_GET_SEALS {
-		return uint64(n.now.seals), 0
+		return uint64(n.Seals()), 0
 	}
 	switch {
-	case !f.writable() || n.now.seals&abi.F_SEAL_SEAL != 0:
+	case !f.writable() || n.Seals()&abi.F_SEAL_SEAL != 0:
 		return 0, abi.EPERM
 	case arg&^uint64(abi.F_SEAL_SEAL|abi.F_SEAL_SHRINK|abi.F_SEAL_GROW|abi.F_SEAL_WRITE) != 0:
 		return 0, abi.EINVAL
 	}
-	t.keep(&n.kept, n)
-	n.now.seals |= uint8(arg)
+	t.tree.Seal(n, uint8(arg))
 	return 0, 0
 }
 
@@ -185,11 +185,11 @@ func (t *Table) Ioctl(fd int, request, value uint32) (uint32, abi.Errno) {
 	}
 	switch request {
 	case abi.FIOCLEX, abi.FIONCLEX:
-		t.keep(&t.slots.kept, &t.slots)
-		t.fds[fd].cloexec = request == abi.FIOCLEX
+		t.ledger.Keep(&t.slots.kept, &t.slots)
+		t.slots.fds[fd].cloexec = request == abi.FIOCLEX
 		return 0, 0
 	case abi.FIONBIO:
-		t.keep(&f.kept, f)
+		t.ledger.Keep(&f.kept, f)
 		f.now.flags &^= abi.O_NONBLOCK
 		if value != 0 {
 			f.now.flags |= abi.O_NONBLOCK
@@ -200,19 +200,19 @@ func (t *Table) Ioctl(fd int, request, value uint32) (uint32, abi.Errno) {
 		case *epoll:
 			return 0, abi.EINVAL
 		case *pipe:
-			return uint32(o.now.buffer.len()), 0
-		case *socket:
-			if o.now.status == socketListening {
+			return uint32(o.now.buffer.Len()), 0
+		case socketFile:
+			if o.Listens() {
 				return 0, abi.EINVAL
 			}
-			return uint32(o.now.buffer.len()), 0
+			return uint32(o.Len()), 0
 		case *stream:
 			if o.number == 0 {
-				return uint32(o.now.buffer.len()), 0
+				return uint32(o.now.buffer.Len()), 0
 			}
-		case *node:
-			if o.kind == nodeFile {
-				return uint32(max(o.size()-f.now.off, 0)), 0
+		case treeFile:
+			if o.Kind == tree.KindFile {
+				return uint32(max(o.Size()-f.now.off, 0)), 0
 			}
 		}
 	}

@@ -4,12 +4,13 @@ import (
 	"slices"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/ledger"
 )
 
 // epoll is an epoll instance (fs/eventpoll.c). Its watches stand in the order in which they are told: one that was told goes to the end, so that each has
 // its turn when there's room for few.
 type epoll struct {
-	kept
+	kept      ledger.Mark
 	ino       uint64
 	now, then epollState
 }
@@ -27,15 +28,15 @@ type watch struct {
 	out    uint64
 }
 
-func (p *epoll) save() { p.then.watches = append(p.then.watches[:0], p.now.watches...) }
-func (p *epoll) back() { p.now.watches = append(p.now.watches[:0], p.then.watches...) }
+func (p *epoll) Save() { p.then.watches = append(p.then.watches[:0], p.now.watches...) }
+func (p *epoll) Back() { p.now.watches = append(p.now.watches[:0], p.then.watches...) }
 
 // EpollCreate is epoll_create1.
 func (t *Table) EpollCreate(flags int) (int, abi.Errno) {
 	if flags&^abi.EPOLL_CLOEXEC != 0 {
 		return 0, abi.EINVAL
 	}
-	return t.install(&epoll{kept: t.made(), ino: t.newIno()}, nil, flags|abi.O_RDWR)
+	return t.install(&epoll{kept: t.ledger.Made(), ino: t.ledger.Ino()}, nil, flags|abi.O_RDWR)
 }
 
 const (
@@ -53,7 +54,7 @@ func (t *Table) EpollCtl(ep, op, fd int, event abi.EpollEvent) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	if _, ok := f.object.(*node); ok {
+	if _, ok := f.object.(treeFile); ok {
 		return abi.EPERM // what is always ready can't be polled
 	}
 	p, ok := epf.object.(*epoll)
@@ -82,30 +83,30 @@ func (t *Table) EpollCtl(ep, op, fd int, event abi.EpollEvent) abi.Errno {
 		if op == abi.EPOLL_CTL_MOD && p.now.watches[i].events&abi.EPOLLEXCLUSIVE != 0 {
 			return abi.EINVAL
 		}
-		t.keep(&p.kept, p)
+		t.ledger.Keep(&p.kept, p)
 		if op == abi.EPOLL_CTL_DEL {
 			p.now.watches = slices.Delete(p.now.watches, i, i+1)
-			t.now.watches--
+			t.ledger.Now.Watches--
 			return 0
 		}
 		w := &p.now.watches[i]
 		w.events, w.data, w.fresh = event.Events|abi.EPOLLERR|abi.EPOLLHUP, event.Data, true
-		t.version++
+		t.ledger.Version++
 		return 0
 	}
 	return abi.EINVAL
 }
 
 func (t *Table) watch(p *epoll, fd int, f *openFile, event abi.EpollEvent) abi.Errno {
-	if t.now.watches >= t.limits.Watches {
+	if t.ledger.Now.Watches >= t.ledger.Limits.Watches {
 		t.sweep(p)
-		if t.now.watches >= t.limits.Watches {
+		if t.ledger.Now.Watches >= t.ledger.Limits.Watches {
 			return abi.ENOSPC // as fs.epoll.max_user_watches
 		}
 	}
-	t.keep(&p.kept, p)
-	t.now.watches++
-	t.version++
+	t.ledger.Keep(&p.kept, p)
+	t.ledger.Now.Watches++
+	t.ledger.Version++
 	p.now.watches = append(p.now.watches, watch{fd: fd, file: f, events: event.Events | abi.EPOLLERR | abi.EPOLLHUP, data: event.Data, fresh: true})
 	return 0
 }
@@ -115,10 +116,10 @@ func (t *Table) sweep(p *epoll) {
 	if !slices.ContainsFunc(p.now.watches, gone) {
 		return
 	}
-	t.keep(&p.kept, p)
+	t.ledger.Keep(&p.kept, p)
 	before := len(p.now.watches)
 	p.now.watches = slices.DeleteFunc(p.now.watches, gone)
-	t.now.watches -= before - len(p.now.watches)
+	t.ledger.Now.Watches -= before - len(p.now.watches)
 }
 
 func gone(w watch) bool { return w.file.now.refs == 0 }
@@ -154,8 +155,8 @@ func (t *Table) above(p *epoll, level int) (highest int) {
 	if level > epollNestsMax {
 		return 0
 	}
-	for i := range t.fds {
-		if f := t.fds[i].file; f != nil {
+	for i := range t.slots.fds {
+		if f := t.slots.fds[i].file; f != nil {
 			if o, ok := f.object.(*epoll); ok && o != p && slices.ContainsFunc(o.now.watches, func(w watch) bool { return w.file.object == object(p) }) {
 				highest = max(highest, 1+t.above(o, level+1))
 			}
@@ -185,7 +186,7 @@ func (t *Table) EpollWait(ep int, events []abi.EpollEvent) (int, abi.Errno) {
 		}
 		events[n] = abi.EpollEvent{Events: mask, Data: p.now.watches[at].data}
 		n++
-		t.keep(&p.kept, p)
+		t.ledger.Keep(&p.kept, p)
 		w := p.now.watches[at]
 		w.fresh, w.in, w.out = false, in, out
 		if w.events&abi.EPOLLONESHOT != 0 {
@@ -228,12 +229,12 @@ func (p *epoll) ready(t *Table, _ *openFile) uint32 {
 }
 
 // edges of an instance that another one watches by edges: each change of anything is one. It may be told once too often, never too rarely.
-func (p *epoll) edges(t *Table, _ *openFile) (in, out uint64) { return t.version, 0 }
+func (p *epoll) edges(t *Table, _ *openFile) (in, out uint64) { return t.ledger.Version, 0 }
 
 func (p *epoll) stat(_ *Table, _ *openFile, s *abi.Stat) { anonymous(s, p.ino) }
 
 func (p *epoll) closed(t *Table, _ *openFile) {
-	t.keep(&p.kept, p)
-	t.now.watches -= len(p.now.watches)
+	t.ledger.Keep(&p.kept, p)
+	t.ledger.Now.Watches -= len(p.now.watches)
 	p.now.watches = nil
 }

@@ -5,11 +5,13 @@ import (
 	"math"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/iovec"
+	"github.com/wherry/wherry/vmm/linux/ledger"
 )
 
 // eventfd is a counter (fs/eventfd.c).
 type eventfd struct {
-	kept
+	kept      ledger.Mark
 	ino       uint64
 	semaphore bool
 	now, then eventState
@@ -17,45 +19,45 @@ type eventfd struct {
 
 type eventState struct{ count, in, out uint64 }
 
-func (v *eventfd) save() { v.then = v.now }
-func (v *eventfd) back() { v.now = v.then }
+func (v *eventfd) Save() { v.then = v.now }
+func (v *eventfd) Back() { v.now = v.then }
 
 // Eventfd is eventfd2.
 func (t *Table) Eventfd(initial uint32, flags int) (int, abi.Errno) {
 	if flags&^(abi.EFD_SEMAPHORE|abi.EFD_CLOEXEC|abi.EFD_NONBLOCK) != 0 {
 		return 0, abi.EINVAL
 	}
-	o := &eventfd{kept: t.made(), ino: t.newIno(), semaphore: flags&abi.EFD_SEMAPHORE != 0, now: eventState{count: uint64(initial)}}
+	o := &eventfd{kept: t.ledger.Made(), ino: t.ledger.Ino(), semaphore: flags&abi.EFD_SEMAPHORE != 0, now: eventState{count: uint64(initial)}}
 	return t.install(o, nil, flags&^abi.EFD_SEMAPHORE|abi.O_RDWR)
 }
 
 func (v *eventfd) read(t *Table, _ *openFile, to [][]byte) (int, abi.Errno) {
-	if total(to) < 8 {
+	if iovec.Total(to) < 8 {
 		return 0, abi.EINVAL
 	}
 	if v.now.count == 0 {
 		return 0, abi.EAGAIN
 	}
-	t.keep(&v.kept, v)
+	t.ledger.Keep(&v.kept, v)
 	n := v.now.count
 	if v.semaphore {
 		n = 1
 	}
 	v.now.count -= n
 	v.now.out++
-	t.version++
+	t.ledger.Version++
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], n)
-	scatter(to, b[:])
+	iovec.Scatter(to, b[:])
 	return 8, 0
 }
 
 func (v *eventfd) write(t *Table, _ *openFile, from [][]byte) (int, abi.Errno) {
-	if total(from) != 8 {
+	if iovec.Total(from) != 8 {
 		return 0, abi.EINVAL
 	}
 	var b [8]byte
-	gather(b[:], from)
+	iovec.Gather(b[:], from)
 	n := binary.LittleEndian.Uint64(b[:])
 	switch {
 	case n == math.MaxUint64:
@@ -63,10 +65,10 @@ func (v *eventfd) write(t *Table, _ *openFile, from [][]byte) (int, abi.Errno) {
 	case n > math.MaxUint64-1-v.now.count:
 		return 0, abi.EAGAIN
 	}
-	t.keep(&v.kept, v)
+	t.ledger.Keep(&v.kept, v)
 	v.now.count += n
 	v.now.in++
-	t.version++
+	t.ledger.Version++
 	return 8, 0
 }
 

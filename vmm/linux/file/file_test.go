@@ -162,22 +162,6 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestDepth shows that directories can't be in one another without end, by making or by moving.
-func TestDepth(t *testing.T) {
-	table := newTable(t, Options{Directory: "/tmp"})
-	n := 0
-	for ; table.Mkdir(abi.AT_FDCWD, "d", 0o700) == 0; n++ {
-		table.Chdir("d")
-	}
-	if e := table.Mkdir(abi.AT_FDCWD, "d", 0o700); e != abi.ENAMETOOLONG || n != depthMax-1 {
-		t.Errorf("%s after %d", e.Name(), n)
-	}
-	table.Mkdir(abi.AT_FDCWD, "/tmp/tree", 0o700)
-	if e := table.Rename(abi.AT_FDCWD, "/tmp/tree", abi.AT_FDCWD, "tree", 0); e != abi.ENAMETOOLONG {
-		t.Errorf("moved: %s", e.Name())
-	}
-}
-
 // TestMemoryComesBack shows that what is removed can be used again.
 func TestMemoryComesBack(t *testing.T) {
 	table := newTable(t, Options{Limits: Limits{Memory: 64 << 10, Files: 10, Nodes: 4}})
@@ -199,8 +183,8 @@ func TestMemoryComesBack(t *testing.T) {
 			table.Checkpoint()
 		}
 	}
-	if table.now.memory != 0 || table.now.buffers != 0 || table.now.files != 3 {
-		t.Errorf("%d bytes, %d in buffers, %d files are left", table.now.memory, table.now.buffers, table.now.files)
+	if table.ledger.Now.Memory != 0 || table.ledger.Now.Buffers != 0 || table.ledger.Now.Files != 3 {
+		t.Errorf("%d bytes, %d in buffers, %d files are left", table.ledger.Now.Memory, table.ledger.Now.Buffers, table.ledger.Now.Files)
 	}
 }
 

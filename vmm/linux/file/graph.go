@@ -1,71 +1,44 @@
 package file
 
 import (
-	"errors"
-	"fmt"
 	"math/bits"
-	"slices"
-	"strings"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/ledger"
+	"github.com/wherry/wherry/vmm/linux/socket"
+	"github.com/wherry/wherry/vmm/linux/tree"
 )
 
 // graph is all that a Table has, each thing once, in an order that numbers it.
 type graph struct {
-	nodes   []*node
+	nodes   *tree.Graph
 	files   []*openFile
 	streams []*stream
 	pipes   []*pipe
 	events  []*eventfd
 	timers  []*timerfd
 	epolls  []*epoll
-	sockets []*socket
+	sockets *socket.Graph
 
-	nodeNumber   map[*node]int
 	fileNumber   map[*openFile]int
-	objectNumber map[object]int // in its own list
+	objectNumber map[object]int // in its own list; files of the tree and sockets have theirs
 
 	fds    []slot
-	bound  []*socket
-	mounts []*node
-	counts counts
+	counts ledger.Counts
 }
 
 // collect finds everything from where it can be reached.
 func (t *Table) collect() *graph {
 	g := &graph{
-		fds: t.fds, bound: t.slots.bound, mounts: t.mounts, counts: t.now,
-		nodeNumber: map[*node]int{}, fileNumber: map[*openFile]int{}, objectNumber: map[object]int{},
+		nodes: t.tree.Graph(), sockets: t.net.Graph(), fds: t.slots.fds, counts: t.ledger.Now,
+		fileNumber: map[*openFile]int{}, objectNumber: map[object]int{},
 	}
-	for _, n := range t.mounts {
-		g.addNode(n)
-	}
-	g.addNode(t.now.cwd)
-	for i := range t.fds {
-		if f := t.fds[i].file; f != nil {
+	for i := range t.slots.fds {
+		if f := t.slots.fds[i].file; f != nil {
 			g.addFile(f)
 		}
 	}
 	return g
-}
-
-// addNode adds a node with all below it, and the directories above.
-func (g *graph) addNode(n *node) {
-	if n == nil || n.image {
-		return
-	}
-	if _, ok := g.nodeNumber[n]; ok {
-		return
-	}
-	g.nodeNumber[n] = len(g.nodes)
-	g.nodes = append(g.nodes, n)
-	g.addNode(n.now.parent)
-	for _, c := range n.sorted() {
-		g.addNode(c.node)
-	}
-	if n.socket != nil && n.socket.now.status != socketClosed {
-		g.addObject(n.socket)
-	}
 }
 
 func (g *graph) addFile(f *openFile) {
@@ -74,10 +47,8 @@ func (g *graph) addFile(f *openFile) {
 	}
 	g.fileNumber[f] = len(g.files)
 	g.files = append(g.files, f)
-	g.addNode(f.node)
-	if _, ok := f.object.(*node); !ok {
-		g.addObject(f.object)
-	}
+	g.nodes.Add(f.node)
+	g.addObject(f.object)
 }
 
 func (g *graph) addObject(o object) {
@@ -100,96 +71,32 @@ func (g *graph) addObject(o object) {
 	case *epoll:
 		g.objectNumber[o] = len(g.epolls)
 		g.epolls = append(g.epolls, o)
-	case *socket:
-		g.objectNumber[o] = len(g.sockets)
-		g.sockets = append(g.sockets, o)
-		if o.now.peer != nil {
-			g.addObject(o.now.peer)
-		}
-		for _, p := range o.now.pending {
-			g.addObject(p)
-		}
+	case socketFile:
+		g.sockets.Add(o.Socket)
 	}
 }
-
-var errStateLimits = errors.New("file: the state has more files, memory or descriptors than the limits allow; raise them to those that it was made with")
-
-var errState = errors.New("file: the state contradicts itself; make the snapshot anew")
-
-func bad(what string, number int) error { return fmt.Errorf("%w (%s %d)", errState, what, number) }
 
 // check makes sure that a graph which was read could have come about, and counts what a graph that was written doesn't say.
 func (g *graph) check(t *Table) error {
 	c := &g.counts
-	c.files, c.nodes, c.memory, c.watches, c.buffers = len(g.files), len(g.nodes), 0, 0, 0
-	if len(g.mounts) != len(t.o.Image.mounts) || c.output < 0 || c.cwd == nil || c.cwd.kind != nodeDir {
-		return bad("directory", 0)
+	*c = ledger.Counts{Files: len(g.files), Ino: c.Ino, Output: c.Output, Exceeded: c.Exceeded}
+	if c.Output < 0 {
+		return ledger.Bad("output", 0)
 	}
-	for _, f := range []func() error{g.checkNodes, g.checkFiles, g.checkPipes, g.checkEpolls, g.checkSockets} {
+	if err := g.nodes.Check(c); err != nil {
+		return err
+	}
+	for _, f := range []func() error{g.checkFiles, g.nodes.CheckHeld, g.checkPipes, g.checkEpolls, g.checkSockets} {
 		if err := f(); err != nil {
 			return err
 		}
 	}
-	for i, n := range g.mounts {
-		at := t.o.Image.mounts[i]
-		if n.kind != nodeDir || n.fs != fsMemory+uint8(i) || n.now.parent != at.now.parent || n.now.name != at.now.name {
-			return bad("writable directory", i)
-		}
-	}
-	l := &t.limits
-	if len(g.fds) > l.Descriptors || c.files > l.Files || c.nodes > l.Nodes+len(g.mounts) || c.memory > l.Memory || c.watches > l.Watches ||
-		c.buffers > l.Buffers || l.Output > 0 && c.output > l.Output {
-		return errStateLimits
+	l := &t.ledger.Limits
+	if len(g.fds) > l.Descriptors || c.Files > l.Files || c.Nodes > l.Nodes+t.o.Image.Writable() || c.Memory > l.Memory || c.Watches > l.Watches ||
+		c.Buffers > l.Buffers || l.Output > 0 && c.Output > l.Output {
+		return ledger.ErrStateLimits
 	}
 	return nil
-}
-
-func (g *graph) checkNodes() error {
-	names := map[*node]uint32{}
-	for i, n := range g.nodes {
-		for name, e := range n.now.names {
-			child := e.node
-			if n.kind != nodeDir || child == nil || child.image || child.fs != n.fs || !validName(name) || e.cookie > n.now.cookie || e.cookie <= 0 ||
-				n.now.cookie > cookieMax {
-				return bad("directory", i)
-			}
-			if child.kind == nodeDir && (child.now.parent != n || child.now.name != name || slices.Contains(g.mounts, child)) {
-				return bad("directory", i)
-			}
-			names[child]++
-		}
-		g.counts.memory += int64(len(n.now.pages)) * pageSize
-		switch {
-		case n.fs < fsMemory, n.kind == nodeDir && n.now.parent == nil, n.kind != nodeDir && n.now.parent != nil, n.kind != nodeDir && len(n.now.names) > 0,
-			n.kind != nodeFile && len(n.now.pages) > 0, n.kind == nodeLink && (n.target == "" || strings.IndexByte(n.target, 0) >= 0):
-			return bad("file", i)
-		}
-	}
-	for i, n := range g.nodes {
-		n.now.nlink = names[n]
-		if n.kind != nodeDir {
-			continue
-		}
-		steps, up := 0, n
-		for ; !up.image && up.kind == nodeDir && steps <= 2*depthMax; up = up.now.parent {
-			steps++
-		}
-		if !up.image || up.kind != nodeDir {
-			return bad("directory", i)
-		}
-		root := slices.Contains(g.mounts, n)
-		if names[n] > 1 || names[n] == 0 && !root && len(n.now.names) > 0 {
-			return bad("directory", i)
-		}
-		if n.now.nlink = 0; root || names[n] > 0 {
-			n.now.nlink = 2 + n.subdirectories()
-		}
-	}
-	return nil
-}
-
-func validName(name string) bool {
-	return name != "" && name != "." && name != ".." && len(name) <= nameMax && !slices.Contains([]byte(name), '/') && !slices.Contains([]byte(name), 0)
 }
 
 func (g *graph) checkFiles() error {
@@ -198,32 +105,21 @@ func (g *graph) checkFiles() error {
 			s.file.now.refs++
 		}
 	}
-	hold := func(n *node) {
-		if n != nil && !n.image {
-			n.now.opens++
-		}
-	}
-	hold(g.counts.cwd)
 	sockets := map[object]bool{}
 	for i, f := range g.files {
-		hold(f.node)
-		n, isNode := f.object.(*node)
-		_, isSocket := f.object.(*socket)
+		g.nodes.Hold(f.node)
+		n, isNode := f.object.(treeFile)
+		_, isSocket := f.object.(socketFile)
 		switch {
-		case f.object == nil || f.now.refs == 0 || f.now.off < 0, isNode && n != f.node, !isNode && f.node != nil, isSocket && sockets[f.object]:
-			return bad("open file", i)
-		case isNode && f.now.flags&openPath == 0 && f.writable() && (n.kind != nodeFile && n.kind != nodeDevice || n.kind == nodeFile && n.image):
-			return bad("open file", i)
+		case f.object == nil || f.now.refs == 0 || f.now.off < 0, isNode && n.Node != f.node, !isNode && f.node != nil, isSocket && sockets[f.object]:
+			return ledger.Bad("open file", i)
+		case isNode && f.now.flags&abi.O_PATH == 0 && f.writable() && (n.Kind != tree.KindFile && n.Kind != tree.KindDevice || n.Kind == tree.KindFile && n.Image):
+			return ledger.Bad("open file", i)
 		}
 		sockets[f.object] = isSocket
 		if p, ok := f.object.(*pipe); ok {
 			p.now.readers += count(f.readable())
 			p.now.writers += count(f.writable())
-		}
-	}
-	for i, n := range g.nodes {
-		if n.now.nlink == 0 && n.now.opens == 0 && n.kind != nodeDir {
-			return bad("file", i)
 		}
 	}
 	return nil
@@ -241,23 +137,23 @@ func (g *graph) checkPipes() error {
 		n := 0
 		for _, page := range p.now.pages {
 			if page.n == 0 || int(page.off)+int(page.n) > pageSize {
-				return bad("pipe", i)
+				return ledger.Bad("pipe", i)
 			}
 			n += int(page.n)
 		}
-		if n != p.now.buffer.len() || len(p.now.pages) > p.now.slots || p.now.slots > pipeSizeMax/pageSize || bits.OnesCount(uint(p.now.slots)) != 1 {
-			return bad("pipe", i)
+		if n != p.now.buffer.Len() || len(p.now.pages) > p.now.slots || p.now.slots > pipeSizeMax/pageSize || bits.OnesCount(uint(p.now.slots)) != 1 {
+			return ledger.Bad("pipe", i)
 		}
-		g.counts.buffers += int64(n)
+		g.counts.Buffers += int64(n)
 	}
 	for i, s := range g.streams {
 		if s.number > 2 {
-			return bad("stream", i)
+			return ledger.Bad("stream", i)
 		}
 	}
 	for i, f := range g.timers {
 		if f.now.due < 0 || f.now.interval < 0 {
-			return bad("timer", i)
+			return ledger.Bad("timer", i)
 		}
 	}
 	return nil
@@ -265,13 +161,13 @@ func (g *graph) checkPipes() error {
 
 func (g *graph) checkEpolls() error {
 	for i, p := range g.epolls {
-		g.counts.watches += len(p.now.watches)
+		g.counts.Watches += len(p.now.watches)
 		for _, w := range p.now.watches {
 			if w.file == nil {
-				return bad("epoll", i)
+				return ledger.Bad("epoll", i)
 			}
-			if _, isNode := w.file.object.(*node); isNode {
-				return bad("epoll", i)
+			if _, isNode := w.file.object.(treeFile); isNode {
+				return ledger.Bad("epoll", i)
 			}
 		}
 	}
@@ -295,51 +191,18 @@ func (g *graph) checkEpolls() error {
 	}
 	for i, p := range g.epolls {
 		if depth(p, 2*epollNestsMax) > epollNestsMax {
-			return bad("epoll", i)
+			return ledger.Bad("epoll", i)
 		}
 	}
 	return nil
 }
 
 func (g *graph) checkSockets() error {
-	held := map[*socket]bool{}
+	held := map[*socket.Socket]bool{}
 	for _, f := range g.files {
-		if s, ok := f.object.(*socket); ok {
-			held[s] = true
+		if s, ok := f.object.(socketFile); ok {
+			held[s.Socket] = true
 		}
 	}
-	for i, s := range g.sockets {
-		g.counts.buffers += int64(s.now.buffer.len())
-		if s.now.buffer.len() > socketSize || s.now.status > socketClosed || s.now.peer != nil && (s.now.peer.now.peer != s || s.now.peer == s) ||
-			s.now.status != socketConnected && (s.now.peer != nil || s.now.buffer.len() > 0) || len(s.now.pending) > backlogMax+1 {
-			return bad("socket", i)
-		}
-		if s.family != abi.AF_UNIX && s.family != abi.AF_INET && s.family != abi.AF_INET6 || s.now.local.family != s.family ||
-			slices.ContainsFunc(s.now.options, func(o option) bool { return len(o.value) < 4 }) || len(s.now.options) > socketOptionMax {
-			return bad("socket", i)
-		}
-		for _, o := range s.now.pending {
-			if o == nil || held[o] || o.now.status != socketConnected || s.now.status != socketListening || o.outside {
-				return bad("socket", i)
-			}
-			held[o] = true
-			g.counts.files++
-		}
-	}
-	for i, s := range g.sockets {
-		if !held[s] {
-			s.outside = true
-		} else if s.outside {
-			return bad("socket", i)
-		}
-		if s.now.status == socketListening && s.outside {
-			return bad("socket", i)
-		}
-	}
-	for i, s := range g.bound {
-		if s == nil || !s.now.bound || !held[s] || slices.Contains(g.bound[:i], s) {
-			return bad("bound socket", i)
-		}
-	}
-	return nil
+	return g.sockets.Check(&g.counts, held)
 }

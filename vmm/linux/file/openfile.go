@@ -1,6 +1,10 @@
 package file
 
-import "github.com/wherry/wherry/vmm/linux/abi"
+import (
+	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/ledger"
+	"github.com/wherry/wherry/vmm/linux/tree"
+)
 
 // object is what an open file is of. A call that can't be done says so by the error that Linux has for it; one that can't go on now is EAGAIN.
 type object interface {
@@ -14,11 +18,11 @@ type object interface {
 
 // openFile is what open makes and dup shares: an offset and flags, and what they are of.
 type openFile struct {
-	kept
+	kept      ledger.Mark
 	object    object
-	node      *node  // the file with a name or memory file that it's of, or nil
-	path      string // by which it was opened, for /proc/self/fd
-	content   []byte // of a file of /proc, made when it was opened
+	node      *tree.Node // the file with a name or memory file that it's of, or nil
+	path      string     // by which it was opened, for /proc/self/fd
+	content   []byte     // of a file of /proc, made when it was opened
 	now, then fileState
 }
 
@@ -28,16 +32,16 @@ type fileState struct {
 	refs  int // descriptors
 }
 
-func (f *openFile) save() { f.then = f.now }
-func (f *openFile) back() { f.now = f.then }
+func (f *openFile) Save() { f.then = f.now }
+func (f *openFile) Back() { f.now = f.then }
 
 // newFile makes an open file with one reference.
-func (t *Table) newFile(o object, n *node, flags int) *openFile {
-	t.now.files++
+func (t *Table) newFile(o object, n *tree.Node, flags int) *openFile {
+	t.ledger.Now.Files++
 	if n != nil {
-		t.hold(n)
+		t.tree.Hold(n)
 	}
-	return &openFile{kept: t.made(), object: o, node: n, now: fileState{flags: flags, refs: 1}}
+	return &openFile{kept: t.ledger.Made(), object: o, node: n, now: fileState{flags: flags, refs: 1}}
 }
 
 func (f *openFile) readable() bool {
@@ -50,19 +54,19 @@ func (f *openFile) writable() bool {
 
 // release takes one reference away.
 func (t *Table) release(f *openFile) {
-	t.keep(&f.kept, f)
+	t.ledger.Keep(&f.kept, f)
 	if f.now.refs--; f.now.refs > 0 {
 		return
 	}
-	t.now.files--
+	t.ledger.Now.Files--
 	f.object.closed(t, f)
 	if f.node != nil {
-		t.drop(f.node)
+		t.tree.Drop(f.node)
 	}
-	t.version++ // epoll instances lose it
+	t.ledger.Version++ // epoll instances lose it
 }
 
 // regular says whether the file has an offset and bytes that stay.
 func (f *openFile) regular() bool {
-	return f.node != nil && f.object == object(f.node) && f.node.kind == nodeFile
+	return f.node != nil && f.object == object(treeFile{f.node}) && f.node.Kind == tree.KindFile
 }

@@ -1,17 +1,21 @@
 package file
 
-import "github.com/wherry/wherry/vmm/linux/abi"
+import (
+	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/iovec"
+	"github.com/wherry/wherry/vmm/linux/ledger"
+)
 
 // pipe holds bytes in pages, as Linux does: a page that's half read still counts, and a write continues the last page only where its own last bytes fit.
 // So a pipe is full for a program exactly when it would be on Linux (fs/pipe.c).
 type pipe struct {
-	kept
+	kept      ledger.Mark
 	ino       uint64
 	now, then pipeState
 }
 
 type pipeState struct {
-	buffer           queue
+	buffer           iovec.Queue
 	pages            []pipePage
 	slots            int // pages that there may be
 	readers, writers int
@@ -21,13 +25,13 @@ type pipeState struct {
 // pipePage is where the bytes in a page begin, and how many there are.
 type pipePage struct{ off, n uint16 }
 
-func (p *pipe) save() { p.then.set(&p.now) }
-func (p *pipe) back() { p.now.set(&p.then) }
+func (p *pipe) Save() { p.then.set(&p.now) }
+func (p *pipe) Back() { p.now.set(&p.then) }
 
 func (s *pipeState) set(o *pipeState) {
 	buffer, pages := s.buffer, s.pages
 	*s = *o
-	buffer.set(&o.buffer)
+	buffer.Set(&o.buffer)
 	s.buffer, s.pages = buffer, append(pages[:0], o.pages...)
 }
 
@@ -36,10 +40,10 @@ func (t *Table) Pipe(flags int) (r, w int, e abi.Errno) {
 	if flags&^(abi.O_CLOEXEC|abi.O_NONBLOCK|abi.O_DIRECT) != 0 || flags&abi.O_DIRECT != 0 {
 		return 0, 0, abi.EINVAL // packets aren't made here
 	}
-	if t.now.files+2 > t.limits.Files {
+	if t.ledger.Now.Files+2 > t.ledger.Limits.Files {
 		return 0, 0, abi.ENFILE
 	}
-	p := &pipe{kept: t.made(), ino: t.newIno(), now: pipeState{slots: pipeSize / pageSize, readers: 1, writers: 1}}
+	p := &pipe{kept: t.ledger.Made(), ino: t.ledger.Ino(), now: pipeState{slots: pipeSize / pageSize, readers: 1, writers: 1}}
 	if r, e = t.install(p, nil, flags|abi.O_RDONLY); e != 0 {
 		return 0, 0, e
 	}
@@ -51,24 +55,19 @@ func (t *Table) Pipe(flags int) (r, w int, e abi.Errno) {
 }
 
 func (p *pipe) read(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
-	if total(v) == 0 {
+	if iovec.Total(v) == 0 {
 		return 0, 0
 	}
-	if p.now.buffer.len() == 0 {
+	if p.now.buffer.Len() == 0 {
 		if p.now.writers == 0 {
 			return 0, 0
 		}
 		return 0, abi.EAGAIN
 	}
-	t.keep(&p.kept, p)
+	t.ledger.Keep(&p.kept, p)
 	full := len(p.now.pages) >= p.now.slots
-	n := 0
-	for _, b := range v {
-		k := p.now.buffer.peek(b)
-		p.now.buffer.drop(k)
-		n += k
-	}
-	t.now.buffers -= int64(n)
+	n := p.now.buffer.Pop(v)
+	t.ledger.Now.Buffers -= int64(n)
 	gone, rest := 0, n
 	for rest > 0 {
 		page := &p.now.pages[gone]
@@ -82,12 +81,12 @@ func (p *pipe) read(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
 	if full && len(p.now.pages) < p.now.slots {
 		p.now.out++
 	}
-	t.version++
+	t.ledger.Version++
 	return n, 0
 }
 
 func (p *pipe) write(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
-	n := total(v)
+	n := iovec.Total(v)
 	if n == 0 {
 		return 0, 0
 	}
@@ -98,33 +97,28 @@ func (p *pipe) write(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
 	if room == 0 {
 		return 0, abi.EAGAIN
 	}
-	rest := room
-	for _, b := range v {
-		b = b[:min(len(b), rest)]
-		p.now.buffer.push(b)
-		rest -= len(b)
-	}
-	t.now.buffers += int64(room)
+	p.now.buffer.PushSome(v, room)
+	t.ledger.Now.Buffers += int64(room)
 	p.now.in++
-	t.version++
+	t.ledger.Version++
 	return room, 0
 }
 
 // accept gives n bytes their pages, and returns for how many there were some.
 func (p *pipe) accept(t *Table, n int) (done int) {
-	if int64(n) > t.limits.Buffers-t.now.buffers {
+	if int64(n) > t.ledger.Limits.Buffers-t.ledger.Now.Buffers {
 		return 0
 	}
 	last := n % pageSize
 	if k := len(p.now.pages); k > 0 && last > 0 {
 		if page := p.now.pages[k-1]; int(page.off)+int(page.n)+last <= pageSize {
-			t.keep(&p.kept, p)
+			t.ledger.Keep(&p.kept, p)
 			p.now.pages[k-1].n += uint16(last)
 			done = last
 		}
 	}
 	for done < n && len(p.now.pages) < p.now.slots {
-		t.keep(&p.kept, p)
+		t.ledger.Keep(&p.kept, p)
 		k := min(n-done, pageSize)
 		p.now.pages = append(p.now.pages, pipePage{n: uint16(k)})
 		done += k
@@ -134,7 +128,7 @@ func (p *pipe) accept(t *Table, n int) (done int) {
 
 func (p *pipe) ready(_ *Table, f *openFile) (events uint32) {
 	if f.readable() {
-		if p.now.buffer.len() > 0 {
+		if p.now.buffer.Len() > 0 {
 			events |= abi.POLLIN | abi.POLLRDNORM
 		}
 		if p.now.writers == 0 {
@@ -168,7 +162,7 @@ func (p *pipe) stat(_ *Table, _ *openFile, s *abi.Stat) {
 
 // opened is for one more open file by /proc/self/fd.
 func (p *pipe) opened(t *Table, f *openFile) {
-	t.keep(&p.kept, p)
+	t.ledger.Keep(&p.kept, p)
 	if f.readable() {
 		p.now.readers++
 	}
@@ -178,7 +172,7 @@ func (p *pipe) opened(t *Table, f *openFile) {
 }
 
 func (p *pipe) closed(t *Table, f *openFile) {
-	t.keep(&p.kept, p)
+	t.ledger.Keep(&p.kept, p)
 	if f.readable() {
 		p.now.readers--
 	}
@@ -188,7 +182,7 @@ func (p *pipe) closed(t *Table, f *openFile) {
 	p.now.in++
 	p.now.out++
 	if p.now.readers == 0 && p.now.writers == 0 {
-		t.now.buffers -= int64(p.now.buffer.len())
-		p.now.buffer, p.now.pages = queue{}, nil
+		t.ledger.Now.Buffers -= int64(p.now.buffer.Len())
+		p.now.buffer, p.now.pages = iovec.Queue{}, nil
 	}
 }

@@ -35,7 +35,7 @@ func (t *Table) Select(n int, read, write, except []uint64) (count int, e abi.Er
 	if n < 0 {
 		return 0, abi.EINVAL
 	}
-	n = min(n, t.limits.Descriptors)
+	n = min(n, t.ledger.Limits.Descriptors)
 	sets := [...]struct {
 		bits []uint64
 		mask uint32
@@ -51,7 +51,7 @@ func (t *Table) Select(n int, read, write, except []uint64) (count int, e abi.Er
 			if !asked(s.bits, fd) {
 				continue
 			}
-			if f := t.fds[fd].file; f.object.ready(t, f)&s.mask != 0 {
+			if f := t.slots.fds[fd].file; f.object.ready(t, f)&s.mask != 0 {
 				count++
 			} else {
 				s.bits[fd/64] &^= 1 << (fd % 64)

@@ -7,10 +7,9 @@ import (
 	"strings"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/socket"
+	"github.com/wherry/wherry/vmm/linux/tree"
 )
-
-// procDescriptors in special marks the directory whose names are the open descriptors.
-const procDescriptors = 1
 
 // system is what programs and their libraries read of /proc and /sys. What isn't here is ENOENT, which all of them take for an answer.
 var system = []struct {
@@ -29,7 +28,7 @@ var system = []struct {
 	{"/proc/sys/kernel/ostype", text("Linux\n")},
 	{"/proc/sys/kernel/ngroups_max", text("65536\n")},
 	{"/proc/sys/kernel/cap_last_cap", text("40\n")},
-	{"/proc/sys/net/core/somaxconn", text(strconv.Itoa(backlogMax) + "\n")}, // Go's net package reads it for listen
+	{"/proc/sys/net/core/somaxconn", text(strconv.Itoa(socket.BacklogMax) + "\n")}, // Go's net package reads it for listen
 	{"/proc/sys/fs/pipe-max-size", text(strconv.Itoa(pipeSizeMax) + "\n")},
 	{"/proc/sys/vm/overcommit_memory", text("1\n")}, // glibc's malloc
 	{"/proc/sys/vm/max_map_count", text("65530\n")},
@@ -42,6 +41,15 @@ var system = []struct {
 	{"/sys/kernel/mm/transparent_hugepage/enabled", text("always [madvise] never\n")},
 }
 
+// NewImage reads a tree, and gives it the system's files.
+func NewImage(o ImageOptions) (*Image, error) {
+	names := make([]string, len(system))
+	for i := range system {
+		names[i] = system[i].name
+	}
+	return tree.NewImage(o, names)
+}
+
 func text(s string) func(*Table) []byte { return func(*Table) []byte { return []byte(s) } }
 
 func call(f func() []byte) []byte {
@@ -51,54 +59,6 @@ func call(f func() []byte) []byte {
 	return f()
 }
 
-// addSystem makes /dev, /proc and /sys, in the place of what the caller's tree has there.
-func (m *Image) addSystem(program string) error {
-	for i, name := range [...]string{"dev", "proc", "sys"} {
-		dir := m.add(m.root, name, &node{kind: nodeDir, fs: [...]uint8{fsDevices, fsProc, fsProc}[i], now: inode{mode: 0o555}})
-		if dir == nil {
-			return fmt.Errorf("file: the image has more than %d files; leave out what the program doesn't read", imageFilesMax)
-		}
-	}
-	links := [...][2]string{
-		{"/dev/fd", "/proc/self/fd"},
-		{"/dev/stdin", "/proc/self/fd/0"},
-		{"/dev/stdout", "/proc/self/fd/1"},
-		{"/dev/stderr", "/proc/self/fd/2"},
-		{"/proc/self/exe", program},
-		{"/proc/self/root", "/"},
-		{"/proc/thread-self", "self"},
-	}
-	for i := range devices {
-		if err := m.put("/dev/"+devices[i].name, &node{kind: nodeDevice, special: i, now: inode{mode: 0o666}}); err != nil {
-			return err
-		}
-	}
-	for i := range system {
-		if err := m.put(system[i].name, &node{kind: nodeProc, special: i, now: inode{mode: 0o444}}); err != nil {
-			return err
-		}
-	}
-	for _, l := range links {
-		if err := m.put(l[0], &node{kind: nodeLink, target: l[1], now: inode{mode: 0o777}}); err != nil {
-			return err
-		}
-	}
-	return m.put("/proc/self/fd", &node{kind: nodeDir, special: procDescriptors, now: inode{mode: 0o500}})
-}
-
-func (m *Image) put(name string, n *node) error {
-	dir, err := m.directory(path.Dir(name))
-	if err == nil && m.add(dir, path.Base(name), n) == nil {
-		err = fmt.Errorf("file: the image has more than %d files; leave out what the program doesn't read", imageFilesMax)
-	}
-	return err
-}
-
-// descriptorLink is the link of /proc/self/fd for a descriptor.
-func (t *Table) descriptorLink(fd int) *node {
-	return &node{image: true, ino: uint64(fd) + 1<<32, kind: nodeDescriptor, fs: fsProc, special: fd, now: inode{mode: 0o700, nlink: 1}}
-}
-
 // describe is what the link of /proc/self/fd says.
 func (t *Table) describe(f *openFile) string {
 	var s abi.Stat
@@ -106,8 +66,8 @@ func (t *Table) describe(f *openFile) string {
 	case *pipe, *stream:
 		o.stat(t, f, &s)
 		return fmt.Sprintf("pipe:[%d]", s.Ino)
-	case *socket:
-		return fmt.Sprintf("socket:[%d]", o.ino)
+	case socketFile:
+		return fmt.Sprintf("socket:[%d]", o.Ino())
 	case *eventfd:
 		return "anon_inode:[eventfd]"
 	case *timerfd:
@@ -115,12 +75,12 @@ func (t *Table) describe(f *openFile) string {
 	case *epoll:
 		return "anon_inode:[eventpoll]"
 	}
-	if f.node.kind == nodeDir {
-		if p, e := t.pathOf(f.node); e == 0 {
+	if f.node.Kind == tree.KindDir {
+		if p, e := t.tree.PathOf(f.node); e == 0 {
 			return p
 		}
 	}
-	if f.node.now.nlink == 0 {
+	if !f.node.Linked() {
 		return f.path + " (deleted)"
 	}
 	return f.path
@@ -145,7 +105,7 @@ func (t *Table) procStatus() []byte {
 	s := t.status()
 	return fmt.Appendf(nil, "Name:\t%s\nUmask:\t%04o\nState:\tR (running)\nTgid:\t%d\nPid:\t%d\nPPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t%d\n"+
 		"VmSize:\t%8d kB\nVmRSS:\t%8d kB\nThreads:\t%d\nCpus_allowed:\t1\nCpus_allowed_list:\t0\n",
-		t.comm(), t.now.umask, t.o.PID, t.o.PID, len(t.fds), s.Size>>10, s.Resident>>10, s.Threads)
+		t.comm(), t.tree.Umask(), t.o.PID, t.o.PID, len(t.slots.fds), s.Size>>10, s.Resident>>10, s.Threads)
 }
 
 func (t *Table) procStat() []byte {

@@ -1,34 +1,38 @@
 package file
 
-import "github.com/wherry/wherry/vmm/linux/abi"
+import (
+	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/iovec"
+	"github.com/wherry/wherry/vmm/linux/ledger"
+)
 
 // stream is one of the three standard streams.
 type stream struct {
-	kept
+	kept      ledger.Mark
 	number    uint8 // 0, 1 or 2
 	now, then streamState
 }
 
 type streamState struct {
-	buffer queue // of stdin
-	ended  bool  // stdin is closed: its end comes after the bytes
+	buffer iovec.Queue // of stdin
+	ended  bool        // stdin is closed: its end comes after the bytes
 	edge   uint64
 }
 
-func (s *stream) save() {
-	s.then.buffer.set(&s.now.buffer)
+func (s *stream) Save() {
+	s.then.buffer.Set(&s.now.buffer)
 	s.then.ended, s.then.edge = s.now.ended, s.now.edge
 }
 
-func (s *stream) back() {
-	s.now.buffer.set(&s.then.buffer)
+func (s *stream) Back() {
+	s.now.buffer.Set(&s.then.buffer)
 	s.now.ended, s.now.edge = s.then.ended, s.then.edge
 }
 
 // stdin is the stream that WriteStdin feeds, if the program still has it.
 func (t *Table) stdin() *stream {
-	for i := range t.fds {
-		if f := t.fds[i].file; f != nil {
+	for i := range t.slots.fds {
+		if f := t.slots.fds[i].file; f != nil {
 			if s, ok := f.object.(*stream); ok && s.number == 0 {
 				return s
 			}
@@ -43,12 +47,12 @@ func (t *Table) WriteStdin(p []byte) int {
 	if s == nil || s.now.ended {
 		return 0
 	}
-	n := min(len(p), t.limits.Stdin-s.now.buffer.len())
+	n := min(len(p), t.ledger.Limits.Stdin-s.now.buffer.Len())
 	if n > 0 {
-		t.keep(&s.kept, s)
-		s.now.buffer.push(p[:n])
+		t.ledger.Keep(&s.kept, s)
+		s.now.buffer.Push(p[:n])
 		s.now.edge++
-		t.version++
+		t.ledger.Version++
 		t.starved = false
 	}
 	return max(n, 0)
@@ -57,10 +61,10 @@ func (t *Table) WriteStdin(p []byte) int {
 // CloseStdin ends descriptor 0's bytes.
 func (t *Table) CloseStdin() {
 	if s := t.stdin(); s != nil {
-		t.keep(&s.kept, s)
+		t.ledger.Keep(&s.kept, s)
 		s.now.ended = true
 		s.now.edge++
-		t.version++
+		t.ledger.Version++
 		t.starved = false
 	}
 }
@@ -72,24 +76,18 @@ func (s *stream) read(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
 	if s.number != 0 {
 		return 0, 0 // opened by /proc/self/fd for reading: nothing ever comes
 	}
-	if total(v) == 0 {
+	if iovec.Total(v) == 0 {
 		return 0, 0
 	}
-	if s.now.buffer.len() == 0 {
+	if s.now.buffer.Len() == 0 {
 		if s.now.ended {
 			return 0, 0
 		}
 		t.starved = true
 		return 0, abi.EAGAIN
 	}
-	t.keep(&s.kept, s)
-	n := 0
-	for _, p := range v {
-		k := s.now.buffer.peek(p)
-		s.now.buffer.drop(k)
-		n += k
-	}
-	return n, 0
+	t.ledger.Keep(&s.kept, s)
+	return s.now.buffer.Pop(v), 0
 }
 
 func (s *stream) write(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
@@ -102,18 +100,18 @@ func (s *stream) write(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
 	}
 	n := 0
 	for _, p := range v {
-		if limit := t.limits.Output; limit > 0 && int64(len(p)) > limit-t.now.output {
-			t.now.exceeded = true
-			p = p[:limit-t.now.output]
+		if limit := t.ledger.Limits.Output; limit > 0 && int64(len(p)) > limit-t.ledger.Now.Output {
+			t.ledger.Now.Exceeded = true
+			p = p[:limit-t.ledger.Now.Output]
 		}
 		k, err := out.Write(p)
 		k = max(min(k, len(p)), 0)
 		n += k
-		t.now.output += int64(k)
-		if (err != nil || t.now.exceeded) && n == 0 {
+		t.ledger.Now.Output += int64(k)
+		if (err != nil || t.ledger.Now.Exceeded) && n == 0 {
 			return 0, abi.EIO
 		}
-		if err != nil || t.now.exceeded {
+		if err != nil || t.ledger.Now.Exceeded {
 			break
 		}
 	}
@@ -124,7 +122,7 @@ func (s *stream) ready(t *Table, _ *openFile) uint32 {
 	switch {
 	case s.number != 0:
 		return abi.POLLOUT | abi.POLLWRNORM
-	case s.now.buffer.len() > 0:
+	case s.now.buffer.Len() > 0:
 		return abi.POLLIN | abi.POLLRDNORM
 	case s.now.ended:
 		return abi.POLLHUP

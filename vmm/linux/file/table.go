@@ -7,6 +7,18 @@ import (
 	"slices"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/ledger"
+	"github.com/wherry/wherry/vmm/linux/socket"
+	"github.com/wherry/wherry/vmm/linux/tree"
+)
+
+// What the rooms below have, in the words of this one's callers.
+type (
+	Limits       = ledger.Limits
+	Image        = tree.Image
+	ImageOptions = tree.ImageOptions
+	FileTime     = tree.FileTime
+	Conn         = socket.Conn
 )
 
 // Options of a table.
@@ -33,41 +45,20 @@ type Status struct {
 // Table is a process's descriptors and files.
 type Table struct {
 	o       Options
-	limits  Limits
-	version uint64
+	ledger  *ledger.Ledger
+	tree    *tree.Tree
+	net     *socket.Net
 	starved bool
 	real    int64 // nanoseconds since 1970
 	mono    int64 // nanoseconds since any point
 	timerAt int64 // when the next timer is due on the monotonic clock; never too late, 0 when unknown
 
-	generation uint64   // counts checkpoints and restores; objects kept or made in this one aren't kept again
-	log        []keeper // what was kept in this generation
-	restored   uint64   // the first generation after base: what was made since isn't in it
-	base       *State   // the checkpoint that the log leads back to; nil before the first
+	base *State // the checkpoint that the ledger's log leads back to; nil before the first
 
-	slots        // descriptors and the lists of what needs finding; kept as one
-	now   counts // copied whole by Checkpoint and Restore
-	then  counts
+	slots slots // descriptors and the timers among what they're of; kept as one
 
-	mounts []*node   // roots of the memory file systems, by the image's numbers
-	outer  []*Conn   // connections that were made by Dial and not closed
-	one    [1][]byte // Read and Write as Readv and Writev
-	chunk  []byte    // copies between files
-}
-
-// counts are the process's numbers and whatever else is cheap to copy.
-type counts struct {
-	cwd       *node
-	umask     uint32
-	ino       uint64 // of the last file made
-	files     int
-	memory    int64
-	nodes     int
-	watches   int
-	buffers   int64
-	output    int64
-	exceeded  bool
-	ephemeral uint16 // the last port given to a socket that didn't say one
+	one   [1][]byte // Read and Write as Readv and Writev
+	chunk []byte    // copies between files
 }
 
 // slot is one descriptor: free when file is nil.
@@ -76,29 +67,25 @@ type slot struct {
 	cloexec bool
 }
 
-// slots are the descriptors, and what is found by other ways than through them.
+// slots are the descriptors, and the timers.
 type slots struct {
-	kept
+	kept   ledger.Mark
 	fds    []slot
 	timers []*timerfd
-	bound  []*socket
 
 	thenFDs    []slot
 	thenTimers []*timerfd
-	thenBound  []*socket
 }
 
-func (s *slots) save() {
+func (s *slots) Save() {
 	s.thenFDs = append(s.thenFDs[:0], s.fds...)
 	s.thenTimers = append(s.thenTimers[:0], s.timers...)
-	s.thenBound = append(s.thenBound[:0], s.bound...)
 }
 
-func (s *slots) back() {
+func (s *slots) Back() {
 	clear(s.fds)
 	s.fds = append(s.fds[:0], s.thenFDs...)
 	s.timers = append(s.timers[:0], s.thenTimers...)
-	s.bound = append(s.bound[:0], s.thenBound...)
 }
 
 // New makes a table with descriptors 0, 1 and 2 on the standard streams.
@@ -115,17 +102,12 @@ func New(o Options) (*Table, error) {
 	if o.PID == 0 {
 		o.PID = 1
 	}
-	t := &Table{o: o, limits: o.Limits.withDefaults()}
-	t.now = counts{umask: 0o022, ino: uint64(len(o.Image.nodes)), ephemeral: 32767}
-	for i, at := range o.Image.mounts {
-		root := t.newNode(nodeDir, at.now.mode)
-		root.fs, root.now.parent, root.now.name, root.now.nlink = fsMemory+uint8(i), at.now.parent, at.now.name, 2
-		t.mounts = append(t.mounts, root)
-	}
+	t := &Table{o: o, ledger: ledger.New(o.Limits, uint64(o.Image.Nodes()))}
+	t.tree = tree.New(t.ledger, o.Image, (*descriptors)(t), o.Random)
+	t.net = socket.New(t.ledger, t.tree)
 	for i, flags := range [...]int{abi.O_RDONLY, abi.O_WRONLY, abi.O_WRONLY} {
-		t.fds = append(t.fds, slot{file: t.newFile(&stream{kept: t.made(), number: uint8(i)}, nil, flags)})
+		t.slots.fds = append(t.slots.fds, slot{file: t.newFile(&stream{kept: t.ledger.Made(), number: uint8(i)}, nil, flags)})
 	}
-	t.now.cwd = o.Image.root
 	if o.Directory != "" {
 		if e := t.Chdir(o.Directory); e != 0 {
 			return nil, fmt.Errorf("file: working directory %s: %w; make it part of the image or one of its writable directories", o.Directory, e)
@@ -135,11 +117,11 @@ func New(o Options) (*Table, error) {
 }
 
 // Version changes whenever the readiness of anything may have changed: a call that was EAGAIN may do something now.
-func (t *Table) Version() uint64 { return t.version }
+func (t *Table) Version() uint64 { return t.ledger.Version }
 
 // Exceeded names the limit that the program passed and that ends it, "output", or is empty.
 func (t *Table) Exceeded() string {
-	if t.now.exceeded {
+	if t.ledger.Now.Exceeded {
 		return "output"
 	}
 	return ""
@@ -149,18 +131,19 @@ func (t *Table) Exceeded() string {
 func (t *Table) SetNow(monotonic, realtime int64) {
 	stepped := realtime-t.real != monotonic-t.mono
 	t.mono, t.real = monotonic, realtime
+	t.tree.SetNow(realtime)
 	if stepped {
 		t.timerAt = 0
 	}
-	if t.timerAt <= t.mono && len(t.timers) > 0 {
-		t.version++
+	if t.timerAt <= t.mono && len(t.slots.timers) > 0 {
+		t.ledger.Version++
 		t.timerAt = 0
 	}
 }
 
 // NextTimer is when, on the monotonic clock, the next armed timerfd is due.
 func (t *Table) NextTimer() (ns int64, ok bool) {
-	for _, f := range t.timers {
+	for _, f := range t.slots.timers {
 		if at, armed := f.next(t); armed && (!ok || at < ns) {
 			ns, ok = at, true
 		}
@@ -171,15 +154,30 @@ func (t *Table) NextTimer() (ns int64, ok bool) {
 	return ns, ok
 }
 
-// get is the open file behind a descriptor.
-func (t *Table) get(fd int) (*openFile, abi.Errno) {
-	if fd < 0 || fd >= len(t.fds) || t.fds[fd].file == nil {
-		return nil, abi.EBADF
+// descriptors are the Table's, for its tree.
+type descriptors Table
+
+// Node is what a descriptor is open on, nil for what has no name.
+func (d *descriptors) Node(fd int) (*tree.Node, abi.Errno) {
+	f, e := (*Table)(d).get(fd)
+	if e != 0 {
+		return nil, e
 	}
-	return t.fds[fd].file, 0
+	return f.node, 0
 }
 
-// getNode is the file that a descriptor is of, for the calls that change or list it: EBADF for one of O_PATH.
+// Count is one more than the highest descriptor that ever was.
+func (d *descriptors) Count() int { return len(d.slots.fds) }
+
+// get is the open file behind a descriptor.
+func (t *Table) get(fd int) (*openFile, abi.Errno) {
+	if fd < 0 || fd >= len(t.slots.fds) || t.slots.fds[fd].file == nil {
+		return nil, abi.EBADF
+	}
+	return t.slots.fds[fd].file, 0
+}
+
+// getOpen is get for the calls that do something with the file: EBADF for one of O_PATH.
 func (t *Table) getOpen(fd int) (*openFile, abi.Errno) {
 	f, e := t.get(fd)
 	if e == 0 && f.now.flags&abi.O_PATH != 0 {
@@ -190,8 +188,8 @@ func (t *Table) getOpen(fd int) (*openFile, abi.Errno) {
 
 // free is the lowest free descriptor from low on.
 func (t *Table) free(low int) (int, abi.Errno) {
-	for fd := low; fd < t.limits.Descriptors; fd++ {
-		if fd >= len(t.fds) || t.fds[fd].file == nil {
+	for fd := low; fd < t.ledger.Limits.Descriptors; fd++ {
+		if fd >= len(t.slots.fds) || t.slots.fds[fd].file == nil {
 			return fd, 0
 		}
 	}
@@ -200,15 +198,15 @@ func (t *Table) free(low int) (int, abi.Errno) {
 
 // set puts a file, which it doesn't count, behind a free descriptor.
 func (t *Table) set(fd int, f *openFile, cloexec bool) {
-	t.keep(&t.slots.kept, &t.slots)
-	if fd >= len(t.fds) {
-		t.fds = slices.Grow(t.fds, fd+1-len(t.fds))[:fd+1]
+	t.ledger.Keep(&t.slots.kept, &t.slots)
+	if fd >= len(t.slots.fds) {
+		t.slots.fds = slices.Grow(t.slots.fds, fd+1-len(t.slots.fds))[:fd+1]
 	}
-	t.fds[fd] = slot{file: f, cloexec: cloexec}
+	t.slots.fds[fd] = slot{file: f, cloexec: cloexec}
 }
 
 // install gives a new object a descriptor.
-func (t *Table) install(o object, n *node, flags int) (int, abi.Errno) {
+func (t *Table) install(o object, n *tree.Node, flags int) (int, abi.Errno) {
 	fd, e := t.room()
 	if e != 0 {
 		return 0, e
@@ -220,7 +218,7 @@ func (t *Table) install(o object, n *node, flags int) (int, abi.Errno) {
 // room says which descriptor a new file gets, and whether there may be one more file.
 func (t *Table) room() (int, abi.Errno) {
 	fd, e := t.free(0)
-	if e == 0 && t.now.files >= t.limits.Files {
+	if e == 0 && t.ledger.Now.Files >= t.ledger.Limits.Files {
 		e = abi.ENFILE
 	}
 	return fd, e

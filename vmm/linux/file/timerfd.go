@@ -6,11 +6,13 @@ import (
 	"slices"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/iovec"
+	"github.com/wherry/wherry/vmm/linux/ledger"
 )
 
 // timerfd is a timer (fs/timerfd.c).
 type timerfd struct {
-	kept
+	kept      ledger.Mark
 	ino       uint64
 	realtime  bool // due is since 1970
 	now, then timerState
@@ -22,15 +24,15 @@ type timerState struct {
 	set      uint64 // how often it was set: an edge
 }
 
-func (f *timerfd) save() { f.then = f.now }
-func (f *timerfd) back() { f.now = f.then }
+func (f *timerfd) Save() { f.then = f.now }
+func (f *timerfd) Back() { f.now = f.then }
 
 // Timerfd is timerfd_create.
 func (t *Table) Timerfd(clock, flags int) (int, abi.Errno) {
 	if flags&^(abi.TFD_CLOEXEC|abi.TFD_NONBLOCK) != 0 {
 		return 0, abi.EINVAL
 	}
-	o := &timerfd{kept: t.made(), ino: t.newIno()}
+	o := &timerfd{kept: t.ledger.Made(), ino: t.ledger.Ino()}
 	switch clock {
 	case abi.CLOCK_REALTIME, abi.CLOCK_REALTIME_ALARM:
 		o.realtime = true
@@ -40,8 +42,8 @@ func (t *Table) Timerfd(clock, flags int) (int, abi.Errno) {
 	}
 	fd, e := t.install(o, nil, flags|abi.O_RDWR)
 	if e == 0 {
-		t.keep(&t.slots.kept, &t.slots)
-		t.timers = append(t.timers, o)
+		t.ledger.Keep(&t.slots.kept, &t.slots)
+		t.slots.timers = append(t.slots.timers, o)
 	}
 	return fd, e
 }
@@ -67,7 +69,7 @@ func (t *Table) TimerfdSettime(fd, flags int, to abi.Itimerspec) (old abi.Itimer
 		return old, e
 	}
 	old = f.get(t)
-	t.keep(&f.kept, f)
+	t.ledger.Keep(&f.kept, f)
 	f.now = timerState{set: f.now.set + 1}
 	if to.Value > 0 {
 		f.now.due, f.now.interval = to.Value, to.Interval
@@ -76,7 +78,7 @@ func (t *Table) TimerfdSettime(fd, flags int, to abi.Itimerspec) (old abi.Itimer
 		}
 	}
 	t.timerAt = 0
-	t.version++
+	t.ledger.Version++
 	return old, 0
 }
 
@@ -139,14 +141,14 @@ func addTime(a, b int64) int64 {
 }
 
 func (f *timerfd) read(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
-	if total(v) < 8 {
+	if iovec.Total(v) < 8 {
 		return 0, abi.EINVAL
 	}
 	n := f.expired(t)
 	if n == 0 {
 		return 0, abi.EAGAIN
 	}
-	t.keep(&f.kept, f)
+	t.ledger.Keep(&f.kept, f)
 	if f.now.interval == 0 {
 		f.now.due = 0
 	} else {
@@ -154,7 +156,7 @@ func (f *timerfd) read(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
 	}
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], n)
-	scatter(v, b[:])
+	iovec.Scatter(v, b[:])
 	return 8, 0
 }
 
@@ -179,6 +181,6 @@ func (f *timerfd) edges(t *Table, _ *openFile) (in, out uint64) {
 func (f *timerfd) stat(_ *Table, _ *openFile, s *abi.Stat) { anonymous(s, f.ino) }
 
 func (f *timerfd) closed(t *Table, _ *openFile) {
-	t.keep(&t.slots.kept, &t.slots)
-	t.timers = slices.DeleteFunc(t.timers, func(o *timerfd) bool { return o == f })
+	t.ledger.Keep(&t.slots.kept, &t.slots)
+	t.slots.timers = slices.DeleteFunc(t.slots.timers, func(o *timerfd) bool { return o == f })
 }

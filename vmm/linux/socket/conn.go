@@ -1,26 +1,27 @@
-package file
+package socket
 
 import (
 	"slices"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/ledger"
 )
 
 // Conn is a connection from outside to what listens in the guest. Nothing blocks: EAGAIN when there's nothing to read or no room.
 type Conn struct {
-	t    *Table
-	s    *socket
-	born uint64 // the Table's generation
+	t    *Net // nil when it was closed
+	s    *Socket
+	born ledger.Mark
 	one  [1][]byte
 }
 
 // Dial connects to the guest's listening TCP socket: ECONNREFUSED when nobody listens on port, EAGAIN when its queue is full.
-func (t *Table) Dial(port int) (*Conn, abi.Errno) {
+func (t *Net) Dial(port int) (*Conn, abi.Errno) {
 	i := t.listening(port)
 	if i < 0 {
 		return nil, abi.ECONNREFUSED
 	}
-	l := t.bound[i]
+	l := t.now.bound[i]
 	s := t.newSocket(l.family)
 	s.outside = true
 	s.now.local.setLoopback()
@@ -29,17 +30,17 @@ func (t *Table) Dial(port int) (*Conn, abi.Errno) {
 	if e := t.offer(l, s, to); e != 0 {
 		return nil, e
 	}
-	c := &Conn{t: t, s: s, born: t.generation}
+	c := &Conn{t: t, s: s, born: t.ledger.Made()}
 	t.outer = append(t.outer, c)
 	return c, 0
 }
 
 // Listening says whether something listens on the TCP port.
-func (t *Table) Listening(port int) bool { return t.listening(port) >= 0 }
+func (t *Net) Listening(port int) bool { return t.listening(port) >= 0 }
 
-func (t *Table) listening(port int) int {
-	return slices.IndexFunc(t.bound, func(s *socket) bool {
-		return s.now.status == socketListening && s.family != abi.AF_UNIX && int(s.now.local.port) == port
+func (t *Net) listening(port int) int {
+	return slices.IndexFunc(t.now.bound, func(s *Socket) bool {
+		return s.now.status == listening && s.family != abi.AF_UNIX && int(s.now.local.port) == port
 	})
 }
 
@@ -49,7 +50,7 @@ func (c *Conn) Read(p []byte) (int, abi.Errno) {
 		return 0, abi.ECONNRESET
 	}
 	c.one[0] = p
-	return c.s.receive(c.t, c.one[:], 0)
+	return c.t.receive(c.s, c.one[:], 0)
 }
 
 // Write is EPIPE when the guest doesn't read any more.
@@ -58,13 +59,13 @@ func (c *Conn) Write(p []byte) (int, abi.Errno) {
 		return 0, abi.ECONNRESET
 	}
 	c.one[0] = p
-	return c.s.send(c.t, c.one[:])
+	return c.t.send(c.s, c.one[:])
 }
 
 // CloseWrite tells the guest that nothing more comes.
 func (c *Conn) CloseWrite() {
-	if c.t != nil && c.s.now.status == socketConnected {
-		c.s.shutdown(c.t, abi.SHUT_WR)
+	if c.t != nil && c.s.now.status == connected {
+		c.t.shutdown(c.s, abi.SHUT_WR)
 	}
 }
 
@@ -76,7 +77,7 @@ func (c *Conn) Close() {
 	t := c.t
 	c.t = nil
 	t.outer = slices.DeleteFunc(t.outer, func(o *Conn) bool { return o == c })
-	if c.s.now.status == socketConnected {
-		c.s.closed(t, nil)
+	if c.s.now.status == connected {
+		t.Close(c.s)
 	}
 }

@@ -1,6 +1,9 @@
-package file
+package tree
 
-import "github.com/wherry/wherry/vmm/linux/abi"
+import (
+	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/iovec"
+)
 
 // The devices of /dev.
 const (
@@ -22,34 +25,34 @@ var devices = [...]struct {
 	deviceURandom: {"urandom", abi.Device(1, 9)},
 }
 
-func (t *Table) readDevice(n *node, v [][]byte) (int, abi.Errno) {
-	done, most := 0, total(v)
+func (t *Tree) readDevice(n *Node, v [][]byte) (int, abi.Errno) {
+	done, most := 0, iovec.Total(v)
 	for _, p := range v {
 		p = p[:min(len(p), most-done)]
-		switch n.special {
+		switch n.Special {
 		case deviceNull:
 			return 0, 0
 		case deviceZero, deviceFull:
 			clear(p)
 		default:
-			t.random(p)
+			t.fill(p)
 		}
 		done += len(p)
 	}
 	return done, 0
 }
 
-func (t *Table) random(p []byte) {
-	if t.o.Random == nil {
+func (t *Tree) fill(p []byte) {
+	if t.random == nil {
 		clear(p)
 		return
 	}
-	t.o.Random(p)
+	t.random(p)
 }
 
-func (t *Table) writeDevice(n *node, v [][]byte) (int, abi.Errno) {
-	if n.special == deviceFull {
+func (t *Tree) writeDevice(n *Node, v [][]byte) (int, abi.Errno) {
+	if n.Special == deviceFull {
 		return 0, abi.ENOSPC
 	}
-	return total(v), 0
+	return iovec.Total(v), 0
 }

@@ -1,4 +1,4 @@
-package file
+package socket
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package file
+package tree
 
 import (
 	"strconv"
@@ -17,32 +17,34 @@ const (
 	lastDotDot
 )
 
-// found is where a path leads.
-type found struct {
-	parent *node // the directory that has, or would have, the name
+// Found is where a path leads.
+type Found struct {
+	Node    *Node // nil when there's none
+	Through bool  // a link of /proc/self/fd led here, to what descriptor FD is open on
+	FD      int
+
+	parent *Node // the directory that has, or would have, the name
 	name   string
-	node   *node     // nil when there's none
-	file   *openFile // that a link of /proc/self/fd leads to
 	last   lastKind
 	slash  bool // the path ends with a slash
 }
 
 // start is the directory from which a path goes.
-func (t *Table) start(dir int, path string) (*node, abi.Errno) {
+func (t *Tree) start(dir int, path string) (*Node, abi.Errno) {
 	if strings.HasPrefix(path, "/") {
-		return t.o.Image.root, 0
+		return t.image.root, 0
 	}
 	if dir == abi.AT_FDCWD {
 		return t.now.cwd, 0
 	}
-	f, e := t.get(dir)
+	n, e := t.descriptors.Node(dir)
 	if e != 0 {
 		return nil, e
 	}
-	if f.node == nil || f.node.kind != nodeDir {
+	if n == nil || n.Kind != KindDir {
 		return nil, abi.ENOTDIR
 	}
-	return f.node, 0
+	return n, 0
 }
 
 // walkEnd says what walk does at a path's end.
@@ -54,68 +56,68 @@ const (
 )
 
 // walk goes along a path (fs/namei.c link_path_walk). A name that isn't there at the end is no error.
-func (t *Table) walk(dir int, path string, end walkEnd) (found, abi.Errno) {
+func (t *Tree) walk(dir int, path string, end walkEnd) (Found, abi.Errno) {
 	if e := checkPath(path); e != 0 {
-		return found{}, e
+		return Found{}, e
 	}
 	at, e := t.start(dir, path)
 	if e != 0 {
-		return found{}, e
+		return Found{}, e
 	}
 	for links := 0; ; {
 		path = strings.TrimLeft(path, "/")
 		if path == "" {
-			return found{node: at, parent: at, last: lastRoot}, 0
+			return Found{Node: at, parent: at, last: lastRoot}, 0
 		}
 		name, rest := path, ""
 		if i := strings.IndexByte(path, '/'); i >= 0 {
 			name, rest = path[:i], path[i:]
 		}
 		last := strings.TrimLeft(rest, "/") == ""
-		if at.kind != nodeDir {
-			return found{}, abi.ENOTDIR
+		if at.Kind != KindDir {
+			return Found{}, abi.ENOTDIR
 		}
 		if name == "." || name == ".." {
 			kind := lastDot
 			if name == ".." {
-				at, kind = t.parent(at), lastDotDot
+				at, kind = t.Parent(at), lastDotDot
 			}
 			if last {
-				return found{node: at, parent: at, last: kind}, 0
+				return Found{Node: at, parent: at, last: kind}, 0
 			}
 			path = rest
 			continue
 		}
-		if len(name) > nameMax {
-			return found{}, abi.ENAMETOOLONG
+		if len(name) > NameMax {
+			return Found{}, abi.ENAMETOOLONG
 		}
 		child := t.lookup(at, name)
 		switch {
 		case child == nil && last:
-			return found{parent: at, name: name, slash: rest != ""}, 0
+			return Found{parent: at, name: name, slash: rest != ""}, 0
 		case child == nil:
-			return found{}, abi.ENOENT
-		case (child.kind == nodeLink || child.kind == nodeDescriptor) && (!last || end.follows(rest)):
+			return Found{}, abi.ENOENT
+		case (child.Kind == KindLink || child.Kind == KindDescriptor) && (!last || end.follows(rest)):
 			if links++; links > linksMax {
-				return found{}, abi.ELOOP
+				return Found{}, abi.ELOOP
 			}
-			if child.kind == nodeDescriptor {
-				w, next, e := t.throughDescriptor(found{parent: at, name: name}, child.special, rest)
-				if e != 0 || w.file != nil {
+			if child.Kind == KindDescriptor {
+				w, next, e := t.throughDescriptor(Found{parent: at, name: name}, child.Special, rest)
+				if e != 0 || w.Through {
 					return w, e
 				}
 				at, path = next, "."+rest
 				continue
 			}
-			if child.target[0] == '/' {
-				at = t.o.Image.root
+			if child.Target[0] == '/' {
+				at = t.image.root
 			}
-			path = child.target + rest
+			path = child.Target + rest
 			continue
-		case last && rest != "" && end&endName == 0 && child.kind != nodeDir:
-			return found{}, abi.ENOTDIR
+		case last && rest != "" && end&endName == 0 && child.Kind != KindDir:
+			return Found{}, abi.ENOTDIR
 		case last:
-			return found{parent: at, name: name, node: child, slash: rest != ""}, 0
+			return Found{parent: at, name: name, Node: child, slash: rest != ""}, 0
 		}
 		at, path = child, rest
 	}
@@ -142,59 +144,60 @@ func (w walkEnd) follows(rest string) bool {
 }
 
 // throughDescriptor follows a link of /proc/self/fd: to the open file at the path's end, and through a directory elsewhere.
-func (t *Table) throughDescriptor(w found, fd int, rest string) (found, *node, abi.Errno) {
-	f, e := t.get(fd)
+func (t *Tree) throughDescriptor(w Found, fd int, rest string) (Found, *Node, abi.Errno) {
+	n, e := t.descriptors.Node(fd)
 	switch {
 	case e != 0:
-		return found{}, nil, abi.ENOENT
+		return Found{}, nil, abi.ENOENT
 	case rest == "":
-		w.node, w.file = f.node, f
+		w.Node, w.Through, w.FD = n, true, fd
 		return w, nil, 0
-	case f.node == nil:
-		return found{}, nil, abi.ENOTDIR
+	case n == nil:
+		return Found{}, nil, abi.ENOTDIR
 	}
-	return found{}, f.node, 0
+	return Found{}, n, 0
 }
 
-// exist is walk for the calls that want something to be there.
-func (t *Table) exist(dir int, path string, follow bool) (found, abi.Errno) {
+// Exist finds what is there, or ENOENT. dir is a descriptor or AT_FDCWD, here and in all calls with a path.
+func (t *Tree) Exist(dir int, path string, follow bool) (Found, abi.Errno) {
 	end := walkEnd(0)
 	if follow {
 		end = endFollow
 	}
 	w, e := t.walk(dir, path, end)
-	if e == 0 && w.node == nil && w.file == nil {
+	if e == 0 && w.Node == nil && !w.Through {
 		e = abi.ENOENT
 	}
 	return w, e
 }
 
-// existOrOpen is exist for the calls that take AT_EMPTY_PATH: an empty path is dir itself.
-func (t *Table) existOrOpen(dir int, path string, flags int) (found, abi.Errno) {
+// At is Exist for the calls that take AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW: an empty path may be dir itself.
+func (t *Tree) At(dir int, path string, flags int) (Found, abi.Errno) {
 	if path != "" || flags&abi.AT_EMPTY_PATH == 0 {
-		return t.exist(dir, path, flags&abi.AT_SYMLINK_NOFOLLOW == 0)
+		return t.Exist(dir, path, flags&abi.AT_SYMLINK_NOFOLLOW == 0)
 	}
 	if dir == abi.AT_FDCWD {
-		return found{node: t.now.cwd}, 0
+		return Found{Node: t.now.cwd}, 0
 	}
-	f, e := t.get(dir)
+	n, e := t.descriptors.Node(dir)
 	if e != 0 {
-		return found{}, e
+		return Found{}, e
 	}
-	return found{node: f.node, file: f}, 0
+	return Found{Node: n, Through: true, FD: dir}, 0
 }
 
-func (t *Table) parent(n *node) *node {
+// Parent is the directory that a directory is in.
+func (t *Tree) Parent(n *Node) *Node {
 	if n.now.parent == nil {
 		return n // the root; a directory that was removed keeps its parent
 	}
 	return n.now.parent
 }
 
-func (t *Table) lookup(dir *node, name string) *node {
-	if dir.image && dir.special == procDescriptors {
+func (t *Tree) lookup(dir *Node, name string) *Node {
+	if dir.Image && dir.Special == procDescriptors {
 		fd, err := strconv.Atoi(name)
-		if _, e := t.get(fd); err != nil || e != 0 || strconv.Itoa(fd) != name {
+		if _, e := t.descriptors.Node(fd); err != nil || e != 0 || strconv.Itoa(fd) != name {
 			return nil
 		}
 		return t.descriptorLink(fd)
@@ -206,15 +209,15 @@ func (t *Table) lookup(dir *node, name string) *node {
 	return n
 }
 
-// pathOf is a directory's path from the root.
-func (t *Table) pathOf(n *node) (string, abi.Errno) {
+// PathOf is a directory's path from the root.
+func (t *Tree) PathOf(n *Node) (string, abi.Errno) {
 	path := ""
-	for n != t.o.Image.root {
+	for n != t.image.root {
 		if n.now.nlink == 0 {
 			return "", abi.ENOENT // it was removed
 		}
 		path = "/" + n.now.name + path
-		n = t.parent(n)
+		n = t.Parent(n)
 	}
 	if path == "" {
 		return "/", 0

@@ -1,4 +1,4 @@
-package file
+package tree
 
 import (
 	"crypto/sha256"
@@ -23,18 +23,19 @@ type ImageOptions struct {
 
 // Image is the part of the tree of files that doesn't change: immutable, shared by any number of tables.
 type Image struct {
-	root   *node
-	nodes  []*node // by number, from 1 on
-	mounts []*node // directories on which a Table has a memory file system
+	root   *Node
+	nodes  []*Node // by number, from 1 on
+	mounts []*Node // directories on which a Tree has a memory file system
 	digest [sha256.Size]byte
 	bytes  int64
 	sum    hash.Hash
 }
 
-// NewImage reads a tree. Its errors name the file, or the limit that it passes.
-func NewImage(o ImageOptions) (*Image, error) {
+// NewImage reads a tree. Its errors name the file, or the limit that it passes. made are the paths of files whose bytes are made when they're opened: nodes
+// of KindProc, of which Special is the number in the list.
+func NewImage(o ImageOptions, made []string) (*Image, error) {
 	m := &Image{sum: sha256.New()}
-	m.root = m.add(nil, "", &node{kind: nodeDir, now: inode{mode: 0o755}})
+	m.root = m.add(nil, "", &Node{Kind: KindDir, now: inode{mode: 0o755}})
 	if o.Files != nil {
 		if err := fs.WalkDir(o.Files, ".", func(name string, d fs.DirEntry, err error) error { return m.read(o.Files, name, d, err) }); err != nil {
 			return nil, err
@@ -48,9 +49,9 @@ func NewImage(o ImageOptions) (*Image, error) {
 		return nil, err
 	}
 	if o.Program != nil {
-		m.add(dir, path.Base(o.Path), &node{kind: nodeFile, data: o.Program, now: inode{mode: 0o755}})
+		m.add(dir, path.Base(o.Path), &Node{Kind: KindFile, data: o.Program, now: inode{mode: 0o755}})
 	}
-	if err := m.addSystem(path.Clean("/" + o.Path)); err != nil {
+	if err := m.addSystem(path.Clean("/"+o.Path), made); err != nil {
 		return nil, err
 	}
 	writable := append([]string{"/tmp", "/dev/shm"}, o.Writable...)
@@ -63,6 +64,15 @@ func NewImage(o ImageOptions) (*Image, error) {
 	m.sum = nil
 	return m, nil
 }
+
+// Digest is the SHA-256 of all that's in it.
+func (m *Image) Digest() [sha256.Size]byte { return m.digest }
+
+// Nodes is how many there are; their inode numbers are 1 to that.
+func (m *Image) Nodes() int { return len(m.nodes) }
+
+// Writable is how many directories have a memory file system of their own.
+func (m *Image) Writable() int { return len(m.mounts) }
 
 // read takes one file of the caller's tree.
 func (m *Image) read(files fs.FS, name string, d fs.DirEntry, err error) error {
@@ -77,16 +87,16 @@ func (m *Image) read(files fs.FS, name string, d fs.DirEntry, err error) error {
 	if err != nil {
 		return err
 	}
-	n := &node{now: inode{mode: uint32(info.Mode().Perm()), mtime: info.ModTime().UnixNano()}}
+	n := &Node{now: inode{mode: uint32(info.Mode().Perm()), mtime: info.ModTime().UnixNano()}}
 	if info.ModTime().IsZero() {
 		n.now.mtime = 0
 	}
 	n.now.atime, n.now.ctime = n.now.mtime, n.now.mtime
 	switch mode := info.Mode(); {
 	case mode.IsDir():
-		n.kind = nodeDir
+		n.Kind = KindDir
 	case mode.IsRegular():
-		n.kind = nodeFile
+		n.Kind = KindFile
 		if m.bytes += info.Size(); m.bytes > imageBytesMax {
 			return fmt.Errorf("file: %s makes the image larger than %d MiB; leave out what the program doesn't read", name, imageBytesMax>>20)
 		}
@@ -94,11 +104,11 @@ func (m *Image) read(files fs.FS, name string, d fs.DirEntry, err error) error {
 			return err
 		}
 	case mode&fs.ModeSymlink != 0:
-		n.kind = nodeLink
-		if n.target, err = fs.ReadLink(files, name); err != nil {
+		n.Kind = KindLink
+		if n.Target, err = fs.ReadLink(files, name); err != nil {
 			return err
 		}
-		if n.target == "" || len(n.target) >= pathMax {
+		if n.Target == "" || len(n.Target) >= pathMax {
 			return fmt.Errorf("file: %s is a link to nowhere; leave it out of the image", name)
 		}
 	default:
@@ -111,18 +121,18 @@ func (m *Image) read(files fs.FS, name string, d fs.DirEntry, err error) error {
 }
 
 // add puts a node under a name, in the place of what was there, and gives it its number.
-func (m *Image) add(dir *node, name string, n *node) *node {
+func (m *Image) add(dir *Node, name string, n *Node) *Node {
 	if len(m.nodes) >= imageFilesMax {
 		return nil
 	}
 	m.nodes = append(m.nodes, n)
-	n.image, n.ino, n.now.nlink = true, uint64(len(m.nodes)), 1
-	if n.kind == nodeDir {
+	n.Image, n.Ino, n.now.nlink = true, uint64(len(m.nodes)), 1
+	if n.Kind == KindDir {
 		n.now.names, n.now.nlink, n.now.name = map[string]entry{}, 2, name
 	}
 	if dir != nil {
 		n.fs = max(n.fs, dir.fs)
-		if n.kind == nodeDir {
+		if n.Kind == KindDir {
 			n.now.parent = dir
 			dir.now.nlink++
 		}
@@ -130,19 +140,19 @@ func (m *Image) add(dir *node, name string, n *node) *node {
 		dir.now.names[name] = entry{node: n, cookie: dir.now.cookie}
 	}
 	var b []byte
-	for _, v := range [...]uint64{uint64(n.kind), uint64(n.now.mode), uint64(n.special), uint64(len(name)), uint64(len(n.target)), uint64(len(n.data))} {
+	for _, v := range [...]uint64{uint64(n.Kind), uint64(n.now.mode), uint64(n.Special), uint64(len(name)), uint64(len(n.Target)), uint64(len(n.data))} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	if dir != nil {
-		b = binary.LittleEndian.AppendUint64(b, dir.ino)
+		b = binary.LittleEndian.AppendUint64(b, dir.Ino)
 	}
-	m.sum.Write(append(append(b, name...), n.target...))
+	m.sum.Write(append(append(b, name...), n.Target...))
 	m.sum.Write(n.data)
 	return n
 }
 
 // directory finds or makes a directory of the image.
-func (m *Image) directory(name string) (*node, error) {
+func (m *Image) directory(name string) (*Node, error) {
 	at := m.root
 	for _, part := range strings.Split(name, "/") {
 		if part == "" || part == "." {
@@ -150,11 +160,11 @@ func (m *Image) directory(name string) (*node, error) {
 		}
 		next := at.now.names[part].node
 		if next == nil {
-			if next = m.add(at, part, &node{kind: nodeDir, now: inode{mode: 0o755}}); next == nil {
+			if next = m.add(at, part, &Node{Kind: KindDir, now: inode{mode: 0o755}}); next == nil {
 				return nil, fmt.Errorf("file: the image has more than %d files; leave out what the program doesn't read", imageFilesMax)
 			}
 		}
-		if next.kind != nodeDir {
+		if next.Kind != KindDir {
 			return nil, fmt.Errorf("file: %s leads through %s, which is no directory of the image", name, part)
 		}
 		at = next
