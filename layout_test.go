@@ -62,6 +62,9 @@ var plan = map[string][]string{
 	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"}, // vmmtest in tests only
 	"vmm/kvm":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/vmmtest":                   {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/emu":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/linux/abi":                 {},
+	"vmm/linux/file":                {"vmm/linux/abi"},
 	"vmm/mmu":                       {"vmm/phys"},
 	"vmm/phys":                      {},
 	"vmm/x86":                       {},

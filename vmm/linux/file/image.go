@@ -1,0 +1,188 @@
+package file
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/wherry/wherry/vmm/linux/abi"
+)
+
+// ImageOptions say what is in a read-only image.
+type ImageOptions struct {
+	Files    fs.FS    // the tree from "/" on; nil is an empty one. It's read whole, once
+	Program  []byte   // what /proc/self/exe is; kept, not copied
+	Path     string   // where the program is in the tree; "/program" when empty
+	Writable []string // directories with a memory file system of their own, besides /tmp and /dev/shm; each begins empty
+}
+
+// Image is the part of the tree of files that doesn't change: immutable, shared by any number of tables.
+type Image struct {
+	root   *node
+	nodes  []*node // by number, from 1 on
+	mounts []*node // directories on which a Table has a memory file system
+	digest [sha256.Size]byte
+	bytes  int64
+	sum    hash.Hash
+}
+
+// NewImage reads a tree. Its errors name the file, or the limit that it passes.
+func NewImage(o ImageOptions) (*Image, error) {
+	m := &Image{sum: sha256.New()}
+	m.root = m.add(nil, "", &node{kind: nodeDir, now: inode{mode: 0o755}})
+	if o.Files != nil {
+		if err := fs.WalkDir(o.Files, ".", func(name string, d fs.DirEntry, err error) error { return m.read(o.Files, name, d, err) }); err != nil {
+			return nil, err
+		}
+	}
+	if o.Path == "" {
+		o.Path = "/program"
+	}
+	dir, err := m.directory(path.Dir(path.Clean("/" + o.Path)))
+	if err != nil {
+		return nil, err
+	}
+	if o.Program != nil {
+		m.add(dir, path.Base(o.Path), &node{kind: nodeFile, data: o.Program, now: inode{mode: 0o755}})
+	}
+	if err := m.addSystem(path.Clean("/" + o.Path)); err != nil {
+		return nil, err
+	}
+	writable := append([]string{"/tmp", "/dev/shm"}, o.Writable...)
+	for _, name := range writable {
+		if err := m.mount(path.Clean("/" + name)); err != nil {
+			return nil, err
+		}
+	}
+	m.sum.Sum(m.digest[:0])
+	m.sum = nil
+	return m, nil
+}
+
+// read takes one file of the caller's tree.
+func (m *Image) read(files fs.FS, name string, d fs.DirEntry, err error) error {
+	if err != nil || name == "." {
+		return err
+	}
+	info, err := d.Info()
+	if err != nil {
+		return err
+	}
+	dir, err := m.directory("/" + path.Dir(name))
+	if err != nil {
+		return err
+	}
+	n := &node{now: inode{mode: uint32(info.Mode().Perm()), mtime: info.ModTime().UnixNano()}}
+	if info.ModTime().IsZero() {
+		n.now.mtime = 0
+	}
+	n.now.atime, n.now.ctime = n.now.mtime, n.now.mtime
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		n.kind = nodeDir
+	case mode.IsRegular():
+		n.kind = nodeFile
+		if m.bytes += info.Size(); m.bytes > imageBytesMax {
+			return fmt.Errorf("file: %s makes the image larger than %d MiB; leave out what the program doesn't read", name, imageBytesMax>>20)
+		}
+		if n.data, err = fs.ReadFile(files, name); err != nil {
+			return err
+		}
+	case mode&fs.ModeSymlink != 0:
+		n.kind = nodeLink
+		if n.target, err = fs.ReadLink(files, name); err != nil {
+			return err
+		}
+		if n.target == "" || len(n.target) >= pathMax {
+			return fmt.Errorf("file: %s is a link to nowhere; leave it out of the image", name)
+		}
+	default:
+		return fmt.Errorf("file: %s is neither a file, a directory nor a link; leave it out of the image", name)
+	}
+	if m.add(dir, path.Base(name), n) == nil {
+		return fmt.Errorf("file: the image has more than %d files; leave out what the program doesn't read", imageFilesMax)
+	}
+	return nil
+}
+
+// add puts a node under a name, in the place of what was there, and gives it its number.
+func (m *Image) add(dir *node, name string, n *node) *node {
+	if len(m.nodes) >= imageFilesMax {
+		return nil
+	}
+	m.nodes = append(m.nodes, n)
+	n.image, n.ino, n.now.nlink = true, uint64(len(m.nodes)), 1
+	if n.kind == nodeDir {
+		n.now.names, n.now.nlink, n.now.name = map[string]entry{}, 2, name
+	}
+	if dir != nil {
+		n.fs = max(n.fs, dir.fs)
+		if n.kind == nodeDir {
+			n.now.parent = dir
+			dir.now.nlink++
+		}
+		dir.now.cookie++
+		dir.now.names[name] = entry{node: n, cookie: dir.now.cookie}
+	}
+	var b []byte
+	for _, v := range [...]uint64{uint64(n.kind), uint64(n.now.mode), uint64(n.special), uint64(len(name)), uint64(len(n.target)), uint64(len(n.data))} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	if dir != nil {
+		b = binary.LittleEndian.AppendUint64(b, dir.ino)
+	}
+	m.sum.Write(append(append(b, name...), n.target...))
+	m.sum.Write(n.data)
+	return n
+}
+
+// directory finds or makes a directory of the image.
+func (m *Image) directory(name string) (*node, error) {
+	at := m.root
+	for _, part := range strings.Split(name, "/") {
+		if part == "" || part == "." {
+			continue
+		}
+		next := at.now.names[part].node
+		if next == nil {
+			if next = m.add(at, part, &node{kind: nodeDir, now: inode{mode: 0o755}}); next == nil {
+				return nil, fmt.Errorf("file: the image has more than %d files; leave out what the program doesn't read", imageFilesMax)
+			}
+		}
+		if next.kind != nodeDir {
+			return nil, fmt.Errorf("file: %s leads through %s, which is no directory of the image", name, part)
+		}
+		at = next
+	}
+	return at, nil
+}
+
+// mount notes that a directory has a memory file system.
+func (m *Image) mount(name string) error {
+	n, err := m.directory(name)
+	switch {
+	case err != nil:
+		return err
+	case slices.Contains(m.mounts, n):
+		return nil
+	case n == m.root:
+		return fmt.Errorf("file: the root can't be writable; name the directories below it that are")
+	case len(m.mounts) == mountsMax:
+		return fmt.Errorf("file: more than %d writable directories; name one above them", mountsMax)
+	}
+	for up := n; up != m.root; up = up.now.parent {
+		if up.mount > 0 {
+			return fmt.Errorf("file: %s is in a writable directory already; leave it out", name)
+		}
+	}
+	n.now.mode = 0o1777 &^ abi.S_IFMT
+	m.mounts = append(m.mounts, n)
+	n.mount = uint8(len(m.mounts))
+	m.sum.Write([]byte("mount" + name))
+	return nil
+}
