@@ -28,6 +28,8 @@ const (
 	notifyThread = 4 // SIGEV_THREAD_ID
 	// ringMin keeps a timer from ringing more often than anything is done.
 	ringMin = 50 * time.Microsecond
+	// ringAgain is how long it waits at least until it rings again.
+	ringAgain = time.Millisecond
 )
 
 // ring interrupts the calling thread, which is locked, after d. One that rings too late or for nothing does no harm.
@@ -40,11 +42,21 @@ func (t *timer) ring(thread int, d time.Duration) error {
 		}
 		t.thread = thread
 	}
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(d, ringMin).Nanoseconds())}
+	// It rings again and again: the first ring is lost when it comes before the thread is in KVM_RUN.
+	again := unix.NsecToTimespec(max(d, ringAgain).Nanoseconds())
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(d, ringMin).Nanoseconds()), Interval: again}
 	if _, _, errno := unix.RawSyscall6(unix.SYS_TIMER_SETTIME, uintptr(t.id), 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0); errno != 0 {
 		return errno
 	}
 	return nil
+}
+
+// quiet has it ring no more, until the next ring.
+func (t *timer) quiet() {
+	if t.thread != 0 {
+		var never unix.ItimerSpec
+		_, _, _ = unix.RawSyscall6(unix.SYS_TIMER_SETTIME, uintptr(t.id), 0, uintptr(unsafe.Pointer(&never)), 0, 0, 0)
+	}
 }
 
 // stop forgets the timer.

@@ -49,7 +49,7 @@ func NewBuilder(m *phys.Memory, frames *Frames) (*Builder, error) {
 // Space is what Walk needs to read b's tables, with WP and NXE.
 func (b *Builder) Space() Space { return Space{Root: b.root, WP: true, NXE: true} }
 
-// Map lets size bytes at va be those at pa, with the given bits of Write, User and NoExec; what was mapped there before is replaced, and
+// Map lets size bytes at va be those at pa, with the given bits of Write, User, NoExec and Software; what was mapped there before is replaced, and
 // needs a flush. All three are whole pages. Where va and pa allow it, pages have 2 MiB.
 func (b *Builder) Map(va uint64, pa phys.Addr, size uint64, bits uint64) error {
 	if err := checkRange(va, size); err != nil {
@@ -58,7 +58,7 @@ func (b *Builder) Map(va uint64, pa phys.Addr, size uint64, bits uint64) error {
 	if pa%phys.PageSize != 0 || uint64(pa)+size > 1<<46 || uint64(pa)+size < size {
 		return fmt.Errorf("guest-physical %#x–%#x can't be mapped", pa, uint64(pa)+size)
 	}
-	entry := bits&(Write|User|NoExec) | Present | Accessed
+	entry := bits&(Write|User|NoExec|Software) | Present | Accessed
 	for size > 0 {
 		step, last := uint64(phys.PageSize), 3
 		if va%page2M == 0 && pa%page2M == 0 && size >= page2M {

@@ -183,6 +183,9 @@ func (m *Memory) forgetSwapped(at pageRef) {
 // the same ones.
 func (m *Memory) Restore() {
 	for _, s := range m.slots {
+		if s.Kept {
+			continue
+		}
 		for at, w := range s.dirty.words {
 			for ; w != 0; w &= w - 1 {
 				m.restore(s, at<<6+bits.TrailingZeros64(w))

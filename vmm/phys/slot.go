@@ -8,6 +8,7 @@ type Spec struct {
 	Size     int    // bytes
 	Image    *Image // what it begins with; the rest is zeros
 	ReadOnly bool   // for the guest, and for Page
+	Kept     bool   // Restore leaves it as it is: page tables, which only grow
 }
 
 // Slot is a range of guest-physical addresses and the host's memory behind it.
