@@ -1,0 +1,157 @@
+package linux
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/x86"
+)
+
+var le = binary.LittleEndian
+
+// Options say how a program is started.
+type Options struct {
+	Args []string // argv; the first is the program's name. "program" alone when empty
+	Env  []string // NAME=value
+	// Image is the tree of files that the program sees. An empty one, with the program as /proc/self/exe, when nil.
+	Image *file.Image
+	// Memory is the size of the program's memory in bytes: pages beyond are ENOMEM, or kill it. 256 MiB when 0.
+	Memory int64
+	// Time is which time the program sees.
+	Time Time
+	// Limits end Run with their name.
+	Limits Limits
+	// Trace is told what happens, in order; nothing when nil.
+	Trace func(Event)
+	// Slice is for how long a task runs when others are ready.
+	Slice Slice
+	// Seed is what the program's random bytes are made of: the same seed, the same bytes. Restore takes them back, too.
+	Seed [32]byte
+	// Stdout and Stderr take the program's output; io.Discard when nil.
+	Stdout, Stderr io.Writer
+}
+
+// Time is how time passes for a program. The zero value is the host's clock.
+type Time struct {
+	// Virtual time begins at Start and passes with what the program executes: a nanosecond an instruction, or with the CPU time spent where
+	// instructions aren't counted. When all tasks sleep it jumps to the first that is to wake.
+	Virtual bool
+	Start   time.Time
+}
+
+// Slice bounds how long a task runs while others are ready. Zero fields have defaults.
+type Slice struct {
+	Instructions uint64        // on a machine that counts them. 1,000,000
+	CPU          time.Duration // on others. 2 ms
+	// Random makes each slice's length random, from 1 to the bound, by this seed. 0 is not random.
+	Random uint64
+}
+
+// Limits bound what a process may use. Zero is no limit, or the default where one is named.
+type Limits struct {
+	CPU          time.Duration // spent by Run since Load or Restore: "cpu"
+	Wall         time.Duration // passed in one Run: "wall"
+	Instructions uint64        // executed since Load or Restore, where they are counted: "instructions"
+	Tasks        int           // alive at the same time: EAGAIN beyond. 256
+	Areas        int           // of memory: ENOMEM beyond. 16,384
+	Files        file.Limits   // of which Output ends Run, too: "output"
+}
+
+const (
+	defaultMemory = 256 << 20
+	defaultTasks  = 256
+	defaultAreas  = 16384
+	defaultSlice  = 1_000_000
+	defaultCPU    = 2 * time.Millisecond
+)
+
+// StopKind says why Run returned.
+type StopKind uint8
+
+const (
+	// Exited: the program ended with Stop.Status.
+	Exited StopKind = iota + 1
+	// Killed: a signal that nothing handles ended the program.
+	Killed
+	// WantsInput: no task can go on before there is more on standard input.
+	WantsInput
+	// LimitPassed: Stop.Limit names the limit.
+	LimitPassed
+	// Idle: all tasks wait, at least one for files or sockets that only the caller can make ready.
+	Idle
+	// Deadlock: all tasks wait for each other.
+	Deadlock
+	// Stopped: the context is done.
+	Stopped
+)
+
+var stopKinds = [...]string{
+	Exited: "exited", Killed: "killed", WantsInput: "wants input", LimitPassed: "limit passed", Idle: "idle", Deadlock: "deadlock", Stopped: "stopped",
+}
+
+func (k StopKind) String() string { return stopKinds[k] }
+
+// Stop is why Run returned.
+type Stop struct {
+	Kind   StopKind
+	Status int        // of Exited
+	Signal abi.Signal // of Killed
+	Addr   uint64     // of Killed by a fault: the address that was accessed, or of the instruction
+	RIP    uint64     // of Killed: where the task was
+	Reason string     // of Killed: what the machine said, if that is more than the signal
+	Limit  string     // of LimitPassed
+	// Wake is, of WantsInput and Idle, when a task's sleep ends: Run then has something to do even if nothing came.
+	Wake time.Duration
+}
+
+// Process is a program that runs.
+type Process struct {
+	// Files are its descriptors, and the tree of files it sees.
+	Files *file.Table
+
+	machine  vmm.Machine
+	space    *space.Space
+	options  Options
+	auxv     []uint64
+	controls x86.System
+	cpus     cpus
+	counts   bool // processors count instructions
+	slices   *rand.Rand
+	kick     kick
+	scratch  []byte
+
+	tasks          []*Task // alive, in the order of their turns
+	current        *Task   // that ran last
+	turn           int     // its index
+	left           int64   // of its slice
+	lastID         int32
+	order          uint64 // of the last wait for a futex
+	actions        [65]abi.Sigaction
+	actionsChanged uint64
+	pending        signalQueue // for whichever task doesn't block it
+	clock          clock
+	random         random
+	version        uint64 // of Files, when the tasks that wait for them were looked at last
+	end            *Stop  // once it has exited or was killed
+	threadTime     int64  // of the host, when it was looked at last
+	counters       counters
+
+	cpuTime, cpuBase int64  // nanoseconds it has run, and when the last Restore was
+	instructionsBase uint64 // of the last Restore
+	state            *State // that it was taken back to last
+}
+
+var errDone = errors.New("the program has ended; Restore it or Load it again")
+
+// WriteStdin gives the program bytes to read from descriptor 0, and returns how many there was room for.
+func (p *Process) WriteStdin(b []byte) int { return p.Files.WriteStdin(b) }
+
+// CloseStdin ends them.
+func (p *Process) CloseStdin() { p.Files.CloseStdin() }

@@ -1,0 +1,309 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/mmu"
+	"github.com/wherry/wherry/vmm/x86"
+)
+
+const (
+	codeWrite = mmu.CodeWrite
+	codeFetch = mmu.CodeFetch
+)
+
+// kick is how other goroutines end a run.
+type kick struct {
+	wanted atomic.Bool
+	cpu    atomic.Pointer[cpu] // that runs
+	awake  chan struct{}       // ends a sleep; has room for one
+}
+
+// Stop makes Run return with Stopped soon. Anybody may call it.
+func (p *Process) Stop() {
+	p.kick.wanted.Store(true)
+	if c := p.kick.cpu.Load(); c != nil {
+		c.v.Kick()
+	}
+	select {
+	case p.kick.awake <- struct{}{}:
+	default:
+	}
+}
+
+// Run lets the program go on until there is a reason to return. An error is the machine's: the process can't go on.
+func (p *Process) Run(ctx context.Context) (Stop, error) {
+	if p.end != nil {
+		return *p.end, errDone
+	}
+	runtime.LockOSThread() // CPU time is counted by thread, and a processor of KVM likes to stay on one
+	defer runtime.UnlockOSThread()
+	defer context.AfterFunc(ctx, p.Stop)()
+	p.kick.wanted.Store(ctx.Err() != nil)
+	began := time.Now()
+	p.threadTime = threadTime()
+	for {
+		if stop, ok := p.stopped(began); ok {
+			return stop, nil
+		}
+		if err := p.space.Broken(); err != nil {
+			return p.memoryStop(err)
+		}
+		p.clockTick(0)
+		p.wakeDue()
+		p.wakeFiles()
+		t := p.choose()
+		if t == nil {
+			if stop, ok := p.idle(ctx, began); ok {
+				return stop, nil
+			}
+			continue
+		}
+		if err := p.turnOf(t); err != nil {
+			return Stop{}, err
+		}
+	}
+}
+
+// stopped reports whether Run returns, before another turn.
+func (p *Process) stopped(began time.Time) (Stop, bool) {
+	l := &p.options.Limits
+	switch {
+	case p.end != nil:
+		p.trace(Event{Kind: TraceEnd, Name: p.end.Kind.String(), Result: int64(p.end.Status)})
+		return *p.end, true
+	case p.Files.Exceeded() != "":
+		return Stop{Kind: LimitPassed, Limit: p.Files.Exceeded()}, true
+	case l.CPU > 0 && p.cpuTime-p.cpuBase > int64(l.CPU):
+		return Stop{Kind: LimitPassed, Limit: "cpu"}, true
+	case l.Instructions > 0 && p.executed() >= l.Instructions:
+		return Stop{Kind: LimitPassed, Limit: "instructions"}, true
+	case l.Wall > 0 && time.Since(began) > l.Wall:
+		return Stop{Kind: LimitPassed, Limit: "wall"}, true
+	case p.kick.wanted.Load():
+		return Stop{Kind: Stopped}, true
+	}
+	return Stop{}, false
+}
+
+// memoryStop is how Run ends because of an error of the machine or its memory.
+func (p *Process) memoryStop(err error) (Stop, error) {
+	if errors.Is(err, space.ErrNoMemory) {
+		p.end = &Stop{Kind: LimitPassed, Limit: "memory"}
+		return *p.end, nil
+	}
+	return Stop{}, err
+}
+
+// choose is the task whose turn it is: the one that runs, while its slice isn't over.
+func (p *Process) choose() *Task {
+	if p.current != nil && p.left > 0 && p.current.Wait.Kind == ready && p.turn < len(p.tasks) && p.tasks[p.turn] == p.current {
+		return p.current
+	}
+	for i := range p.tasks {
+		at := (p.turn + 1 + i) % len(p.tasks)
+		if t := p.tasks[at]; t.Wait.Kind == ready {
+			p.turn = at
+			if t != p.current {
+				p.counters.switches++
+			}
+			p.current, p.left = t, p.slice()
+			return t
+		}
+	}
+	return nil
+}
+
+// slice is how long the next turn is: instructions, or nanoseconds.
+func (p *Process) slice() int64 {
+	most := int64(p.options.Slice.CPU)
+	if p.counts {
+		most = int64(min(p.options.Slice.Instructions, math.MaxInt64))
+	}
+	if p.options.Slice.Random != 0 {
+		return 1 + p.slices.Int64N(most)
+	}
+	return most
+}
+
+// budget is how long t may run now: to the end of its slice, or when a limit is passed or somebody's sleep is over.
+func (p *Process) budget() vmm.Budget {
+	n := p.left
+	l := &p.options.Limits
+	if p.counts {
+		if l.Instructions > 0 {
+			n = min(n, int64(min(l.Instructions-p.executed(), math.MaxInt64)))
+		}
+		return vmm.Budget{Instructions: uint64(max(n, 1))}
+	}
+	if l.CPU > 0 {
+		n = min(n, int64(l.CPU)-(p.cpuTime-p.cpuBase)+int64(time.Millisecond))
+	}
+	return vmm.Budget{CPU: time.Duration(max(n, 1))}
+}
+
+// executed is how many instructions were, since Load or Restore.
+func (p *Process) executed() uint64 { return p.counters.instructions - p.instructionsBase }
+
+// turnOf runs t until it makes a call, faults, or its slice is over.
+func (p *Process) turnOf(t *Task) error {
+	if len(t.pending) > 0 || len(p.pending) > 0 || t.HasSaved {
+		p.deliver(t)
+		if p.end != nil {
+			return nil
+		}
+	}
+	if err := p.attach(t); err != nil {
+		return fmt.Errorf("giving task %d a processor: %w", t.ID, err)
+	}
+	t.ran = true
+	c := t.cpu
+	p.kick.cpu.Store(c)
+	if p.kick.wanted.Load() {
+		p.kick.cpu.Store(nil)
+		return nil
+	}
+	exit, err := c.v.Run(p.budget())
+	p.kick.cpu.Store(nil)
+	if err != nil {
+		return fmt.Errorf("task %d: %w", t.ID, err)
+	}
+	p.account(t, c)
+	p.counters.exits[exit.Kind]++
+	return p.handle(t, exit)
+}
+
+func (p *Process) handle(t *Task, exit vmm.Exit) error {
+	switch exit.Kind {
+	case vmm.ExitSyscall:
+		p.systemCall(t)
+	case vmm.ExitPageFault:
+		return p.pageFault(t, exit)
+	case vmm.ExitException:
+		p.exception(t, exit.Vector, exit.Code, "")
+	case vmm.ExitDebug:
+		p.exception(t, x86.DebugException, 0, "")
+	case vmm.ExitUnsupported:
+		p.exception(t, x86.InvalidOpcode, 0, fmt.Sprintf("the emulator doesn't know the instruction % x; run it on kvm", exit.Bytes))
+	case vmm.ExitSpent:
+		if p.left <= 0 {
+			p.counters.preemptions++
+		}
+	case vmm.ExitKicked:
+	case vmm.ExitPort, vmm.ExitDoorbell, vmm.ExitHalt:
+		// Linux lets no program do port I/O: it faults.
+		p.exception(t, x86.GeneralProtection, 0, "")
+	default:
+		return fmt.Errorf("task %d: the machine says %v", t.ID, exit.Kind)
+	}
+	return nil
+}
+
+// counter is a processor that counts instructions.
+type counter interface{ Instructions() uint64 }
+
+// account adds what the last run took.
+func (p *Process) account(t *Task, c *cpu) {
+	ran := int64(0)
+	if n, ok := c.v.(counter); ok {
+		now := n.Instructions()
+		ran = int64(now - c.counted)
+		c.counted = now
+		p.counters.instructions += uint64(ran)
+		p.left -= ran
+	}
+	cpuNow := threadTime()
+	spent := max(cpuNow-p.threadTime, 0)
+	p.threadTime = cpuNow
+	if !p.counts {
+		p.left -= spent
+		ran = spent
+	}
+	if p.clock.virtual && p.counts {
+		spent = ran
+	}
+	p.counters.cpu += spent
+	p.cpuTime += spent
+	t.CPU += spent
+	p.clockTick(ran)
+}
+
+func (p *Process) clockTick(ran int64) {
+	p.clock.tick(ran)
+	p.Files.SetNow(p.clock.monotonic, add(p.clock.monotonic, p.clock.realOffset))
+}
+
+// wakeDue ends the waits whose time has come.
+func (p *Process) wakeDue() {
+	for i := 0; i < len(p.tasks); i++ {
+		t := p.tasks[i]
+		if t.Wait.Kind != ready && t.Wait.Timed && t.Wait.Deadline <= p.clock.monotonic {
+			t.Wait.Expired = true
+			p.retry(t)
+		}
+	}
+}
+
+// wakeFiles makes the calls again that wait for files, if something about files has changed.
+func (p *Process) wakeFiles() {
+	v := p.Files.Version()
+	if v == p.version {
+		return
+	}
+	p.version = v
+	for i := 0; i < len(p.tasks); i++ {
+		if t := p.tasks[i]; t.Wait.Kind == waitFiles {
+			p.retry(t)
+		}
+	}
+}
+
+// idle is for when all tasks wait: it waits for the first whose time comes, if there is one.
+func (p *Process) idle(ctx context.Context, began time.Time) (Stop, bool) {
+	next := int64(math.MaxInt64)
+	files := false
+	for _, t := range p.tasks {
+		if t.Wait.Timed {
+			next = min(next, t.Wait.Deadline)
+		}
+		files = files || t.Wait.Kind == waitFiles
+	}
+	if at, ok := p.Files.NextTimer(); ok && files {
+		next = min(next, at)
+	}
+	wait := time.Duration(math.MaxInt64)
+	if next != math.MaxInt64 {
+		wait = time.Duration(max(next-p.clock.monotonic, 0))
+	}
+	switch {
+	case files && p.Files.Starved():
+		return Stop{Kind: WantsInput, Wake: wait}, true
+	case next == math.MaxInt64 && files:
+		return Stop{Kind: Idle, Wake: wait}, true
+	case next == math.MaxInt64:
+		return Stop{Kind: Deadlock}, true
+	}
+	if p.clock.virtual {
+		p.clock.monotonic = max(p.clock.monotonic, next)
+		return Stop{}, false
+	}
+	if l := p.options.Limits.Wall; l > 0 {
+		wait = min(wait, max(l-time.Since(began), 0)+time.Millisecond)
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.kick.awake:
+	case <-ctx.Done():
+	}
+	return Stop{}, false
+}
