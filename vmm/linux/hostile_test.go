@@ -130,7 +130,7 @@ func TestContextEndsARun(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		go cancel()
-		for range 2 { // and the next Run ends at once
+		for range 2 { // the next Run ends at once
 			if stop, err := p.Run(ctx); err != nil || stop.Kind != Stopped {
 				t.Errorf("%+v %v", stop, err)
 			}
