@@ -31,6 +31,7 @@ static void fix(int s, siginfo_t *i, void *u)
 {
 	(void)s, (void)u;
 	count++;
+	__asm__ volatile("pxor %%xmm7, %%xmm7\n\tfninit" ::: "xmm7");
 	mprotect(i->si_addr, 4096, PROT_READ | PROT_WRITE);
 }
 
@@ -107,6 +108,15 @@ int main(void)
 		page[i * 4096] = (char)i;
 	}
 	printf("repaired %d %.6f %d\n", count, d, page[15 * 4096]);
+
+	/* also those that a system call doesn't keep */
+	char *other = mmap(0, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t a = 0x1234567890abcdef, b = 0xfedcba0987654321, rcx, r11, xmm;
+	unsigned char carry;
+	__asm__ volatile("movq %5, %%rcx\n\tmovq %6, %%r11\n\tmovq %5, %%xmm7\n\tfldpi\n\tstc\n\tmovb $1, (%4)\n\tsetc %3\n\t"
+	                 "movq %%rcx, %0\n\tmovq %%r11, %1\n\tmovq %%xmm7, %2\n\tfstp %%st(0)"
+	                 : "=&r"(rcx), "=&r"(r11), "=&r"(xmm), "=&q"(carry) : "r"(other), "r"(a), "r"(b) : "rcx", "r11", "xmm7", "memory", "cc");
+	printf("kept %d %d %d %d\n", rcx == a, r11 == b, xmm == a, carry);
 
 	/* on another stack, with registers changed by the handler */
 	stack_t st = {.ss_sp = alt, .ss_size = sizeof alt}, old;
