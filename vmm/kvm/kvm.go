@@ -53,7 +53,13 @@ func newMachine(memory *phys.Memory, host Host) (*Machine, error) {
 	}
 	defer unix.Close(dev)
 	m := &Machine{memory: memory, host: host, fd: -1, base: host.addrEnd - monitorPages<<phys.PageShift}
-	if m.fd, err = ioctlNumber(dev, createVM, 0); err != nil {
+	for {
+		// A signal to this thread, of which Go's scheduler has many, interrupts it.
+		if m.fd, err = ioctlNumber(dev, createVM, 0); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("making a virtual machine: %w", err)
 	}
 	unix.CloseOnExec(m.fd)

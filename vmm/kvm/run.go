@@ -44,6 +44,7 @@ func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
 		if err := c.arm(thread, budget.CPU); err != nil {
 			return vmm.Exit{}, err
 		}
+		defer c.disarm()
 	}
 	for {
 		atomic.StoreUint32(&c.run.request, 0)
@@ -129,6 +130,12 @@ func (c *VCPU) arm(thread int, d time.Duration) error {
 		return fmt.Errorf("a timer for the budget: %w", err)
 	}
 	return nil
+}
+
+// disarm keeps the timer from interrupting what the thread does next.
+func (c *VCPU) disarm() {
+	c.due = time.Time{}
+	c.timer.quiet()
 }
 
 // Kick implements vmm.VCPU.

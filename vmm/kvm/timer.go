@@ -51,6 +51,14 @@ func (t *timer) ring(thread int, d time.Duration) error {
 	return nil
 }
 
+// quiet has it ring no more, until the next ring.
+func (t *timer) quiet() {
+	if t.thread != 0 {
+		var never unix.ItimerSpec
+		_, _, _ = unix.RawSyscall6(unix.SYS_TIMER_SETTIME, uintptr(t.id), 0, uintptr(unsafe.Pointer(&never)), 0, 0, 0)
+	}
+}
+
 // stop forgets the timer.
 func (t *timer) stop() {
 	if t.thread != 0 {

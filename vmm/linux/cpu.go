@@ -118,6 +118,9 @@ func controls(root uint64) x86.System {
 	}
 }
 
+// stackFault is #SS: an address by RSP or RBP that isn't canonical.
+const stackFault = 12
+
 // exception gives t the signal of a processor's exception (arch/x86/kernel/traps.c).
 func (p *Process) exception(t *Task, vector uint8, code uint32, reason string) {
 	t.Trap.Vector, t.Trap.Code = uint64(vector), uint64(code)
@@ -130,6 +133,8 @@ func (p *Process) exception(t *Task, vector uint8, code uint32, reason string) {
 		info = abi.Siginfo{Signo: abi.SIGTRAP, Code: abi.TRAP_TRACE, Addr: rip}
 	case x86.Breakpoint:
 		info = abi.Siginfo{Signo: abi.SIGTRAP, Code: abi.SI_KERNEL}
+	case stackFault:
+		info = abi.Siginfo{Signo: abi.SIGBUS, Code: abi.SI_KERNEL}
 	case x86.InvalidOpcode:
 		info = abi.Siginfo{Signo: abi.SIGILL, Code: abi.ILL_ILLOPN, Addr: rip}
 	case x86.FloatingPoint, x86.SIMDFloatingPoint:

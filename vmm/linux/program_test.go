@@ -1,0 +1,42 @@
+package linux
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestSignalsAreLinuxs(t *testing.T) {
+	for _, compiler := range []string{"musl-gcc", "gcc"} {
+		t.Run(compiler, func(t *testing.T) {
+			same(t, buildC(t, compiler, "signals", "-pthread", "-O1"), []string{"signals"}, "")
+		})
+	}
+}
+
+func TestMemoryIsLinuxs(t *testing.T) {
+	same(t, buildC(t, "gcc", "memory"), []string{"memory"}, "")
+}
+
+func TestBusybox(t *testing.T) {
+	const busybox = "/bin/busybox"
+	if _, err := os.Stat(busybox); err != nil {
+		t.Skip("no static busybox here; tools/setup.sh installs it")
+	}
+	text := strings.Repeat("the quick brown fox\njumps over\nthe lazy dog 17\n", 300)
+	for _, c := range []string{
+		"sort", "sha256sum", "md5sum", "wc", "gzip -c", "bzip2 -c", "uniq -c", "rev", "tac", "od -c", "base64", "head -n 5", "tail -n 3", "cut -d~ -f1", "tr a-z A-Z",
+		"awk|{n[$1]+=length($0)} END {for (k in n) print k, n[k]; printf \"%.6f %s\\n\", sin(1), toupper(\"x\")}", "sed|s/o\\(.\\)/<\\1>/g", "grep -c qu",
+		"sh -c|i=0; s=0; while [ $i -lt 300 ]; do i=$((i+1)); s=$((s+i*i)); done; echo $s; read a b; echo \"$b $a\"", "expr 6 * 7", "seq 1 3 20", "factor 123456789",
+		"printf %s-%d\\n x 12", "echo hello", "false", "date -u -d @86400", "dd bs=1000 count=3", "cat", "xxd", "cksum", "crc32", "fold -w 7", "paste - -", "nl",
+	} {
+		t.Run(c, func(t *testing.T) {
+			command, script, _ := strings.Cut(c, "|")
+			args := append([]string{"busybox"}, strings.Fields(command)...)
+			if script != "" {
+				args = append(args, script)
+			}
+			same(t, busybox, args, text)
+		})
+	}
+}
