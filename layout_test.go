@@ -58,31 +58,23 @@ var plan = map[string][]string{
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	"edge/page":                     {"fault"},
 	"vmm":                           {"vmm/phys", "vmm/x86"},
-	"vmm/emu":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"},                                                                                                      // vmmtest in tests only
-	"vmm/linux":                     {"vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/space", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
+	"vmm/emu":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"},                                                                                                                          // vmmtest in tests only
+	"vmm/linux":                     {"internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/space", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
 	"vmm/linux/plain":               {"vmm/linux/abi", "vmm/linux/file", "vmm/linux/space"},
 	"vmm/linux/program":             {"vmm/linux/abi", "vmm/linux/space"},
 	"vmm/linux/space":               {"vmm", "vmm/linux/abi", "vmm/mmu", "vmm/phys"},
 	"vmm/linux/abi":                 {},
-	"vmm/linux/file":                {"vmm/linux/abi"},
+	"vmm/linux/file":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger", "vmm/linux/socket", "vmm/linux/tree"},
 	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},          // vmmtest in tests only
 	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
-	"internal/program":              {"vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"},
-	"vmm/linux/file":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger", "vmm/linux/socket", "vmm/linux/tree"},
+	"internal/cputime":              {},
+	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"},
 	"vmm/linux/iovec":               {},
 	"vmm/linux/ledger":              {"vmm/linux/iovec"},
 	"vmm/linux/socket":              {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
 	"vmm/linux/tree":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
-	"vmm/emu":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
-	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"}, // vmmtest in tests only
-	"vmm/kvm":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
+	"vmm/kvm":                       {"internal/cputime", "vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/vmmtest":                   {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
-	"vmm/linux":                     {"vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/space", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
-	"vmm/linux/plain":               {"vmm/linux/abi", "vmm/linux/file", "vmm/linux/space"},
-	"vmm/linux/program":             {"vmm/linux/abi", "vmm/linux/space"},
-	"vmm/linux/space":               {"vmm", "vmm/linux/abi", "vmm/mmu", "vmm/phys"},
-	"vmm/linux/abi":                 {},
-	"vmm/linux/file":                {"vmm/linux/abi"},
 	"vmm/mmu":                       {"vmm/phys"},
 	"vmm/phys":                      {},
 	"vmm/x86":                       {},

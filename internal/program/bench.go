@@ -8,7 +8,9 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"time"
 
+	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm/linux"
 	"github.com/wherry/wherry/vmm/snap"
 )
@@ -46,24 +48,24 @@ type Spread struct {
 
 // Report is what Bench found. Times are CPU time of the thread that ran the machine, the kernel's part included.
 type Report struct {
-	Machine   string            `json:"machine"`
-	Isolation Isolation         `json:"isolation"`
-	Requests  int               `json:"requests"`
-	Call      Spread            `json:"call_us"`
-	First     float64           `json:"first_call_us"`
-	Reset     Spread            `json:"reset_us"`
-	Start     Spread            `json:"start_us"`
-	Boot      float64           `json:"boot_us"` // from the file to the first read of input
-	Dirty     float64           `json:"dirty_pages"`
-	Exits     float64           `json:"exits"`
+	Machine   string                    `json:"machine"`
+	Isolation Isolation                 `json:"isolation"`
+	Requests  int                       `json:"requests"`
+	Call      Spread                    `json:"call_us"`
+	First     float64                   `json:"first_call_us"`
+	Reset     Spread                    `json:"reset_us"`
+	Start     Spread                    `json:"start_us"`
+	Boot      float64                   `json:"boot_us"` // from the file to the first read of input
+	Dirty     float64                   `json:"dirty_pages"`
+	Exits     float64                   `json:"exits"`
 	ExitKinds map[string]uint64 `json:"exit_kinds"`
-	Faults    float64           `json:"faults"`
+	Faults    float64                   `json:"faults"`
 	Calls     map[string]uint64 `json:"system_calls"`
 	Unknown   map[string]uint64 `json:"unknown_system_calls,omitempty"`
 	Pages     uint64            `json:"guest_pages"`
-	Idle      int               `json:"idle_instances,omitempty"`
-	Instance  float64           `json:"instance_bytes,omitempty"` // of the host's memory, an idle one
-	Output    int               `json:"output_bytes"`             // of the last call
+	Idle      int                       `json:"idle_instances,omitempty"`
+	Instance  float64                   `json:"instance_bytes,omitempty"` // of the host's memory, an idle one
+	Output    int                       `json:"output_bytes"`             // of the last call
 }
 
 // Bench measures calls of the program.
@@ -74,13 +76,13 @@ func Bench(ctx context.Context, o Options, w Work) (report Report, err error) {
 	if w.Isolation == PerRequest {
 		o.Linux.Env = append([]string{"GOGC=off"}, o.Linux.Env...) // memory that is thrown away needs no collection; of two the last one counts
 	}
-	before := threadTime()
+	before := cputime.Thread()
 	s, err := o.snapshot(ctx)
 	if err != nil {
 		return Report{}, err
 	}
 	o.Machine = s.Kind()
-	report = Report{Machine: s.Kind(), Isolation: w.Isolation, Requests: w.Requests, Boot: micros(threadTime() - before)}
+	report = Report{Machine: s.Kind(), Isolation: w.Isolation, Requests: w.Requests, Boot: micros(cputime.Thread() - before)}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := report.starts(s, o, w); err != nil {
 		return Report{}, err
@@ -98,14 +100,14 @@ func Bench(ctx context.Context, o Options, w Work) (report Report, err error) {
 
 // starts measures new instances.
 func (r *Report) starts(s *snap.Snapshot, o Options, w Work) error {
-	var times []int64
+	var times []time.Duration
 	for range min(w.Requests, startsMax) {
-		before := threadTime()
+		before := cputime.Thread()
 		i, err := s.Start(o.maker(), o.Linux)
 		if err != nil {
 			return err
 		}
-		times = append(times, threadTime()-before)
+		times = append(times, cputime.Thread()-before)
 		if err := i.Close(); err != nil {
 			return err
 		}
@@ -115,13 +117,13 @@ func (r *Report) starts(s *snap.Snapshot, o Options, w Work) error {
 }
 
 func (r *Report) calls(ctx context.Context, i *snap.Instance, w Work) error {
-	var calls, resets []int64
+	var calls, resets []time.Duration
 	var dirty int
 	var first []byte
 	for n := range w.Requests {
-		before := threadTime()
+		before := cputime.Thread()
 		c, err := i.Call(ctx, w.Input)
-		after := threadTime()
+		after := cputime.Thread()
 		if err != nil {
 			return err
 		}
@@ -139,12 +141,12 @@ func (r *Report) calls(ctx context.Context, i *snap.Instance, w Work) error {
 		}
 		r.Output = len(c.Output)
 		if w.Isolation == PerRequest || w.Isolation == PerConnection && (n+1)%callsPerConnection == 0 {
-			before := threadTime()
+			before := cputime.Thread()
 			pages, err := i.Reset()
 			if err != nil {
 				return err
 			}
-			resets = append(resets, threadTime()-before)
+			resets = append(resets, cputime.Thread()-before)
 			dirty += pages
 		}
 	}
@@ -195,14 +197,14 @@ func (r *Report) idle(s *snap.Snapshot, o Options, n int) (err error) {
 	return nil
 }
 
-func micros(ns int64) float64 { return float64(ns) / 1e3 }
+func micros(d time.Duration) float64 { return float64(d) / 1e3 }
 
-func spread(ns []int64) Spread {
+func spread(ns []time.Duration) Spread {
 	if len(ns) == 0 {
 		return Spread{}
 	}
 	slices.Sort(ns)
-	var sum int64
+	var sum time.Duration
 	for _, t := range ns {
 		sum += t
 	}

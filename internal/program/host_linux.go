@@ -5,18 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
-
-// threadTime is what this thread has used of the processor, in nanoseconds.
-func threadTime() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
-		panic(err) // Linux has this clock
-	}
-	return t.Nano()
-}
 
 // available is the host's memory that could still be used, in bytes: kernel's and processes' together, as instances take both.
 func available() (int64, error) {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
@@ -17,12 +18,12 @@ import (
 func measured(b *testing.B, what string, do func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	began, rounds := threadTime(), 0
+	began, rounds := cputime.Thread(), 0
 	for b.Loop() {
 		do()
 		rounds++
 	}
-	b.ReportMetric(float64((threadTime()-began).Nanoseconds())/float64(rounds)/1000, what)
+	b.ReportMetric(float64((cputime.Thread()-began).Nanoseconds())/float64(rounds)/1000, what)
 }
 
 func tryGuest(b *testing.B, code ...byte) *tryMachine {
@@ -152,11 +153,11 @@ func benchmarkReset(b *testing.B, pages uint64) {
 	rounds := 0
 	for b.Loop() {
 		*v.Regs() = x86.Regs{RIP: tryVA, RBX: at, RDX: phys.PageSize, RSI: pages}
-		began := threadTime()
+		began := cputime.Thread()
 		if exit, err := v.Run(vmm.Budget{}); err != nil || exit.Kind != vmm.ExitSyscall {
 			b.Fatal(exit, err)
 		}
-		middle := threadTime()
+		middle := cputime.Thread()
 		if err := m.CollectDirty(); err != nil {
 			b.Fatal(err)
 		}
@@ -164,11 +165,11 @@ func benchmarkReset(b *testing.B, pages uint64) {
 			b.Fatalf("%d pages are written, not %d", n, pages)
 		}
 		memory.Restore()
-		end := threadTime()
+		end := cputime.Thread()
 		for i := range pages { // what nothing that copies pages back can do without
 			copy(slot.Bytes()[i*phys.PageSize:][:phys.PageSize], source[i*phys.PageSize:])
 		}
-		copies += (threadTime() - end).Nanoseconds()
+		copies += (cputime.Thread() - end).Nanoseconds()
 		reset += (end - middle).Nanoseconds()
 		call += (middle - began).Nanoseconds()
 		rounds++

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
@@ -229,13 +230,13 @@ func (h *Host) measureExit(t *tryMachine) error {
 	defer runtime.UnlockOSThread()
 	h.ExitCost = time.Hour
 	for range 3 { // the best of some, for others use the machine, too
-		began := threadTime()
+		began := cputime.Thread()
 		for range costRounds {
 			if err := t.expect(vmm.ExitSyscall); err != nil {
 				return err
 			}
 		}
-		h.ExitCost = min(h.ExitCost, (threadTime()-began)/costRounds)
+		h.ExitCost = min(h.ExitCost, (cputime.Thread()-began)/costRounds)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
@@ -40,7 +41,7 @@ func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
 	}
 	var began time.Duration
 	if budget.CPU > 0 {
-		began = threadTime()
+		began = cputime.Thread()
 		if err := c.arm(thread, budget.CPU); err != nil {
 			return vmm.Exit{}, err
 		}
@@ -58,7 +59,7 @@ func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
 		case !errors.Is(err, unix.EINTR):
 			return vmm.Exit{}, fmt.Errorf("KVM_RUN at %#x: %w", c.run.regs.RIP, err)
 		case budget.CPU > 0:
-			used := threadTime() - began
+			used := cputime.Thread() - began
 			if used >= budget.CPU {
 				return c.interrupted(vmm.ExitSpent)
 			}

@@ -66,12 +66,3 @@ func (t *timer) stop() {
 		t.thread = 0
 	}
 }
-
-// threadTime is the CPU time of the calling thread.
-func threadTime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
-		panic("BUG: the thread has no clock: " + err.Error())
-	}
-	return time.Duration(t.Nano())
-}

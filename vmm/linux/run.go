@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/mmu"
@@ -49,7 +50,7 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 	defer context.AfterFunc(ctx, p.Stop)()
 	p.kick.wanted.Store(ctx.Err() != nil)
 	began := time.Now()
-	p.threadTime = threadTime()
+	p.threadTime = int64(cputime.Thread())
 	for {
 		if stop, ok := p.stopped(began); ok {
 			return stop, nil
@@ -222,7 +223,7 @@ func (p *Process) account(t *Task, c *cpu) {
 		p.counters.instructions += uint64(ran)
 		p.left -= ran
 	}
-	cpuNow := threadTime()
+	cpuNow := int64(cputime.Thread())
 	spent := max(cpuNow-p.threadTime, 0)
 	p.threadTime = cpuNow
 	if !p.counts {
