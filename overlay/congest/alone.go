@@ -20,6 +20,7 @@ const (
 	overrunApart   = 4 // rounds
 	overrunNext    = 12
 	overrunTimes   = 3
+	stayedTimes    = 2
 )
 
 // startup is what it needs to know.
@@ -179,4 +180,15 @@ func (d *Default) overrun() bool {
 		d.overruns = 1
 	}
 	return d.overruns >= overrunTimes
+}
+
+// unmoved says whether somebody else has the queue: all of our kind step back at the same time, and it stays, again and again. It tells those who
+// came late, with windows so small that a long queue might be that of many of our kind.
+func (d *Default) unmoved(p probe) bool {
+	if p.lowest-d.base.rtt < max(2*queueMin, (p.before-d.base.rtt)/2) {
+		d.stayed = 0
+		return false
+	}
+	d.stayed++
+	return d.stayed >= stayedTimes
 }

@@ -38,6 +38,10 @@ type Default struct {
 	overran   int     // round in which something was last lost to a full queue
 	overruns  int     // of those, in a row
 
+	settled int // round from which on the queue is again what we make it, and not what a step back left
+
+	stayed  int // steps back in a row after which the queue was still there
+
 	crowd crowd
 }
 
@@ -116,7 +120,10 @@ func (d *Default) endRound(a Ack, t tally, filled bool) {
 		d.startupRound(t)
 	case modeAlone:
 		if d.base.stale(a.Now) {
-			d.beginProbe(0.95 - 2*d.waiting(a.RTT))
+			d.beginProbe(baseStep - 1.25*d.waiting(d.smoothed))
+			return
+		}
+		if d.round.count < d.settled {
 			return
 		}
 		if d.crowded(t) {
@@ -145,6 +152,12 @@ func (d *Default) probed(a Ack) {
 		return
 	}
 	if d.mode == modeAlone {
+		d.speed, d.settled = 1, d.round.count+2
+		if d.unmoved(p) {
+			d.enterCubic(a.Now)
+			d.crowd.part = partNew
+			return
+		}
 		d.base.renew(a.Now, p.lowest)
 		return
 	}
