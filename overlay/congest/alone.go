@@ -21,6 +21,7 @@ const (
 	overrunNext    = 12
 	overrunTimes   = 3
 	stayedTimes    = 2
+	unmovedPart    = 35 // percent of the queue
 )
 
 // startup is what it needs to know.
@@ -39,6 +40,9 @@ type startup struct {
 // its rate, or what we get of it.
 func (d *Default) startup(a Ack) {
 	s := &d.begin
+	if !s.measuring.IsZero() && a.RTT > 0 && a.RTT < d.base.rtt+max(d.base.rtt/16, queueMin) {
+		s.measuring, s.queued = time.Time{}, 0 // it was only our own haste, and the line is idle again
+	}
 	if !s.measuring.IsZero() {
 		if took := a.Now.Sub(s.measuring); took > d.base.rtt/2 {
 			rate := float64(a.Sample.Delivered-s.delivered) / took.Seconds()
@@ -112,7 +116,7 @@ func (d *Default) alone(t tally, filled bool) {
 	case ours > share/2 || excess > 0:
 		d.speed = 1
 	case filled:
-		d.speed = max(1, min(2*d.speed, d.cwnd/2/share))
+		d.speed = max(1, min(2*d.speed, d.cwnd/8/share))
 	}
 	if ours < share/2 && excess == 0 && d.round.count <= d.goalUntil && d.goal > d.cwnd {
 		d.cwnd, d.goalUntil = d.clamp(d.goal), 0
@@ -185,7 +189,7 @@ func (d *Default) overrun() bool {
 // unmoved says whether somebody else has the queue: all of our kind step back at the same time, and it stays, again and again. It tells those who
 // came late, with windows so small that a long queue might be that of many of our kind.
 func (d *Default) unmoved(p probe) bool {
-	if p.lowest-d.base.rtt < max(2*queueMin, (p.before-d.base.rtt)/2) {
+	if p.least-d.base.rtt < max(queueMin/2, (p.before-d.base.rtt)*unmovedPart/100) {
 		d.stayed = 0
 		return false
 	}

@@ -40,10 +40,13 @@ type Default struct {
 
 	settled int // round from which on the queue is again what we make it, and not what a step back left
 
-	stayed  int // steps back in a row after which the queue was still there
+	stayed int // steps back in a row after which the queue was still there
 
 	crowd crowd
 }
+
+// firstPace is in what the first window leaves while no round trip is known: so much is short beside any long one, and no burst for a slow line.
+const firstPace = 30 * time.Millisecond
 
 // mode is what Default makes of those who share the link.
 type mode string
@@ -120,7 +123,7 @@ func (d *Default) endRound(a Ack, t tally, filled bool) {
 		d.startupRound(t)
 	case modeAlone:
 		if d.base.stale(a.Now) {
-			d.beginProbe(baseStep - 1.25*d.waiting(d.smoothed))
+			d.beginProbe(baseStep - 1.1*d.waiting(d.smoothed))
 			return
 		}
 		if d.round.count < d.settled {
@@ -205,7 +208,7 @@ func (d *Default) Window() int {
 // Rate spreads the window over a round trip.
 func (d *Default) Rate() float64 {
 	if d.smoothed <= 0 {
-		return 0
+		return float64(d.Initial) / firstPace.Seconds()
 	}
 	haste := 1.5
 	if d.mode == modeStartup && d.begin.measuring.IsZero() {

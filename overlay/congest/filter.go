@@ -1,6 +1,9 @@
 package congest
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 const (
 	baseAge      = 5 * time.Second  // after which the base is looked for anew
@@ -105,7 +108,9 @@ func (l *lossFilter) sample(round int, t tally, packet int) {
 	if sum < calmLeast*packet {
 		return
 	}
-	i, lost := l.window%2, float64(t.lost)/float64(sum)
+	// A round of few packets may have been lucky: twice the deviation of what comes by chance belongs to it.
+	packets := float64(t.lost) / float64(packet)
+	i, lost := l.window%2, (packets+2*math.Sqrt(packets)+2)*float64(packet)/float64(sum)
 	if !l.known[i] || lost < l.lowest[i] {
 		l.lowest[i], l.known[i] = lost, true
 	}
