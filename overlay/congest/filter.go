@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	baseAge      = 5 * time.Second  // after which the base is looked for anew
+	baseAge      = 3 * time.Second  // after which the base is looked for anew
 	baseStep     = 0.99             // of the window, less what waits of it: what looking for the base costs
 	baseLife     = 30 * time.Second // after which a longer one is believed
 	filterRounds = 8
