@@ -46,7 +46,7 @@ func (d *Default) startup(a Ack) {
 	if !s.measuring.IsZero() {
 		if took := a.Now.Sub(s.measuring); took > d.base.rtt/2 {
 			rate := float64(a.Sample.Delivered-s.delivered) / took.Seconds()
-			d.endStartup(rate * d.base.rtt.Seconds())
+			d.endStartup(rate*d.base.rtt.Seconds(), a.Next)
 		}
 		return
 	}
@@ -76,7 +76,8 @@ func (d *Default) startup(a Ack) {
 	}
 }
 
-func (d *Default) endStartup(window float64) {
+func (d *Default) endStartup(window float64, next uint64) {
+	d.ownFrom = next
 	d.mode, d.speed = modeAlone, 1
 	d.goal, d.goalUntil = window+d.share(window), d.round.count+goalRounds
 	d.held, d.heldUntil = modesty*d.cwnd, d.round.count+heldRounds
@@ -85,7 +86,7 @@ func (d *Default) endStartup(window float64) {
 }
 
 // startupRound ends the startup also where the queue doesn't show, because it was full before we came: when the rate of delivery grows no more.
-func (d *Default) startupRound(t tally) {
+func (d *Default) startupRound(a Ack, t tally) {
 	s, rate := &d.begin, d.rate.max()
 	if s.threshold > 0 {
 		return
@@ -96,7 +97,7 @@ func (d *Default) startupRound(t tally) {
 	}
 	s.flat++
 	if s.flat >= startupFlat || d.calm.excess(t, d.Packet) > 0 {
-		d.endStartup(rate * d.base.rtt.Seconds())
+		d.endStartup(rate*d.base.rtt.Seconds(), a.Next)
 	}
 }
 
@@ -116,7 +117,7 @@ func (d *Default) alone(t tally, filled bool) {
 	case ours > share/2 || excess > 0:
 		d.speed = 1
 	case filled:
-		d.speed = max(1, min(2*d.speed, d.cwnd/8/share))
+		d.speed = max(1, min(2*d.speed, d.cwnd/4/share))
 	}
 	if ours < share/2 && excess == 0 && d.round.count <= d.goalUntil && d.goal > d.cwnd {
 		d.cwnd, d.goalUntil = d.clamp(d.goal), 0

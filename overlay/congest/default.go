@@ -30,6 +30,7 @@ type Default struct {
 	begin     startup
 	goal      float64 // the window that it has found, for when the queue is empty
 	goalUntil int     // round
+	ownFrom   uint64  // the first packet after it: what is lost of those before says nothing of the window that it has left
 	mean      mean
 
 	suspect   int     // rounds with a queue that is not of our kind, less those without
@@ -65,6 +66,7 @@ type tally struct {
 	began       time.Time
 	rate        float64 // bytes a second that were delivered
 	congested   bool    // something was lost while the queue was full
+	early       bool    // what was lost had left before the startup was over, and isn't in lost
 }
 
 var _ Controller = (*Default)(nil)
@@ -114,13 +116,15 @@ func (d *Default) filled(a Ack) bool {
 
 // endRound is the decision of each round trip.
 func (d *Default) endRound(a Ack, t tally, filled bool) {
-	d.calm.sample(d.round.count, t, d.Packet)
+	if !t.early {
+		d.calm.sample(d.round.count, t, d.Packet)
+	}
 	if t.shortest == never || d.probe.active() {
 		return
 	}
 	switch d.mode {
 	case modeStartup:
-		d.startupRound(t)
+		d.startupRound(a, t)
 	case modeAlone:
 		if d.base.stale(a.Now) {
 			d.beginProbe(baseStep - 1.1*d.waiting(d.smoothed))
@@ -169,6 +173,10 @@ func (d *Default) probed(a Ack) {
 
 // OnLoss tells chance from a full queue.
 func (d *Default) OnLoss(l Loss) {
+	if d.mode == modeAlone && l.Largest < d.ownFrom {
+		d.now.early = true
+		return
+	}
 	d.now.lost += l.Bytes
 	if l.Latest < d.fullQueue() {
 		return
