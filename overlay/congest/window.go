@@ -13,7 +13,7 @@ type window struct {
 	round    round
 
 	recovering bool
-	recovered  uint64    // the first packet number sent after the loss was found: its acknowledgement ends the recovery
+	recovered  uint64    // the first packet number sent after the loss was found: the acknowledgement of the one before ends the recovery
 	timedOut   time.Time // when the timer ran out; what left before isn't a new loss
 	backedOff  bool      // and nothing was acknowledged since
 
@@ -65,8 +65,8 @@ func (w *window) acked(a Ack) (grow bool) {
 	w.inFlight, w.smoothed, w.backedOff = a.InFlight, a.Smoothed, false
 	w.round.acked(a)
 	if w.recovering {
-		// RFC 6582 §3.2 step 3, RFC 6675 §5: until what was sent after the loss arrives, the window stays.
-		if a.Largest < w.recovered {
+		// RFC 6582 §3.2 step 3, RFC 6675 §5: until all arrives that had left when the loss was found, the window stays.
+		if a.Largest+1 < w.recovered {
 			return false
 		}
 		w.recovering = false
