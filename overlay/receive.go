@@ -267,6 +267,9 @@ func (c *Conn) acked(now time.Time, f *wire.Frame) error {
 	}
 	if r.Loss.Bytes > 0 {
 		p.controller.OnLoss(r.Loss)
+		if !p.open() && c.pending() {
+			p.probes = max(p.probes, 1) // fast retransmit: at once, and not when the smaller window has room (RFC 5681 §3.2 step 3, RFC 6675 §5 (4.3))
+		}
 	}
 	p.controller.OnAck(r.Ack)
 	if p.track.InFlight() == 0 {

@@ -50,6 +50,8 @@ func (w *window) OnSent(_ time.Time, _, inFlight int) {
 	w.round.sent(inFlight)
 }
 
+const batchPackets = 2
+
 // newLoss says whether the packets were lost in a window that hasn't paid for a loss yet, and begins a recovery if so.
 func (w *window) newLoss(l Loss) bool {
 	w.inFlight = l.InFlight
@@ -77,7 +79,11 @@ func (w *window) acked(a Ack) (grow bool) {
 // flight is the window, or what was in flight of it where the application didn't fill it (RFC 5681 §3.1, RFC 7661 §4.4.1): of the whole round, since the
 // acknowledgements by which the loss is found have taken from it already.
 func (w *window) flight() float64 {
-	return min(w.cwnd, float64(max(w.round.peak, w.round.older)))
+	flight := float64(max(w.round.peak, w.round.older))
+	if flight+float64(batchPackets*w.Packet) > w.cwnd {
+		return w.cwnd // as much as there is when packets leave two at a time: it was full
+	}
+	return flight
 }
 
 // filled says whether the window was what held the sender back; else it says nothing of the path that more weren't lost (RFC 7661 §4.1).
