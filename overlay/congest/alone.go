@@ -21,7 +21,8 @@ const (
 	overrunNext    = 12
 	overrunTimes   = 3
 	stayedTimes    = 2
-	unmovedPart    = 35 // percent of the queue
+	unmovedPart    = 35  // percent of the queue
+	sankMuch       = 0.7 // of the window, from one step back to the next: once is enough
 )
 
 // startup is what it needs to know.
@@ -81,7 +82,7 @@ func (d *Default) endStartup(window float64, next uint64) {
 	d.mode, d.speed = modeAlone, 1
 	d.goal, d.goalUntil = window+d.share(window), d.round.count+goalRounds
 	d.held, d.heldUntil = modesty*d.cwnd, d.round.count+heldRounds
-	d.cwnd = d.clamp(modesty * window)
+	d.cwnd, d.sank = d.clamp(modesty*window), window
 	d.begin = startup{}
 }
 
@@ -190,10 +191,16 @@ func (d *Default) overrun() bool {
 // unmoved says whether somebody else has the queue: all of our kind step back at the same time, and it stays, again and again. It tells those who
 // came late, with windows so small that a long queue might be that of many of our kind.
 func (d *Default) unmoved(p probe) bool {
+	before := d.sank
+	d.sank = d.cwnd
 	if p.least-d.base.rtt < max(queueMin/2, (p.before-d.base.rtt)*unmovedPart/100) {
 		d.stayed = 0
 		return false
 	}
 	d.stayed++
-	return d.stayed >= stayedTimes
+	if d.stayed >= stayedTimes || d.cwnd < sankMuch*before {
+		d.held = max(d.held, before)
+		return true
+	}
+	return false
 }

@@ -41,7 +41,8 @@ type Default struct {
 
 	settled int // round from which on the queue is again what we make it, and not what a step back left
 
-	stayed int // steps back in a row after which the queue was still there
+	stayed int     // steps back in a row after which the queue was still there
+	sank   float64 // the window at the last of them, in bytes
 
 	crowd crowd
 }
