@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	pathsMax       = wire.PathsMax
+	pathsMax       = 8
 	packetMin      = 1200 // bytes of UDP payload that every path must carry (RFC 9000 §14)
 	ackDelayMax    = 5 * time.Millisecond
 	proofsMax      = 4                      // challenges that wait for an answer

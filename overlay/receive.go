@@ -25,6 +25,8 @@ type opened struct {
 	phase  byte
 }
 
+const _ = uint(wire.PathsMax - pathsMax) // a data packet's header tells no more paths apart
+
 // open decrypts a data packet in its place; ok is false for what isn't the peer's.
 func (c *Conn) open(b []byte, from remote, nonce *[12]byte) (o opened, ok bool) {
 	var h wire.Header
