@@ -296,7 +296,7 @@ func random() uint64 {
 func (e *Endpoint) newConn(dialed bool, to remote) (*Conn, error) {
 	now := time.Now()
 	c := &Conn{
-		endpoint: e, dialed: dialed, local: wire.ID(random()),
+		endpoint: e, dialed: dialed, local: wire.NewID(random()),
 		wake: make(chan struct{}, 1), done: make(chan struct{}), established: make(chan struct{}),
 		streams: map[uint64]*Stream{}, takenMax: uint64(e.options.StreamsMax),
 		window: windowStart, gotLimit: windowStart, lastHeard: now, lastSent: now, pathNext: 1,

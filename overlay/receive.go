@@ -25,6 +25,8 @@ type opened struct {
 	phase  byte
 }
 
+const _ = uint(wire.PathsMax - pathsMax) // a data packet's header tells no more paths apart
+
 // open decrypts a data packet in its place; ok is false for what isn't the peer's.
 func (c *Conn) open(b []byte, from remote, nonce *[12]byte) (o opened, ok bool) {
 	var h wire.Header
@@ -267,6 +269,9 @@ func (c *Conn) acked(now time.Time, f *wire.Frame) error {
 	}
 	if r.Loss.Bytes > 0 {
 		p.controller.OnLoss(r.Loss)
+		if !p.open() && c.pending() {
+			p.probes = max(p.probes, 1) // fast retransmit: at once, and not when the smaller window has room (RFC 5681 §3.2 step 3, RFC 6675 §5 (4.3))
+		}
 	}
 	p.controller.OnAck(r.Ack)
 	if p.track.InFlight() == 0 {

@@ -24,13 +24,16 @@ import (
 func main() {
 	what := flag.String("bars", "", "measure what the overlay has to reach: goodput, objects, fairness, queue, same or all")
 	runs := flag.Int("runs", 5, "with -bars: how many `times`")
-	d := flag.Duration("time", 20*time.Second, "with -bars: how long each kind of flow runs")
+	d := flag.Duration("time", 10*time.Second, "with -bars: how long each kind of flow runs")
+	atOnce := flag.Int("at-once", 2, "with -bars: how many `kinds` are measured at the same time, each over a link of its own")
+	out := flag.String("out", "", "with -bars: `directory` for bars.json and a picture of a typical run of each measurement, as SVG and PNG")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	measure := verify
 	if *what != "" {
-		measure = func(ctx context.Context) error { return bars(ctx, *what, max(*runs, 1), *d) }
+		s := session{runs: max(*runs, 1), time: *d, atOnce: max(*atOnce, 1), out: *out}
+		measure = func(ctx context.Context) error { return s.bars(ctx, *what) }
 	}
 	if err := measure(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "linkem: %v\n", err)

@@ -37,6 +37,9 @@ func main() {
 	w.Flush()
 	fmt.Println()
 	for i := range all {
+		m := all[i].Missed
+		fmt.Printf("longer than by the oracle's choice: %.2f ms where it is less than 5 %% longer, %.2f ms where the node doesn't know its route, %.2f ms while it waits\n",
+			ms(m.Near), ms(m.Unknown), ms(m.Late))
 		cost(&all[i])
 	}
 	if *large > 0 {

@@ -20,6 +20,9 @@ const (
 	overrunApart   = 4 // rounds
 	overrunNext    = 12
 	overrunTimes   = 3
+	stayedTimes    = 2
+	unmovedPart    = 35  // percent of the queue
+	sankMuch       = 0.7 // of the window, from one step back to the next: once is enough
 )
 
 // startup is what it needs to know.
@@ -38,10 +41,13 @@ type startup struct {
 // its rate, or what we get of it.
 func (d *Default) startup(a Ack) {
 	s := &d.begin
+	if !s.measuring.IsZero() && a.RTT > 0 && a.RTT < d.base.rtt+max(d.base.rtt/16, queueMin) {
+		s.measuring, s.queued = time.Time{}, 0 // it was only our own haste, and the line is idle again
+	}
 	if !s.measuring.IsZero() {
 		if took := a.Now.Sub(s.measuring); took > d.base.rtt/2 {
 			rate := float64(a.Sample.Delivered-s.delivered) / took.Seconds()
-			d.endStartup(rate * d.base.rtt.Seconds())
+			d.endStartup(rate*d.base.rtt.Seconds(), a.Next)
 		}
 		return
 	}
@@ -71,16 +77,17 @@ func (d *Default) startup(a Ack) {
 	}
 }
 
-func (d *Default) endStartup(window float64) {
+func (d *Default) endStartup(window float64, next uint64) {
+	d.ownFrom = next
 	d.mode, d.speed = modeAlone, 1
 	d.goal, d.goalUntil = window+d.share(window), d.round.count+goalRounds
 	d.held, d.heldUntil = modesty*d.cwnd, d.round.count+heldRounds
-	d.cwnd = d.clamp(modesty * window)
+	d.cwnd, d.sank = d.clamp(modesty*window), window
 	d.begin = startup{}
 }
 
 // startupRound ends the startup also where the queue doesn't show, because it was full before we came: when the rate of delivery grows no more.
-func (d *Default) startupRound(t tally) {
+func (d *Default) startupRound(a Ack, t tally) {
 	s, rate := &d.begin, d.rate.max()
 	if s.threshold > 0 {
 		return
@@ -91,7 +98,7 @@ func (d *Default) startupRound(t tally) {
 	}
 	s.flat++
 	if s.flat >= startupFlat || d.calm.excess(t, d.Packet) > 0 {
-		d.endStartup(rate * d.base.rtt.Seconds())
+		d.endStartup(rate*d.base.rtt.Seconds(), a.Next)
 	}
 }
 
@@ -111,7 +118,7 @@ func (d *Default) alone(t tally, filled bool) {
 	case ours > share/2 || excess > 0:
 		d.speed = 1
 	case filled:
-		d.speed = max(1, min(2*d.speed, d.cwnd/2/share))
+		d.speed = max(1, min(2*d.speed, d.cwnd/4/share))
 	}
 	if ours < share/2 && excess == 0 && d.round.count <= d.goalUntil && d.goal > d.cwnd {
 		d.cwnd, d.goalUntil = d.clamp(d.goal), 0
@@ -179,4 +186,21 @@ func (d *Default) overrun() bool {
 		d.overruns = 1
 	}
 	return d.overruns >= overrunTimes
+}
+
+// unmoved says whether somebody else has the queue: all of our kind step back at the same time, and it stays, again and again. It tells those who
+// came late, with windows so small that a long queue might be that of many of our kind.
+func (d *Default) unmoved(p probe) bool {
+	before := d.sank
+	d.sank = d.cwnd
+	if p.least-d.base.rtt < max(queueMin/2, (p.before-d.base.rtt)*unmovedPart/100) {
+		d.stayed = 0
+		return false
+	}
+	d.stayed++
+	if d.stayed >= stayedTimes || d.cwnd < sankMuch*before {
+		d.held = max(d.held, before)
+		return true
+	}
+	return false
 }

@@ -1,6 +1,7 @@
 package congest_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,30 @@ func TestBeside(t *testing.T) {
 		ours, theirs := r[0].Goodput/125e3, r[1].Goodput/125e3
 		if part := ours / (ours + theirs); part < 0.25 || part > 0.75 {
 			t.Errorf("beside %s that begins %v later, queue %g: %.1f Mbit/s to %.1f", c.other, c.late, c.queue, ours, theirs)
+		}
+	}
+}
+
+// TestLate: a flow of ours that comes five seconds after others has half of a fair share ten to twenty seconds later.
+func TestLate(t *testing.T) {
+	for _, c := range []struct {
+		others []string
+		queue  float64
+	}{
+		{[]string{"cubic"}, 1}, {[]string{"cubic"}, 2},
+		{[]string{"reno"}, 1}, {[]string{"reno"}, 2},
+		{[]string{"bbr1"}, 1}, {[]string{"bbr1"}, 2},
+		{slices.Repeat([]string{"default"}, 7), 1}, {slices.Repeat([]string{"default"}, 7), 2},
+	} {
+		fs := named(append([]string{"default"}, c.others...)...)
+		fs[0].Start = 5 * time.Second
+		r := congestsim.Run(link(12.5e6, 100*time.Millisecond, c.queue, 0), fs, 15*time.Second, 25*time.Second, nil)
+		fair := 0.0
+		for _, f := range r {
+			fair += f.Goodput / float64(len(r))
+		}
+		if r[0].Goodput < fair/2 {
+			t.Errorf("after %d of %s, queue %g: %.1f Mbit/s, a fair share is %.1f", len(c.others), c.others[0], c.queue, r[0].Goodput/125e3, fair/125e3)
 		}
 	}
 }

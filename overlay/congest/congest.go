@@ -85,7 +85,7 @@ type Loss struct {
 // Options are what all controllers share.
 type Options struct {
 	Packet  int // bytes of a full packet
-	Initial int // the first window; 0: ten packets (RFC 6928)
+	Initial int // the first window; 0: ten packets (RFC 6928), or 24 where it is paced
 	Max     int // the widest window; 0: 64 MiB
 }
 

@@ -62,7 +62,7 @@ func (d *Default) enterCubic(now time.Time) {
 	if d.round.count < d.heldUntil+newRounds {
 		part = partNew
 	}
-	d.mode, d.suspect = modeCubic, 0
+	d.mode, d.suspect, d.stayed = modeCubic, 0, 0
 	d.cwnd = d.clamp(max(d.cwnd, d.held))
 	d.crowd = crowd{slots: slots, part: part, slot: now.Truncate(probeSlot), left: d.crowd.left, verdict: verdict{trial: trialLeast}}
 }

@@ -30,6 +30,7 @@ type Default struct {
 	begin     startup
 	goal      float64 // the window that it has found, for when the queue is empty
 	goalUntil int     // round
+	ownFrom   uint64  // the first packet after it: what is lost of those before says nothing of the window that it has left
 	mean      mean
 
 	suspect   int     // rounds with a queue that is not of our kind, less those without
@@ -38,8 +39,16 @@ type Default struct {
 	overran   int     // round in which something was last lost to a full queue
 	overruns  int     // of those, in a row
 
+	settled int // round from which on the queue is again what we make it, and not what a step back left
+
+	stayed int     // steps back in a row after which the queue was still there
+	sank   float64 // the window at the last of them, in bytes
+
 	crowd crowd
 }
+
+// firstPace is in what the first window leaves while no round trip is known: so much is short beside any long one, and no burst for a slow line.
+const firstPace = 30 * time.Millisecond
 
 // mode is what Default makes of those who share the link.
 type mode string
@@ -58,6 +67,7 @@ type tally struct {
 	began       time.Time
 	rate        float64 // bytes a second that were delivered
 	congested   bool    // something was lost while the queue was full
+	early       bool    // what was lost had left before the startup was over, and isn't in lost
 }
 
 var _ Controller = (*Default)(nil)
@@ -107,16 +117,21 @@ func (d *Default) filled(a Ack) bool {
 
 // endRound is the decision of each round trip.
 func (d *Default) endRound(a Ack, t tally, filled bool) {
-	d.calm.sample(d.round.count, t, d.Packet)
+	if !t.early {
+		d.calm.sample(d.round.count, t, d.Packet)
+	}
 	if t.shortest == never || d.probe.active() {
 		return
 	}
 	switch d.mode {
 	case modeStartup:
-		d.startupRound(t)
+		d.startupRound(a, t)
 	case modeAlone:
 		if d.base.stale(a.Now) {
-			d.beginProbe(0.95 - 2*d.waiting(a.RTT))
+			d.beginProbe(baseStep - 1.1*d.waiting(d.smoothed))
+			return
+		}
+		if d.round.count < d.settled {
 			return
 		}
 		if d.crowded(t) {
@@ -145,6 +160,12 @@ func (d *Default) probed(a Ack) {
 		return
 	}
 	if d.mode == modeAlone {
+		d.speed, d.settled = 1, d.round.count+2
+		if d.unmoved(p) {
+			d.enterCubic(a.Now)
+			d.crowd.part = partNew
+			return
+		}
 		d.base.renew(a.Now, p.lowest)
 		return
 	}
@@ -153,6 +174,10 @@ func (d *Default) probed(a Ack) {
 
 // OnLoss tells chance from a full queue.
 func (d *Default) OnLoss(l Loss) {
+	if d.mode == modeAlone && l.Largest < d.ownFrom {
+		d.now.early = true
+		return
+	}
 	d.now.lost += l.Bytes
 	if l.Latest < d.fullQueue() {
 		return
@@ -192,7 +217,7 @@ func (d *Default) Window() int {
 // Rate spreads the window over a round trip.
 func (d *Default) Rate() float64 {
 	if d.smoothed <= 0 {
-		return 0
+		return float64(d.Initial) / firstPace.Seconds()
 	}
 	haste := 1.5
 	if d.mode == modeStartup && d.begin.measuring.IsZero() {

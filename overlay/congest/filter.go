@@ -1,9 +1,13 @@
 package congest
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 const (
-	baseAge      = 5 * time.Second  // after which the base is looked for anew
+	baseAge      = 3 * time.Second  // after which the base is looked for anew
+	baseStep     = 0.99             // of the window, less what waits of it: what looking for the base costs
 	baseLife     = 30 * time.Second // after which a longer one is believed
 	filterRounds = 8
 	peakAge      = 10 * time.Second
@@ -104,7 +108,9 @@ func (l *lossFilter) sample(round int, t tally, packet int) {
 	if sum < calmLeast*packet {
 		return
 	}
-	i, lost := l.window%2, float64(t.lost)/float64(sum)
+	// A round of few packets may have been lucky: twice the deviation of what comes by chance belongs to it.
+	packets := float64(t.lost) / float64(packet)
+	i, lost := l.window%2, (packets+2*math.Sqrt(packets)+2)*float64(packet)/float64(sum)
 	if !l.known[i] || lost < l.lowest[i] {
 		l.lowest[i], l.known[i] = lost, true
 	}

@@ -4,6 +4,7 @@ import "fmt"
 
 const (
 	initialPackets = 10       // RFC 6928 §2
+	initialPaced   = 24       // where they leave one by one and not in a burst: one and a quarter round trips less until the link is full
 	minimumPackets = 2        // RFC 5681 §3.1, of ssthresh
 	defaultMax     = 64 << 20 // bytes
 )
@@ -15,6 +16,9 @@ func New(kind Kind, o Options) (Controller, error) {
 	}
 	if o.Initial == 0 {
 		o.Initial = initialPackets * o.Packet
+		if kind == KindDefault {
+			o.Initial = initialPaced * o.Packet
+		}
 	}
 	if o.Max == 0 {
 		o.Max = defaultMax

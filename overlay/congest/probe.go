@@ -17,6 +17,7 @@ type probe struct {
 	end     uint64 // of the phase
 	from    uint64 // the first packet of the smaller window
 	lowest  time.Duration
+	least   time.Duration // of the round that is measured
 	sum     time.Duration
 	samples int
 	spoilt  bool // by a queue that was full all the same: its length doesn't say how much there was too much
@@ -26,7 +27,7 @@ func (p *probe) active() bool { return p.window > 0 }
 
 func (d *Default) beginProbe(factor float64) {
 	factor = max(0.5, factor)
-	d.probe = probe{window: d.clamp(d.cwnd * factor), factor: factor, before: d.smoothed, rate: d.last.rate, lowest: never}
+	d.probe = probe{window: d.clamp(d.cwnd * factor), factor: factor, before: d.smoothed, rate: d.last.rate, lowest: never, least: never}
 }
 
 // onAck says whether the probe is complete.
@@ -45,6 +46,7 @@ func (p *probe) onAck(a Ack) bool {
 		}
 	case 2:
 		if a.RTT > 0 {
+			p.least = min(p.least, a.RTT)
 			p.sum += a.RTT
 			p.samples++
 		}

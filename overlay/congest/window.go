@@ -13,7 +13,7 @@ type window struct {
 	round    round
 
 	recovering bool
-	recovered  uint64    // the first packet number sent after the loss was found: its acknowledgement ends the recovery
+	recovered  uint64    // the first packet number sent after the loss was found: the acknowledgement of the one before ends the recovery
 	timedOut   time.Time // when the timer ran out; what left before isn't a new loss
 	backedOff  bool      // and nothing was acknowledged since
 
@@ -50,6 +50,8 @@ func (w *window) OnSent(_ time.Time, _, inFlight int) {
 	w.round.sent(inFlight)
 }
 
+const batchPackets = 2
+
 // newLoss says whether the packets were lost in a window that hasn't paid for a loss yet, and begins a recovery if so.
 func (w *window) newLoss(l Loss) bool {
 	w.inFlight = l.InFlight
@@ -65,8 +67,8 @@ func (w *window) acked(a Ack) (grow bool) {
 	w.inFlight, w.smoothed, w.backedOff = a.InFlight, a.Smoothed, false
 	w.round.acked(a)
 	if w.recovering {
-		// RFC 6582 §3.2 step 3, RFC 6675 §5: until what was sent after the loss arrives, the window stays.
-		if a.Largest < w.recovered {
+		// RFC 6582 §3.2 step 3, RFC 6675 §5: until all arrives that had left when the loss was found, the window stays.
+		if a.Largest+1 < w.recovered {
 			return false
 		}
 		w.recovering = false
@@ -77,7 +79,11 @@ func (w *window) acked(a Ack) (grow bool) {
 // flight is the window, or what was in flight of it where the application didn't fill it (RFC 5681 §3.1, RFC 7661 §4.4.1): of the whole round, since the
 // acknowledgements by which the loss is found have taken from it already.
 func (w *window) flight() float64 {
-	return min(w.cwnd, float64(max(w.round.peak, w.round.older)))
+	flight := float64(max(w.round.peak, w.round.older))
+	if flight+float64(batchPackets*w.Packet) > w.cwnd {
+		return w.cwnd // as much as there is when packets leave two at a time: it was full
+	}
+	return flight
 }
 
 // filled says whether the window was what held the sender back; else it says nothing of the path that more weren't lost (RFC 7661 §4.1).

@@ -3,10 +3,10 @@
 //
 // A datagram is one packet, or a packet in an envelope that a third node forwards:
 //
-//	 0        1                9        10               14
-//	┌────────┬────────────────┬────────┬────────────────┬──────────────────────────────┬─────┐
-//	│kind,bit│ connection, 8  │ path   │ number, low 32 │ frames, sealed               │ tag │   data
-//	└────────┴────────────────┴────────┴────────────────┴──────────────────────────────┴─────┘
+//	 0          1                6                9
+//	┌──────────┬────────────────┬────────────────┬──────────────────────────────┬─────┐
+//	│1001 ppp k│ connection, 5  │ number, low 24 │ frames, sealed               │ tag │   data, on path ppp
+//	└──────────┴────────────────┴────────────────┴──────────────────────────────┴─────┘
 //	┌────────┬────────────────┬────────┬────────────────┬────────────────┬─────────────┬─────┐
 //	│ kind   │ connection, 8  │ 0      │ number, low 32 │ sender's ID, 8 │ frames      │ tag │   initial, handshake, early
 //	└────────┴────────────────┴────────┴────────────────┴────────────────┴─────────────┴─────┘
@@ -22,7 +22,7 @@
 //
 // The header is authenticated with the packet, and not hidden: between nodes of one network there is nothing to gain by that, and it
 // costs a block of AES for each packet. The nonce is the key's IV xor (path, 32 bits; number, 64 bits), so each path counts for itself.
-// The lowest bit of the kind of a data packet tells which of two generations of keys sealed it (RFC 9001 §6).
+// Bit k of a data packet tells which of two generations of keys sealed it (RFC 9001 §6). Of 1,500 bytes of an IPv4 packet 1,441 are a stream's.
 //
 // Integers in frames are those of RFC 9000 §16: the two highest bits tell whether 1, 2, 4 or 8 bytes hold it. Frames:
 //

@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// Kind is what sort of packet it is: the first byte, without the bit of the key's generation.
+// Kind is what sort of packet it is: the first byte, in data packets without the path and the bit of the key's generation.
 type Kind byte
 
 // The kinds of packets.
@@ -21,8 +21,8 @@ const (
 
 // Sizes of headers, in bytes.
 const (
-	HeaderSize   = 14
-	LongSize     = HeaderSize + 8
+	HeaderSize   = 1 + idShort + numberShort // of a data packet: each byte of it is one less of data
+	LongSize     = 1 + 8 + 1 + 4 + 8
 	EnvelopeSize = 9
 	ResetSize    = 9 + 16
 	CookieSize   = 32
@@ -30,8 +30,18 @@ const (
 	TagSize      = 16
 )
 
-// ID names a connection to the node that chose it.
+// What a data packet says of ID and number.
+const (
+	idShort     = 5
+	numberShort = 3
+	PathsMax    = 8 // that a data packet can tell apart
+)
+
+// ID names a connection to the node that chose it: 40 bits, so that data packets need no more, or more until that has chosen one.
 type ID uint64
+
+// NewID makes an ID that data packets can carry of random bits; it isn't zero.
+func NewID(random uint64) ID { return ID(random&(1<<(8*idShort)-1) | 1) }
 
 // Header is the part of a packet before the sealed frames.
 type Header struct {
@@ -40,7 +50,7 @@ type Header struct {
 	To     ID   // the receiver's name of the connection
 	From   ID   // and the sender's, before the handshake is done
 	Path   byte
-	Number uint32 // the lowest 32 bits
+	Number uint32 // the lowest 24 bits in a data packet, 32 in others
 }
 
 // Long says that the header carries the sender's ID.
@@ -56,7 +66,12 @@ func (h *Header) Size() int {
 
 // Append writes the header.
 func (h *Header) Append(b []byte) []byte {
-	b = append(b, byte(h.Kind)|h.Phase)
+	if h.Kind == KindData {
+		b = append(b, byte(KindData)|h.Path<<1|h.Phase, byte(h.To>>32))
+		b = binary.BigEndian.AppendUint32(b, uint32(h.To))
+		return append(b, byte(h.Number>>16), byte(h.Number>>8), byte(h.Number))
+	}
+	b = append(b, byte(h.Kind))
 	b = binary.BigEndian.AppendUint64(b, uint64(h.To))
 	b = append(b, h.Path)
 	b = binary.BigEndian.AppendUint32(b, h.Number)
@@ -77,8 +92,8 @@ func KindOf(b []byte) (Kind, ID, error) {
 		return 0, 0, errShort
 	}
 	kind, id := Kind(b[0]), ID(binary.BigEndian.Uint64(b[1:]))
-	if kind&^1 == KindData {
-		return KindData, id, nil
+	if kind&^0x0f == KindData {
+		return KindData, id >> (8 * (8 - idShort)), nil
 	}
 	if kind&1 != 0 || kind < KindInitial || kind > KindEnvelope {
 		return 0, 0, errKind
@@ -100,20 +115,20 @@ func (h *Header) Parse(b []byte) error {
 		return errShort
 	}
 	if kind == KindData {
-		h.Phase = b[0] & 1
+		h.Phase, h.Path = b[0]&1, b[0]>>1&(PathsMax-1)
+		h.Number = binary.BigEndian.Uint32(b[idShort:]) & (1<<(8*numberShort) - 1)
+		return nil
 	}
 	h.Path = b[9]
 	h.Number = binary.BigEndian.Uint32(b[10:])
-	if kind.Long() {
-		h.From = ID(binary.BigEndian.Uint64(b[HeaderSize:]))
-	}
+	h.From = ID(binary.BigEndian.Uint64(b[14:]))
 	return nil
 }
 
-// Expand gives the whole number of a packet, when next is the one after the newest that was received (RFC 9000 §A.3).
+// Expand gives the whole number of a packet of which the lowest 24 bits are known, when next is the one after the newest that was received (RFC 9000 §A.3).
 func Expand(low uint32, next uint64) uint64 {
-	const window = 1 << 32
-	n := next&^(window-1) | uint64(low)
+	const window = 1 << (8 * numberShort)
+	n := next&^(window-1) | uint64(low)&(window-1)
 	switch {
 	case n+window/2 <= next && n < 1<<62-window:
 		return n + window

@@ -17,6 +17,7 @@ type Result struct {
 	Places, Pairs          int
 	Exchanges              uint64
 	Direct, Oracle, Ours   Outcome
+	Missed                 Missed
 	Switches               int // of all pairs
 	SwitchesHour           float64
 	SwitchesHourMost       float64 // of one pair
@@ -54,7 +55,7 @@ func (r *Result) Gains() (prompt, useful, working, mean, p95 float64) {
 		part(float64(d.Mean), float64(b.Mean), float64(o.Mean)), part(float64(d.P95), float64(b.P95), float64(o.P95))
 }
 
-const buckets = 1100 // of one per cent each, from 0.2 ms on
+const buckets = 11000 // of a thousandth each, from 0.2 ms on
 
 // outcome counts.
 type outcome struct {
@@ -81,7 +82,7 @@ func (o *outcome) took(d time.Duration) {
 	if d <= usefulFor {
 		o.useful++
 	}
-	i := int(math.Log(float64(d)/float64(200*time.Microsecond)) / math.Log(1.01))
+	i := int(math.Log(float64(d)/float64(200*time.Microsecond)) / math.Log(1.001))
 	o.histogram[min(max(i, 0), buckets-1)]++
 }
 
@@ -89,7 +90,7 @@ func (o *outcome) quantile(part float64) time.Duration {
 	left := uint64(math.Ceil(part * float64(o.count)))
 	for i, n := range o.histogram {
 		if uint64(n) >= left {
-			return time.Duration(math.Pow(1.01, float64(i)+0.5) * float64(200*time.Microsecond))
+			return time.Duration(math.Pow(1.001, float64(i)+0.5) * float64(200*time.Microsecond))
 		}
 		left -= uint64(n)
 	}
@@ -110,6 +111,9 @@ func (s *sim) sum() Result {
 	if len(s.pairs) > 0 {
 		r.Direct, r.Oracle, r.Ours = s.outcome(byDirect), s.outcome(byOracle), s.outcome(byOurs)
 		r.SwitchesHour = float64(r.Switches) / hours / float64(len(s.pairs))
+		for _, m := range []*time.Duration{&r.Missed.Near, &r.Missed.Unknown, &r.Missed.Late} {
+			*m /= time.Duration(max(r.Exchanges, 1))
+		}
 		r.Detours = float64(detours) / float64(max(r.Exchanges, 1))
 	}
 	each := float64(len(s.nodes)) * s.o.Duration.Seconds()

@@ -355,6 +355,7 @@ func (s *sim) note(p *pair, d route.Decision) {
 		if d.Use != p.used && p.used != (route.Route{}) {
 			p.switches++
 		}
+		s.missed(p, d)
 		p.outcome[byOurs].sent(s.w.up(p.a, s.via(d.Use), p.b, s.now))
 		if !d.Use.Direct() {
 			p.detours++
