@@ -68,7 +68,8 @@ type Conn struct {
 	mu          sync.Mutex
 	remote      wire.ID // names it in packets to the peer
 	own, peer   params
-	name        string // of the peer, once it is verified
+	name        string // of the peer, once it is verified; until then, whom this side dialed
+	shook       bool   // it is
 	tls         tls.ConnectionState
 	hs          *handshake // nil when it is over
 	quic        *tls.QUICConn
@@ -79,6 +80,9 @@ type Conn struct {
 	seals       uint64 // with this key
 	confirmed   bool   // the peer has our keys
 	established chan struct{}
+	begun       chan struct{} // closed when this side, that dialed, can send something
+	beginOnce   sync.Once
+	held        []heldPacket
 	err         error     // why it is over
 	closing     []byte    // the close frame to send once
 	looks       time.Time // when pump looks again
@@ -129,9 +133,11 @@ type Stats struct {
 	BytesSent, BytesReceived     uint64 // of UDP payload
 	Lost, Spurious, Timeouts     uint64 // packets
 	Duplicates, Damaged          uint64
+	Early                        uint64 // packets sent before the handshake
+	EarlyRefused                 bool   // they were sent again after it
 }
 
-// Peer is the other node's name, as its certificate and the endpoint's Admit have it.
+// Peer is the other node's name, as its certificate and the endpoint's Admit have it; before a handshake is done, as it was dialed.
 func (c *Conn) Peer() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -231,10 +237,14 @@ func (c *Conn) await(ctx context.Context, cond *sync.Cond, ready func() bool) er
 }
 
 // OpenStream opens a stream; it waits while the peer allows no more.
-func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
+func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) { return c.openStream(ctx, false) }
+
+func (c *Conn) openStream(ctx context.Context, early bool) (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.await(ctx, c.openCond, func() bool { return c.err == nil && c.opened < c.openMax }); err != nil {
+	if err := c.await(ctx, c.openCond, func() bool {
+		return c.err == nil && c.opened < c.openMax && (c.confirmed || early && c.dialed && c.key() != nil)
+	}); err != nil {
 		return nil, err
 	}
 	id := c.opened << 1

@@ -82,7 +82,9 @@ type Endpoint struct {
 	running  bool
 	closed   bool
 
-	forwards forwards
+	handshakes Handshakes
+	tickets    tickets
+	forwards   forwards
 }
 
 // stranger is how packets of a connection are known before the peer knows our name for it.
@@ -111,11 +113,12 @@ func New(conn net.PacketConn, o Options) (*Endpoint, error) {
 	if _, err := congest.New(o.Controller, congest.Options{Packet: packetMin}); err != nil {
 		return nil, err
 	}
-	o.Server = withProtocol(o.Server)
 	e := &Endpoint{
 		options: o, socket: udp.New(conn), ready: make(chan struct{}), accepted: make(chan *Conn, acceptMax),
 		conns: map[wire.ID]*Conn{}, peers: map[wire.ID]*Conn{}, strange: map[stranger]*Conn{},
 	}
+	e.options.Server = withProtocol(o.Server)
+	e.options.Server.WrapSession, e.options.Server.UnwrapSession = e.tickets.wrap, e.tickets.unwrap
 	e.forwards.init()
 	_, err := rand.Read(e.secret[:])
 	return e, err
@@ -221,9 +224,19 @@ func (e *Endpoint) settleLocked(c *Conn) {
 }
 
 // known is told that a connection's handshake is done; called under the connection's lock.
-func (e *Endpoint) known(c *Conn) {
+func (e *Endpoint) known(c *Conn, early bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	switch {
+	case c.dialed:
+	case early:
+		e.handshakes.Early++
+		e.handshakes.Resumed++
+	case c.tls.DidResume:
+		e.handshakes.Resumed++
+	default:
+		e.handshakes.Full++
+	}
 	e.settleLocked(c)
 	e.peers[c.remote] = c
 }
@@ -252,6 +265,18 @@ func (e *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 
 // Dial connects to the node of that name at addr, and returns when both know each other. It waits for Run.
 func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, name string) (*Conn, error) {
+	c, err := e.dial(ctx, addr, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.wait(ctx, c, c.established); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// dial begins a connection.
+func (e *Endpoint) dial(ctx context.Context, addr netip.AddrPort, name string) (*Conn, error) {
 	select {
 	case <-e.ready:
 	case <-ctx.Done():
@@ -263,7 +288,7 @@ func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, name string) (
 	}
 	config := withProtocol(e.options.Client(name))
 	original := wire.ID(random())
-	c.remote = original
+	c.remote, c.name = original, name
 	c.mu.Lock()
 	err = c.startHandshake(config, original, c.primary.remote, time.Now())
 	c.mu.Unlock()
@@ -276,14 +301,19 @@ func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, name string) (
 		}
 		return nil, fmt.Errorf("dial %s at %v: %w", name, addr, err)
 	}
+	return c, nil
+}
+
+// wait waits until a connection that was dialed has come so far.
+func (e *Endpoint) wait(ctx context.Context, c *Conn, far <-chan struct{}) error {
 	select {
-	case <-c.established:
-		return c, nil
+	case <-far:
+		return nil
 	case <-c.done:
-		return nil, fmt.Errorf("dial %s at %v: %w", name, addr, c.Err())
+		return fmt.Errorf("dial %s at %v: %w", c.Peer(), c.RemoteAddr(), c.Err())
 	case <-ctx.Done():
 		c.Close(CodeDone, "given up")
-		return nil, fmt.Errorf("dial %s at %v: %w", name, addr, context.Cause(ctx))
+		return fmt.Errorf("dial %s at %v: %w", c.Peer(), c.RemoteAddr(), context.Cause(ctx))
 	}
 }
 
@@ -297,7 +327,7 @@ func (e *Endpoint) newConn(dialed bool, to remote) (*Conn, error) {
 	now := time.Now()
 	c := &Conn{
 		endpoint: e, dialed: dialed, local: wire.ID(random()),
-		wake: make(chan struct{}, 1), done: make(chan struct{}), established: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), established: make(chan struct{}), begun: make(chan struct{}),
 		streams: map[uint64]*Stream{}, takenMax: uint64(e.options.StreamsMax),
 		window: windowStart, gotLimit: windowStart, lastHeard: now, lastSent: now, pathNext: 1,
 	}
@@ -387,10 +417,12 @@ func (e *Endpoint) datagram(r *reader, b []byte, from remote) {
 		}
 		if o, ok := c.open(b, from, &r.nonce); ok {
 			r.packets = append(r.packets, o)
+		} else if c.opener.Load() == nil {
+			c.hold(b, from)
 		} else {
 			r.damaged++
 		}
-	case wire.KindInitial, wire.KindHandshake:
+	case wire.KindInitial, wire.KindHandshake, wire.KindEarly:
 		e.flush(r)
 		e.hello(b, from)
 	case wire.KindEnvelope:

@@ -23,6 +23,7 @@ type opened struct {
 	frames []byte
 	from   remote
 	phase  byte
+	early  bool // sealed before the handshake was done
 }
 
 // open decrypts a data packet in its place; ok is false for what isn't the peer's.
@@ -41,7 +42,7 @@ func (c *Conn) open(b []byte, from remote, nonce *[12]byte) (o opened, ok bool) 
 	if err != nil {
 		return o, false
 	}
-	return opened{h.Path, number, len(b), plain, from, h.Phase}, true
+	return opened{path: h.Path, number: number, size: len(b), frames: plain, from: from, phase: h.Phase}, true
 }
 
 // process takes packets that were opened, in the order in which they came.
@@ -72,7 +73,7 @@ func (c *Conn) take(now time.Time, o *opened) error {
 		c.stats.Duplicates++
 		return nil
 	}
-	if keys := c.opener.Load(); o.phase != keys.phase {
+	if keys := c.opener.Load(); !o.early && o.phase != keys.phase {
 		if err := c.turnKeys(keys); err != nil {
 			return err
 		}
@@ -85,7 +86,9 @@ func (c *Conn) take(now time.Time, o *opened) error {
 			c.moved(now, p, o.from)
 		}
 	}
-	c.confirm()
+	if c.hs != nil && !c.hs.offered {
+		c.confirm()
+	}
 	elicits := false
 	var f wire.Frame
 	f.Ranges = c.endpoint.ranges[:0]
@@ -94,6 +97,9 @@ func (c *Conn) take(now time.Time, o *opened) error {
 			return err
 		}
 		elicits = elicits || f.Type.Elicits()
+		if o.early && !allowedEarly(f.Type) {
+			return errState
+		}
 		if err := c.frame(now, p, o, &f); err != nil {
 			return err
 		}
@@ -153,7 +159,10 @@ var errState = errors.New("frame that isn't allowed here")
 // frame takes one frame of a packet.
 func (c *Conn) frame(now time.Time, p *path, o *opened, f *wire.Frame) error {
 	switch f.Type {
-	case wire.Padding, wire.Ping, wire.Done:
+	case wire.Padding, wire.Ping:
+		return nil
+	case wire.Done:
+		c.confirm()
 		return nil
 	case wire.TypeAck:
 		return c.acked(now, f)

@@ -14,6 +14,7 @@ type batch struct {
 	buffer  []byte
 	items   []item
 	segment int
+	header  int // bytes of the header of the packet that is put together
 	to      remote
 	path    byte
 	key     *key
@@ -99,7 +100,7 @@ func (c *Conn) afterwards(now time.Time, b *batch) {
 	if !wake {
 		for _, p := range c.paths {
 			if p != nil && p.ackNow && len(b.items) == 0 {
-				b.reset(p, c.sealer)
+				b.reset(p, c.key())
 				c.packet(now, p, b, p.mtu, false)
 			}
 		}
@@ -133,14 +134,22 @@ func (c *Conn) sendsNow(now time.Time) bool {
 	return false
 }
 
+// key is what packets are sealed with now; nil: there is none yet.
+func (c *Conn) key() *key {
+	if c.sealer == nil && c.hs != nil {
+		return c.hs.earlySeal
+	}
+	return c.sealer
+}
+
 // fill puts the next packets into b; none if there is nothing to send now.
 func (c *Conn) fill(now time.Time, b *batch) {
 	b.items = b.items[:0]
-	if c.sealer == nil || c.err != nil && c.closing == nil {
+	if c.key() == nil || c.err != nil && c.closing == nil {
 		return
 	}
 	if c.closing != nil {
-		b.reset(c.primary, c.sealer)
+		b.reset(c.primary, c.key())
 		c.packet(now, c.primary, b, packetMin, false)
 		c.closing = nil
 		return
@@ -162,7 +171,7 @@ func (c *Conn) fill(now time.Time, b *batch) {
 
 // fillOwn puts together what only this path can carry: acknowledgements, proofs, sizes to try.
 func (c *Conn) fillOwn(now time.Time, p *path, b *batch) bool {
-	b.reset(p, c.sealer)
+	b.reset(p, c.key())
 	if len(p.proofs) > 0 {
 		b.to = p.proofsTo[0]
 		c.packet(now, p, b, packetMin, false)
@@ -217,7 +226,7 @@ func (c *Conn) sendable(s *Stream) bool {
 
 // fillData puts packets with data together for as long as window and pace allow.
 func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
-	b.reset(p, c.sealer)
+	b.reset(p, c.key())
 	quantum := udp.BatchMax
 	if rate := p.controller.Rate(); rate > 0 {
 		quantum = min(max(int(rate*paceSlack.Seconds()), 2*p.mtu), udp.BatchMax)
@@ -265,7 +274,11 @@ func (c *Conn) begin(p *path, b *batch) (start int) {
 		b.buffer = wire.AppendEnvelope(b.buffer, b.to.label)
 	}
 	h := wire.Header{Kind: wire.KindData, Phase: c.sealPhase, To: c.remote, Path: p.id, Number: uint32(p.track.Next())}
+	if c.sealer == nil {
+		h = wire.Header{Kind: wire.KindEarly, To: c.remote, From: c.local, Number: uint32(p.track.Next())}
+	}
 	b.buffer = h.Append(b.buffer)
+	b.header = h.Size()
 	return start
 }
 
@@ -274,7 +287,7 @@ func (c *Conn) finish(now time.Time, p *path, b *batch, start int, sent loss.Pac
 	end := len(b.buffer)
 	b.buffer = append(b.buffer, make([]byte, wire.TagSize)...)
 	n := len(b.buffer) - start
-	b.items = append(b.items, item{start, start + b.to.envelope() + wire.HeaderSize, end, p.track.Next()})
+	b.items = append(b.items, item{start, start + b.to.envelope() + b.header, end, p.track.Next()})
 	b.segment = max(b.segment, n)
 	if sent.Eliciting && p.track.InFlight() == 0 && !p.idleSince.IsZero() {
 		p.controller.OnIdle(now, now.Sub(p.idleSince))
@@ -292,6 +305,9 @@ func (c *Conn) finish(now time.Time, p *path, b *batch, start int, sent loss.Pac
 	}
 	p.bytesOut += uint64(n)
 	c.seals++
+	if c.sealer == nil {
+		c.stats.Early++
+	}
 	c.stats.PacketsSent++
 	c.stats.BytesSent += uint64(n)
 }

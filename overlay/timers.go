@@ -14,7 +14,7 @@ func (c *Conn) expire(now time.Time) {
 	if c.hs != nil {
 		c.hsExpire(now)
 	}
-	if c.sealer == nil {
+	if c.sealer == nil || c.err != nil {
 		return
 	}
 	if now.Sub(c.lastHeard) >= c.endpoint.options.IdleTimeout {
@@ -68,23 +68,25 @@ func (c *Conn) due() time.Time {
 	if c.err != nil {
 		return time.Time{}
 	}
-	if c.sealer == nil {
-		if end := c.hs.began.Add(c.endpoint.options.HandshakeTimeout); end.Before(c.hs.due) {
-			return end
-		}
-		return c.hs.due
-	}
 	due := c.lastHeard.Add(c.endpoint.options.IdleTimeout)
 	earlier := func(t time.Time) {
 		if !t.IsZero() && t.Before(due) {
 			due = t
 		}
 	}
+	if c.hs != nil {
+		due = c.hs.began.Add(c.endpoint.options.HandshakeTimeout)
+		earlier(c.hs.due)
+	}
+	if c.key() == nil {
+		return due
+	}
+	if c.sealer == nil {
+		c.dueToSend(earlier)
+		return due
+	}
 	if every := c.endpoint.options.KeepAlive; every > 0 {
 		earlier(c.lastSent.Add(every))
-	}
-	if c.hs != nil {
-		earlier(c.hs.due)
 	}
 	for _, p := range c.paths {
 		if p == nil {
@@ -96,14 +98,20 @@ func (c *Conn) due() time.Time {
 			earlier(p.challengeDue())
 		}
 	}
-	if c.pending() {
-		for _, p := range c.order() {
-			if p != nil && p.open() {
-				earlier(p.pace)
-			}
+	c.dueToSend(earlier)
+	return due
+}
+
+// dueToSend says when what is pending may leave.
+func (c *Conn) dueToSend(earlier func(time.Time)) {
+	if !c.pending() {
+		return
+	}
+	for _, p := range c.order() {
+		if p != nil && p.open() {
+			earlier(p.pace)
 		}
 	}
-	return due
 }
 
 // changeKey goes on with the next generation of keys (RFC 9001 §6).
