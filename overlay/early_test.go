@@ -238,7 +238,7 @@ func TestEarlyDataCantBeReplayed(t *testing.T) {
 // Lost and damaged packets of a resumed handshake cost time, and nothing else.
 func TestEarlyDataOnRoughNetworks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHosts(simnet.Link{Latency: 20 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.2})
+		h := newHosts(simnet.Link{Latency: 20 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.1})
 		a, b := run(t, listen(t, h.alice), options("alice")), run(t, listen(t, h.bob), options("bob"))
 		answered := echo(t, b)
 		const n = 60

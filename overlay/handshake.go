@@ -89,6 +89,9 @@ func (c *Conn) startHandshake(config *tls.Config, original wire.ID, to remote, n
 	if err := c.tlsEvents(now); err != nil {
 		return err
 	}
+	if c.dialed {
+		c.unanswered = now
+	}
 	if h.earlySeal != nil {
 		h.offered = true
 		c.begins()
@@ -292,6 +295,7 @@ func (c *Conn) hello(now time.Time, p *helloPacket) error {
 		return nil
 	}
 	c.hs.in += len(p.bytes)
+	c.unanswered = time.Time{}
 	if t := c.hs.flown; !t.IsZero() {
 		c.primary.track.RTT.Add(now, now.Sub(t), 0)
 		c.hs.flown, c.hs.answered = time.Time{}, true

@@ -92,6 +92,8 @@ func (c *Conn) addPath(r remote) (int, error) {
 		return 0, errors.New("only the node that dialed opens paths")
 	case c.err != nil:
 		return 0, c.err
+	case !c.confirmed:
+		return 0, errors.New("the handshake isn't done")
 	}
 	// A number is never used twice: packets of an old path may still be on their way.
 	id := c.pathNext

@@ -171,6 +171,9 @@ func (c *Conn) fill(now time.Time, b *batch) {
 
 // fillOwn puts together what only this path can carry: acknowledgements, proofs, sizes to try.
 func (c *Conn) fillOwn(now time.Time, p *path, b *batch) bool {
+	if c.sealer == nil {
+		return false // early packets carry streams, and nothing else
+	}
 	b.reset(p, c.key())
 	if len(p.proofs) > 0 {
 		b.to = p.proofsTo[0]
@@ -205,7 +208,7 @@ func (c *Conn) hasData(p *path, now time.Time) bool {
 
 // pending says whether there is anything that the window holds back.
 func (c *Conn) pending() bool {
-	if len(c.frames) > 0 || c.raiseAll || c.raiseCount || len(c.raised) > 0 || len(c.outbox) > 0 {
+	if c.sealer != nil && (len(c.frames) > 0 || c.raiseAll || c.raiseCount || len(c.raised) > 0 || len(c.outbox) > 0) {
 		return true
 	}
 	for i := range c.active {
@@ -342,8 +345,10 @@ func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) boo
 		b.buffer = append(b.buffer, make([]byte, max(most-len(b.buffer), 0))...)
 		sent.Eliciting = p.valid && p.moving == (remote{})
 	case data:
-		c.appendControl(b, most, &sent)
-		c.appendDatagrams(b, most, &sent)
+		if c.sealer != nil {
+			c.appendControl(b, most, &sent)
+			c.appendDatagrams(b, most, &sent)
+		}
 		c.appendStreams(b, most, &sent)
 		if !sent.Eliciting && p.probes > 0 {
 			b.buffer = append(b.buffer, byte(wire.Ping))

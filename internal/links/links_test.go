@@ -3,8 +3,10 @@ package links
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,38 +23,35 @@ type places struct {
 	net   *simnet.Network
 	hosts map[config.NodeID]*simnet.Host
 	links map[config.NodeID]*Links
+	stops map[config.NodeID]func()
+
+	ids     map[config.NodeID]*mesh.Identity
+	records []feed.NodeRecord
 }
 
 func newPlaces(t *testing.T, names ...config.NodeID) *places {
 	t.Helper()
-	p := &places{net: simnet.New(simnet.Options{Seed: 3}), hosts: map[config.NodeID]*simnet.Host{}, links: map[config.NodeID]*Links{}}
+	p := &places{net: simnet.New(simnet.Options{Seed: 3}), hosts: map[config.NodeID]*simnet.Host{}, links: map[config.NodeID]*Links{},
+		stops: map[config.NodeID]func(){}, ids: map[config.NodeID]*mesh.Identity{}}
 	authority, err := mesh.NewAuthority(t.TempDir(), "cdn.test", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var records []feed.NodeRecord
 	for i, name := range names {
 		at := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
 		p.hosts[name] = p.net.Host(string(name), at)
-		records = append(records, feed.NodeRecord{Name: name, Cluster: config.ClusterName(name), Mesh: netip.AddrPortFrom(at, 4000).String()})
+		p.records = append(p.records, feed.NodeRecord{Name: name, Cluster: config.ClusterName(name), Mesh: netip.AddrPortFrom(at, 4000).String(),
+			Roles: []feed.Role{feed.RoleEdge}})
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	for _, name := range names {
-		l := p.node(t, authority, name, records)
-		done := make(chan error, 1)
-		go func() { done <- l.Run(ctx) }()
-		t.Cleanup(func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Errorf("Run of %s: %v", name, err)
-			}
-		})
+		p.ids[name] = identity(t, authority, name)
+		p.start(t, name, nil)
+		t.Cleanup(func() { p.stops[name]() })
 	}
-	t.Cleanup(cancel)
 	return p
 }
 
-func (p *places) node(t *testing.T, authority *mesh.Authority, name config.NodeID, records []feed.NodeRecord) *Links {
+func identity(t *testing.T, authority *mesh.Authority, name config.NodeID) *mesh.Identity {
 	t.Helper()
 	id, err := mesh.OpenIdentity(t.TempDir())
 	if err != nil {
@@ -69,6 +68,12 @@ func (p *places) node(t *testing.T, authority *mesh.Authority, name config.NodeI
 	if err := id.Install(cert, authority.PEM()); err != nil {
 		t.Fatal(err)
 	}
+	return id
+}
+
+// start runs a node, whose edge answers with handler.
+func (p *places) start(t *testing.T, name config.NodeID, handler http.Handler) {
+	t.Helper()
 	conn, err := p.hosts[name].ListenPacket("udp", ":4000")
 	if err != nil {
 		t.Fatal(err)
@@ -76,14 +81,26 @@ func (p *places) node(t *testing.T, authority *mesh.Authority, name config.NodeI
 	position := func() feed.Position { return feed.Position{} }
 	log := slog.New(slog.DiscardHandler)
 	l, err := New(Options{
-		Self: name, Cluster: config.ClusterName(name), Conn: conn, Mesh: mesh.New(id, mesh.Options{Log: log}), Log: log,
-		Nodes: func() []feed.NodeRecord { return records }, Position: position, Done: position,
+		Self: name, Cluster: config.ClusterName(name), Conn: conn, Mesh: mesh.New(p.ids[name], mesh.Options{Log: log}), Log: log,
+		Nodes: func() []feed.NodeRecord { return p.records }, Position: position, Done: position, Secret: []byte(name),
+		Edge:   func() http.Handler { return handler },
+		Tunnel: func(config.SiteName) (Tunnel, bool) { return Tunnel{}, false },
+		Parent: func(config.SiteName) config.Parent { return "osaka" },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.links[name] = l
-	return l
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	synctest.Wait() // until it runs
+	p.stops[name] = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run of %s: %v", name, err)
+		}
+	})
 }
 
 func (p *places) path(a, b config.NodeID, oneWay time.Duration) {

@@ -204,11 +204,11 @@ func (l *Links) Explain(node config.NodeID) (x route.Explain, ok bool) {
 	return l.pilot.router.Explain(node, route.Latency, time.Now())
 }
 
-// link is the connection with a node that there is; nil: none.
+// link is the connection with a node that there is, and whose handshake is done; nil: none.
 func (l *Links) link(node config.NodeID) *link {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if k := l.links[node]; k != nil && k.conn.Err() == nil {
+	if k := l.links[node]; k != nil && k.made() {
 		return k
 	}
 	return nil
