@@ -90,11 +90,12 @@ type Conn struct {
 	unanswered  time.Time // when the first packet left since then that asks for an answer; zero: none did
 	lastSent    time.Time
 
-	paths    [pathsMax]*path
-	primary  *path
-	retell   int  // acknowledgements that also tell of the other paths
-	pathNext byte // the number of the next that this side opens
-	spread   bool // data goes over all paths
+	paths   [pathsMax]*path
+	primary *path
+	retell  int              // acknowledgements that also tell of the other paths
+	states  uint64           // that this side has told of its paths
+	stateOf [pathsMax]uint64 // the number of the newest that the peer has told of each
+	first   uint64           // and of the one in use
 
 	streams  map[uint64]*Stream
 	opened   uint64 // streams that this side has opened in all
@@ -464,6 +465,9 @@ func (c *Conn) packetArrived(p *loss.Packet[cargo]) {
 	p.Frames.each(func(f *frame) {
 		if f.stream != nil {
 			f.stream.arrived(f.start, f.end, f.fin)
+		}
+		if f.control != nil {
+			c.told(f.control)
 		}
 	})
 }

@@ -329,11 +329,11 @@ func (e *Endpoint) newConn(dialed bool, to remote) (*Conn, error) {
 		endpoint: e, dialed: dialed, local: wire.ID(random()),
 		wake: make(chan struct{}, 1), done: make(chan struct{}), established: make(chan struct{}), begun: make(chan struct{}),
 		streams: map[uint64]*Stream{}, takenMax: uint64(e.options.StreamsMax),
-		window: windowStart, gotLimit: windowStart, lastHeard: now, lastSent: now, pathNext: 1,
+		window: windowStart, gotLimit: windowStart, lastHeard: now, lastSent: now,
 	}
 	c.own = params{
 		data: windowStart, stream: windowStart / 2, streams: uint64(e.options.StreamsMax), idle: e.options.IdleTimeout,
-		paths: pathsMax, size: sizeMax, token: e.token(c.local),
+		paths: pathsMax, size: sizeMax, level: levelPaths, token: e.token(c.local),
 	}
 	c.openCond, c.inboxCond = sync.NewCond(&c.mu), sync.NewCond(&c.mu)
 	p, err := c.newPath(0, to)

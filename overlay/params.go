@@ -16,6 +16,7 @@ type params struct {
 	idle    time.Duration // after which the sender forgets the connection
 	paths   uint64        // how many the sender can hold
 	size    uint64        // of the largest packet that the sender takes
+	level   uint64        // of frames that the sender knows: 1 has path state
 	token   [16]byte      // that a reset of the sender's carries
 }
 
@@ -27,14 +28,18 @@ const (
 	paramPaths
 	paramSize
 	paramToken
+	paramLevel
 )
+
+// levelPaths is the level from which on path state is known.
+const levelPaths = 1
 
 var errParams = errors.New("the peer's parameters are malformed")
 
 func (p *params) append(b []byte) []byte {
 	for id, v := range map[uint64]uint64{
 		paramData: p.data, paramStream: p.stream, paramStreams: p.streams,
-		paramIdle: uint64(p.idle.Milliseconds()), paramPaths: p.paths, paramSize: p.size,
+		paramIdle: uint64(p.idle.Milliseconds()), paramPaths: p.paths, paramSize: p.size, paramLevel: p.level,
 	} {
 		b = wire.AppendInt(b, id)
 		b = wire.AppendInt(b, uint64(wire.IntSize(v)))
@@ -75,6 +80,8 @@ func parseParams(b []byte) (p params, err error) {
 			p.paths = v
 		case paramSize:
 			p.size = v
+		case paramLevel:
+			p.level = v
 		case paramToken:
 			if len(value) != len(p.token) {
 				return p, errParams

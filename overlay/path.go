@@ -42,10 +42,13 @@ func (r remote) envelope() int {
 type path struct {
 	id      byte
 	remote  remote
-	valid   bool // the peer has answered a challenge on it, or did the handshake
-	dead    bool // it doesn't answer; nothing but challenges is sent
-	was     bool // it was the primary one until it fell silent
-	retired bool // it was dropped
+	valid   bool    // the peer has answered a challenge on it, or did the handshake
+	dead    bool    // it doesn't answer; nothing but challenges is sent
+	was     bool    // it was the primary one until it fell silent
+	retired bool    // it was dropped
+	free    bool    // and the peer knows
+	bulk    bool    // large streams go on it, beside the primary one
+	rateMax float64 // bytes a second for that; 0: what it carries
 
 	track      *loss.Tracker[cargo]
 	controller congest.Controller
@@ -99,6 +102,14 @@ func (c *Conn) newPath(id byte, r remote) (*path, error) {
 		c.packetLost(sent)
 	}
 	return p, nil
+}
+
+// succeed goes on with the packet numbers of the path that had the same number before, if there was one: a number seals one packet.
+func (p *path) succeed(old *path) {
+	if old != nil {
+		p.track.Continue(old.track.Next())
+		p.received = old.received
+	}
 }
 
 func (p *path) usable() bool { return p.valid && !p.dead }
@@ -230,7 +241,11 @@ const paceSlack = time.Millisecond // that a late timer may make up for
 
 // left is told that n bytes leave now.
 func (p *path) left(now time.Time, n int) {
-	if rate := p.controller.Rate(); rate > 0 {
+	rate := p.controller.Rate()
+	if p.bulk && p.rateMax > 0 && (rate == 0 || rate > p.rateMax) {
+		rate = p.rateMax
+	}
+	if rate > 0 {
 		if early := now.Add(-paceSlack); p.pace.Before(early) {
 			p.pace = early
 		}

@@ -115,8 +115,9 @@ func (c *Conn) take(now time.Time, o *opened) error {
 
 // arrivedOn finds the path of a packet, or makes the one that the peer opens with it. nil: it isn't one that we can hold.
 func (c *Conn) arrivedOn(o *opened) (*path, error) {
-	if p := c.paths[o.path]; p != nil {
-		return p, nil
+	old := c.paths[o.path]
+	if old != nil && (c.dialed || !old.retired || o.number < old.received.Next()) {
+		return old, nil
 	}
 	if c.dialed {
 		return nil, fmt.Errorf("packet on path %d, which isn't open", o.path)
@@ -125,6 +126,7 @@ func (c *Conn) arrivedOn(o *opened) (*path, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.succeed(old)
 	c.paths[o.path] = p
 	p.demand()
 	return p, nil
@@ -207,10 +209,8 @@ func (c *Conn) frame(now time.Time, p *path, o *opened, f *wire.Frame) error {
 		return c.ticket(f)
 	case wire.RouteOpen, wire.RouteLabel, wire.RouteClose:
 		return c.routeFrame(f)
-	case wire.PathUse:
-		if f.ID < pathsMax && c.paths[f.ID] != nil {
-			c.retell = 4 // acknowledgements of the path that it leaves may be lost
-		}
+	case wire.PathUse, wire.PathState:
+		c.pathState(now, f)
 		return nil
 	}
 	return errState

@@ -123,11 +123,8 @@ func (c *Conn) sendsNow(now time.Time) bool {
 			return true
 		}
 	}
-	if !c.pending() {
-		return false
-	}
 	for _, p := range c.order() {
-		if p != nil && p.room(now) {
+		if p != nil && p.room(now) && c.pendingOn(p) {
 			return true
 		}
 	}
@@ -242,7 +239,7 @@ func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
 		if !forced && !(paced && p.open()) {
 			break
 		}
-		if !forced && !c.pending() {
+		if !forced && !c.pendingOn(p) {
 			p.track.Limited()
 			break
 		}
@@ -345,11 +342,11 @@ func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) boo
 		b.buffer = append(b.buffer, make([]byte, max(most-len(b.buffer), 0))...)
 		sent.Eliciting = p.valid && p.moving == (remote{})
 	case data:
-		if c.sealer != nil {
+		if c.sealer != nil && p == c.primary {
 			c.appendControl(b, most, &sent)
 			c.appendDatagrams(b, most, &sent)
 		}
-		c.appendStreams(b, most, &sent)
+		c.appendStreams(b, most, &sent, p != c.primary)
 		if !sent.Eliciting && p.probes > 0 {
 			b.buffer = append(b.buffer, byte(wire.Ping))
 			sent.Eliciting = true
@@ -424,8 +421,8 @@ func (c *Conn) appendDatagrams(b *batch, most int, sent *loss.Packet[cargo]) {
 	}
 }
 
-// appendStreams writes bytes of the streams: those of the highest priority first, in turns among equals.
-func (c *Conn) appendStreams(b *batch, most int, sent *loss.Packet[cargo]) {
+// appendStreams writes bytes of the streams: those of the highest priority first, in turns among equals; large says that only large ones go.
+func (c *Conn) appendStreams(b *batch, most int, sent *loss.Packet[cargo], large bool) {
 	for i := range c.active {
 		for tries := len(c.active[i]); tries > 0 && len(c.active[i]) > 0; tries-- {
 			if most-len(b.buffer) < 24 {
@@ -433,7 +430,7 @@ func (c *Conn) appendStreams(b *batch, most int, sent *loss.Packet[cargo]) {
 			}
 			s := c.active[i][0]
 			c.active[i] = c.active[i][1:]
-			if c.sendable(s) {
+			if c.sendable(s) && (!large || s.bulk()) {
 				c.appendStream(b, most, s, sent)
 			}
 			s.out.queued = false

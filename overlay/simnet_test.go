@@ -605,32 +605,3 @@ func FuzzFramesOfAPeer(f *testing.F) {
 		}
 	})
 }
-
-// Bulk over two paths, each of which carries 2.5 MB/s, is faster than one of them could be, and whole.
-func TestBulkOverAllPaths(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHosts(simnet.Link{Latency: 30 * time.Millisecond, RateBytesPerSecond: 2_500_000, QueueBytes: 250_000})
-		o := options("carol")
-		o.Forward = func(string, string) (netip.AddrPort, error) { return at(h.bob), nil }
-		a, b := run(t, listen(t, h.alice), options("alice")), run(t, listen(t, h.bob), options("bob"))
-		c := run(t, listen(t, h.carol), o)
-		client, server := dial(t, a, b, h.bob)
-		helper, _ := dial(t, a, c, h.carol)
-		label, err := helper.OpenRoute(context.Background(), "bob")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := client.AddPath(context.Background(), at(h.carol), label); err != nil {
-			t.Fatal(err)
-		}
-		client.UseAll(true)
-		began := time.Now()
-		const n = 40 << 20
-		transfer(t, client, server, pattern(n, 9))
-		if rate := float64(n) / time.Since(began).Seconds(); rate < 1.3*2_500_000 {
-			t.Errorf("%.0f bytes a second over two paths of 2,500,000", rate)
-		} else {
-			t.Logf("%.0f bytes a second", rate)
-		}
-	})
-}

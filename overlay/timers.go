@@ -104,11 +104,8 @@ func (c *Conn) due() time.Time {
 
 // dueToSend says when what is pending may leave.
 func (c *Conn) dueToSend(earlier func(time.Time)) {
-	if !c.pending() {
-		return
-	}
 	for _, p := range c.order() {
-		if p != nil && p.open() {
+		if p != nil && p.open() && c.pendingOn(p) {
 			earlier(p.pace)
 		}
 	}

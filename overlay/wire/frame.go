@@ -31,6 +31,7 @@ const (
 	RouteLabel Type = 0x41
 	RouteClose Type = 0x42
 	PathUse    Type = 0x43
+	PathState  Type = 0x44
 )
 
 // What the bits of a stream frame's type say.
@@ -58,6 +59,7 @@ type Frame struct {
 	Fin    bool
 
 	Delay  uint64  // µs; ack
+	Rate   uint64  // bytes a second; path state
 	Ranges []Range // newest first; ack. Its array is used again by the next Parse
 }
 
@@ -176,6 +178,8 @@ func (f *Frame) Parse(b []byte) (rest []byte, err error) {
 		f.Data = r.bytes(r.int())
 	case RouteClose:
 		f.ID = r.int()
+	case PathState:
+		f.ID, f.Code, f.Offset, f.Rate = r.int(), r.int(), r.int(), r.int()
 	default:
 		return nil, errFrame
 	}
