@@ -26,6 +26,7 @@ type PathInfo struct {
 	Arrived    uint64 // packets
 	Lost       uint64
 	Delivered  uint64 // bytes
+	Received   uint64 // bytes of UDP payload
 	InFlight   int
 	Window     int
 	Rate       float64 // bytes a second; 0 if the window alone decides
@@ -47,7 +48,7 @@ func (c *Conn) Paths() []PathInfo {
 		all = append(all, PathInfo{
 			ID: int(p.id), Remote: p.remote.addr, Label: p.remote.label, Primary: p == c.primary, Bulk: p.bulk, Alive: p.usable(),
 			Smoothed: r.Smoothed, Variance: r.Variance, Min: r.Min(), Arrived: p.track.Arrived, Lost: p.track.Lost,
-			Delivered: p.track.Delivered(), InFlight: p.track.InFlight(), Window: p.controller.Window(), Rate: p.controller.Rate(),
+			Delivered: p.track.Delivered(), Received: p.bytesIn, InFlight: p.track.InFlight(), Window: p.controller.Window(), Rate: p.controller.Rate(),
 			PacketSize: p.mtu, Controller: p.controller.State(), Heard: p.heard,
 		})
 	}

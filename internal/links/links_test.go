@@ -2,6 +2,8 @@ package links
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -167,6 +169,39 @@ func TestTheBetterPathIsUsedAndADeadOneLeft(t *testing.T) {
 		if got := p.primary("lisbon", "osaka"); got != "direct" {
 			x, _ := p.links["lisbon"].Explain("osaka")
 			t.Errorf("%s is used, and the direct path is better:\n%s", got, x)
+		}
+	})
+}
+
+// A large answer comes by the direct path of 50 Mbit/s and a detour of 50 Mbit/s at once, with nobody asking for it.
+func TestLargeAnswersComeOverSeveralPaths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlaces(t, "lisbon", "delhi", "osaka")
+		link := simnet.Link{Latency: 30 * time.Millisecond, RateBytesPerSecond: 6_250_000, QueueBytes: 400_000}
+		half := link
+		half.Latency = 20 * time.Millisecond
+		p.net.SetLink(p.hosts["lisbon"], p.hosts["osaka"], link)
+		p.net.SetLink(p.hosts["lisbon"], p.hosts["delhi"], half)
+		p.net.SetLink(p.hosts["delhi"], p.hosts["osaka"], half)
+		time.Sleep(time.Second)
+		k, err := p.links["lisbon"].to(t.Context(), "osaka")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		const n = 60 << 20
+		began := time.Now()
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("https://%s%s?bytes=%d", ownHost, bulkPath, n), nil)
+		resp, err := k.http.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		got, err := io.Copy(io.Discard, resp.Body)
+		rate := float64(got) * 8 / time.Since(began).Seconds() / 1e6
+		if t.Logf("%.1f Mbit/s", rate); err != nil || got != n || rate < 80 {
+			t.Errorf("%d bytes with %.1f Mbit/s, %v", got, rate, err)
+			t.Logf("%+v", k.conn.Paths())
 		}
 	})
 }
