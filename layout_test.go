@@ -50,6 +50,7 @@ var plan = map[string][]string{
 	"overlay/congest/congestsim":    {"overlay/congest"},
 	"overlay/route/routesim":        {"config", "overlay/route"},
 	"overlay/loss":                  {"overlay/congest", "overlay/wire"},
+	"overlay/repair":                {},
 	"overlay/udp":                   {},
 	"overlay/wire":                  {},
 	"edge/plain":                    {"h2"},
@@ -73,7 +74,7 @@ var plan = map[string][]string{
 	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
 	"feed/tree/treetest": {"feed"},
 	"control/api":        {"config", "fault", "feed"},
-	"overlay":            {"overlay/congest", "overlay/loss", "overlay/udp", "overlay/wire"},
+	"overlay":            {"overlay/congest", "overlay/loss", "overlay/repair", "overlay/udp", "overlay/wire"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof

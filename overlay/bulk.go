@@ -148,7 +148,7 @@ func (c *Conn) order() (list [pathsMax]*path) {
 // pendingOn says whether there is anything for a path that only its window holds back.
 func (c *Conn) pendingOn(p *path) bool {
 	if p == c.primary {
-		return c.pending()
+		return c.pending() || len(c.tail.queue) > 0
 	}
 	return c.pays(p)
 }

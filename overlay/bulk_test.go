@@ -23,7 +23,7 @@ type twoPaths struct {
 	path           int
 }
 
-func newTwoPaths(t *testing.T, direct, detour simnet.Link) *twoPaths {
+func newTwoPaths(t testing.TB, direct, detour simnet.Link) *twoPaths {
 	t.Helper()
 	p := &twoPaths{hosts: newHosts(direct)}
 	half := detour

@@ -106,6 +106,7 @@ type Conn struct {
 	accepts  []*Stream
 	active   [priorities][]*Stream // what has something to send, the next one first
 
+	tail       tail
 	frames     [][]byte  // control frames that wait to be sent
 	raised     []*Stream // whose limits are to be sent
 	raiseAll   bool
@@ -136,6 +137,8 @@ type Stats struct {
 	Duplicates, Damaged          uint64
 	Early                        uint64 // packets sent before the handshake
 	EarlyRefused                 bool   // they were sent again after it
+	Parity                       uint64 // bytes sent, beside those of streams
+	Repaired                     uint64 // bytes rebuilt by the peer's parity
 }
 
 // Peer is the other node's name, as its certificate and the endpoint's Admit have it; before a handshake is done, as it was dialed.

@@ -333,7 +333,7 @@ func (e *Endpoint) newConn(dialed bool, to remote) (*Conn, error) {
 	}
 	c.own = params{
 		data: windowStart, stream: windowStart / 2, streams: uint64(e.options.StreamsMax), idle: e.options.IdleTimeout,
-		paths: pathsMax, size: sizeMax, level: levelPaths, token: e.token(c.local),
+		paths: pathsMax, size: sizeMax, level: levelRepair, token: e.token(c.local),
 	}
 	c.openCond, c.inboxCond = sync.NewCond(&c.mu), sync.NewCond(&c.mu)
 	p, err := c.newPath(0, to)

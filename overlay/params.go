@@ -16,7 +16,7 @@ type params struct {
 	idle    time.Duration // after which the sender forgets the connection
 	paths   uint64        // how many the sender can hold
 	size    uint64        // of the largest packet that the sender takes
-	level   uint64        // of frames that the sender knows: 1 has path state
+	level   uint64        // of frames that the sender knows
 	token   [16]byte      // that a reset of the sender's carries
 }
 
@@ -31,8 +31,11 @@ const (
 	paramLevel
 )
 
-// levelPaths is the level from which on path state is known.
-const levelPaths = 1
+// Levels of frames: from which on path state, and repair, are known.
+const (
+	levelPaths  = 1
+	levelRepair = 2
+)
 
 var errParams = errors.New("the peer's parameters are malformed")
 

@@ -156,7 +156,10 @@ func (c *Conn) turnKeys(keys *openers) error {
 	return nil
 }
 
-var errState = errors.New("frame that isn't allowed here")
+var (
+	errState         = errors.New("frame that isn't allowed here")
+	errFrameOfRepair = errors.New("parity that can't be")
+)
 
 // frame takes one frame of a packet.
 func (c *Conn) frame(now time.Time, p *path, o *opened, f *wire.Frame) error {
@@ -170,6 +173,8 @@ func (c *Conn) frame(now time.Time, p *path, o *opened, f *wire.Frame) error {
 		return c.acked(now, f)
 	case wire.Stream:
 		return c.streamFrame(f)
+	case wire.Repair:
+		return c.repairFrame(f)
 	case wire.Reset, wire.Stop, wire.MaxStream:
 		return c.streamControl(f)
 	case wire.MaxData:
@@ -231,6 +236,7 @@ func (c *Conn) streamFrame(f *wire.Frame) error {
 // count holds the peer to the connection's flow control.
 func (c *Conn) count(fresh uint64) error {
 	c.got += fresh
+	c.tail.earn(fresh, repairBack)
 	if c.got > c.gotLimit {
 		return errFlow
 	}

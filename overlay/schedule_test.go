@@ -28,6 +28,7 @@ type schedule struct {
 	dice  *rand.Rand // of what happens to the network
 	hosts *hosts
 	end   time.Time
+	pause time.Duration // between questions, at most
 
 	mu     sync.Mutex // protects what follows
 	nodes  map[string]*scheduled
@@ -227,7 +228,7 @@ func (w *schedule) ask(dice *rand.Rand) {
 		if c := w.connection(early); c != nil {
 			w.question(c, dice, early)
 		}
-		time.Sleep(time.Duration(dice.IntN(400)) * time.Millisecond)
+		time.Sleep(time.Duration(dice.Int64N(int64(w.pause))))
 	}
 }
 
@@ -388,9 +389,9 @@ func (w *schedule) changePaths(c, helper *Conn, alice *scheduled) string {
 }
 
 // runSchedule is one schedule of so much time.
-func runSchedule(t *testing.T, seed uint64, lasts time.Duration) *schedule {
+func runSchedule(t *testing.T, seed uint64, lasts, pause time.Duration) *schedule {
 	dice := rand.New(rand.NewPCG(seed, 0x73636865))
-	w := &schedule{t: t, dice: dice, hosts: newHosts(simnet.Link{}), end: time.Now().Add(lasts), nodes: map[string]*scheduled{}, done: map[uint64]int{}, events: map[string]int{}}
+	w := &schedule{t: t, dice: dice, hosts: newHosts(simnet.Link{}), end: time.Now().Add(lasts), pause: pause, nodes: map[string]*scheduled{}, done: map[uint64]int{}, events: map[string]int{}}
 	for _, pair := range [][2]*simnet.Host{{w.hosts.alice, w.hosts.bob}, {w.hosts.alice, w.hosts.carol}, {w.hosts.carol, w.hosts.bob}} {
 		w.hosts.net.SetLink(pair[0], pair[1], w.link())
 	}
@@ -416,13 +417,13 @@ func runSchedule(t *testing.T, seed uint64, lasts time.Duration) *schedule {
 // TestRandomSchedules runs two dozen schedules of a minute each; with WHERRY_SOAK=1, as many of five minutes as make up
 // WHERRY_SOAK_HOURS, or an hour.
 func TestRandomSchedules(t *testing.T) {
-	seeds, lasts := uint64(24), time.Minute
+	seeds, lasts, pause := uint64(24), time.Minute, 400*time.Millisecond
 	if os.Getenv("WHERRY_SOAK") != "" {
 		hours := 1.0
 		if h, err := strconv.ParseFloat(os.Getenv("WHERRY_SOAK_HOURS"), 64); err == nil {
 			hours = h
 		}
-		lasts = 5 * time.Minute
+		lasts, pause = 5*time.Minute, 2*time.Second
 		seeds = uint64(hours * float64(time.Hour/lasts))
 	}
 	var whole, broken, bytes int
@@ -430,7 +431,7 @@ func TestRandomSchedules(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := runSchedule(t, seed, lasts)
+				w := runSchedule(t, seed, lasts, pause)
 				if whole, broken, bytes = whole+w.whole, broken+w.broken, bytes+w.bytes; w.whole == 0 {
 					t.Error("no question was answered")
 				}

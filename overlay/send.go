@@ -347,6 +347,9 @@ func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) boo
 			c.appendDatagrams(b, most, &sent)
 		}
 		c.appendStreams(b, most, &sent, p != c.primary)
+		if p == c.primary {
+			c.appendRepairs(b, most, &sent)
+		}
 		if !sent.Eliciting && p.probes > 0 {
 			b.buffer = append(b.buffer, byte(wire.Ping))
 			sent.Eliciting = true
@@ -425,7 +428,7 @@ func (c *Conn) appendDatagrams(b *batch, most int, sent *loss.Packet[cargo]) {
 func (c *Conn) appendStreams(b *batch, most int, sent *loss.Packet[cargo], large bool) {
 	for i := range c.active {
 		for tries := len(c.active[i]); tries > 0 && len(c.active[i]) > 0; tries-- {
-			if most-len(b.buffer) < 24 {
+			if most-len(b.buffer) < 24+repairHead {
 				return
 			}
 			s := c.active[i][0]
@@ -446,14 +449,20 @@ func (c *Conn) appendStream(b *batch, most int, s *Stream, sent *loss.Packet[car
 		offset = out.lost[0].start
 	}
 	room := most - len(b.buffer) - wire.StreamOverhead(s.id, offset)
+	full := room
+	if c.tail.on && !s.bulk() {
+		room -= repairHead // so that a row as long as the longest piece fits
+	}
 	piece, fin, fresh := s.next(room, c.sendLimit-c.sentFresh)
 	n := int(piece.end - piece.start)
 	if n == 0 && !fin {
 		return
 	}
 	c.sentFresh += fresh
-	whole := n == room
-	if !whole && n+wire.IntSize(uint64(n)) > room {
+	c.tail.earn(fresh, repairShare)
+	out.largest = max(out.largest, n)
+	whole := n == full
+	if !whole && n+wire.IntSize(uint64(n)) > full {
 		// The length wouldn't fit: the frame goes to the end of the packet, as if it had filled it.
 		whole = true
 	}
@@ -462,5 +471,8 @@ func (c *Conn) appendStream(b *batch, most int, s *Stream, sent *loss.Packet[car
 	b.buffer = b.buffer[:at+n]
 	out.buffer.read(piece.start, b.buffer[at:])
 	sent.Frames.add(frame{stream: s, start: piece.start, end: piece.end, fin: fin})
+	if fin && fresh > 0 {
+		c.protect(s)
+	}
 	sent.Eliciting = true
 }

@@ -579,6 +579,8 @@ func FuzzFramesOfAPeer(f *testing.F) {
 	f.Add(wire.AppendInts(nil, wire.Reset, 1, 2, 3))
 	f.Add(wire.AppendInts(nil, wire.PathUse, 0, 1))
 	f.Add(wire.AppendBytes(nil, wire.RouteOpen, []byte("bob"), 1))
+	f.Add(wire.AppendInts(nil, wire.PathState, 0, 2, 1, 1000))
+	f.Add(append(append(wire.AppendStream(nil, 1, 2, 2, true, false), "cd"...), wire.AppendBytes(nil, wire.Repair, []byte("xy"), 1, 0, 4, 0)...))
 	o := options("alice")
 	o.Forward = func(string, string) (netip.AddrPort, error) { return netip.MustParseAddrPort("192.0.2.9:1"), nil }
 	e := must(New(must(newHosts(simnet.Link{}).alice.ListenPacket("udp", ":1")), o))

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wherry/wherry/overlay/repair"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
@@ -56,6 +57,7 @@ type outgoing struct {
 	finAcked bool
 	err      error // no more is sent
 	settled  bool  // the peer knows all, or that there is no more
+	largest  int   // bytes of its largest piece
 	queued   bool  // the connection has it on its list
 	onReset  func()
 
@@ -77,6 +79,8 @@ type incoming struct {
 	final   uint64
 	known   bool // final is
 	err     error
+	rows    []repair.Row // parity for the bytes from rowsAt to the end
+	rowsAt  uint64
 	stopped bool // the reader wants no more
 	settled bool
 
@@ -116,7 +120,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 			n := int(min(uint64(len(p)), in.whole-in.read))
 			in.buffer.read(in.read, p[:n])
 			in.read += uint64(n)
-			in.buffer.drop(in.read)
+			s.dropRead()
 			c.consumed(s, n)
 			return n, nil
 		case in.err != nil:
@@ -437,6 +441,9 @@ func (s *Stream) take(offset uint64, p []byte, fin bool) (fresh uint64, err erro
 	}
 	if fin {
 		in.cond.Signal()
+	}
+	if len(in.rows) > 0 {
+		return fresh, s.rebuild()
 	}
 	return fresh, nil
 }
