@@ -21,7 +21,7 @@ const bulkFrom = 256 << 10
 func (c *Conn) tell(p *path, state, rate uint64) {
 	c.states++
 	switch {
-	case c.peer.level >= levelPaths:
+	case c.peer.Level >= wire.LevelPaths:
 		c.control(wire.AppendInts(nil, wire.PathState, uint64(p.id), state, c.states, rate))
 	case state == pathFirst:
 		c.control(wire.AppendInts(nil, wire.PathUse, uint64(p.id), 1))
@@ -42,7 +42,7 @@ func (c *Conn) told(control []byte) {
 
 // pathNumber is the number for another path: one that wasn't used, or one whose path both sides have dropped.
 func (c *Conn) pathNumber() (byte, error) {
-	for id := 1; id < int(min(pathsMax, c.peer.paths)); id++ {
+	for id := 1; id < int(min(pathsMax, c.peer.Paths)); id++ {
 		if p := c.paths[id]; p == nil || p.free {
 			return byte(id), nil
 		}
@@ -167,7 +167,7 @@ func (c *Conn) pays(p *path) bool {
 			if s.bulk() && c.sendable(s) {
 				waiting += min(s.out.written, s.out.limit) - s.out.sent
 				for _, l := range s.out.lost {
-					waiting += l.end - l.start
+					waiting += l.End - l.Start
 				}
 			}
 		}

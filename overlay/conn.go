@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/overlay/loss"
+	"github.com/wherry/wherry/overlay/seal"
+	"github.com/wherry/wherry/overlay/spans"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
@@ -67,14 +69,14 @@ type Conn struct {
 
 	mu          sync.Mutex
 	remote      wire.ID // names it in packets to the peer
-	own, peer   params
+	own, peer   wire.Params
 	name        string // of the peer, once it is verified; until then, whom this side dialed
 	shook       bool   // it is
 	tls         tls.ConnectionState
 	hs          *handshake // nil when it is over
 	quic        *tls.QUICConn
-	sealer      *key
-	writeKey    *key // sealer and opener, until the peer is let in
+	sealer      *seal.Key
+	writeKey    *seal.Key // sealer and opener, until the peer is let in
 	readKeys    *openers
 	sealPhase   byte
 	seals       uint64 // with this key
@@ -82,10 +84,10 @@ type Conn struct {
 	established chan struct{}
 	begun       chan struct{} // closed when this side, that dialed, can send something
 	beginOnce   sync.Once
-	held        []heldPacket
-	err         error     // why it is over
-	closing     []byte    // the close frame to send once
-	looks       time.Time // when pump looks again
+	held        []helloPacket // that came before there were keys for them
+	err         error         // why it is over
+	closing     []byte        // the close frame to send once
+	looks       time.Time     // when pump looks again
 	lastHeard   time.Time
 	unanswered  time.Time // when the first packet left since then that asks for an answer; zero: none did
 	lastSent    time.Time
@@ -123,7 +125,7 @@ type Conn struct {
 	outbox, inbox [][]byte // datagrams
 	inboxCond     *sync.Cond
 
-	crypto     incomingCrypto
+	crypto     spans.Pieces // TLS's words after the handshake: tickets
 	cryptoSent uint64
 	routes     routes
 	stats      Stats
@@ -310,8 +312,8 @@ func (c *Conn) forget(s *Stream) {
 		return
 	}
 	delete(c.streams, s.id)
-	s.out.buffer.free()
-	s.in.buffer.free()
+	s.out.buffer.Free()
+	s.in.buffer.Free()
 	if (s.id&1 == 0) != c.dialed {
 		c.takenMax++
 		c.raiseCount = true
@@ -326,7 +328,7 @@ func (c *Conn) SendDatagram(b []byte) error {
 	if c.err != nil {
 		return c.err
 	}
-	if most := c.primary.mtu - overhead - 9; len(b) > most {
+	if most := c.primary.size.Size - overhead - 9; len(b) > most {
 		return fmt.Errorf("datagram of %d bytes: this path takes %d", len(b), most)
 	}
 	if len(c.outbox) < datagramsMax {

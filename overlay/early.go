@@ -3,61 +3,16 @@ package overlay
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/wherry/wherry/overlay/wire"
 )
 
-const (
-	ticketsMax = 4096 // sessions that an endpoint keeps for peers that come back; the oldest go first
-	heldMax    = 32   // packets that wait until there are keys for them
-)
-
-// tickets are the sessions that peers may resume, each once (RFC 8446 §8.1): who shows a ticket again makes a handshake from the beginning, so that
-// early data can't be replayed. All are lost with the process, and so nothing from before a restart is taken a second time after it.
-type tickets struct {
-	mu       sync.Mutex // protects what follows
-	sessions map[[16]byte]*tls.SessionState
-	order    [][16]byte // as they were given out; used ones stay in it until it is their turn
-}
-
-// wrap keeps a session, and returns the ticket for it.
-func (t *tickets) wrap(_ tls.ConnectionState, s *tls.SessionState) ([]byte, error) {
-	var id [16]byte
-	if _, err := rand.Read(id[:]); err != nil {
-		return nil, err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.sessions == nil {
-		t.sessions = map[[16]byte]*tls.SessionState{}
-	}
-	if len(t.order) == ticketsMax {
-		delete(t.sessions, t.order[0])
-		t.order = append(t.order[:0], t.order[1:]...)
-	}
-	t.sessions[id], t.order = s, append(t.order, id)
-	return id[:], nil
-}
-
-// unwrap gives a session out for its ticket, once.
-func (t *tickets) unwrap(ticket []byte, _ tls.ConnectionState) (*tls.SessionState, error) {
-	if len(ticket) != 16 {
-		return nil, nil
-	}
-	id := [16]byte(ticket)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := t.sessions[id]
-	delete(t.sessions, id)
-	return s, nil
-}
+const heldMax = 32 // packets that wait until there are keys for them
 
 // Handshakes counts the handshakes of the connections that came to an endpoint.
 type Handshakes struct {
@@ -99,9 +54,9 @@ func (c *Conn) resuming(s *tls.SessionState) {
 		// The last of what is kept beside the session is what the peer allowed (RFC 9000 §7.4.1).
 		ok := false
 		if n := len(s.Extra); n > 0 {
-			if p, err := parseParams(s.Extra[n-1]); err == nil {
+			if p, err := wire.ParseParams(s.Extra[n-1]); err == nil {
 				c.peer, ok = p, true
-				c.sendLimit, c.openMax = p.data, p.streams
+				c.sendLimit, c.openMax = p.Data, p.Streams
 			}
 		}
 		s.EarlyData = s.EarlyData && ok
@@ -124,21 +79,21 @@ func (c *Conn) giveTicket() error {
 
 // storeSession keeps the peer's ticket, with what the peer allows.
 func (c *Conn) storeSession(s *tls.SessionState) error {
-	s.Extra = append(s.Extra, c.peer.append(nil))
+	s.Extra = append(s.Extra, c.peer.Append(nil))
 	return c.quic.StoreSession(s)
 }
 
 var errShrunk = errors.New("the peer allows less than when it gave the ticket; connect again")
 
 // limits takes the peer's parameters. Streams that were opened early go on with them.
-func (c *Conn) limits(p params) error {
-	if c.opened > 0 && (p.data < c.peer.data || p.stream < c.peer.stream || p.streams < c.peer.streams) {
+func (c *Conn) limits(p wire.Params) error {
+	if c.opened > 0 && (p.Data < c.peer.Data || p.Stream < c.peer.Stream || p.Streams < c.peer.Streams) {
 		return errShrunk
 	}
 	c.peer = p
-	c.sendLimit, c.openMax = p.data, p.streams
+	c.sendLimit, c.openMax = p.Data, p.Streams
 	for _, s := range c.streams {
-		s.out.limit = max(s.out.limit, p.stream)
+		s.out.limit = max(s.out.limit, p.Stream)
 	}
 	return nil
 }
@@ -183,7 +138,7 @@ func (c *Conn) earlyArrived(now time.Time, p *helloPacket) error {
 	}
 	number := wire.Expand(p.header.Number, c.newest[0].Load())
 	var nonce [12]byte
-	frames, err := c.hs.earlyOpen.open(p.bytes, wire.LongSize, 0, number, &nonce)
+	frames, err := c.hs.earlyOpen.Open(p.bytes, wire.LongSize, 0, number, &nonce)
 	if err != nil {
 		c.stats.Damaged++
 		return nil
@@ -200,40 +155,26 @@ func allowedEarly(t wire.Type) bool {
 	return false
 }
 
-// heldPacket is a packet that came before there were keys for it.
-type heldPacket struct {
-	bytes []byte
-	from  remote
-}
-
 // hold keeps a packet until the handshake is so far.
 func (c *Conn) hold(b []byte, from remote) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.hs != nil && c.err == nil && c.opener.Load() == nil && len(c.held) < heldMax {
-		c.held = append(c.held, heldPacket{bytes.Clone(b), from})
+		c.held = append(c.held, helloPacket{bytes: bytes.Clone(b), from: from})
 	}
 }
 
 // release takes the packets that were held, once there are keys for them.
 func (c *Conn) release(now time.Time) {
-	if len(c.held) == 0 || c.opener.Load() == nil {
-		return
-	}
-	held := c.held
-	c.held = nil
 	var nonce [12]byte
-	for _, h := range held {
+	for len(c.held) > 0 && c.err == nil && c.opener.Load() != nil {
+		h := c.held[0]
+		c.held = c.held[1:]
 		o, ok := c.open(h.bytes, h.from, &nonce)
 		if !ok {
 			c.stats.Damaged++
-			continue
-		}
-		if err := c.take(now, &o); err != nil {
+		} else if err := c.take(now, &o); err != nil {
 			c.fail(err, true)
-		}
-		if c.err != nil {
-			return
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/internal/simnet"
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
@@ -155,7 +156,7 @@ func TestEarlyDataThatIsRefusedArrivesLater(t *testing.T) {
 					go func() { done <- b.Run(ctx) }()
 					answered = echo(t, b)
 				case "ticket used":
-					clear(b.tickets.sessions)
+					b.tickets = seal.Tickets{}
 				case "another address":
 					oc := options("carol")
 					oc.Client = oa.Client

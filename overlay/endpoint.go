@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/overlay/congest"
+	"github.com/wherry/wherry/overlay/labels"
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/udp"
 	"github.com/wherry/wherry/overlay/wire"
 )
@@ -83,8 +86,9 @@ type Endpoint struct {
 	closed   bool
 
 	handshakes Handshakes
-	tickets    tickets
-	forwards   forwards
+	tickets    seal.Tickets
+	forwards   labels.Table
+	forwarding labels.Joiner // of readAll alone
 }
 
 // stranger is how packets of a connection are known before the peer knows our name for it.
@@ -101,15 +105,15 @@ func New(conn net.PacketConn, o Options) (*Endpoint, error) {
 	if o.Server == nil || o.Client == nil || o.Admit == nil {
 		return nil, errors.New("overlay: Options need Server, Client and Admit")
 	}
-	orElse(&o.Controller, congest.KindDefault)
-	orElse(&o.HandshakeTimeout, 10*time.Second)
-	orElse(&o.IdleTimeout, 30*time.Second)
-	orElse(&o.StreamsMax, 1000)
-	orElse(&o.WindowMax, 64<<20)
-	orElse(&o.StreamWindowMax, 32<<20)
-	orElse(&o.SendBufferMax, 64<<20)
-	orElse(&o.ConnectionsMax, 10_000)
-	orElse(&o.ForwardRate, 12.5e6)
+	o.Controller = cmp.Or(o.Controller, congest.KindDefault)
+	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, 10*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 30*time.Second)
+	o.StreamsMax = cmp.Or(o.StreamsMax, 1000)
+	o.WindowMax = cmp.Or(o.WindowMax, 64<<20)
+	o.StreamWindowMax = cmp.Or(o.StreamWindowMax, 32<<20)
+	o.SendBufferMax = cmp.Or(o.SendBufferMax, 64<<20)
+	o.ConnectionsMax = cmp.Or(o.ConnectionsMax, 10_000)
+	o.ForwardRate = cmp.Or(o.ForwardRate, 12.5e6)
 	if _, err := congest.New(o.Controller, congest.Options{Packet: packetMin}); err != nil {
 		return nil, err
 	}
@@ -118,17 +122,12 @@ func New(conn net.PacketConn, o Options) (*Endpoint, error) {
 		conns: map[wire.ID]*Conn{}, peers: map[wire.ID]*Conn{}, strange: map[stranger]*Conn{},
 	}
 	e.options.Server = withProtocol(o.Server)
-	e.options.Server.WrapSession, e.options.Server.UnwrapSession = e.tickets.wrap, e.tickets.unwrap
-	e.forwards.init()
+	e.options.Server.WrapSession, e.options.Server.UnwrapSession = e.tickets.Wrap, e.tickets.Unwrap
 	_, err := rand.Read(e.secret[:])
-	return e, err
-}
-
-func orElse[T comparable](value *T, standard T) {
-	var zero T
-	if *value == zero {
-		*value = standard
+	if len(o.Secret) == 0 {
+		e.options.Secret = e.secret[:]
 	}
+	return e, err
 }
 
 func withProtocol(c *tls.Config) *tls.Config {
@@ -213,7 +212,7 @@ func (e *Endpoint) remove(c *Conn) {
 		delete(e.peers, c.remote)
 	}
 	e.settleLocked(c)
-	e.forwards.drop(c)
+	e.forwards.Drop(c)
 }
 
 func (e *Endpoint) settleLocked(c *Conn) {
@@ -331,9 +330,9 @@ func (e *Endpoint) newConn(dialed bool, to remote) (*Conn, error) {
 		streams: map[uint64]*Stream{}, takenMax: uint64(e.options.StreamsMax),
 		window: windowStart, gotLimit: windowStart, lastHeard: now, lastSent: now,
 	}
-	c.own = params{
-		data: windowStart, stream: windowStart / 2, streams: uint64(e.options.StreamsMax), idle: e.options.IdleTimeout,
-		paths: pathsMax, size: sizeMax, level: levelRepair, token: e.token(c.local),
+	c.own = wire.Params{
+		Data: windowStart, Stream: windowStart / 2, Streams: uint64(e.options.StreamsMax), Idle: e.options.IdleTimeout,
+		Paths: pathsMax, Size: sizeMax, Level: wire.LevelRepair, Token: seal.Token(e.options.Secret, c.local),
 	}
 	c.openCond, c.inboxCond = sync.NewCond(&c.mu), sync.NewCond(&c.mu)
 	p, err := c.newPath(0, to)
@@ -383,7 +382,7 @@ func (e *Endpoint) readAll() error {
 			}
 		}
 		e.flush(r)
-		e.forwards.out.flush(e.socket)
+		e.forwarding.Flush(e.socket)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
@@ -28,8 +29,8 @@ type handshake struct {
 	left, answered bool      // this side's first flight was
 	flown          time.Time // when this side's first flight left; zero: it left more than once, or has been answered
 
-	earlySeal, earlyOpen *key // of packets before the handshake is done
-	offered              bool // such packets may have left, and weren't refused
+	earlySeal, earlyOpen *seal.Key // of packets before the handshake is done
+	offered              bool      // such packets may have left, and weren't refused
 	resumed              bool
 	verified             *tls.ConnectionState // what TLS has verified, as soon as it has
 	began                time.Time
@@ -41,7 +42,7 @@ type handshake struct {
 
 // level is one of TLS's encryption levels.
 type level struct {
-	seal, open *key
+	seal, open *seal.Key
 	number     uint64
 	out        []byte // all that TLS wrote
 	acked      int    // of it
@@ -64,7 +65,7 @@ func levelOf(k wire.Kind) (int, tls.QUICEncryptionLevel) {
 
 // startHandshake prepares TLS and lets it say its first words.
 func (c *Conn) startHandshake(config *tls.Config, original wire.ID, to remote, now time.Time) error {
-	client, server, err := initialKeys(original)
+	client, server, err := seal.Initial(original)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (c *Conn) startHandshake(config *tls.Config, original wire.ID, to remote, n
 		c.quic = tls.QUICServer(q)
 	}
 	c.hs = h
-	c.quic.SetTransportParameters(c.own.append(nil))
+	c.quic.SetTransportParameters(c.own.Append(nil))
 	if err := c.quic.Start(context.Background()); err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func (c *Conn) tlsEvents(now time.Time) error {
 		case tls.QUICWriteData:
 			c.tlsWrites(e.Level, e.Data)
 		case tls.QUICTransportParameters:
-			p, err := parseParams(e.Data)
+			p, err := wire.ParseParams(e.Data)
 			if err != nil {
 				return err
 			}
@@ -152,7 +153,7 @@ func (c *Conn) tlsEvents(now time.Time) error {
 }
 
 func (c *Conn) secret(e tls.QUICEvent) error {
-	k, err := newKey(e.Suite, append([]byte(nil), e.Data...))
+	k, err := seal.New(e.Suite, append([]byte(nil), e.Data...))
 	if err != nil {
 		return err
 	}
@@ -167,7 +168,7 @@ func (c *Conn) secret(e tls.QUICEvent) error {
 	case e.Level == tls.QUICEncryptionLevelHandshake:
 		c.hs.levels[1].seal = k
 	case e.Level == tls.QUICEncryptionLevelApplication && read:
-		next, err := k.next()
+		next, err := k.Next()
 		if err != nil {
 			return err
 		}
@@ -289,7 +290,7 @@ func (c *Conn) hello(now time.Time, p *helloPacket) error {
 		return nil // its turn comes when the peer sends it again
 	}
 	var nonce [12]byte
-	b, err := l.open.open(p.bytes, wire.LongSize, 0, uint64(p.header.Number), &nonce)
+	b, err := l.open.Open(p.bytes, wire.LongSize, 0, uint64(p.header.Number), &nonce)
 	if err != nil {
 		c.stats.Damaged++
 		return nil
@@ -429,37 +430,15 @@ func (c *Conn) hsPacket(i int, l *level, at int) (b []byte, next int) {
 		b = append(b, make([]byte, packetMin-wire.TagSize-len(b))...) // RFC 9000 §14.1: the answer may be three times as long
 	}
 	var nonce [12]byte
-	b = l.seal.seal(b, wire.LongSize, 0, l.number, &nonce)
+	b = l.seal.Seal(b, wire.LongSize, 0, l.number, &nonce)
 	l.number++
 	return b, at
 }
 
-// incomingCrypto puts TLS's words together that come after the handshake: tickets.
-type incomingCrypto struct {
-	got    uint64
-	pieces map[uint64][]byte
-}
-
 // ticket takes TLS's words that come in data packets.
 func (c *Conn) ticket(f *wire.Frame) error {
-	in := &c.crypto
-	if f.Offset < in.got {
-		return nil
-	}
-	if in.pieces == nil {
-		in.pieces = map[uint64][]byte{}
-	}
-	if len(in.pieces) >= 32 || f.Offset-in.got > helloBytesMax {
-		return errors.New("too many words of TLS after the handshake")
-	}
-	in.pieces[f.Offset] = append([]byte(nil), f.Data...)
-	for {
-		b, ok := in.pieces[in.got]
-		if !ok || len(b) == 0 {
-			return nil
-		}
-		delete(in.pieces, in.got)
-		in.got += uint64(len(b))
+	ready, err := c.crypto.Add(f.Offset, f.Data)
+	for _, b := range ready {
 		if err := c.quic.HandleData(tls.QUICEncryptionLevelApplication, b); err != nil {
 			return err
 		}
@@ -467,4 +446,5 @@ func (c *Conn) ticket(f *wire.Frame) error {
 			return err
 		}
 	}
+	return err
 }

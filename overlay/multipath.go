@@ -49,7 +49,7 @@ func (c *Conn) Paths() []PathInfo {
 			ID: int(p.id), Remote: p.remote.addr, Label: p.remote.label, Primary: p == c.primary, Bulk: p.bulk, Alive: p.usable(),
 			Smoothed: r.Smoothed, Variance: r.Variance, Min: r.Min(), Arrived: p.track.Arrived, Lost: p.track.Lost,
 			Delivered: p.track.Delivered(), Received: p.bytesIn, InFlight: p.track.InFlight(), Window: p.controller.Window(), Rate: p.controller.Rate(),
-			PacketSize: p.mtu, Controller: p.controller.State(), Heard: p.heard,
+			PacketSize: p.size.Size, Controller: p.controller.State(), Heard: p.heard,
 		})
 	}
 	return all
@@ -215,12 +215,9 @@ func (c *Conn) recovered(now time.Time, p *path) {
 func (c *Conn) unsendable(p *path, err error) {
 	now := time.Now()
 	if errors.Is(err, udp.ErrTooLarge) {
-		p.sizePending = false
-		if p.sizeTry < len(sizes) && sizes[p.sizeTry] > p.mtu {
-			p.sizeTry, p.sizeFrom = len(sizes), now.Add(10*time.Minute)
-			return
+		if !p.size.Refused(now) {
+			p.shrink(now)
 		}
-		p.shrink(now)
 		return
 	}
 	c.suspect(now, p)

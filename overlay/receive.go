@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
 // openers are the keys that open what comes: of this generation and the next. What of the one before is late is lost; that happens once in
-// keySealsMax packets. They are swapped whole, so that the reader needs no lock.
+// seal.PacketsMax packets. They are swapped whole, so that the reader needs no lock.
 type openers struct {
-	now, next *key
+	now, next *seal.Key
 	phase     byte
 }
 
@@ -38,7 +39,7 @@ func (c *Conn) open(b []byte, from remote, nonce *[12]byte) (o opened, ok bool) 
 	if h.Phase != keys.phase {
 		k = keys.next
 	}
-	plain, err := k.open(b, wire.HeaderSize, h.Path, number, nonce)
+	plain, err := k.Open(b, wire.HeaderSize, h.Path, number, nonce)
 	if err != nil {
 		return o, false
 	}
@@ -108,7 +109,7 @@ func (c *Conn) take(now time.Time, o *opened) error {
 		}
 	}
 	if elicits {
-		p.wantsAck(now, inOrder)
+		p.acks.Want(now, inOrder, min(p.track.RTT.Smoothed/16, paceSlack), ackDelayMax)
 	}
 	return nil
 }
@@ -145,7 +146,7 @@ func (c *Conn) moved(now time.Time, p *path, to remote) {
 
 // turnKeys goes on to the peer's next generation of keys, and to ours.
 func (c *Conn) turnKeys(keys *openers) error {
-	next, err := keys.next.next()
+	next, err := keys.next.Next()
 	if err != nil {
 		return err
 	}
@@ -236,7 +237,7 @@ func (c *Conn) streamFrame(f *wire.Frame) error {
 // count holds the peer to the connection's flow control.
 func (c *Conn) count(fresh uint64) error {
 	c.got += fresh
-	c.tail.earn(fresh, repairBack)
+	c.tail.budget.Earn(fresh, repairBack)
 	if c.got > c.gotLimit {
 		return errFlow
 	}

@@ -414,10 +414,10 @@ func runSchedule(t *testing.T, seed uint64, lasts, pause time.Duration) *schedul
 	return w
 }
 
-// TestRandomSchedules runs two dozen schedules of a minute each; with WHERRY_SOAK=1, as many of five minutes as make up
+// TestRandomSchedules runs sixteen schedules of a minute each; with WHERRY_SOAK=1, as many of five minutes as make up
 // WHERRY_SOAK_HOURS, or an hour.
 func TestRandomSchedules(t *testing.T) {
-	seeds, lasts, pause := uint64(24), time.Minute, 400*time.Millisecond
+	seeds, lasts, pause := uint64(16), time.Minute, 400*time.Millisecond
 	if os.Getenv("WHERRY_SOAK") != "" {
 		hours := 1.0
 		if h, err := strconv.ParseFloat(os.Getenv("WHERRY_SOAK_HOURS"), 64); err == nil {

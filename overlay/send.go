@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/overlay/loss"
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/udp"
 	"github.com/wherry/wherry/overlay/wire"
 )
@@ -17,7 +18,7 @@ type batch struct {
 	header  int // bytes of the header of the packet that is put together
 	to      remote
 	path    byte
-	key     *key
+	key     *seal.Key
 	nonce   [12]byte
 }
 
@@ -29,7 +30,7 @@ type item struct {
 
 func newBatch() *batch { return &batch{buffer: make([]byte, 0, udp.BatchMax+1024)} }
 
-func (b *batch) reset(p *path, k *key) {
+func (b *batch) reset(p *path, k *seal.Key) {
 	b.buffer, b.items = b.buffer[:0], b.items[:0]
 	b.segment, b.to, b.path, b.key = 0, p.remote, p.id, k
 }
@@ -39,7 +40,7 @@ func (b *batch) send(s *udp.Socket) error {
 	envelope := b.to.envelope()
 	for _, it := range b.items {
 		head := it.start + envelope
-		b.key.seal(b.buffer[head:it.end:it.end+wire.TagSize], it.header-head, b.path, it.number, &b.nonce)
+		b.key.Seal(b.buffer[head:it.end:it.end+wire.TagSize], it.header-head, b.path, it.number, &b.nonce)
 	}
 	return s.Write(b.buffer, b.segment, b.to.addr)
 }
@@ -99,9 +100,9 @@ func (c *Conn) afterwards(now time.Time, b *batch) {
 	wake := c.err != nil || c.sealer == nil || c.sendsNow(now)
 	if !wake {
 		for _, p := range c.paths {
-			if p != nil && p.ackNow && len(b.items) == 0 {
+			if p != nil && p.acks.Now && len(b.items) == 0 {
 				b.reset(p, c.key())
-				c.packet(now, p, b, p.mtu, false)
+				c.packet(now, p, b, p.size.Size, false)
 			}
 		}
 		due := c.due()
@@ -132,7 +133,7 @@ func (c *Conn) sendsNow(now time.Time) bool {
 }
 
 // key is what packets are sealed with now; nil: there is none yet.
-func (c *Conn) key() *key {
+func (c *Conn) key() *seal.Key {
 	if c.sealer == nil && c.hs != nil {
 		return c.hs.earlySeal
 	}
@@ -187,12 +188,12 @@ func (c *Conn) fillOwn(now time.Time, p *path, b *batch) bool {
 		p.proving = false
 		return len(b.items) > 0
 	}
-	if size := p.nextSize(now, int(c.peer.size)); size > 0 && p.track.InFlight()+size <= p.controller.Window() {
+	if size := p.nextSize(now, int(c.peer.Size)); size > 0 && p.track.InFlight()+size <= p.controller.Window() {
 		c.sizeProbe(now, p, b, size)
 		return true
 	}
-	if p.acksNow(now) && !c.hasData(p, now) {
-		c.packet(now, p, b, p.mtu, false)
+	if p.acks.Ready(now) && !c.hasData(p, now) {
+		c.packet(now, p, b, p.size.Size, false)
 		return len(b.items) > 0
 	}
 	return false
@@ -229,9 +230,9 @@ func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
 	b.reset(p, c.key())
 	quantum := udp.BatchMax
 	if rate := p.controller.Rate(); rate > 0 {
-		quantum = min(max(int(rate*paceSlack.Seconds()), 2*p.mtu), udp.BatchMax)
+		quantum = min(max(int(rate*paceSlack.Seconds()), 2*p.size.Size), udp.BatchMax)
 	}
-	size := p.mtu + p.remote.envelope()
+	size := p.size.Size + p.remote.envelope()
 	// The pace counts where a batch begins: a batch is as much as leaves in a slack, so that nobody wakes up for each packet.
 	paced := !now.Before(p.pace)
 	for len(b.items) < udp.SegmentsMax && len(b.buffer) < quantum && len(b.buffer)+size <= udp.BatchMax {
@@ -244,7 +245,7 @@ func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
 			break
 		}
 		start := len(b.buffer)
-		if !c.packet(now, p, b, p.mtu, true) {
+		if !c.packet(now, p, b, p.size.Size, true) {
 			break
 		}
 		if forced {
@@ -259,7 +260,7 @@ func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
 
 // sizeProbe tries whether a larger packet gets through.
 func (c *Conn) sizeProbe(now time.Time, p *path, b *batch, size int) {
-	p.sizePending = true
+	p.size.Sent()
 	start := c.begin(p, b)
 	b.buffer = append(b.buffer, byte(wire.Ping))
 	pad := size + p.remote.envelope() - wire.TagSize - (len(b.buffer) - start)
@@ -326,7 +327,7 @@ func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) boo
 	first := len(b.buffer)
 	most := start + size - wire.TagSize
 	var sent loss.Packet[cargo]
-	if (p.acksNow(now) || data && p.unacked > 0) && len(p.received.Ranges()) > 0 {
+	if (p.acks.Ready(now) || data && p.acks.Waiting > 0) && len(p.received.Ranges()) > 0 {
 		c.appendAck(now, p, b)
 		c.retellAcks(now, p, b, most)
 	}
@@ -369,7 +370,7 @@ func (c *Conn) appendAck(now time.Time, p *path, b *batch) {
 	ranges := p.received.Ranges()
 	delay := max(now.Sub(p.newestAt).Microseconds(), 0)
 	b.buffer = wire.AppendAck(b.buffer, p.id, uint64(delay), ranges[:min(len(ranges), ackRanges)])
-	p.unacked, p.ackNow, p.ackAt, p.ackedAt = 0, false, time.Time{}, now
+	p.acks.Left(now)
 }
 
 // retellAcks acknowledges on this path what came on others: their own acknowledgements may be lost with them.
@@ -417,7 +418,14 @@ func (c *Conn) appendControl(b *batch, most int, sent *loss.Packet[cargo]) {
 }
 
 func (c *Conn) appendDatagrams(b *batch, most int, sent *loss.Packet[cargo]) {
-	for len(c.outbox) > 0 && len(b.buffer)+len(c.outbox[0])+5 <= most {
+	for len(c.outbox) > 0 {
+		if len(b.buffer)+len(c.outbox[0])+5 > most {
+			if sent.Eliciting {
+				return
+			}
+			c.outbox = c.outbox[1:] // the path has become narrower
+			continue
+		}
 		b.buffer = wire.AppendBytes(b.buffer, wire.Datagram, c.outbox[0])
 		c.outbox = c.outbox[1:]
 		sent.Eliciting = true
@@ -446,7 +454,7 @@ func (c *Conn) appendStream(b *batch, most int, s *Stream, sent *loss.Packet[car
 	out := &s.out
 	offset := out.sent
 	if len(out.lost) > 0 {
-		offset = out.lost[0].start
+		offset = out.lost[0].Start
 	}
 	room := most - len(b.buffer) - wire.StreamOverhead(s.id, offset)
 	full := room
@@ -454,23 +462,23 @@ func (c *Conn) appendStream(b *batch, most int, s *Stream, sent *loss.Packet[car
 		room -= repairHead // so that a row as long as the longest piece fits
 	}
 	piece, fin, fresh := s.next(room, c.sendLimit-c.sentFresh)
-	n := int(piece.end - piece.start)
+	n := int(piece.End - piece.Start)
 	if n == 0 && !fin {
 		return
 	}
 	c.sentFresh += fresh
-	c.tail.earn(fresh, repairShare)
+	c.tail.budget.Earn(fresh, repairShare)
 	out.largest = max(out.largest, n)
 	whole := n == full
 	if !whole && n+wire.IntSize(uint64(n)) > full {
 		// The length wouldn't fit: the frame goes to the end of the packet, as if it had filled it.
 		whole = true
 	}
-	b.buffer = wire.AppendStream(b.buffer, s.id, piece.start, n, fin, whole)
+	b.buffer = wire.AppendStream(b.buffer, s.id, piece.Start, n, fin, whole)
 	at := len(b.buffer)
 	b.buffer = b.buffer[:at+n]
-	out.buffer.read(piece.start, b.buffer[at:])
-	sent.Frames.add(frame{stream: s, start: piece.start, end: piece.end, fin: fin})
+	out.buffer.Read(piece.Start, b.buffer[at:])
+	sent.Frames.add(frame{stream: s, start: piece.Start, end: piece.End, fin: fin})
 	if fin && fresh > 0 {
 		c.protect(s)
 	}

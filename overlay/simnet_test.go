@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/internal/simnet"
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
@@ -450,11 +451,11 @@ func TestAFloodOfStrangersIsAskedForCookies(t *testing.T) {
 		flood := must(h.carol.ListenPacket("udp", ":1"))
 		for i := range 3000 {
 			id := wire.ID(i + 1)
-			key, _, _ := initialKeys(id)
+			key, _, _ := seal.Initial(id)
 			p := (&wire.Header{Kind: wire.KindInitial, To: id, From: id}).Append(nil)
 			p = append(p, make([]byte, packetMin-len(p)-wire.TagSize)...)
 			var nonce [12]byte
-			_, _ = flood.WriteTo(key.seal(p, wire.LongSize, 0, 0, &nonce), net.UDPAddrFromAddrPort(at(h.bob)))
+			_, _ = flood.WriteTo(key.Seal(p, wire.LongSize, 0, 0, &nonce), net.UDPAddrFromAddrPort(at(h.bob)))
 			if i%100 == 0 {
 				time.Sleep(time.Millisecond)
 			}
@@ -586,7 +587,7 @@ func FuzzFramesOfAPeer(f *testing.F) {
 	e := must(New(must(newHosts(simnet.Link{}).alice.ListenPacket("udp", ":1")), o))
 	f.Fuzz(func(t *testing.T, frames []byte) {
 		c := must(e.newConn(false, remote{addr: netip.MustParseAddrPort("192.0.2.9:1")}))
-		k := must(newKey(tls.TLS_AES_128_GCM_SHA256, make([]byte, 32)))
+		k := must(seal.New(tls.TLS_AES_128_GCM_SHA256, make([]byte, 32)))
 		c.quic = tls.QUICServer(&tls.QUICConfig{TLSConfig: e.options.Server})
 		c.peer = c.own
 		c.sealer, c.primary.valid = k, true

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/overlay/repair"
+	"github.com/wherry/wherry/overlay/spans"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
@@ -45,14 +46,14 @@ type Stream struct {
 
 // outgoing is what this side writes.
 type outgoing struct {
-	buffer   blocks
-	written  uint64 // all that Write took
-	sent     uint64 // has left at least once
-	acked    uint64 // has arrived without a gap
-	islands  spans  // has arrived behind a gap
-	lost     spans  // must leave again
-	limit    uint64 // the peer takes no more
-	fin      bool   // written is the end
+	buffer   spans.Blocks
+	written  uint64    // all that Write took
+	sent     uint64    // has left at least once
+	acked    uint64    // has arrived without a gap
+	islands  spans.Set // has arrived behind a gap
+	lost     spans.Set // must leave again
+	limit    uint64    // the peer takes no more
+	fin      bool      // written is the end
 	finSent  bool
 	finAcked bool
 	err      error // no more is sent
@@ -68,12 +69,12 @@ type outgoing struct {
 
 // incoming is what the peer writes.
 type incoming struct {
-	buffer  blocks
-	read    uint64 // the reader has taken
-	whole   uint64 // is here without a gap
-	islands spans  // is here behind a gap
-	highest uint64 // end of the farthest byte that came: what flow control counts
-	limit   uint64 // the peer may send up to here
+	buffer  spans.Blocks
+	read    uint64    // the reader has taken
+	whole   uint64    // is here without a gap
+	islands spans.Set // is here behind a gap
+	highest uint64    // end of the farthest byte that came: what flow control counts
+	limit   uint64    // the peer may send up to here
 	window  uint64
 	updated time.Time // when limit was last raised
 	final   uint64
@@ -91,7 +92,7 @@ type incoming struct {
 
 func newStream(c *Conn, id uint64) *Stream {
 	s := &Stream{conn: c, id: id, priority: DefaultPriority}
-	s.out.limit, s.in.limit, s.in.window = c.peer.stream, c.own.stream, c.own.stream
+	s.out.limit, s.in.limit, s.in.window = c.peer.Stream, c.own.Stream, c.own.Stream
 	s.out.cond, s.in.cond = sync.NewCond(&c.mu), sync.NewCond(&c.mu)
 	return s
 }
@@ -118,7 +119,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 			return 0, os.ErrClosed
 		case in.whole > in.read && in.err == nil:
 			n := int(min(uint64(len(p)), in.whole-in.read))
-			in.buffer.read(in.read, p[:n])
+			in.buffer.Read(in.read, p[:n])
 			in.read += uint64(n)
 			s.dropRead()
 			c.consumed(s, n)
@@ -164,7 +165,7 @@ func (s *Stream) Write(p []byte) (written int, err error) {
 			continue
 		}
 		n := min(len(p), room)
-		out.buffer.write(out.written, p[:n])
+		out.buffer.Write(out.written, p[:n])
 		out.written += uint64(n)
 		p, written = p[n:], written+n
 		c.activate(s)
@@ -238,7 +239,7 @@ func (s *Stream) reset(code uint64, err error) {
 	out.lost = nil
 	s.conn.control(wire.AppendInts(nil, wire.Reset, s.id, code, out.sent))
 	out.settled = true
-	out.buffer.free()
+	out.buffer.Free()
 	out.cond.Broadcast()
 	s.tellReset()
 	s.settle()
@@ -256,7 +257,7 @@ func (s *Stream) stop(code uint64) {
 	}
 	s.conn.consumed(s, int(in.whole-in.read))
 	in.read = in.whole
-	in.buffer.free()
+	in.buffer.Free()
 	in.cond.Broadcast()
 	s.settle()
 }
@@ -344,15 +345,15 @@ func (s *Stream) ready() bool {
 
 // next takes at most most bytes that are to be sent now, and whether the end comes with them. credit is how many the connection's flow control
 // lets be sent for the first time; fresh is how many of those are used.
-func (s *Stream) next(most int, credit uint64) (piece span, fin bool, fresh uint64) {
+func (s *Stream) next(most int, credit uint64) (piece spans.Span, fin bool, fresh uint64) {
 	out := &s.out
-	piece, ok := out.lost.pop(uint64(most))
+	piece, ok := out.lost.Pop(uint64(most))
 	if !ok {
-		piece = span{out.sent, min(out.written, out.limit, out.sent+uint64(most), out.sent+credit)}
-		fresh = piece.end - piece.start
-		out.sent = piece.end
+		piece = spans.Span{Start: out.sent, End: min(out.written, out.limit, out.sent+uint64(most), out.sent+credit)}
+		fresh = piece.End - piece.Start
+		out.sent = piece.End
 	}
-	fin = out.fin && piece.end == out.written && !out.finSent
+	fin = out.fin && piece.End == out.written && !out.finSent
 	out.finSent = out.finSent || fin
 	return piece, fin, fresh
 }
@@ -364,13 +365,13 @@ func (s *Stream) arrived(start, end uint64, fin bool) {
 		return
 	}
 	out.finAcked = out.finAcked || fin
-	out.lost.remove(start, end)
+	out.lost.Remove(start, end)
 	if start <= out.acked {
-		out.acked = out.islands.reach(max(out.acked, end))
-		out.buffer.drop(out.acked)
+		out.acked = out.islands.Reach(max(out.acked, end))
+		out.buffer.Drop(out.acked)
 		out.cond.Broadcast()
 	} else {
-		out.islands.add(start, end)
+		out.islands.Add(start, end)
 	}
 	if out.finAcked {
 		s.settle()
@@ -388,9 +389,9 @@ func (s *Stream) wasLost(start, end uint64, fin bool) {
 	}
 	start = max(start, out.acked)
 	if start < end {
-		out.lost.add(start, end)
+		out.lost.Add(start, end)
 		for _, island := range out.islands {
-			out.lost.remove(island.start, island.end)
+			out.lost.Remove(island.Start, island.End)
 		}
 	}
 	if s.ready() {
@@ -428,12 +429,12 @@ func (s *Stream) take(offset uint64, p []byte, fin bool) (fresh uint64, err erro
 		if offset < in.whole {
 			p, offset = p[in.whole-offset:], in.whole
 		}
-		in.buffer.write(offset, p)
+		in.buffer.Write(offset, p)
 		if offset == in.whole {
-			in.whole = in.islands.reach(end)
+			in.whole = in.islands.Reach(end)
 			in.cond.Signal()
 		} else {
-			in.islands.add(offset, end)
+			in.islands.Add(offset, end)
 			if len(in.islands) > islandsMax {
 				return 0, errGaps
 			}
@@ -454,11 +455,11 @@ func (s *Stream) skip(offset, end uint64) {
 	if end > in.whole {
 		if offset <= in.whole {
 			was := in.whole
-			in.whole = in.islands.reach(end)
+			in.whole = in.islands.Reach(end)
 			s.conn.consumed(s, int(in.whole-was))
 			in.read = in.whole
 		} else {
-			in.islands.add(offset, end)
+			in.islands.Add(offset, end)
 		}
 	}
 	s.settle()
@@ -491,7 +492,7 @@ func (s *Stream) broken(code, final uint64) (fresh uint64, err error) {
 	s.conn.consumed(s, int(final-in.read))
 	in.read = final
 	in.err = &StreamError{code}
-	in.buffer.free()
+	in.buffer.Free()
 	in.cond.Broadcast()
 	s.settle()
 	return fresh, nil

@@ -1,7 +1,6 @@
 package overlay
 
 import (
-	"math"
 	"time"
 
 	"github.com/wherry/wherry/overlay/loss"
@@ -14,7 +13,6 @@ import (
 const (
 	repairShare = 0.04                  // of the bytes of streams that this side sends, that its parity may cost
 	repairBack  = 0.01                  // and of those that come: for requests, which are small beside their answers
-	repairBurst = 32 << 10              // bytes that may be saved up for it
 	repairMax   = 256 << 10             // bytes of a stream's end that are covered
 	repairRows  = 6                     // for one stream
 	repairLoss  = 0.002                 // of the packets: below, nothing is gained
@@ -26,41 +24,16 @@ const (
 
 // tail is the connection's parity.
 type tail struct {
-	on            bool // the loss and the round trip are such that it pays
-	credit        float64
-	arrived, lost float64 // packets, the older the less they count
-	seen, missed  uint64  // of the path's counters
-	path          byte
-	queue         [][]byte // frames that wait
-}
-
-// earn lets parity cost a share of what streams carry: both sides' together a twentieth.
-func (t *tail) earn(fresh uint64, share float64) {
-	t.credit = min(t.credit+share*float64(fresh), repairBurst)
-}
-
-// measureLoss is how many packets of the primary path are lost, of the last thousand or two.
-func (c *Conn) measureLoss() float64 {
-	t, p := &c.tail, c.primary
-	if t.path != p.id || p.track.Arrived < t.seen || p.track.Lost < t.missed {
-		t.path, t.seen, t.missed = p.id, p.track.Arrived, p.track.Lost
-	}
-	t.arrived += float64(p.track.Arrived - t.seen)
-	t.lost += float64(p.track.Lost - t.missed)
-	t.seen, t.missed = p.track.Arrived, p.track.Lost
-	if t.arrived+t.lost > 2000 {
-		t.arrived, t.lost = t.arrived/2, t.lost/2
-	}
-	if t.arrived < 200 {
-		return 0
-	}
-	return t.lost / (t.arrived + t.lost)
+	on     bool // the loss and the round trip are such that it pays
+	budget repair.Budget
+	queue  [][]byte // frames that wait
 }
 
 // protect queues parity for the end of a stream, all of which has left once.
 func (c *Conn) protect(s *Stream) {
-	share := c.measureLoss()
-	c.tail.on = share >= repairLoss && c.round() >= repairRound && c.peer.level >= levelRepair
+	p := c.primary
+	share := c.tail.budget.Loss(int(p.id), p.track.Arrived, p.track.Lost)
+	c.tail.on = share >= repairLoss && c.round() >= repairRound && c.peer.Level >= wire.LevelRepair
 	out := &s.out
 	start, size := out.acked, out.largest
 	n := int(out.written - start)
@@ -68,19 +41,16 @@ func (c *Conn) protect(s *Stream) {
 		return
 	}
 	size = min(size, n)
-	// Enough for the losses that are expected and twice their deviation.
-	expected := share * float64(repair.Rows(n, size)+1)
-	rows := min(int(math.Ceil(expected+2*math.Sqrt(expected))), repairRows, int(c.tail.credit/float64(size+overhead+repairHead)), repairQueue-len(c.tail.queue))
-	if rows <= 0 {
+	rows := c.tail.budget.Rows(share, repair.Rows(n, size), size+overhead+repairHead, min(repairRows, repairQueue-len(c.tail.queue)))
+	if rows == 0 {
 		return
 	}
 	data := make([]byte, n)
-	out.buffer.read(start, data)
+	out.buffer.Read(start, data)
 	parity := make([]byte, size)
 	for i := range rows {
 		repair.Parity(parity, data, i)
 		c.tail.queue = append(c.tail.queue, wire.AppendBytes(nil, wire.Repair, parity, s.id, start, uint64(n), uint64(i)))
-		c.tail.credit -= float64(size + overhead + repairHead)
 	}
 }
 
@@ -105,16 +75,10 @@ func (c *Conn) appendRepairs(b *batch, most int, sent *loss.Packet[cargo]) {
 // dropRead gives up what was read, unless parity may still need it.
 func (s *Stream) dropRead() {
 	in, c := &s.in, s.conn
-	whole := in.known && in.whole == in.final
-	if !whole && c.tail.expects(c) && in.highest <= repairMax {
-		return
+	expected := c.peer.Level >= wire.LevelRepair && len(c.streams) <= keepStreams && c.round() >= repairRound
+	if !expected || in.known && in.whole == in.final || in.highest > repairMax {
+		in.buffer.Drop(in.read)
 	}
-	in.buffer.drop(in.read)
-}
-
-// expects says whether the peer sends parity.
-func (t *tail) expects(c *Conn) bool {
-	return c.peer.level >= levelRepair && len(c.streams) <= keepStreams && c.round() >= repairRound
 }
 
 // repairFrame takes a row of parity.
@@ -131,7 +95,7 @@ func (c *Conn) repairFrame(f *wire.Frame) error {
 	if err := in.check(f.Offset+f.Size, true); err != nil {
 		return err
 	}
-	if in.settled || in.err != nil || in.stopped || in.whole == in.final || f.Offset < in.buffer.first {
+	if in.settled || in.err != nil || in.stopped || in.whole == in.final || f.Offset < in.buffer.First() {
 		in.cond.Signal() // the end is known now
 		return nil
 	}
@@ -152,7 +116,7 @@ func (c *Conn) repairFrame(f *wire.Frame) error {
 func (s *Stream) rebuild() error {
 	in := &s.in
 	rows := in.rows
-	if in.whole >= in.final || in.stopped || in.rowsAt < in.buffer.first {
+	if in.whole >= in.final || in.stopped || in.rowsAt < in.buffer.First() {
 		in.rows = nil
 		return nil
 	}
@@ -169,8 +133,8 @@ func (s *Stream) rebuild() error {
 		}
 	}
 	for _, island := range in.islands {
-		gap(at, island.start)
-		at = max(at, island.end)
+		gap(at, island.Start)
+		at = max(at, island.End)
 	}
 	gap(at, in.final)
 	if missing > len(rows)*len(rows[0].Bytes) || len(gaps) == 0 {
@@ -179,7 +143,7 @@ func (s *Stream) rebuild() error {
 	data := make([]byte, size)
 	last := 0
 	for _, g := range append(gaps, repair.Gap{First: size, End: size}) {
-		in.buffer.read(in.rowsAt+uint64(last), data[last:g.First])
+		in.buffer.Read(in.rowsAt+uint64(last), data[last:g.First])
 		last = g.End
 	}
 	if !repair.Rebuild(data, gaps, rows) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/internal/simnet"
+	"github.com/wherry/wherry/overlay/wire"
 )
 
 // tails is what objects of one size took over a link that loses packets.
@@ -23,15 +24,15 @@ type tails struct {
 // measureTails asks for objects one after the other, over a warm connection of 100 Mbit/s and 100 ms.
 func measureTails(t testing.TB, size, n int, loss float64, parity bool) (m tails) {
 	link := simnet.Link{Latency: 50 * time.Millisecond, RateBytesPerSecond: 12_500_000, QueueBytes: 1_250_000, MTUBytes: 1500, Loss: loss}
-	level := uint64(levelRepair)
+	level := uint64(wire.LevelRepair)
 	if !parity {
-		level = levelPaths
+		level = wire.LevelPaths
 	}
 	h := newHosts(link)
 	a, b := run(t, listen(t, h.alice), options("alice")), run(t, listen(t, h.bob), options("bob"))
 	client, server := dial(t, a, b, h.bob)
 	server.mu.Lock()
-	server.peer.level = level
+	server.peer.Level = level
 	server.mu.Unlock()
 	ctx := context.Background()
 	go func() {
@@ -84,7 +85,7 @@ func measureTails(t testing.TB, size, n int, loss float64, parity bool) (m tails
 
 // Parity makes objects that lose packets sooner whole, for less than a twentieth of their bytes.
 func TestParityShortensTails(t *testing.T) {
-	const n, size = 300, 100 << 10
+	const n, size = 200, 100 << 10
 	for _, loss := range []float64{0.01, 0.05} {
 		run := func(parity bool) (m tails) {
 			synctest.Test(t, func(t *testing.T) { m = measureTails(t, size, n, loss, parity) })

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/overlay/loss"
+	"github.com/wherry/wherry/overlay/seal"
 )
 
 // expire does what is due by now.
@@ -29,7 +30,7 @@ func (c *Conn) expire(now time.Time) {
 	if every := c.endpoint.options.KeepAlive; every > 0 && now.Sub(c.lastSent) >= every {
 		c.primary.probes = max(c.primary.probes, 1)
 	}
-	if c.seals >= keySealsMax && c.confirmed {
+	if c.seals >= seal.PacketsMax && c.confirmed {
 		c.changeKey()
 	}
 }
@@ -93,7 +94,9 @@ func (c *Conn) due() time.Time {
 			continue
 		}
 		earlier(p.track.Timer())
-		earlier(p.ackAt)
+		if p.allowed() >= packetLeast {
+			earlier(p.acks.Due)
+		}
 		if !p.retired {
 			earlier(p.challengeDue())
 		}
@@ -113,7 +116,7 @@ func (c *Conn) dueToSend(earlier func(time.Time)) {
 
 // changeKey goes on with the next generation of keys (RFC 9001 §6).
 func (c *Conn) changeKey() {
-	next, err := c.sealer.next()
+	next, err := c.sealer.Next()
 	if err != nil {
 		c.fail(err, true)
 		return

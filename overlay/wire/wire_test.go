@@ -99,6 +99,20 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
+// FuzzParams reads a peer's parameters: what it takes is read the same again.
+func FuzzParams(f *testing.F) {
+	f.Add((&Params{Data: 1 << 20, Stream: 1 << 19, Streams: 100, Paths: 8, Size: PacketMin, Level: LevelRepair}).Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := ParseParams(b)
+		if err != nil {
+			return
+		}
+		if again, err := ParseParams(p.Append(nil)); err != nil || again != p {
+			t.Fatalf("%+v was read again as %+v, %v", p, again, err)
+		}
+	})
+}
+
 // FuzzFrames also sees that no frame claims bytes that aren't there and that parsing ends.
 func FuzzFrames(f *testing.F) {
 	f.Add(AppendAck(nil, 0, 10, []Range{{90, 100}, {1, 2}}))
