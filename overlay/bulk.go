@@ -94,11 +94,10 @@ func (c *Conn) pathState(now time.Time, f *wire.Frame) {
 func (c *Conn) follow(p *path) {
 	for _, o := range c.paths {
 		if o != nil {
-			o.was = false
+			o.was = o == p && !p.usable() && !p.retired
 		}
 	}
 	if !p.usable() {
-		p.was = !p.retired
 		return
 	}
 	c.primary = p

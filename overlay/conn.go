@@ -385,27 +385,15 @@ func (c *Conn) sendRoom(s *Stream) int {
 func (c *Conn) consumed(s *Stream, n int) {
 	now := time.Now()
 	c.used += uint64(n)
-	if grow(&c.window, &c.windowTime, &c.gotLimit, c.used, c.got, c.round(), now, c.endpoint.options.WindowMax) {
+	if spans.Grow(&c.window, &c.windowTime, &c.gotLimit, c.used, c.got, c.round(), now, c.endpoint.options.WindowMax) {
 		c.raiseAll = true
 		c.wakeUp()
 	}
 	in := &s.in
-	if !in.known && grow(&in.window, &in.updated, &in.limit, in.read, in.highest, c.round(), now, c.endpoint.options.StreamWindowMax) && !in.stopped {
+	if !in.known && spans.Grow(&in.window, &in.updated, &in.limit, in.read, in.highest, c.round(), now, c.endpoint.options.StreamWindowMax) && !in.stopped {
 		c.raised = append(c.raised, s)
 		c.wakeUp()
 	}
-}
-
-func grow(window *uint64, updated *time.Time, limit *uint64, used, highest uint64, round time.Duration, now time.Time, most int) bool {
-	if *limit-used > *window/2 {
-		return false
-	}
-	if !updated.IsZero() && now.Sub(*updated) < 2*round || highest+*window/8 >= *limit {
-		*window = min(2**window, uint64(most))
-	}
-	*updated = now
-	*limit = max(*limit, used+*window)
-	return true
 }
 
 // round is the smoothed round trip of the primary path.
@@ -441,33 +429,11 @@ type frame struct {
 	raiseCount bool
 }
 
-// cargo is the frames of one packet; most have one or two.
-type cargo struct {
-	few  [2]frame
-	n    int
-	more []frame
-}
-
-func (g *cargo) add(f frame) {
-	if g.n < len(g.few) {
-		g.few[g.n] = f
-	} else {
-		g.more = append(g.more, f)
-	}
-	g.n++
-}
-
-func (g *cargo) each(f func(*frame)) {
-	for i := range min(g.n, len(g.few)) {
-		f(&g.few[i])
-	}
-	for i := range g.more {
-		f(&g.more[i])
-	}
-}
+// cargo is the frames of one packet.
+type cargo = loss.Few[frame]
 
 func (c *Conn) packetArrived(p *loss.Packet[cargo]) {
-	p.Frames.each(func(f *frame) {
+	p.Frames.Each(func(f *frame) {
 		if f.stream != nil {
 			f.stream.arrived(f.start, f.end, f.fin)
 		}
@@ -478,7 +444,7 @@ func (c *Conn) packetArrived(p *loss.Packet[cargo]) {
 }
 
 func (c *Conn) packetLost(p *loss.Packet[cargo]) {
-	p.Frames.each(c.again)
+	p.Frames.Each(c.again)
 }
 
 // again queues what a packet carried once more.

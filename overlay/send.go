@@ -391,18 +391,18 @@ func (c *Conn) appendControl(b *batch, most int, sent *loss.Packet[cargo]) {
 	const small = 20 // more than any frame of integers has here
 	for len(c.frames) > 0 && len(b.buffer)+len(c.frames[0]) <= most {
 		b.buffer = append(b.buffer, c.frames[0]...)
-		sent.Frames.add(frame{control: c.frames[0]})
+		sent.Frames.Add(frame{control: c.frames[0]})
 		c.frames = c.frames[1:]
 		sent.Eliciting = true
 	}
 	if c.raiseAll && len(b.buffer)+small <= most {
 		b.buffer = wire.AppendInts(b.buffer, wire.MaxData, c.gotLimit)
-		sent.Frames.add(frame{raiseAll: true})
+		sent.Frames.Add(frame{raiseAll: true})
 		c.raiseAll, sent.Eliciting = false, true
 	}
 	if c.raiseCount && len(b.buffer)+small <= most {
 		b.buffer = wire.AppendInts(b.buffer, wire.MaxStreams, c.takenMax)
-		sent.Frames.add(frame{raiseCount: true})
+		sent.Frames.Add(frame{raiseCount: true})
 		c.raiseCount, sent.Eliciting = false, true
 	}
 	for len(c.raised) > 0 && len(b.buffer)+small <= most {
@@ -412,7 +412,7 @@ func (c *Conn) appendControl(b *batch, most int, sent *loss.Packet[cargo]) {
 			continue
 		}
 		b.buffer = wire.AppendInts(b.buffer, wire.MaxStream, s.id, s.in.limit)
-		sent.Frames.add(frame{raised: s})
+		sent.Frames.Add(frame{raised: s})
 		sent.Eliciting = true
 	}
 }
@@ -478,7 +478,7 @@ func (c *Conn) appendStream(b *batch, most int, s *Stream, sent *loss.Packet[car
 	at := len(b.buffer)
 	b.buffer = b.buffer[:at+n]
 	out.buffer.Read(piece.Start, b.buffer[at:])
-	sent.Frames.add(frame{stream: s, start: piece.Start, end: piece.End, fin: fin})
+	sent.Frames.Add(frame{stream: s, start: piece.Start, end: piece.End, fin: fin})
 	if fin && fresh > 0 {
 		c.protect(s)
 	}

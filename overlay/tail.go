@@ -116,16 +116,13 @@ func (c *Conn) repairFrame(f *wire.Frame) error {
 func (s *Stream) rebuild() error {
 	in := &s.in
 	rows := in.rows
-	if in.whole >= in.final || in.stopped || in.rowsAt < in.buffer.First() {
+	if in.whole >= in.final || in.stopped || in.rowsAt < in.buffer.First() || in.whole < in.rowsAt {
 		in.rows = nil
 		return nil
 	}
 	size := int(in.final - in.rowsAt)
 	var gaps []repair.Gap
-	missing, at := 0, max(in.whole, in.rowsAt)
-	if in.whole < in.rowsAt {
-		return nil // what the sender knows to have arrived is here, or there is something else amiss
-	}
+	missing, at := 0, in.whole
 	gap := func(first, end uint64) {
 		if first < end {
 			gaps = append(gaps, repair.Gap{First: int(first - in.rowsAt), End: int(end - in.rowsAt)})
