@@ -10,8 +10,8 @@
 //
 // It doesn't know what is said over the connections, doesn't look for nodes, and doesn't decide who may join or is removed: control does.
 //
-// What is on disk: of an identity node.key, node.crt, roots.crt, and tickets/ of other nodes; of the authority ca.key, ca.crt; each is replaced whole. Who was removed is
-// told anew after a restart (Options.Revoked).
+// What is on disk: of an identity node.key, node.crt, roots.crt, and tickets/ of other nodes; of the authority ca.key, ca.crt; each is replaced
+// whole. Who was removed is told anew after a restart (Options.Revoked).
 //
 // Goroutines: Identity.Run is one, in which its caller waits. A listener has one that accepts, and one for each handshake; they begin with
 // its first Accept and are gone when Close returns. Timers close connections at their certificates' ends.
