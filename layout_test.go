@@ -50,6 +50,11 @@ var plan = map[string][]string{
 	"overlay/congest/congestsim":    {"overlay/congest"},
 	"overlay/route/routesim":        {"config", "overlay/route"},
 	"overlay/loss":                  {"overlay/congest", "overlay/wire"},
+	"overlay/labels":                {"overlay/udp", "overlay/wire"},
+	"overlay/mtu":                   {},
+	"overlay/repair":                {},
+	"overlay/seal":                  {"overlay/wire"},
+	"overlay/spans":                 {},
 	"overlay/udp":                   {},
 	"overlay/wire":                  {},
 	"edge/plain":                    {"h2"},
@@ -89,7 +94,7 @@ var plan = map[string][]string{
 	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
 	"feed/tree/treetest": {"feed"},
 	"control/api":        {"config", "fault", "feed"},
-	"overlay":            {"overlay/congest", "overlay/loss", "overlay/udp", "overlay/wire"},
+	"overlay":            {"overlay/congest", "overlay/labels", "overlay/loss", "overlay/mtu", "overlay/repair", "overlay/seal", "overlay/spans", "overlay/udp", "overlay/wire"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof

@@ -10,10 +10,10 @@ import (
 )
 
 // ServerTLS is for transports that make their own handshakes: it shows this node's certificate and asks for the other's. Admit has to be asked
-// when a handshake is done.
+// when a handshake is done. Sessions may be resumed: TLS then has the certificates of the first handshake verified here again.
 func (m *Mesh) ServerTLS() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true, // each connection is verified anew
+		MinVersion: tls.VersionTLS13,
 		ClientAuth: tls.RequireAnyClientCert, // verified below, where the error can say more
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			c, err := m.id.credentials()
@@ -32,7 +32,7 @@ func (m *Mesh) ServerTLS() *tls.Config {
 // ClientTLS is ServerTLS's counterpart for a connection to one node.
 func (m *Mesh) ClientTLS(want config.NodeID) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, ServerName: HostOf(want),
+		MinVersion: tls.VersionTLS13, ServerName: HostOf(want), ClientSessionCache: tickets{m.id},
 		InsecureSkipVerify: true, // verified below, where the error can say more
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			c, err := m.id.credentials()

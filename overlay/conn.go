@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/overlay/loss"
+	"github.com/wherry/wherry/overlay/seal"
+	"github.com/wherry/wherry/overlay/spans"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
@@ -67,30 +69,35 @@ type Conn struct {
 
 	mu          sync.Mutex
 	remote      wire.ID // names it in packets to the peer
-	own, peer   params
-	name        string // of the peer, once it is verified
+	own, peer   wire.Params
+	name        string // of the peer, once it is verified; until then, whom this side dialed
+	shook       bool   // it is
 	tls         tls.ConnectionState
 	hs          *handshake // nil when it is over
 	quic        *tls.QUICConn
-	sealer      *key
-	writeKey    *key // sealer and opener, until the peer is let in
+	sealer      *seal.Key
+	writeKey    *seal.Key // sealer and opener, until the peer is let in
 	readKeys    *openers
 	sealPhase   byte
 	seals       uint64 // with this key
 	confirmed   bool   // the peer has our keys
 	established chan struct{}
-	err         error     // why it is over
-	closing     []byte    // the close frame to send once
-	looks       time.Time // when pump looks again
+	begun       chan struct{} // closed when this side, that dialed, can send something
+	beginOnce   sync.Once
+	held        []helloPacket // that came before there were keys for them
+	err         error         // why it is over
+	closing     []byte        // the close frame to send once
+	looks       time.Time     // when pump looks again
 	lastHeard   time.Time
 	unanswered  time.Time // when the first packet left since then that asks for an answer; zero: none did
 	lastSent    time.Time
 
-	paths    [pathsMax]*path
-	primary  *path
-	retell   int  // acknowledgements that also tell of the other paths
-	pathNext byte // the number of the next that this side opens
-	spread   bool // data goes over all paths
+	paths   [pathsMax]*path
+	primary *path
+	retell  int              // acknowledgements that also tell of the other paths
+	states  uint64           // that this side has told of its paths
+	stateOf [pathsMax]uint64 // the number of the newest that the peer has told of each
+	first   uint64           // and of the one in use
 
 	streams  map[uint64]*Stream
 	opened   uint64 // streams that this side has opened in all
@@ -101,6 +108,7 @@ type Conn struct {
 	accepts  []*Stream
 	active   [priorities][]*Stream // what has something to send, the next one first
 
+	tail       tail
 	frames     [][]byte  // control frames that wait to be sent
 	raised     []*Stream // whose limits are to be sent
 	raiseAll   bool
@@ -117,7 +125,7 @@ type Conn struct {
 	outbox, inbox [][]byte // datagrams
 	inboxCond     *sync.Cond
 
-	crypto     incomingCrypto
+	crypto     spans.Pieces // TLS's words after the handshake: tickets
 	cryptoSent uint64
 	routes     routes
 	stats      Stats
@@ -129,9 +137,13 @@ type Stats struct {
 	BytesSent, BytesReceived     uint64 // of UDP payload
 	Lost, Spurious, Timeouts     uint64 // packets
 	Duplicates, Damaged          uint64
+	Early                        uint64 // packets sent before the handshake
+	EarlyRefused                 bool   // they were sent again after it
+	Parity                       uint64 // bytes sent, beside those of streams
+	Repaired                     uint64 // bytes rebuilt by the peer's parity
 }
 
-// Peer is the other node's name, as its certificate and the endpoint's Admit have it.
+// Peer is the other node's name, as its certificate and the endpoint's Admit have it; before a handshake is done, as it was dialed.
 func (c *Conn) Peer() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -231,10 +243,14 @@ func (c *Conn) await(ctx context.Context, cond *sync.Cond, ready func() bool) er
 }
 
 // OpenStream opens a stream; it waits while the peer allows no more.
-func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
+func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) { return c.openStream(ctx, false) }
+
+func (c *Conn) openStream(ctx context.Context, early bool) (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.await(ctx, c.openCond, func() bool { return c.err == nil && c.opened < c.openMax }); err != nil {
+	if err := c.await(ctx, c.openCond, func() bool {
+		return c.err == nil && c.opened < c.openMax && (c.confirmed || early && c.dialed && c.key() != nil)
+	}); err != nil {
 		return nil, err
 	}
 	id := c.opened << 1
@@ -296,8 +312,8 @@ func (c *Conn) forget(s *Stream) {
 		return
 	}
 	delete(c.streams, s.id)
-	s.out.buffer.free()
-	s.in.buffer.free()
+	s.out.buffer.Free()
+	s.in.buffer.Free()
 	if (s.id&1 == 0) != c.dialed {
 		c.takenMax++
 		c.raiseCount = true
@@ -312,7 +328,7 @@ func (c *Conn) SendDatagram(b []byte) error {
 	if c.err != nil {
 		return c.err
 	}
-	if most := c.primary.mtu - overhead - 9; len(b) > most {
+	if most := c.primary.size.Size - overhead - 9; len(b) > most {
 		return fmt.Errorf("datagram of %d bytes: this path takes %d", len(b), most)
 	}
 	if len(c.outbox) < datagramsMax {
@@ -369,27 +385,15 @@ func (c *Conn) sendRoom(s *Stream) int {
 func (c *Conn) consumed(s *Stream, n int) {
 	now := time.Now()
 	c.used += uint64(n)
-	if grow(&c.window, &c.windowTime, &c.gotLimit, c.used, c.got, c.round(), now, c.endpoint.options.WindowMax) {
+	if spans.Grow(&c.window, &c.windowTime, &c.gotLimit, c.used, c.got, c.round(), now, c.endpoint.options.WindowMax) {
 		c.raiseAll = true
 		c.wakeUp()
 	}
 	in := &s.in
-	if !in.known && grow(&in.window, &in.updated, &in.limit, in.read, in.highest, c.round(), now, c.endpoint.options.StreamWindowMax) && !in.stopped {
+	if !in.known && spans.Grow(&in.window, &in.updated, &in.limit, in.read, in.highest, c.round(), now, c.endpoint.options.StreamWindowMax) && !in.stopped {
 		c.raised = append(c.raised, s)
 		c.wakeUp()
 	}
-}
-
-func grow(window *uint64, updated *time.Time, limit *uint64, used, highest uint64, round time.Duration, now time.Time, most int) bool {
-	if *limit-used > *window/2 {
-		return false
-	}
-	if !updated.IsZero() && now.Sub(*updated) < 2*round || highest+*window/8 >= *limit {
-		*window = min(2**window, uint64(most))
-	}
-	*updated = now
-	*limit = max(*limit, used+*window)
-	return true
 }
 
 // round is the smoothed round trip of the primary path.
@@ -425,41 +429,22 @@ type frame struct {
 	raiseCount bool
 }
 
-// cargo is the frames of one packet; most have one or two.
-type cargo struct {
-	few  [2]frame
-	n    int
-	more []frame
-}
-
-func (g *cargo) add(f frame) {
-	if g.n < len(g.few) {
-		g.few[g.n] = f
-	} else {
-		g.more = append(g.more, f)
-	}
-	g.n++
-}
-
-func (g *cargo) each(f func(*frame)) {
-	for i := range min(g.n, len(g.few)) {
-		f(&g.few[i])
-	}
-	for i := range g.more {
-		f(&g.more[i])
-	}
-}
+// cargo is the frames of one packet.
+type cargo = loss.Few[frame]
 
 func (c *Conn) packetArrived(p *loss.Packet[cargo]) {
-	p.Frames.each(func(f *frame) {
+	p.Frames.Each(func(f *frame) {
 		if f.stream != nil {
 			f.stream.arrived(f.start, f.end, f.fin)
+		}
+		if f.control != nil {
+			c.told(f.control)
 		}
 	})
 }
 
 func (c *Conn) packetLost(p *loss.Packet[cargo]) {
-	p.Frames.each(c.again)
+	p.Frames.Each(c.again)
 }
 
 // again queues what a packet carried once more.

@@ -9,9 +9,12 @@
 //	        ▲                                                │ acknowledgements, losses
 //	        └────── loss.Tracker, congest.Controller ◀───────┘
 //
-// A Conn has up to eight paths: to the peer's address, to other addresses of it, and through a third node, which forwards sealed packets in
+// What is safe to repeat may leave before the handshake is done (DialEarly, OpenEarly): a ticket of the peer's is good for that once. The end of a
+// stream is followed by parity where packets get lost (tail.go).
+//
+// A Conn has up to eight paths at a time: to the peer's address, to other addresses of it, and through a third node, which forwards sealed packets in
 // envelopes (Conn.OpenRoute, Conn.AddPath). Each path has its own packet numbers, round trip, congestion controller and packet size. A path that falls
-// silent hands all that was on its way to another one. Who is who is TLS 1.3's business, by the mutual certificates of the mesh; afterwards each
+// silent hands all that was on its way to another one; large streams may go over several (UseForBulk). Who is who is TLS 1.3's business, by the mutual certificates of the mesh; afterwards each
 // packet is sealed for itself.
 //
 // It promises that what was written to a stream is read once, whole and in order, or that both sides get an error; that nobody without a

@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/overlay/congest"
+	"github.com/wherry/wherry/overlay/labels"
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/udp"
 	"github.com/wherry/wherry/overlay/wire"
 )
@@ -82,7 +85,10 @@ type Endpoint struct {
 	running  bool
 	closed   bool
 
-	forwards forwards
+	handshakes Handshakes
+	tickets    seal.Tickets
+	forwards   labels.Table
+	forwarding labels.Joiner // of readAll alone
 }
 
 // stranger is how packets of a connection are known before the peer knows our name for it.
@@ -99,33 +105,29 @@ func New(conn net.PacketConn, o Options) (*Endpoint, error) {
 	if o.Server == nil || o.Client == nil || o.Admit == nil {
 		return nil, errors.New("overlay: Options need Server, Client and Admit")
 	}
-	orElse(&o.Controller, congest.KindDefault)
-	orElse(&o.HandshakeTimeout, 10*time.Second)
-	orElse(&o.IdleTimeout, 30*time.Second)
-	orElse(&o.StreamsMax, 1000)
-	orElse(&o.WindowMax, 64<<20)
-	orElse(&o.StreamWindowMax, 32<<20)
-	orElse(&o.SendBufferMax, 64<<20)
-	orElse(&o.ConnectionsMax, 10_000)
-	orElse(&o.ForwardRate, 12.5e6)
+	o.Controller = cmp.Or(o.Controller, congest.KindDefault)
+	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, 10*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 30*time.Second)
+	o.StreamsMax = cmp.Or(o.StreamsMax, 1000)
+	o.WindowMax = cmp.Or(o.WindowMax, 64<<20)
+	o.StreamWindowMax = cmp.Or(o.StreamWindowMax, 32<<20)
+	o.SendBufferMax = cmp.Or(o.SendBufferMax, 64<<20)
+	o.ConnectionsMax = cmp.Or(o.ConnectionsMax, 10_000)
+	o.ForwardRate = cmp.Or(o.ForwardRate, 12.5e6)
 	if _, err := congest.New(o.Controller, congest.Options{Packet: packetMin}); err != nil {
 		return nil, err
 	}
-	o.Server = withProtocol(o.Server)
 	e := &Endpoint{
 		options: o, socket: udp.New(conn), ready: make(chan struct{}), accepted: make(chan *Conn, acceptMax),
 		conns: map[wire.ID]*Conn{}, peers: map[wire.ID]*Conn{}, strange: map[stranger]*Conn{},
 	}
-	e.forwards.init()
+	e.options.Server = withProtocol(o.Server)
+	e.options.Server.WrapSession, e.options.Server.UnwrapSession = e.tickets.Wrap, e.tickets.Unwrap
 	_, err := rand.Read(e.secret[:])
-	return e, err
-}
-
-func orElse[T comparable](value *T, standard T) {
-	var zero T
-	if *value == zero {
-		*value = standard
+	if len(o.Secret) == 0 {
+		e.options.Secret = e.secret[:]
 	}
+	return e, err
 }
 
 func withProtocol(c *tls.Config) *tls.Config {
@@ -210,7 +212,7 @@ func (e *Endpoint) remove(c *Conn) {
 		delete(e.peers, c.remote)
 	}
 	e.settleLocked(c)
-	e.forwards.drop(c)
+	e.forwards.Drop(c)
 }
 
 func (e *Endpoint) settleLocked(c *Conn) {
@@ -221,9 +223,19 @@ func (e *Endpoint) settleLocked(c *Conn) {
 }
 
 // known is told that a connection's handshake is done; called under the connection's lock.
-func (e *Endpoint) known(c *Conn) {
+func (e *Endpoint) known(c *Conn, early bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	switch {
+	case c.dialed:
+	case early:
+		e.handshakes.Early++
+		e.handshakes.Resumed++
+	case c.tls.DidResume:
+		e.handshakes.Resumed++
+	default:
+		e.handshakes.Full++
+	}
 	e.settleLocked(c)
 	e.peers[c.remote] = c
 }
@@ -252,6 +264,18 @@ func (e *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 
 // Dial connects to the node of that name at addr, and returns when both know each other. It waits for Run.
 func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, name string) (*Conn, error) {
+	c, err := e.dial(ctx, addr, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.wait(ctx, c, c.established); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// dial begins a connection.
+func (e *Endpoint) dial(ctx context.Context, addr netip.AddrPort, name string) (*Conn, error) {
 	select {
 	case <-e.ready:
 	case <-ctx.Done():
@@ -263,7 +287,7 @@ func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, name string) (
 	}
 	config := withProtocol(e.options.Client(name))
 	original := wire.ID(random())
-	c.remote = original
+	c.remote, c.name = original, name
 	c.mu.Lock()
 	err = c.startHandshake(config, original, c.primary.remote, time.Now())
 	c.mu.Unlock()
@@ -276,14 +300,19 @@ func (e *Endpoint) Dial(ctx context.Context, addr netip.AddrPort, name string) (
 		}
 		return nil, fmt.Errorf("dial %s at %v: %w", name, addr, err)
 	}
+	return c, nil
+}
+
+// wait waits until a connection that was dialed has come so far.
+func (e *Endpoint) wait(ctx context.Context, c *Conn, far <-chan struct{}) error {
 	select {
-	case <-c.established:
-		return c, nil
+	case <-far:
+		return nil
 	case <-c.done:
-		return nil, fmt.Errorf("dial %s at %v: %w", name, addr, c.Err())
+		return fmt.Errorf("dial %s at %v: %w", c.Peer(), c.RemoteAddr(), c.Err())
 	case <-ctx.Done():
 		c.Close(CodeDone, "given up")
-		return nil, fmt.Errorf("dial %s at %v: %w", name, addr, context.Cause(ctx))
+		return fmt.Errorf("dial %s at %v: %w", c.Peer(), c.RemoteAddr(), context.Cause(ctx))
 	}
 }
 
@@ -297,13 +326,13 @@ func (e *Endpoint) newConn(dialed bool, to remote) (*Conn, error) {
 	now := time.Now()
 	c := &Conn{
 		endpoint: e, dialed: dialed, local: wire.NewID(random()),
-		wake: make(chan struct{}, 1), done: make(chan struct{}), established: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), established: make(chan struct{}), begun: make(chan struct{}),
 		streams: map[uint64]*Stream{}, takenMax: uint64(e.options.StreamsMax),
-		window: windowStart, gotLimit: windowStart, lastHeard: now, lastSent: now, pathNext: 1,
+		window: windowStart, gotLimit: windowStart, lastHeard: now, lastSent: now,
 	}
-	c.own = params{
-		data: windowStart, stream: windowStart / 2, streams: uint64(e.options.StreamsMax), idle: e.options.IdleTimeout,
-		paths: pathsMax, size: sizeMax, token: e.token(c.local),
+	c.own = wire.Params{
+		Data: windowStart, Stream: windowStart / 2, Streams: uint64(e.options.StreamsMax), Idle: e.options.IdleTimeout,
+		Paths: pathsMax, Size: sizeMax, Level: wire.LevelRepair, Token: seal.Token(e.options.Secret, c.local),
 	}
 	c.openCond, c.inboxCond = sync.NewCond(&c.mu), sync.NewCond(&c.mu)
 	p, err := c.newPath(0, to)
@@ -353,7 +382,7 @@ func (e *Endpoint) readAll() error {
 			}
 		}
 		e.flush(r)
-		e.forwards.out.flush(e.socket)
+		e.forwarding.Flush(e.socket)
 	}
 }
 
@@ -387,10 +416,12 @@ func (e *Endpoint) datagram(r *reader, b []byte, from remote) {
 		}
 		if o, ok := c.open(b, from, &r.nonce); ok {
 			r.packets = append(r.packets, o)
+		} else if c.opener.Load() == nil {
+			c.hold(b, from)
 		} else {
 			r.damaged++
 		}
-	case wire.KindInitial, wire.KindHandshake:
+	case wire.KindInitial, wire.KindHandshake, wire.KindEarly:
 		e.flush(r)
 		e.hello(b, from)
 	case wire.KindEnvelope:

@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"time"
 
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
@@ -20,22 +20,29 @@ const (
 // handshake is TLS 1.3 between the two nodes, carried in flights: what isn't confirmed leaves again, all of it. It belongs to conn.mu, and only
 // pump works on it, so that certificates are checked in the connection's own goroutine and not in the reader's.
 type handshake struct {
-	levels   [2]level // initial, handshake
-	original wire.ID  // that the first packet was sent to; the initial keys come from it
-	to       remote
-	cookie   []byte
-	proven   bool // the peer's address is its own
-	in, out  int  // bytes, for the guard against amplification
-	began    time.Time
-	due      time.Time
-	wait     time.Duration
-	queue    []helloPacket
-	refusal  []byte // the close frame to send
+	levels         [2]level // initial, handshake
+	original       wire.ID  // that the first packet was sent to; the initial keys come from it
+	to             remote
+	cookie         []byte
+	proven         bool      // the peer's address is its own
+	in, out        int       // bytes, for the guard against amplification
+	left, answered bool      // this side's first flight was
+	flown          time.Time // when this side's first flight left; zero: it left more than once, or has been answered
+
+	earlySeal, earlyOpen *seal.Key // of packets before the handshake is done
+	offered              bool      // such packets may have left, and weren't refused
+	resumed              bool
+	verified             *tls.ConnectionState // what TLS has verified, as soon as it has
+	began                time.Time
+	due                  time.Time
+	wait                 time.Duration
+	queue                []helloPacket
+	refusal              []byte // the close frame to send
 }
 
 // level is one of TLS's encryption levels.
 type level struct {
-	seal, open *key
+	seal, open *seal.Key
 	number     uint64
 	out        []byte // all that TLS wrote
 	acked      int    // of it
@@ -58,11 +65,14 @@ func levelOf(k wire.Kind) (int, tls.QUICEncryptionLevel) {
 
 // startHandshake prepares TLS and lets it say its first words.
 func (c *Conn) startHandshake(config *tls.Config, original wire.ID, to remote, now time.Time) error {
-	client, server, err := initialKeys(original)
+	client, server, err := seal.Initial(original)
 	if err != nil {
 		return err
 	}
 	h := &handshake{original: original, to: to, began: now, due: now, wait: helloWait}
+	if !c.dialed {
+		config = c.verifying(config, h)
+	}
 	q := &tls.QUICConfig{TLSConfig: config, EnableSessionEvents: true}
 	if c.dialed {
 		h.levels[0].seal, h.levels[0].open = client, server
@@ -73,11 +83,37 @@ func (c *Conn) startHandshake(config *tls.Config, original wire.ID, to remote, n
 		c.quic = tls.QUICServer(q)
 	}
 	c.hs = h
-	c.quic.SetTransportParameters(c.own.append(nil))
+	c.quic.SetTransportParameters(c.own.Append(nil))
 	if err := c.quic.Start(context.Background()); err != nil {
 		return err
 	}
-	return c.tlsEvents(now)
+	if err := c.tlsEvents(now); err != nil {
+		return err
+	}
+	if c.dialed {
+		c.unanswered = now
+	}
+	if h.earlySeal != nil {
+		h.offered = true
+		c.begins()
+	}
+	return nil
+}
+
+// verifying notes what TLS verifies while the handshake goes on.
+func (c *Conn) verifying(config *tls.Config, h *handshake) *tls.Config {
+	config = config.Clone()
+	verify := config.VerifyConnection
+	config.VerifyConnection = func(cs tls.ConnectionState) error {
+		if verify != nil {
+			if err := verify(cs); err != nil {
+				return err
+			}
+		}
+		h.verified = &cs
+		return nil
+	}
+	return config
 }
 
 // tlsEvents does what TLS asks for.
@@ -85,7 +121,7 @@ func (c *Conn) tlsEvents(now time.Time) error {
 	for {
 		switch e := c.quic.NextEvent(); e.Kind {
 		case tls.QUICNoEvent:
-			return nil
+			return c.admitEarly(now)
 		case tls.QUICSetReadSecret, tls.QUICSetWriteSecret:
 			if err := c.secret(e); err != nil {
 				return err
@@ -93,45 +129,51 @@ func (c *Conn) tlsEvents(now time.Time) error {
 		case tls.QUICWriteData:
 			c.tlsWrites(e.Level, e.Data)
 		case tls.QUICTransportParameters:
-			p, err := parseParams(e.Data)
+			p, err := wire.ParseParams(e.Data)
 			if err != nil {
 				return err
 			}
-			c.peer = p
-			c.sendLimit, c.openMax = p.data, p.streams
+			if err := c.limits(p); err != nil {
+				return err
+			}
 		case tls.QUICHandshakeDone:
 			if err := c.shaken(now); err != nil {
 				return err
 			}
 		case tls.QUICStoreSession:
-			if err := c.quic.StoreSession(e.SessionState); err != nil {
+			if err := c.storeSession(e.SessionState); err != nil {
 				return err
 			}
+		case tls.QUICResumeSession:
+			c.resuming(e.SessionState)
+		case tls.QUICRejectedEarlyData:
+			c.refusedEarly(now)
 		}
 	}
 }
 
 func (c *Conn) secret(e tls.QUICEvent) error {
-	if e.Level == tls.QUICEncryptionLevelEarly {
-		return nil
-	}
-	k, err := newKey(e.Suite, append([]byte(nil), e.Data...))
+	k, err := seal.New(e.Suite, append([]byte(nil), e.Data...))
 	if err != nil {
 		return err
 	}
 	read := e.Kind == tls.QUICSetReadSecret
 	switch {
+	case e.Level == tls.QUICEncryptionLevelEarly && read:
+		c.hs.earlyOpen = k
+	case e.Level == tls.QUICEncryptionLevelEarly:
+		c.hs.earlySeal = k
 	case e.Level == tls.QUICEncryptionLevelHandshake && read:
 		c.hs.levels[1].open = k
 	case e.Level == tls.QUICEncryptionLevelHandshake:
 		c.hs.levels[1].seal = k
 	case e.Level == tls.QUICEncryptionLevelApplication && read:
-		next, err := k.next()
+		next, err := k.Next()
 		if err != nil {
 			return err
 		}
 		// TLS may give this key after it says that it is done.
-		if c.readKeys = (&openers{now: k, next: next}); c.name != "" {
+		if c.readKeys = (&openers{now: k, next: next}); c.shook {
 			c.opener.Store(c.readKeys)
 		}
 	case e.Level == tls.QUICEncryptionLevelApplication:
@@ -164,31 +206,40 @@ func (c *Conn) shaken(now time.Time) error {
 	if err != nil {
 		return &CloseError{Code: CodeRefused, Reason: err.Error()}
 	}
-	c.name, c.tls = name, state
+	early := c.sealer != nil
+	c.name, c.tls, c.shook = name, state, true
 	c.sealer = c.writeKey
 	c.opener.Store(c.readKeys)
 	c.lastHeard, c.lastSent = now, now
 	c.primary.valid = true
-	c.endpoint.known(c)
+	c.endpoint.known(c, early)
 	if c.dialed {
+		c.begins()
 		return nil
 	}
-	close(c.established)
-	c.hs, c.confirmed = nil, true
+	c.settled()
 	c.control([]byte{byte(wire.Done)})
-	if err := c.quic.SendSessionTicket(tls.QUICSessionTicketOptions{}); err != nil {
-		return fmt.Errorf("session ticket: %w", err)
+	if err := c.giveTicket(); err != nil {
+		return err
 	}
-	c.endpoint.arrive(c)
+	if !early {
+		c.endpoint.arrive(c)
+	}
 	return nil
 }
 
 // confirm ends the handshake of who dialed: the peer's packet shows that it has our last flight.
 func (c *Conn) confirm() {
-	if c.hs != nil && c.sealer != nil {
-		c.hs, c.confirmed = nil, true
-		close(c.established)
+	if c.hs != nil && c.dialed && c.shook {
+		c.settled()
 	}
+}
+
+// settled ends the handshake.
+func (c *Conn) settled() {
+	c.hs, c.confirmed = nil, true
+	close(c.established)
+	c.openCond.Broadcast()
 }
 
 // helloArrived queues a packet of the handshake for pump.
@@ -210,6 +261,9 @@ func (c *Conn) hsWork(now time.Time) {
 			c.failHandshake(err)
 		}
 	}
+	if c.err == nil {
+		c.release(now)
+	}
 }
 
 func (c *Conn) failHandshake(err error) {
@@ -227,18 +281,26 @@ func (c *Conn) failHandshake(err error) {
 
 // hello takes one packet of the handshake.
 func (c *Conn) hello(now time.Time, p *helloPacket) error {
+	if p.header.Kind == wire.KindEarly {
+		return c.earlyArrived(now, p)
+	}
 	i, tlsLevel := levelOf(p.header.Kind)
 	l := &c.hs.levels[i]
 	if l.open == nil {
 		return nil // its turn comes when the peer sends it again
 	}
 	var nonce [12]byte
-	b, err := l.open.open(p.bytes, wire.LongSize, 0, uint64(p.header.Number), &nonce)
+	b, err := l.open.Open(p.bytes, wire.LongSize, 0, uint64(p.header.Number), &nonce)
 	if err != nil {
 		c.stats.Damaged++
 		return nil
 	}
 	c.hs.in += len(p.bytes)
+	c.unanswered = time.Time{}
+	if t := c.hs.flown; !t.IsZero() {
+		c.primary.track.RTT.Add(now, now.Sub(t), 0)
+		c.hs.flown, c.hs.answered = time.Time{}, true
+	}
 	c.hs.proven = c.hs.proven || i == 1
 	if c.remote == 0 || c.dialed && i == 0 && c.remote == c.hs.original {
 		c.remote = p.header.From
@@ -289,7 +351,7 @@ func (c *Conn) helloFrame(now time.Time, l *level, tlsLevel tls.QUICEncryptionLe
 
 // hsExpire gives up when the handshake takes too long.
 func (c *Conn) hsExpire(now time.Time) {
-	if now.Sub(c.hs.began) >= c.endpoint.options.HandshakeTimeout && c.sealer == nil {
+	if now.Sub(c.hs.began) >= c.endpoint.options.HandshakeTimeout {
 		c.fail(errHandshakeTime, false)
 	}
 }
@@ -322,6 +384,13 @@ func (c *Conn) hsPackets(now time.Time) (list [][]byte) {
 				break
 			}
 		}
+	}
+	switch {
+	case len(list) == 0:
+	case h.left || h.answered:
+		h.flown = time.Time{}
+	default:
+		h.flown, h.left = now, true
 	}
 	h.refusal = nil
 	h.due = now.Add(h.wait)
@@ -361,37 +430,15 @@ func (c *Conn) hsPacket(i int, l *level, at int) (b []byte, next int) {
 		b = append(b, make([]byte, packetMin-wire.TagSize-len(b))...) // RFC 9000 §14.1: the answer may be three times as long
 	}
 	var nonce [12]byte
-	b = l.seal.seal(b, wire.LongSize, 0, l.number, &nonce)
+	b = l.seal.Seal(b, wire.LongSize, 0, l.number, &nonce)
 	l.number++
 	return b, at
 }
 
-// incomingCrypto puts TLS's words together that come after the handshake: tickets.
-type incomingCrypto struct {
-	got    uint64
-	pieces map[uint64][]byte
-}
-
 // ticket takes TLS's words that come in data packets.
 func (c *Conn) ticket(f *wire.Frame) error {
-	in := &c.crypto
-	if f.Offset < in.got {
-		return nil
-	}
-	if in.pieces == nil {
-		in.pieces = map[uint64][]byte{}
-	}
-	if len(in.pieces) >= 32 || f.Offset-in.got > helloBytesMax {
-		return errors.New("too many words of TLS after the handshake")
-	}
-	in.pieces[f.Offset] = append([]byte(nil), f.Data...)
-	for {
-		b, ok := in.pieces[in.got]
-		if !ok || len(b) == 0 {
-			return nil
-		}
-		delete(in.pieces, in.got)
-		in.got += uint64(len(b))
+	ready, err := c.crypto.Add(f.Offset, f.Data)
+	for _, b := range ready {
 		if err := c.quic.HandleData(tls.QUICEncryptionLevelApplication, b); err != nil {
 			return err
 		}
@@ -399,4 +446,5 @@ func (c *Conn) ticket(f *wire.Frame) error {
 			return err
 		}
 	}
+	return err
 }

@@ -18,6 +18,7 @@ type PathInfo struct {
 	Remote     netip.AddrPort
 	Label      wire.ID // 0: direct
 	Primary    bool
+	Bulk       bool // large streams go on it, too
 	Alive      bool
 	Smoothed   time.Duration // round trip
 	Variance   time.Duration
@@ -25,6 +26,7 @@ type PathInfo struct {
 	Arrived    uint64 // packets
 	Lost       uint64
 	Delivered  uint64 // bytes
+	Received   uint64 // bytes of UDP payload
 	InFlight   int
 	Window     int
 	Rate       float64 // bytes a second; 0 if the window alone decides
@@ -39,22 +41,22 @@ func (c *Conn) Paths() []PathInfo {
 	defer c.mu.Unlock()
 	var all []PathInfo
 	for _, p := range c.paths {
-		if p == nil {
+		if p == nil || p.retired {
 			continue
 		}
 		r := &p.track.RTT
 		all = append(all, PathInfo{
-			ID: int(p.id), Remote: p.remote.addr, Label: p.remote.label, Primary: p == c.primary, Alive: p.usable(),
+			ID: int(p.id), Remote: p.remote.addr, Label: p.remote.label, Primary: p == c.primary, Bulk: p.bulk, Alive: p.usable(),
 			Smoothed: r.Smoothed, Variance: r.Variance, Min: r.Min(), Arrived: p.track.Arrived, Lost: p.track.Lost,
-			Delivered: p.track.Delivered(), InFlight: p.track.InFlight(), Window: p.controller.Window(), Rate: p.controller.Rate(),
-			PacketSize: p.mtu, Controller: p.controller.State(), Heard: p.heard,
+			Delivered: p.track.Delivered(), Received: p.bytesIn, InFlight: p.track.InFlight(), Window: p.controller.Window(), Rate: p.controller.Rate(),
+			PacketSize: p.size.Size, Controller: p.controller.State(), Heard: p.heard,
 		})
 	}
 	return all
 }
 
-// ErrPaths says that a connection had as many paths as it can have in its life.
-var ErrPaths = errors.New("the connection has had as many paths as it can have; a new connection can have others")
+// ErrPaths says that a connection has as many paths as it can have.
+var ErrPaths = errors.New("the connection has as many paths as it can have, or the peer doesn't know yet which were dropped")
 
 // AddPath opens another path to the peer: to another of its addresses, or, with a label, through a node that forwards. Only who dialed can. It
 // returns when the peer has answered on it.
@@ -92,18 +94,20 @@ func (c *Conn) addPath(r remote) (int, error) {
 		return 0, errors.New("only the node that dialed opens paths")
 	case c.err != nil:
 		return 0, c.err
+	case !c.confirmed:
+		return 0, errors.New("the handshake isn't done")
 	}
-	// A number is never used twice: packets of an old path may still be on their way.
-	id := c.pathNext
-	if uint64(id) >= min(pathsMax, c.peer.paths) {
-		return 0, ErrPaths
+	id, err := c.pathNumber()
+	if err != nil {
+		return 0, err
 	}
 	p, err := c.newPath(id, r)
 	if err != nil {
 		return 0, err
 	}
 	p.bytesIn = packetMin // whoever opens a path may send a challenge
-	c.paths[id], c.pathNext = p, id+1
+	p.succeed(c.paths[id])
+	c.paths[id] = p
 	p.demand()
 	c.wakeUp()
 	return int(id), nil
@@ -116,8 +120,8 @@ func (c *Conn) DropPath(id int) {
 	if id < 0 || id >= pathsMax || c.paths[id] == nil || c.paths[id] == c.primary {
 		return
 	}
-	c.abandon(time.Now(), c.paths[id])
-	c.paths[id].dead, c.paths[id].retired = true, true
+	c.retire(time.Now(), c.paths[id])
+	c.tell(c.paths[id], pathDropped, 0)
 }
 
 // ProbePath asks whether a path is alive, which also measures its round trip.
@@ -143,38 +147,11 @@ func (c *Conn) UsePath(id int) error {
 	return nil
 }
 
-// UseAll lets bulk go over all paths that are alive, each by its own window, or over the primary alone.
-func (c *Conn) UseAll(all bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.spread = all
-	c.wakeUp()
-}
-
 // use makes p the primary path, and tells the peer, whose packets follow.
 func (c *Conn) use(p *path) {
 	c.primary = p
 	c.at.Store(&p.remote.addr)
-	c.control(wire.AppendInts(nil, wire.PathUse, uint64(p.id), 1))
-	c.wakeUp()
-}
-
-// order is the paths that data may leave on, the best first.
-func (c *Conn) order() (list [pathsMax]*path) {
-	n := 0
-	if c.primary.usable() || c.primary.valid {
-		list[n] = c.primary
-		n++
-	}
-	if c.spread {
-		for _, p := range c.paths {
-			if p != nil && p != c.primary && p.usable() {
-				list[n] = p
-				n++
-			}
-		}
-	}
-	return list
+	c.tell(p, pathFirst, 0)
 }
 
 // suspect is told that a path is silent. Another one that answers takes over at once, with all that was on its way; the silent one is asked
@@ -238,12 +215,9 @@ func (c *Conn) recovered(now time.Time, p *path) {
 func (c *Conn) unsendable(p *path, err error) {
 	now := time.Now()
 	if errors.Is(err, udp.ErrTooLarge) {
-		p.sizePending = false
-		if p.sizeTry < len(sizes) && sizes[p.sizeTry] > p.mtu {
-			p.sizeTry, p.sizeFrom = len(sizes), now.Add(10*time.Minute)
-			return
+		if !p.size.Refused(now) {
+			p.shrink(now)
 		}
-		p.shrink(now)
 		return
 	}
 	c.suspect(now, p)

@@ -8,22 +8,20 @@ import (
 
 	"github.com/wherry/wherry/overlay/congest"
 	"github.com/wherry/wherry/overlay/loss"
+	"github.com/wherry/wherry/overlay/mtu"
 	"github.com/wherry/wherry/overlay/udp"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
 const (
 	pathsMax       = 8
-	packetMin      = 1200 // bytes of UDP payload that every path must carry (RFC 9000 §14)
+	packetMin      = wire.PacketMin
 	ackDelayMax    = 5 * time.Millisecond
 	proofsMax      = 4                      // challenges that wait for an answer
 	challengeFirst = 250 * time.Millisecond // until a challenge is repeated; twice as long each time
 	challengeLast  = 5 * time.Second
 	overhead       = wire.HeaderSize + wire.TagSize
 )
-
-// sizes are what a path is tried for, in bytes of UDP payload: tunnels and DSL, Ethernet over IPv6 and IPv4, jumbo frames, loopback.
-var sizes = [...]int{1372, 1452, 1472, 8932, 8972, 16 << 10}
 
 // remote is where packets of a path go: to an address, or in an envelope with a label to a node that forwards them.
 type remote struct {
@@ -42,10 +40,13 @@ func (r remote) envelope() int {
 type path struct {
 	id      byte
 	remote  remote
-	valid   bool // the peer has answered a challenge on it, or did the handshake
-	dead    bool // it doesn't answer; nothing but challenges is sent
-	was     bool // it was the primary one until it fell silent
-	retired bool // it was dropped
+	valid   bool    // the peer has answered a challenge on it, or did the handshake
+	dead    bool    // it doesn't answer; nothing but challenges is sent
+	was     bool    // it was the primary one until it fell silent
+	retired bool    // it was dropped
+	free    bool    // and the peer knows
+	bulk    bool    // large streams go on it, beside the primary one
+	rateMax float64 // bytes a second for that; 0: what it carries
 
 	track      *loss.Tracker[cargo]
 	controller congest.Controller
@@ -56,26 +57,19 @@ type path struct {
 	received loss.Received
 	newestAt time.Time // when the newest packet came
 	heard    time.Time // when anything came
-	unacked  int       // packets that want an acknowledgement
-	ackAt    time.Time // when they get one; zero: none wants
-	ackNow   bool
-	ackedAt  time.Time // when the last one left
+	acks     loss.Acks
 
 	arrived, gone func(*loss.Packet[cargo]) // what happens to the packets
 
-	challenge   [8]byte
-	demanded    bool      // a challenge is to be sent now
-	proving     bool      // the packet that is put together carries it
-	challenged  time.Time // when it left; zero: none is under way
-	challenges  int       // in a row without an answer
-	moving      remote    // where the peer seems to have moved to
-	proofs      [][8]byte // challenges of the peer's to answer
-	proofsTo    []remote
-	mtu         int // bytes of UDP payload that the path carries, without the envelope
-	sizeTry     int // index into sizes of the next to try
-	sizeTries   int
-	sizePending bool
-	sizeFrom    time.Time // not before
+	challenge  [8]byte
+	demanded   bool      // a challenge is to be sent now
+	proving    bool      // the packet that is put together carries it
+	challenged time.Time // when it left; zero: none is under way
+	challenges int       // in a row without an answer
+	moving     remote    // where the peer seems to have moved to
+	proofs     [][8]byte // challenges of the peer's to answer
+	proofsTo   []remote
+	size       mtu.Search // of packets, without the envelope
 
 	bytesIn, bytesOut uint64 // while not valid: no amplification (RFC 9000 §8)
 }
@@ -85,20 +79,30 @@ func (c *Conn) newPath(id byte, r remote) (*path, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &path{id: id, remote: r, track: loss.New[cargo](ackDelayMax), controller: controller, mtu: packetMin}
+	p := &path{id: id, remote: r, track: loss.New[cargo](ackDelayMax), controller: controller}
+	p.size.Reset(packetMin)
 	p.arrived = func(sent *loss.Packet[cargo]) {
 		if sent.Probe {
-			p.sized(true, sent.Bytes-p.remote.envelope(), time.Now())
+			p.size.Arrived(sent.Bytes - p.remote.envelope())
+			p.controller.SetPacket(p.size.Size)
 		}
 		c.packetArrived(sent)
 	}
 	p.gone = func(sent *loss.Packet[cargo]) {
 		if sent.Probe {
-			p.sized(false, 0, time.Now())
+			p.size.Lost(time.Now())
 		}
 		c.packetLost(sent)
 	}
 	return p, nil
+}
+
+// succeed goes on with the packet numbers of the path that had the same number before, if there was one: a number seals one packet.
+func (p *path) succeed(old *path) {
+	if old != nil {
+		p.track.Continue(old.track.Next())
+		p.received = old.received
+	}
 }
 
 func (p *path) usable() bool { return p.valid && !p.dead }
@@ -132,7 +136,7 @@ func (p *path) answered(proof []byte) bool {
 	p.valid, p.dead = true, false
 	if p.moving != (remote{}) {
 		p.remote, p.moving = p.moving, remote{}
-		p.mtu, p.sizeTry, p.sizeTries = packetMin, 0, 0
+		p.size.Reset(packetMin)
 	}
 	return true
 }
@@ -145,82 +149,24 @@ func (p *path) allowed() int {
 	return int(max(3*p.bytesIn, p.bytesOut) - p.bytesOut)
 }
 
-// nextSize is the size of packet to try now; 0: none (RFC 8899 §5.3).
+// nextSize is the size of packet to try now; 0: none.
 func (p *path) nextSize(now time.Time, most int) int {
-	if p.sizePending || !p.usable() || now.Before(p.sizeFrom) || !p.track.RTT.Measured() {
+	if !p.usable() || !p.track.RTT.Measured() {
 		return 0
 	}
-	if p.sizeTry == len(sizes) && !p.sizeFrom.IsZero() {
-		p.sizeTry, p.sizeFrom = 0, time.Time{}
-	}
-	for p.sizeTry < len(sizes) && sizes[p.sizeTry] <= p.mtu {
-		p.sizeTry++
-	}
-	if p.sizeTry == len(sizes) {
-		return 0
-	}
-	size := sizes[p.sizeTry]
-	if size+p.remote.envelope() > most {
-		return 0
-	}
-	return size
+	return p.size.Next(now, most-p.remote.envelope())
 }
 
-// sized is told what became of a try.
-func (p *path) sized(arrived bool, size int, now time.Time) {
-	p.sizePending = false
-	switch {
-	case arrived:
-		p.setSize(max(p.mtu, size))
-		p.sizeTry, p.sizeTries = min(p.sizeTry+1, len(sizes)), 0
-	case p.sizeTries < 2:
-		p.sizeTries++
-	default:
-		// Look again in ten minutes: the path may be another by then.
-		p.sizeTry, p.sizeTries = len(sizes), 0
-		p.sizeFrom = now.Add(10 * time.Minute)
-	}
-}
-
-func (p *path) setSize(size int) {
-	p.mtu = size
-	p.controller.SetPacket(size)
-}
-
-// shrink goes back to what every path carries: large packets seem to vanish.
+// shrink goes back to what every path carries.
 func (p *path) shrink(now time.Time) {
-	if p.mtu > packetMin {
-		p.setSize(packetMin)
-		p.sizeTry, p.sizeTries, p.sizeFrom = 0, 0, now.Add(5*time.Second)
-	}
-}
-
-// wantsAck notes that a packet wants an acknowledgement.
-func (p *path) wantsAck(now time.Time, inOrder bool) {
-	p.unacked++
-	// RFC 5681 §4.2: every second packet, and at once where there is a gap; but where they come fast, not more often than a sender needs
-	// to keep its pace.
-	apart := min(p.track.RTT.Smoothed/16, paceSlack)
-	switch {
-	case !inOrder || p.unacked >= unackedMax || p.unacked >= 2 && now.Sub(p.ackedAt) >= apart:
-		p.ackNow = true
-	case p.unacked == 2:
-		p.ackAt = p.ackedAt.Add(apart)
-	case p.ackAt.IsZero():
-		p.ackAt = now.Add(ackDelayMax)
-	}
-}
-
-const unackedMax = 32
-
-func (p *path) acksNow(now time.Time) bool {
-	return p.ackNow || !p.ackAt.IsZero() && !now.Before(p.ackAt)
+	p.size.Shrink(now, packetMin)
+	p.controller.SetPacket(p.size.Size)
 }
 
 // open says whether the window has room for a full packet.
 func (p *path) open() bool {
 	flying := p.track.InFlight()
-	return flying == 0 || flying+p.mtu <= p.controller.Window()
+	return flying == 0 || flying+p.size.Size <= p.controller.Window()
 }
 
 // room says whether a full packet may leave now, by window and pace.
@@ -230,7 +176,11 @@ const paceSlack = time.Millisecond // that a late timer may make up for
 
 // left is told that n bytes leave now.
 func (p *path) left(now time.Time, n int) {
-	if rate := p.controller.Rate(); rate > 0 {
+	rate := p.controller.Rate()
+	if p.bulk && p.rateMax > 0 && (rate == 0 || rate > p.rateMax) {
+		rate = p.rateMax
+	}
+	if rate > 0 {
 		if early := now.Add(-paceSlack); p.pace.Before(early) {
 			p.pace = early
 		}

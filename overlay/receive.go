@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
 // openers are the keys that open what comes: of this generation and the next. What of the one before is late is lost; that happens once in
-// keySealsMax packets. They are swapped whole, so that the reader needs no lock.
+// seal.PacketsMax packets. They are swapped whole, so that the reader needs no lock.
 type openers struct {
-	now, next *key
+	now, next *seal.Key
 	phase     byte
 }
 
@@ -23,6 +24,7 @@ type opened struct {
 	frames []byte
 	from   remote
 	phase  byte
+	early  bool // sealed before the handshake was done
 }
 
 const _ = uint(wire.PathsMax - pathsMax) // a data packet's header tells no more paths apart
@@ -39,11 +41,11 @@ func (c *Conn) open(b []byte, from remote, nonce *[12]byte) (o opened, ok bool) 
 	if h.Phase != keys.phase {
 		k = keys.next
 	}
-	plain, err := k.open(b, wire.HeaderSize, h.Path, number, nonce)
+	plain, err := k.Open(b, wire.HeaderSize, h.Path, number, nonce)
 	if err != nil {
 		return o, false
 	}
-	return opened{h.Path, number, len(b), plain, from, h.Phase}, true
+	return opened{path: h.Path, number: number, size: len(b), frames: plain, from: from, phase: h.Phase}, true
 }
 
 // process takes packets that were opened, in the order in which they came.
@@ -74,7 +76,7 @@ func (c *Conn) take(now time.Time, o *opened) error {
 		c.stats.Duplicates++
 		return nil
 	}
-	if keys := c.opener.Load(); o.phase != keys.phase {
+	if keys := c.opener.Load(); !o.early && o.phase != keys.phase {
 		if err := c.turnKeys(keys); err != nil {
 			return err
 		}
@@ -87,7 +89,9 @@ func (c *Conn) take(now time.Time, o *opened) error {
 			c.moved(now, p, o.from)
 		}
 	}
-	c.confirm()
+	if c.hs != nil && !c.hs.offered {
+		c.confirm()
+	}
 	elicits := false
 	var f wire.Frame
 	f.Ranges = c.endpoint.ranges[:0]
@@ -96,6 +100,9 @@ func (c *Conn) take(now time.Time, o *opened) error {
 			return err
 		}
 		elicits = elicits || f.Type.Elicits()
+		if o.early && !allowedEarly(f.Type) {
+			return errState
+		}
 		if err := c.frame(now, p, o, &f); err != nil {
 			return err
 		}
@@ -104,15 +111,16 @@ func (c *Conn) take(now time.Time, o *opened) error {
 		}
 	}
 	if elicits {
-		p.wantsAck(now, inOrder)
+		p.acks.Want(now, inOrder, min(p.track.RTT.Smoothed/16, paceSlack), ackDelayMax)
 	}
 	return nil
 }
 
 // arrivedOn finds the path of a packet, or makes the one that the peer opens with it. nil: it isn't one that we can hold.
 func (c *Conn) arrivedOn(o *opened) (*path, error) {
-	if p := c.paths[o.path]; p != nil {
-		return p, nil
+	old := c.paths[o.path]
+	if old != nil && (c.dialed || !old.retired || o.number < old.received.Next()) {
+		return old, nil
 	}
 	if c.dialed {
 		return nil, fmt.Errorf("packet on path %d, which isn't open", o.path)
@@ -121,6 +129,7 @@ func (c *Conn) arrivedOn(o *opened) (*path, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.succeed(old)
 	c.paths[o.path] = p
 	p.demand()
 	return p, nil
@@ -139,7 +148,7 @@ func (c *Conn) moved(now time.Time, p *path, to remote) {
 
 // turnKeys goes on to the peer's next generation of keys, and to ours.
 func (c *Conn) turnKeys(keys *openers) error {
-	next, err := keys.next.next()
+	next, err := keys.next.Next()
 	if err != nil {
 		return err
 	}
@@ -150,17 +159,25 @@ func (c *Conn) turnKeys(keys *openers) error {
 	return nil
 }
 
-var errState = errors.New("frame that isn't allowed here")
+var (
+	errState         = errors.New("frame that isn't allowed here")
+	errFrameOfRepair = errors.New("parity that can't be")
+)
 
 // frame takes one frame of a packet.
 func (c *Conn) frame(now time.Time, p *path, o *opened, f *wire.Frame) error {
 	switch f.Type {
-	case wire.Padding, wire.Ping, wire.Done:
+	case wire.Padding, wire.Ping:
+		return nil
+	case wire.Done:
+		c.confirm()
 		return nil
 	case wire.TypeAck:
 		return c.acked(now, f)
 	case wire.Stream:
 		return c.streamFrame(f)
+	case wire.Repair:
+		return c.repairFrame(f)
 	case wire.Reset, wire.Stop, wire.MaxStream:
 		return c.streamControl(f)
 	case wire.MaxData:
@@ -200,10 +217,8 @@ func (c *Conn) frame(now time.Time, p *path, o *opened, f *wire.Frame) error {
 		return c.ticket(f)
 	case wire.RouteOpen, wire.RouteLabel, wire.RouteClose:
 		return c.routeFrame(f)
-	case wire.PathUse:
-		if f.ID < pathsMax && c.paths[f.ID] != nil {
-			c.retell = 4 // acknowledgements of the path that it leaves may be lost
-		}
+	case wire.PathUse, wire.PathState:
+		c.pathState(now, f)
 		return nil
 	}
 	return errState
@@ -224,6 +239,7 @@ func (c *Conn) streamFrame(f *wire.Frame) error {
 // count holds the peer to the connection's flow control.
 func (c *Conn) count(fresh uint64) error {
 	c.got += fresh
+	c.tail.budget.Earn(fresh, repairBack)
 	if c.got > c.gotLimit {
 		return errFlow
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/overlay/loss"
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/udp"
 	"github.com/wherry/wherry/overlay/wire"
 )
@@ -14,9 +15,10 @@ type batch struct {
 	buffer  []byte
 	items   []item
 	segment int
+	header  int // bytes of the header of the packet that is put together
 	to      remote
 	path    byte
-	key     *key
+	key     *seal.Key
 	nonce   [12]byte
 }
 
@@ -28,7 +30,7 @@ type item struct {
 
 func newBatch() *batch { return &batch{buffer: make([]byte, 0, udp.BatchMax+1024)} }
 
-func (b *batch) reset(p *path, k *key) {
+func (b *batch) reset(p *path, k *seal.Key) {
 	b.buffer, b.items = b.buffer[:0], b.items[:0]
 	b.segment, b.to, b.path, b.key = 0, p.remote, p.id, k
 }
@@ -38,7 +40,7 @@ func (b *batch) send(s *udp.Socket) error {
 	envelope := b.to.envelope()
 	for _, it := range b.items {
 		head := it.start + envelope
-		b.key.seal(b.buffer[head:it.end:it.end+wire.TagSize], it.header-head, b.path, it.number, &b.nonce)
+		b.key.Seal(b.buffer[head:it.end:it.end+wire.TagSize], it.header-head, b.path, it.number, &b.nonce)
 	}
 	return s.Write(b.buffer, b.segment, b.to.addr)
 }
@@ -98,9 +100,9 @@ func (c *Conn) afterwards(now time.Time, b *batch) {
 	wake := c.err != nil || c.sealer == nil || c.sendsNow(now)
 	if !wake {
 		for _, p := range c.paths {
-			if p != nil && p.ackNow && len(b.items) == 0 {
-				b.reset(p, c.sealer)
-				c.packet(now, p, b, p.mtu, false)
+			if p != nil && p.acks.Now && len(b.items) == 0 {
+				b.reset(p, c.key())
+				c.packet(now, p, b, p.size.Size, false)
 			}
 		}
 		due := c.due()
@@ -122,25 +124,30 @@ func (c *Conn) sendsNow(now time.Time) bool {
 			return true
 		}
 	}
-	if !c.pending() {
-		return false
-	}
 	for _, p := range c.order() {
-		if p != nil && p.room(now) {
+		if p != nil && p.room(now) && c.pendingOn(p) {
 			return true
 		}
 	}
 	return false
 }
 
+// key is what packets are sealed with now; nil: there is none yet.
+func (c *Conn) key() *seal.Key {
+	if c.sealer == nil && c.hs != nil {
+		return c.hs.earlySeal
+	}
+	return c.sealer
+}
+
 // fill puts the next packets into b; none if there is nothing to send now.
 func (c *Conn) fill(now time.Time, b *batch) {
 	b.items = b.items[:0]
-	if c.sealer == nil || c.err != nil && c.closing == nil {
+	if c.key() == nil || c.err != nil && c.closing == nil {
 		return
 	}
 	if c.closing != nil {
-		b.reset(c.primary, c.sealer)
+		b.reset(c.primary, c.key())
 		c.packet(now, c.primary, b, packetMin, false)
 		c.closing = nil
 		return
@@ -162,7 +169,10 @@ func (c *Conn) fill(now time.Time, b *batch) {
 
 // fillOwn puts together what only this path can carry: acknowledgements, proofs, sizes to try.
 func (c *Conn) fillOwn(now time.Time, p *path, b *batch) bool {
-	b.reset(p, c.sealer)
+	if c.sealer == nil {
+		return false // early packets carry streams, and nothing else
+	}
+	b.reset(p, c.key())
 	if len(p.proofs) > 0 {
 		b.to = p.proofsTo[0]
 		c.packet(now, p, b, packetMin, false)
@@ -178,12 +188,12 @@ func (c *Conn) fillOwn(now time.Time, p *path, b *batch) bool {
 		p.proving = false
 		return len(b.items) > 0
 	}
-	if size := p.nextSize(now, int(c.peer.size)); size > 0 && p.track.InFlight()+size <= p.controller.Window() {
+	if size := p.nextSize(now, int(c.peer.Size)); size > 0 && p.track.InFlight()+size <= p.controller.Window() {
 		c.sizeProbe(now, p, b, size)
 		return true
 	}
-	if p.acksNow(now) && !c.hasData(p, now) {
-		c.packet(now, p, b, p.mtu, false)
+	if p.acks.Ready(now) && !c.hasData(p, now) {
+		c.packet(now, p, b, p.size.Size, false)
 		return len(b.items) > 0
 	}
 	return false
@@ -196,7 +206,7 @@ func (c *Conn) hasData(p *path, now time.Time) bool {
 
 // pending says whether there is anything that the window holds back.
 func (c *Conn) pending() bool {
-	if len(c.frames) > 0 || c.raiseAll || c.raiseCount || len(c.raised) > 0 || len(c.outbox) > 0 {
+	if c.sealer != nil && (len(c.frames) > 0 || c.raiseAll || c.raiseCount || len(c.raised) > 0 || len(c.outbox) > 0) {
 		return true
 	}
 	for i := range c.active {
@@ -217,12 +227,12 @@ func (c *Conn) sendable(s *Stream) bool {
 
 // fillData puts packets with data together for as long as window and pace allow.
 func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
-	b.reset(p, c.sealer)
+	b.reset(p, c.key())
 	quantum := udp.BatchMax
 	if rate := p.controller.Rate(); rate > 0 {
-		quantum = min(max(int(rate*paceSlack.Seconds()), 2*p.mtu), udp.BatchMax)
+		quantum = min(max(int(rate*paceSlack.Seconds()), 2*p.size.Size), udp.BatchMax)
 	}
-	size := p.mtu + p.remote.envelope()
+	size := p.size.Size + p.remote.envelope()
 	// The pace counts where a batch begins: a batch is as much as leaves in a slack, so that nobody wakes up for each packet.
 	paced := !now.Before(p.pace)
 	for len(b.items) < udp.SegmentsMax && len(b.buffer) < quantum && len(b.buffer)+size <= udp.BatchMax {
@@ -230,12 +240,12 @@ func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
 		if !forced && !(paced && p.open()) {
 			break
 		}
-		if !forced && !c.pending() {
+		if !forced && !c.pendingOn(p) {
 			p.track.Limited()
 			break
 		}
 		start := len(b.buffer)
-		if !c.packet(now, p, b, p.mtu, true) {
+		if !c.packet(now, p, b, p.size.Size, true) {
 			break
 		}
 		if forced {
@@ -250,7 +260,7 @@ func (c *Conn) fillData(now time.Time, p *path, b *batch) bool {
 
 // sizeProbe tries whether a larger packet gets through.
 func (c *Conn) sizeProbe(now time.Time, p *path, b *batch, size int) {
-	p.sizePending = true
+	p.size.Sent()
 	start := c.begin(p, b)
 	b.buffer = append(b.buffer, byte(wire.Ping))
 	pad := size + p.remote.envelope() - wire.TagSize - (len(b.buffer) - start)
@@ -265,7 +275,11 @@ func (c *Conn) begin(p *path, b *batch) (start int) {
 		b.buffer = wire.AppendEnvelope(b.buffer, b.to.label)
 	}
 	h := wire.Header{Kind: wire.KindData, Phase: c.sealPhase, To: c.remote, Path: p.id, Number: uint32(p.track.Next())}
+	if c.sealer == nil {
+		h = wire.Header{Kind: wire.KindEarly, To: c.remote, From: c.local, Number: uint32(p.track.Next())}
+	}
 	b.buffer = h.Append(b.buffer)
+	b.header = h.Size()
 	return start
 }
 
@@ -274,7 +288,7 @@ func (c *Conn) finish(now time.Time, p *path, b *batch, start int, sent loss.Pac
 	end := len(b.buffer)
 	b.buffer = append(b.buffer, make([]byte, wire.TagSize)...)
 	n := len(b.buffer) - start
-	b.items = append(b.items, item{start, start + b.to.envelope() + wire.HeaderSize, end, p.track.Next()})
+	b.items = append(b.items, item{start, start + b.to.envelope() + b.header, end, p.track.Next()})
 	b.segment = max(b.segment, n)
 	if sent.Eliciting && p.track.InFlight() == 0 && !p.idleSince.IsZero() {
 		p.controller.OnIdle(now, now.Sub(p.idleSince))
@@ -292,6 +306,9 @@ func (c *Conn) finish(now time.Time, p *path, b *batch, start int, sent loss.Pac
 	}
 	p.bytesOut += uint64(n)
 	c.seals++
+	if c.sealer == nil {
+		c.stats.Early++
+	}
 	c.stats.PacketsSent++
 	c.stats.BytesSent += uint64(n)
 }
@@ -310,7 +327,7 @@ func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) boo
 	first := len(b.buffer)
 	most := start + size - wire.TagSize
 	var sent loss.Packet[cargo]
-	if (p.acksNow(now) || data && p.unacked > 0) && len(p.received.Ranges()) > 0 {
+	if (p.acks.Ready(now) || data && p.acks.Waiting > 0) && len(p.received.Ranges()) > 0 {
 		c.appendAck(now, p, b)
 		c.retellAcks(now, p, b, most)
 	}
@@ -326,9 +343,14 @@ func (c *Conn) packet(now time.Time, p *path, b *batch, size int, data bool) boo
 		b.buffer = append(b.buffer, make([]byte, max(most-len(b.buffer), 0))...)
 		sent.Eliciting = p.valid && p.moving == (remote{})
 	case data:
-		c.appendControl(b, most, &sent)
-		c.appendDatagrams(b, most, &sent)
-		c.appendStreams(b, most, &sent)
+		if c.sealer != nil && p == c.primary {
+			c.appendControl(b, most, &sent)
+			c.appendDatagrams(b, most, &sent)
+		}
+		c.appendStreams(b, most, &sent, p != c.primary)
+		if p == c.primary {
+			c.appendRepairs(b, most, &sent)
+		}
 		if !sent.Eliciting && p.probes > 0 {
 			b.buffer = append(b.buffer, byte(wire.Ping))
 			sent.Eliciting = true
@@ -348,7 +370,7 @@ func (c *Conn) appendAck(now time.Time, p *path, b *batch) {
 	ranges := p.received.Ranges()
 	delay := max(now.Sub(p.newestAt).Microseconds(), 0)
 	b.buffer = wire.AppendAck(b.buffer, p.id, uint64(delay), ranges[:min(len(ranges), ackRanges)])
-	p.unacked, p.ackNow, p.ackAt, p.ackedAt = 0, false, time.Time{}, now
+	p.acks.Left(now)
 }
 
 // retellAcks acknowledges on this path what came on others: their own acknowledgements may be lost with them.
@@ -369,18 +391,18 @@ func (c *Conn) appendControl(b *batch, most int, sent *loss.Packet[cargo]) {
 	const small = 20 // more than any frame of integers has here
 	for len(c.frames) > 0 && len(b.buffer)+len(c.frames[0]) <= most {
 		b.buffer = append(b.buffer, c.frames[0]...)
-		sent.Frames.add(frame{control: c.frames[0]})
+		sent.Frames.Add(frame{control: c.frames[0]})
 		c.frames = c.frames[1:]
 		sent.Eliciting = true
 	}
 	if c.raiseAll && len(b.buffer)+small <= most {
 		b.buffer = wire.AppendInts(b.buffer, wire.MaxData, c.gotLimit)
-		sent.Frames.add(frame{raiseAll: true})
+		sent.Frames.Add(frame{raiseAll: true})
 		c.raiseAll, sent.Eliciting = false, true
 	}
 	if c.raiseCount && len(b.buffer)+small <= most {
 		b.buffer = wire.AppendInts(b.buffer, wire.MaxStreams, c.takenMax)
-		sent.Frames.add(frame{raiseCount: true})
+		sent.Frames.Add(frame{raiseCount: true})
 		c.raiseCount, sent.Eliciting = false, true
 	}
 	for len(c.raised) > 0 && len(b.buffer)+small <= most {
@@ -390,29 +412,36 @@ func (c *Conn) appendControl(b *batch, most int, sent *loss.Packet[cargo]) {
 			continue
 		}
 		b.buffer = wire.AppendInts(b.buffer, wire.MaxStream, s.id, s.in.limit)
-		sent.Frames.add(frame{raised: s})
+		sent.Frames.Add(frame{raised: s})
 		sent.Eliciting = true
 	}
 }
 
 func (c *Conn) appendDatagrams(b *batch, most int, sent *loss.Packet[cargo]) {
-	for len(c.outbox) > 0 && len(b.buffer)+len(c.outbox[0])+5 <= most {
+	for len(c.outbox) > 0 {
+		if len(b.buffer)+len(c.outbox[0])+5 > most {
+			if sent.Eliciting {
+				return
+			}
+			c.outbox = c.outbox[1:] // the path has become narrower
+			continue
+		}
 		b.buffer = wire.AppendBytes(b.buffer, wire.Datagram, c.outbox[0])
 		c.outbox = c.outbox[1:]
 		sent.Eliciting = true
 	}
 }
 
-// appendStreams writes bytes of the streams: those of the highest priority first, in turns among equals.
-func (c *Conn) appendStreams(b *batch, most int, sent *loss.Packet[cargo]) {
+// appendStreams writes bytes of the streams: those of the highest priority first, in turns among equals; large says that only large ones go.
+func (c *Conn) appendStreams(b *batch, most int, sent *loss.Packet[cargo], large bool) {
 	for i := range c.active {
 		for tries := len(c.active[i]); tries > 0 && len(c.active[i]) > 0; tries-- {
-			if most-len(b.buffer) < 24 {
+			if most-len(b.buffer) < 24+repairHead {
 				return
 			}
 			s := c.active[i][0]
 			c.active[i] = c.active[i][1:]
-			if c.sendable(s) {
+			if c.sendable(s) && (!large || s.bulk()) {
 				c.appendStream(b, most, s, sent)
 			}
 			s.out.queued = false
@@ -425,24 +454,33 @@ func (c *Conn) appendStream(b *batch, most int, s *Stream, sent *loss.Packet[car
 	out := &s.out
 	offset := out.sent
 	if len(out.lost) > 0 {
-		offset = out.lost[0].start
+		offset = out.lost[0].Start
 	}
 	room := most - len(b.buffer) - wire.StreamOverhead(s.id, offset)
+	full := room
+	if c.tail.on && !s.bulk() {
+		room -= repairHead // so that a row as long as the longest piece fits
+	}
 	piece, fin, fresh := s.next(room, c.sendLimit-c.sentFresh)
-	n := int(piece.end - piece.start)
+	n := int(piece.End - piece.Start)
 	if n == 0 && !fin {
 		return
 	}
 	c.sentFresh += fresh
-	whole := n == room
-	if !whole && n+wire.IntSize(uint64(n)) > room {
+	c.tail.budget.Earn(fresh, repairShare)
+	out.largest = max(out.largest, n)
+	whole := n == full
+	if !whole && n+wire.IntSize(uint64(n)) > full {
 		// The length wouldn't fit: the frame goes to the end of the packet, as if it had filled it.
 		whole = true
 	}
-	b.buffer = wire.AppendStream(b.buffer, s.id, piece.start, n, fin, whole)
+	b.buffer = wire.AppendStream(b.buffer, s.id, piece.Start, n, fin, whole)
 	at := len(b.buffer)
 	b.buffer = b.buffer[:at+n]
-	out.buffer.read(piece.start, b.buffer[at:])
-	sent.Frames.add(frame{stream: s, start: piece.start, end: piece.end, fin: fin})
+	out.buffer.Read(piece.Start, b.buffer[at:])
+	sent.Frames.Add(frame{stream: s, start: piece.Start, end: piece.End, fin: fin})
+	if fin && fresh > 0 {
+		c.protect(s)
+	}
 	sent.Eliciting = true
 }

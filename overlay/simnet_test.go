@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/internal/simnet"
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
@@ -130,10 +131,10 @@ func exchange(t *testing.T, client, server *Conn, streams, n int) {
 	all.Wait()
 	for name, c := range map[string]*Conn{"client": client, "server": server} {
 		c.mu.Lock()
-		if len(c.streams) > 0 && c.err == nil {
-			// The last acknowledgements are on their way.
+		for end := time.Now().Add(2 * time.Minute); len(c.streams) > 0 && time.Now().Before(end); {
+			// The last acknowledgements are on their way, and may be lost several times.
 			c.mu.Unlock()
-			time.Sleep(30 * time.Second)
+			time.Sleep(time.Second)
 			c.mu.Lock()
 		}
 		if len(c.streams) != 0 {
@@ -450,11 +451,11 @@ func TestAFloodOfStrangersIsAskedForCookies(t *testing.T) {
 		flood := must(h.carol.ListenPacket("udp", ":1"))
 		for i := range 3000 {
 			id := wire.ID(i + 1)
-			key, _, _ := initialKeys(id)
+			key, _, _ := seal.Initial(id)
 			p := (&wire.Header{Kind: wire.KindInitial, To: id, From: id}).Append(nil)
 			p = append(p, make([]byte, packetMin-len(p)-wire.TagSize)...)
 			var nonce [12]byte
-			_, _ = flood.WriteTo(key.seal(p, wire.LongSize, 0, 0, &nonce), net.UDPAddrFromAddrPort(at(h.bob)))
+			_, _ = flood.WriteTo(key.Seal(p, wire.LongSize, 0, 0, &nonce), net.UDPAddrFromAddrPort(at(h.bob)))
 			if i%100 == 0 {
 				time.Sleep(time.Millisecond)
 			}
@@ -579,12 +580,14 @@ func FuzzFramesOfAPeer(f *testing.F) {
 	f.Add(wire.AppendInts(nil, wire.Reset, 1, 2, 3))
 	f.Add(wire.AppendInts(nil, wire.PathUse, 0, 1))
 	f.Add(wire.AppendBytes(nil, wire.RouteOpen, []byte("bob"), 1))
+	f.Add(wire.AppendInts(nil, wire.PathState, 0, 2, 1, 1000))
+	f.Add(append(append(wire.AppendStream(nil, 1, 2, 2, true, false), "cd"...), wire.AppendBytes(nil, wire.Repair, []byte("xy"), 1, 0, 4, 0)...))
 	o := options("alice")
 	o.Forward = func(string, string) (netip.AddrPort, error) { return netip.MustParseAddrPort("192.0.2.9:1"), nil }
 	e := must(New(must(newHosts(simnet.Link{}).alice.ListenPacket("udp", ":1")), o))
 	f.Fuzz(func(t *testing.T, frames []byte) {
 		c := must(e.newConn(false, remote{addr: netip.MustParseAddrPort("192.0.2.9:1")}))
-		k := must(newKey(tls.TLS_AES_128_GCM_SHA256, make([]byte, 32)))
+		k := must(seal.New(tls.TLS_AES_128_GCM_SHA256, make([]byte, 32)))
 		c.quic = tls.QUICServer(&tls.QUICConfig{TLSConfig: e.options.Server})
 		c.peer = c.own
 		c.sealer, c.primary.valid = k, true
@@ -602,35 +605,6 @@ func FuzzFramesOfAPeer(f *testing.F) {
 			c.fill(now, b)
 			c.mu.Unlock()
 			now = now.Add(time.Second)
-		}
-	})
-}
-
-// Bulk over two paths, each of which carries 2.5 MB/s, is faster than one of them could be, and whole.
-func TestBulkOverAllPaths(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHosts(simnet.Link{Latency: 30 * time.Millisecond, RateBytesPerSecond: 2_500_000, QueueBytes: 250_000})
-		o := options("carol")
-		o.Forward = func(string, string) (netip.AddrPort, error) { return at(h.bob), nil }
-		a, b := run(t, listen(t, h.alice), options("alice")), run(t, listen(t, h.bob), options("bob"))
-		c := run(t, listen(t, h.carol), o)
-		client, server := dial(t, a, b, h.bob)
-		helper, _ := dial(t, a, c, h.carol)
-		label, err := helper.OpenRoute(context.Background(), "bob")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := client.AddPath(context.Background(), at(h.carol), label); err != nil {
-			t.Fatal(err)
-		}
-		client.UseAll(true)
-		began := time.Now()
-		const n = 40 << 20
-		transfer(t, client, server, pattern(n, 9))
-		if rate := float64(n) / time.Since(began).Seconds(); rate < 1.3*2_500_000 {
-			t.Errorf("%.0f bytes a second over two paths of 2,500,000", rate)
-		} else {
-			t.Logf("%.0f bytes a second", rate)
 		}
 	})
 }

@@ -2,17 +2,16 @@ package overlay
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
 	"time"
 
+	"github.com/wherry/wherry/overlay/seal"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
 // unknown answers a packet for a connection that isn't there. The answer is shorter than the packet, so that two nodes never go on at it.
 func (e *Endpoint) unknown(b []byte, id wire.ID, from remote) {
 	if len(b) > wire.ResetSize+wire.EnvelopeSize {
-		e.reply(wire.AppendReset(nil, id, e.token(id)), from)
+		e.reply(wire.AppendReset(nil, id, seal.Token(e.options.Secret, id)), from)
 	}
 }
 
@@ -21,28 +20,6 @@ func (e *Endpoint) reply(b []byte, to remote) {
 		b = append(wire.AppendEnvelope(nil, to.label), b...)
 	}
 	_ = e.socket.Write(b, len(b), to.addr)
-}
-
-// token is the proof that a reset comes from this node: only it and the peer of the connection know it.
-func (e *Endpoint) token(id wire.ID) (t [16]byte) {
-	secret := e.options.Secret
-	if len(secret) == 0 {
-		secret = e.secret[:]
-	}
-	m := hmac.New(sha256.New, secret)
-	m.Write([]byte("reset"))
-	m.Write(binary.BigEndian.AppendUint64(nil, uint64(id)))
-	copy(t[:], m.Sum(nil))
-	return t
-}
-
-// cookie proves that who shows it was reached at that address within the last minute.
-func (e *Endpoint) cookie(from remote, minute int64) (c [wire.CookieSize]byte) {
-	m := hmac.New(sha256.New, e.secret[:])
-	m.Write([]byte("cookie"))
-	m.Write(binary.BigEndian.AppendUint64(nil, uint64(minute)))
-	m.Write([]byte(from.addr.String()))
-	return [wire.CookieSize]byte(m.Sum(nil))
 }
 
 // hello takes a packet of a handshake: of a connection that is there, or of a new one.
@@ -70,18 +47,18 @@ func (e *Endpoint) hello(b []byte, from remote) {
 
 // stranger begins a connection that another node opens. When many are half open already, it must show first that its address is its own.
 func (e *Endpoint) stranger(p helloPacket, key stranger, strict bool) {
-	client, _, err := initialKeys(p.header.To)
+	client, _, err := seal.Initial(p.header.To)
 	if err != nil {
 		return
 	}
 	var nonce [12]byte
-	frames, err := client.open(append([]byte(nil), p.bytes...), wire.LongSize, 0, uint64(p.header.Number), &nonce)
+	frames, err := client.Open(append([]byte(nil), p.bytes...), wire.LongSize, 0, uint64(p.header.Number), &nonce)
 	if err != nil {
 		return
 	}
 	proven := e.cookieIn(frames, p.from)
 	if strict && !proven {
-		e.reply(wire.AppendRetry(nil, p.header.From, 0, e.cookie(p.from, time.Now().Unix()/60)), p.from)
+		e.reply(wire.AppendRetry(nil, p.header.From, 0, seal.Cookie(e.secret[:], p.from.addr, time.Now())), p.from)
 		return
 	}
 	c, err := e.newConn(false, p.from)
@@ -110,13 +87,7 @@ func (e *Endpoint) cookieIn(b []byte, from remote) bool {
 	if _, err := f.Parse(b); err != nil || f.Type != wire.Cookie {
 		return false
 	}
-	minute := time.Now().Unix() / 60
-	for _, m := range []int64{minute, minute - 1} {
-		if want := e.cookie(from, m); hmac.Equal(f.Data, want[:]) {
-			return true
-		}
-	}
-	return false
+	return seal.CookieGood(e.secret[:], f.Data, from.addr, time.Now())
 }
 
 // retry takes the demand to come again with a cookie.
@@ -137,7 +108,7 @@ func (c *Conn) wasReset(b []byte) {
 	token, err := wire.ParseReset(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil && hmac.Equal(token[:], c.peer.token[:]) && c.sealer != nil {
+	if err == nil && hmac.Equal(token[:], c.peer.Token[:]) && c.sealer != nil {
 		c.fail(ErrReset, false)
 	}
 }

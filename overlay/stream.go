@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wherry/wherry/overlay/repair"
+	"github.com/wherry/wherry/overlay/spans"
 	"github.com/wherry/wherry/overlay/wire"
 )
 
@@ -44,18 +46,19 @@ type Stream struct {
 
 // outgoing is what this side writes.
 type outgoing struct {
-	buffer   blocks
-	written  uint64 // all that Write took
-	sent     uint64 // has left at least once
-	acked    uint64 // has arrived without a gap
-	islands  spans  // has arrived behind a gap
-	lost     spans  // must leave again
-	limit    uint64 // the peer takes no more
-	fin      bool   // written is the end
+	buffer   spans.Blocks
+	written  uint64    // all that Write took
+	sent     uint64    // has left at least once
+	acked    uint64    // has arrived without a gap
+	islands  spans.Set // has arrived behind a gap
+	lost     spans.Set // must leave again
+	limit    uint64    // the peer takes no more
+	fin      bool      // written is the end
 	finSent  bool
 	finAcked bool
 	err      error // no more is sent
 	settled  bool  // the peer knows all, or that there is no more
+	largest  int   // bytes of its largest piece
 	queued   bool  // the connection has it on its list
 	onReset  func()
 
@@ -66,17 +69,19 @@ type outgoing struct {
 
 // incoming is what the peer writes.
 type incoming struct {
-	buffer  blocks
-	read    uint64 // the reader has taken
-	whole   uint64 // is here without a gap
-	islands spans  // is here behind a gap
-	highest uint64 // end of the farthest byte that came: what flow control counts
-	limit   uint64 // the peer may send up to here
+	buffer  spans.Blocks
+	read    uint64    // the reader has taken
+	whole   uint64    // is here without a gap
+	islands spans.Set // is here behind a gap
+	highest uint64    // end of the farthest byte that came: what flow control counts
+	limit   uint64    // the peer may send up to here
 	window  uint64
 	updated time.Time // when limit was last raised
 	final   uint64
 	known   bool // final is
 	err     error
+	rows    []repair.Row // parity for the bytes from rowsAt to the end
+	rowsAt  uint64
 	stopped bool // the reader wants no more
 	settled bool
 
@@ -87,7 +92,7 @@ type incoming struct {
 
 func newStream(c *Conn, id uint64) *Stream {
 	s := &Stream{conn: c, id: id, priority: DefaultPriority}
-	s.out.limit, s.in.limit, s.in.window = c.peer.stream, c.own.stream, c.own.stream
+	s.out.limit, s.in.limit, s.in.window = c.peer.Stream, c.own.Stream, c.own.Stream
 	s.out.cond, s.in.cond = sync.NewCond(&c.mu), sync.NewCond(&c.mu)
 	return s
 }
@@ -114,9 +119,9 @@ func (s *Stream) Read(p []byte) (int, error) {
 			return 0, os.ErrClosed
 		case in.whole > in.read && in.err == nil:
 			n := int(min(uint64(len(p)), in.whole-in.read))
-			in.buffer.read(in.read, p[:n])
+			in.buffer.Read(in.read, p[:n])
 			in.read += uint64(n)
-			in.buffer.drop(in.read)
+			s.dropRead()
 			c.consumed(s, n)
 			return n, nil
 		case in.err != nil:
@@ -160,7 +165,7 @@ func (s *Stream) Write(p []byte) (written int, err error) {
 			continue
 		}
 		n := min(len(p), room)
-		out.buffer.write(out.written, p[:n])
+		out.buffer.Write(out.written, p[:n])
 		out.written += uint64(n)
 		p, written = p[n:], written+n
 		c.activate(s)
@@ -234,7 +239,7 @@ func (s *Stream) reset(code uint64, err error) {
 	out.lost = nil
 	s.conn.control(wire.AppendInts(nil, wire.Reset, s.id, code, out.sent))
 	out.settled = true
-	out.buffer.free()
+	out.buffer.Free()
 	out.cond.Broadcast()
 	s.tellReset()
 	s.settle()
@@ -252,7 +257,7 @@ func (s *Stream) stop(code uint64) {
 	}
 	s.conn.consumed(s, int(in.whole-in.read))
 	in.read = in.whole
-	in.buffer.free()
+	in.buffer.Free()
 	in.cond.Broadcast()
 	s.settle()
 }
@@ -266,55 +271,6 @@ func (s *Stream) settle() {
 	if in.settled && out.settled {
 		s.conn.forget(s)
 	}
-}
-
-// SetReadDeadline ends waiting Reads at t with os.ErrDeadlineExceeded; zero is never.
-func (s *Stream) SetReadDeadline(t time.Time) error {
-	s.conn.mu.Lock()
-	defer s.conn.mu.Unlock()
-	s.deadline(&s.in.timer, &s.in.expired, s.in.cond, t)
-	return nil
-}
-
-// SetWriteDeadline ends waiting Writes at t with os.ErrDeadlineExceeded; zero is never.
-func (s *Stream) SetWriteDeadline(t time.Time) error {
-	s.conn.mu.Lock()
-	defer s.conn.mu.Unlock()
-	s.deadline(&s.out.timer, &s.out.expired, s.out.cond, t)
-	return nil
-}
-
-// SetDeadline is both.
-func (s *Stream) SetDeadline(t time.Time) error {
-	_ = s.SetReadDeadline(t)
-	return s.SetWriteDeadline(t)
-}
-
-func (s *Stream) deadline(timer **time.Timer, expired *bool, cond *sync.Cond, t time.Time) {
-	if *timer != nil {
-		(*timer).Stop()
-		*timer = nil
-	}
-	*expired = false
-	if t.IsZero() {
-		return
-	}
-	left := time.Until(t)
-	if left <= 0 {
-		*expired = true
-		cond.Broadcast()
-		return
-	}
-	var own *time.Timer
-	own = time.AfterFunc(left, func() {
-		s.conn.mu.Lock()
-		defer s.conn.mu.Unlock()
-		if *timer == own {
-			*expired = true
-			cond.Broadcast()
-		}
-	})
-	*timer = own
 }
 
 // fail ends both directions because the connection did.
@@ -340,15 +296,15 @@ func (s *Stream) ready() bool {
 
 // next takes at most most bytes that are to be sent now, and whether the end comes with them. credit is how many the connection's flow control
 // lets be sent for the first time; fresh is how many of those are used.
-func (s *Stream) next(most int, credit uint64) (piece span, fin bool, fresh uint64) {
+func (s *Stream) next(most int, credit uint64) (piece spans.Span, fin bool, fresh uint64) {
 	out := &s.out
-	piece, ok := out.lost.pop(uint64(most))
+	piece, ok := out.lost.Pop(uint64(most))
 	if !ok {
-		piece = span{out.sent, min(out.written, out.limit, out.sent+uint64(most), out.sent+credit)}
-		fresh = piece.end - piece.start
-		out.sent = piece.end
+		piece = spans.Span{Start: out.sent, End: min(out.written, out.limit, out.sent+uint64(most), out.sent+credit)}
+		fresh = piece.End - piece.Start
+		out.sent = piece.End
 	}
-	fin = out.fin && piece.end == out.written && !out.finSent
+	fin = out.fin && piece.End == out.written && !out.finSent
 	out.finSent = out.finSent || fin
 	return piece, fin, fresh
 }
@@ -360,13 +316,13 @@ func (s *Stream) arrived(start, end uint64, fin bool) {
 		return
 	}
 	out.finAcked = out.finAcked || fin
-	out.lost.remove(start, end)
+	out.lost.Remove(start, end)
 	if start <= out.acked {
-		out.acked = out.islands.reach(max(out.acked, end))
-		out.buffer.drop(out.acked)
+		out.acked = out.islands.Reach(max(out.acked, end))
+		out.buffer.Drop(out.acked)
 		out.cond.Broadcast()
 	} else {
-		out.islands.add(start, end)
+		out.islands.Add(start, end)
 	}
 	if out.finAcked {
 		s.settle()
@@ -384,9 +340,9 @@ func (s *Stream) wasLost(start, end uint64, fin bool) {
 	}
 	start = max(start, out.acked)
 	if start < end {
-		out.lost.add(start, end)
+		out.lost.Add(start, end)
 		for _, island := range out.islands {
-			out.lost.remove(island.start, island.end)
+			out.lost.Remove(island.Start, island.End)
 		}
 	}
 	if s.ready() {
@@ -424,12 +380,12 @@ func (s *Stream) take(offset uint64, p []byte, fin bool) (fresh uint64, err erro
 		if offset < in.whole {
 			p, offset = p[in.whole-offset:], in.whole
 		}
-		in.buffer.write(offset, p)
+		in.buffer.Write(offset, p)
 		if offset == in.whole {
-			in.whole = in.islands.reach(end)
+			in.whole = in.islands.Reach(end)
 			in.cond.Signal()
 		} else {
-			in.islands.add(offset, end)
+			in.islands.Add(offset, end)
 			if len(in.islands) > islandsMax {
 				return 0, errGaps
 			}
@@ -437,6 +393,9 @@ func (s *Stream) take(offset uint64, p []byte, fin bool) (fresh uint64, err erro
 	}
 	if fin {
 		in.cond.Signal()
+	}
+	if len(in.rows) > 0 {
+		return fresh, s.rebuild()
 	}
 	return fresh, nil
 }
@@ -447,11 +406,11 @@ func (s *Stream) skip(offset, end uint64) {
 	if end > in.whole {
 		if offset <= in.whole {
 			was := in.whole
-			in.whole = in.islands.reach(end)
+			in.whole = in.islands.Reach(end)
 			s.conn.consumed(s, int(in.whole-was))
 			in.read = in.whole
 		} else {
-			in.islands.add(offset, end)
+			in.islands.Add(offset, end)
 		}
 	}
 	s.settle()
@@ -484,7 +443,7 @@ func (s *Stream) broken(code, final uint64) (fresh uint64, err error) {
 	s.conn.consumed(s, int(final-in.read))
 	in.read = final
 	in.err = &StreamError{code}
-	in.buffer.free()
+	in.buffer.Free()
 	in.cond.Broadcast()
 	s.settle()
 	return fresh, nil

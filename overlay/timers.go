@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/overlay/loss"
+	"github.com/wherry/wherry/overlay/seal"
 )
 
 // expire does what is due by now.
@@ -14,7 +15,7 @@ func (c *Conn) expire(now time.Time) {
 	if c.hs != nil {
 		c.hsExpire(now)
 	}
-	if c.sealer == nil {
+	if c.sealer == nil || c.err != nil {
 		return
 	}
 	if now.Sub(c.lastHeard) >= c.endpoint.options.IdleTimeout {
@@ -29,7 +30,7 @@ func (c *Conn) expire(now time.Time) {
 	if every := c.endpoint.options.KeepAlive; every > 0 && now.Sub(c.lastSent) >= every {
 		c.primary.probes = max(c.primary.probes, 1)
 	}
-	if c.seals >= keySealsMax && c.confirmed {
+	if c.seals >= seal.PacketsMax && c.confirmed {
 		c.changeKey()
 	}
 }
@@ -68,47 +69,54 @@ func (c *Conn) due() time.Time {
 	if c.err != nil {
 		return time.Time{}
 	}
-	if c.sealer == nil {
-		if end := c.hs.began.Add(c.endpoint.options.HandshakeTimeout); end.Before(c.hs.due) {
-			return end
-		}
-		return c.hs.due
-	}
 	due := c.lastHeard.Add(c.endpoint.options.IdleTimeout)
 	earlier := func(t time.Time) {
 		if !t.IsZero() && t.Before(due) {
 			due = t
 		}
 	}
+	if c.hs != nil {
+		due = c.hs.began.Add(c.endpoint.options.HandshakeTimeout)
+		earlier(c.hs.due)
+	}
+	if c.key() == nil {
+		return due
+	}
+	if c.sealer == nil {
+		c.dueToSend(earlier)
+		return due
+	}
 	if every := c.endpoint.options.KeepAlive; every > 0 {
 		earlier(c.lastSent.Add(every))
-	}
-	if c.hs != nil {
-		earlier(c.hs.due)
 	}
 	for _, p := range c.paths {
 		if p == nil {
 			continue
 		}
 		earlier(p.track.Timer())
-		earlier(p.ackAt)
+		if p.allowed() >= packetLeast {
+			earlier(p.acks.Due)
+		}
 		if !p.retired {
 			earlier(p.challengeDue())
 		}
 	}
-	if c.pending() {
-		for _, p := range c.order() {
-			if p != nil && p.open() {
-				earlier(p.pace)
-			}
+	c.dueToSend(earlier)
+	return due
+}
+
+// dueToSend says when what is pending may leave.
+func (c *Conn) dueToSend(earlier func(time.Time)) {
+	for _, p := range c.order() {
+		if p != nil && p.open() && c.pendingOn(p) {
+			earlier(p.pace)
 		}
 	}
-	return due
 }
 
 // changeKey goes on with the next generation of keys (RFC 9001 §6).
 func (c *Conn) changeKey() {
-	next, err := c.sealer.next()
+	next, err := c.sealer.Next()
 	if err != nil {
 		c.fail(err, true)
 		return

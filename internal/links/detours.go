@@ -18,8 +18,7 @@ type detours struct {
 	mu   sync.Mutex // protects what follows
 	open []detour
 	busy bool           // one is being opened
-	full bool           // the connection can't have more in its life
-	seen map[int]uint64 // bytes that each path had delivered
+	seen map[int]uint64 // bytes that each path had carried
 }
 
 // detour is a path through a node.
@@ -60,15 +59,16 @@ func (d *detours) path(way route.Route) (id int, open bool) {
 	return 0, false
 }
 
-// sent is how many bytes a path has delivered since this was asked last.
-func (d *detours) sent(p *overlay.PathInfo) uint64 {
+// carried is how many bytes a path has carried, both ways, since this was asked last.
+func (d *detours) carried(p *overlay.PathInfo) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.seen == nil {
 		d.seen = map[int]uint64{}
 	}
-	n := p.Delivered - min(d.seen[p.ID], p.Delivered)
-	d.seen[p.ID] = p.Delivered
+	all := p.Delivered + p.Received
+	n := all - min(d.seen[p.ID], all) // a path that has the number of one before begins anew
+	d.seen[p.ID] = all
 	return n
 }
 
@@ -76,20 +76,31 @@ func (d *detours) sent(p *overlay.PathInfo) uint64 {
 func (d *detours) begin(via config.NodeID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.busy || d.full || via == "" || slices.ContainsFunc(d.open, func(o detour) bool { return o.via == via }) {
+	if d.busy || via == "" || slices.ContainsFunc(d.open, func(o detour) bool { return o.via == via }) {
 		return false
 	}
 	d.busy = true
 	return true
 }
 
-func (d *detours) end(opened *detour, full bool) {
+func (d *detours) end(opened *detour) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.busy, d.full = false, d.full || full
+	d.busy = false
 	if opened != nil {
 		d.open = append(d.open, *opened)
 	}
+}
+
+// caps says how many bytes a second large streams may send on each path beside the one in use.
+func (d *detours) caps(shares []route.Share) map[int]float64 {
+	caps := map[int]float64{}
+	for _, s := range shares {
+		if id, open := d.path(s.Route); open {
+			caps[id] = s.RateMax
+		}
+	}
+	return caps
 }
 
 // closeOthers drops the paths that aren't wanted, but for the one in use.
@@ -130,8 +141,7 @@ func (l *Links) openDetour(ctx context.Context, k *link, via config.NodeID) {
 		return
 	}
 	var opened *detour
-	full := false
-	defer func() { k.detours.end(opened, full) }()
+	defer func() { k.detours.end(opened) }()
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	h, err := l.to(ctx, via)
@@ -148,7 +158,6 @@ func (l *Links) openDetour(ctx context.Context, k *link, via config.NodeID) {
 	id, err := k.conn.AddPath(ctx, h.conn.RemoteAddr(), label)
 	if err != nil {
 		h.conn.CloseRoute(label)
-		full = errors.Is(err, overlay.ErrPaths)
 		return
 	}
 	opened = &detour{via: via, path: id, label: label, helper: h.conn}

@@ -173,7 +173,10 @@ func (l *Links) add(node config.NodeID, c *overlay.Conn, dialed bool) *link {
 		return k
 	}
 	ctx := l.ctx
-	l.links[node] = k
+	// Where both sides dial at once, each keeps to its own connection: on that it can open paths.
+	if own := l.links[node]; dialed || own == nil || !own.dialed || own.conn.Err() != nil {
+		l.links[node] = k
+	}
 	l.tending.Go(func() {
 		l.tend(ctx, k)
 		l.mu.Lock()
@@ -207,6 +210,9 @@ func (l *Links) tend(ctx context.Context, k *link) {
 			k.conn.Close(overlay.CodeDone, "the node stops")
 			return
 		case <-tick.C:
+		}
+		if !k.made() {
+			continue // TLS has nothing to say yet
 		}
 		if _, err := l.o.Mesh.Admit(k.conn.TLS()); err != nil {
 			k.conn.Close(overlay.CodeRefused, err.Error())
@@ -306,19 +312,49 @@ func (d *dialing) ended() bool {
 }
 
 func (l *Links) dial(ctx context.Context, node config.NodeID, d *dialing) {
-	defer close(d.done)
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	at, err := l.address(ctx, node)
 	if err == nil {
 		var c *overlay.Conn
-		if c, err = l.endpoint.Dial(ctx, at, string(node)); err == nil {
+		if c, err = l.endpoint.DialEarly(ctx, at, string(node)); err == nil {
 			d.link = l.add(node, c, true)
-			return
+			close(d.done) // requests that may be sent twice needn't wait for the rest
+			if err = established(ctx, c); err == nil {
+				return
+			}
+			d = &dialing{done: make(chan struct{})}
 		}
 	}
 	d.err, d.until = fmt.Errorf("overlay: %w", err), time.Now().Add(dialAgain)
+	close(d.done)
+	l.mu.Lock()
+	l.dials[node] = d
+	l.mu.Unlock()
 	l.o.Log.Debug("a node can't be reached over the overlay", "peer", node, "error", err)
+}
+
+// established waits for the end of a connection's handshake.
+func established(ctx context.Context, c *overlay.Conn) error {
+	select {
+	case <-c.Established():
+		return nil
+	case <-c.Done():
+		return c.Err()
+	case <-ctx.Done():
+		c.Close(overlay.CodeDone, "given up")
+		return context.Cause(ctx)
+	}
+}
+
+// made says whether a connection's handshake is done: before that, there is nothing to measure and no path to open.
+func (k *link) made() bool {
+	select {
+	case <-k.conn.Established():
+		return k.conn.Err() == nil
+	default:
+		return false
+	}
 }
 
 // all are the links that are there.
@@ -326,7 +362,7 @@ func (l *Links) all() (list []*link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, k := range l.links {
-		if k.conn.Err() == nil {
+		if k.made() {
 			list = append(list, k)
 		}
 	}

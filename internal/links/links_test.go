@@ -2,9 +2,13 @@ package links
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,38 +25,35 @@ type places struct {
 	net   *simnet.Network
 	hosts map[config.NodeID]*simnet.Host
 	links map[config.NodeID]*Links
+	stops map[config.NodeID]func()
+
+	ids     map[config.NodeID]*mesh.Identity
+	records []feed.NodeRecord
 }
 
 func newPlaces(t *testing.T, names ...config.NodeID) *places {
 	t.Helper()
-	p := &places{net: simnet.New(simnet.Options{Seed: 3}), hosts: map[config.NodeID]*simnet.Host{}, links: map[config.NodeID]*Links{}}
+	p := &places{net: simnet.New(simnet.Options{Seed: 3}), hosts: map[config.NodeID]*simnet.Host{}, links: map[config.NodeID]*Links{},
+		stops: map[config.NodeID]func(){}, ids: map[config.NodeID]*mesh.Identity{}}
 	authority, err := mesh.NewAuthority(t.TempDir(), "cdn.test", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var records []feed.NodeRecord
 	for i, name := range names {
 		at := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
 		p.hosts[name] = p.net.Host(string(name), at)
-		records = append(records, feed.NodeRecord{Name: name, Cluster: config.ClusterName(name), Mesh: netip.AddrPortFrom(at, 4000).String()})
+		p.records = append(p.records, feed.NodeRecord{Name: name, Cluster: config.ClusterName(name), Mesh: netip.AddrPortFrom(at, 4000).String(),
+			Roles: []feed.Role{feed.RoleEdge}})
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	for _, name := range names {
-		l := p.node(t, authority, name, records)
-		done := make(chan error, 1)
-		go func() { done <- l.Run(ctx) }()
-		t.Cleanup(func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Errorf("Run of %s: %v", name, err)
-			}
-		})
+		p.ids[name] = identity(t, authority, name)
+		p.start(t, name, nil)
+		t.Cleanup(func() { p.stops[name]() })
 	}
-	t.Cleanup(cancel)
 	return p
 }
 
-func (p *places) node(t *testing.T, authority *mesh.Authority, name config.NodeID, records []feed.NodeRecord) *Links {
+func identity(t *testing.T, authority *mesh.Authority, name config.NodeID) *mesh.Identity {
 	t.Helper()
 	id, err := mesh.OpenIdentity(t.TempDir())
 	if err != nil {
@@ -69,6 +70,12 @@ func (p *places) node(t *testing.T, authority *mesh.Authority, name config.NodeI
 	if err := id.Install(cert, authority.PEM()); err != nil {
 		t.Fatal(err)
 	}
+	return id
+}
+
+// start runs a node, whose edge answers with handler.
+func (p *places) start(t *testing.T, name config.NodeID, handler http.Handler) {
+	t.Helper()
 	conn, err := p.hosts[name].ListenPacket("udp", ":4000")
 	if err != nil {
 		t.Fatal(err)
@@ -76,14 +83,26 @@ func (p *places) node(t *testing.T, authority *mesh.Authority, name config.NodeI
 	position := func() feed.Position { return feed.Position{} }
 	log := slog.New(slog.DiscardHandler)
 	l, err := New(Options{
-		Self: name, Cluster: config.ClusterName(name), Conn: conn, Mesh: mesh.New(id, mesh.Options{Log: log}), Log: log,
-		Nodes: func() []feed.NodeRecord { return records }, Position: position, Done: position,
+		Self: name, Cluster: config.ClusterName(name), Conn: conn, Mesh: mesh.New(p.ids[name], mesh.Options{Log: log}), Log: log,
+		Nodes: func() []feed.NodeRecord { return p.records }, Position: position, Done: position, Secret: []byte(name),
+		Edge:   func() http.Handler { return handler },
+		Tunnel: func(config.SiteName) (Tunnel, bool) { return Tunnel{}, false },
+		Parent: func(config.SiteName) config.Parent { return "osaka" },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.links[name] = l
-	return l
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	synctest.Wait() // until it runs
+	p.stops[name] = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run of %s: %v", name, err)
+		}
+	})
 }
 
 func (p *places) path(a, b config.NodeID, oneWay time.Duration) {
@@ -150,6 +169,39 @@ func TestTheBetterPathIsUsedAndADeadOneLeft(t *testing.T) {
 		if got := p.primary("lisbon", "osaka"); got != "direct" {
 			x, _ := p.links["lisbon"].Explain("osaka")
 			t.Errorf("%s is used, and the direct path is better:\n%s", got, x)
+		}
+	})
+}
+
+// A large answer comes by the direct path of 50 Mbit/s and a detour of 50 Mbit/s at once, with nobody asking for it.
+func TestLargeAnswersComeOverSeveralPaths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlaces(t, "lisbon", "delhi", "osaka")
+		link := simnet.Link{Latency: 30 * time.Millisecond, RateBytesPerSecond: 6_250_000, QueueBytes: 400_000}
+		half := link
+		half.Latency = 20 * time.Millisecond
+		p.net.SetLink(p.hosts["lisbon"], p.hosts["osaka"], link)
+		p.net.SetLink(p.hosts["lisbon"], p.hosts["delhi"], half)
+		p.net.SetLink(p.hosts["delhi"], p.hosts["osaka"], half)
+		time.Sleep(time.Second)
+		k, err := p.links["lisbon"].to(t.Context(), "osaka")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		const n = 60 << 20
+		began := time.Now()
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("https://%s%s?bytes=%d", ownHost, bulkPath, n), nil)
+		resp, err := k.http.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		got, err := io.Copy(io.Discard, resp.Body)
+		rate := float64(got) * 8 / time.Since(began).Seconds() / 1e6
+		if t.Logf("%.1f Mbit/s", rate); err != nil || got != n || rate < 80 {
+			t.Errorf("%d bytes with %.1f Mbit/s, %v", got, rate, err)
+			t.Logf("%+v", k.conn.Paths())
 		}
 	})
 }

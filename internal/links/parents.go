@@ -3,6 +3,7 @@ package links
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/origin/parents"
+	"github.com/wherry/wherry/overlay"
 )
 
 const (
@@ -260,8 +262,16 @@ func (u *upstream) origin(r *http.Request) (*http.Response, error) {
 
 var errBehind = errors.New("the parent hasn't caught up with control")
 
-// ask asks one parent.
+// ask asks one parent; again at once where it was started anew and says that it doesn't know the connection.
 func (u *upstream) ask(node config.NodeID, r *http.Request) (*http.Response, error) {
+	resp, err := u.askOnce(node, r)
+	if errors.Is(err, overlay.ErrReset) && safe(r) {
+		return u.askOnce(node, r)
+	}
+	return resp, err
+}
+
+func (u *upstream) askOnce(node config.NodeID, r *http.Request) (*http.Response, error) {
 	k, err := u.links.to(r.Context(), node)
 	if err != nil {
 		return nil, &fault.Error{Party: fault.Peer, Op: "fetch", Status: http.StatusBadGateway, Retry: true, Err: err}
@@ -275,6 +285,8 @@ func (u *upstream) ask(node config.NodeID, r *http.Request) (*http.Response, err
 	if err != nil {
 		if cancel(nil); errors.Is(context.Cause(ctx), errSilent) && safe(r) {
 			err = &fault.Error{Party: fault.Peer, Op: "fetch", Status: http.StatusBadGateway, Retry: true, Err: errSilent}
+		} else if k.conn.Err() != nil && r.Context().Err() == nil && safe(r) {
+			err = &fault.Error{Party: fault.Peer, Op: "fetch", Status: http.StatusBadGateway, Retry: true, Err: fmt.Errorf("%w: %w", k.conn.Err(), err)}
 		}
 		return nil, err
 	}

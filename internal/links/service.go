@@ -47,6 +47,15 @@ func (l *lane) OpenStream(ctx context.Context) (exchange.Stream, error) {
 	return &named{Stream: s, service: l.service}, nil
 }
 
+// OpenEarly is OpenStream for what may arrive twice.
+func (l *lane) OpenEarly(ctx context.Context) (exchange.Stream, error) {
+	s, err := l.conn.OpenEarly(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &named{Stream: s, service: l.service}, nil
+}
+
 func (l *lane) AcceptStream(ctx context.Context) (exchange.Stream, error) {
 	select {
 	case s := <-l.came:

@@ -15,7 +15,9 @@ const (
 	askInterval   = 10 * time.Second // how often others are asked for their reports
 	askTimeout    = 2 * time.Second
 	openTimeout   = 3 * time.Second
-	worksMax      = 8 // connections and paths that are being opened at once
+	detourRate    = 12.5e6 // bytes a second that go through one node, as much as one forwards for all
+	detourRateAll = 50e6   // and through all together
+	worksMax      = 8      // connections and paths that are being opened at once
 	spare         = 1 << 20
 	linksPath     = "/links" // of the node's own host: its report
 )
@@ -30,7 +32,10 @@ type pilot struct {
 
 func (p *pilot) init(self config.NodeID) {
 	p.works = make(chan struct{}, worksMax)
-	p.router = route.New(route.Options{Self: self, Seed: uint64(time.Now().UnixNano()), Lasting: true})
+	p.router = route.New(route.Options{
+		Self: self, Seed: uint64(time.Now().UnixNano()),
+		DetourRate: detourRate, DetourRateAll: detourRateAll,
+	})
 	p.router.SetSpare(spare)
 }
 
@@ -152,7 +157,7 @@ func (l *Links) observe(k *link, now time.Time) {
 			Smoothed: p.Smoothed, Variance: p.Variance, Arrived: p.Arrived, Lost: p.Lost, Delivered: p.Delivered,
 			Full: 10*p.InFlight >= 9*p.Window, Alive: p.Alive, Heard: p.Heard,
 		}, now)
-		l.pilot.router.Spend(way, int(k.detours.sent(p)), now)
+		l.pilot.router.Spend(way, int(k.detours.carried(p)), now)
 	}
 }
 
@@ -181,6 +186,7 @@ func (l *Links) probe(now time.Time, work func(func(context.Context))) {
 func (l *Links) follow(k *link, now time.Time, work func(func(context.Context))) {
 	l.pilot.mu.Lock()
 	d := l.pilot.router.Choose(k.node, route.Latency, now)
+	bulk := l.pilot.router.Choose(k.node, route.Bulk, now)
 	l.pilot.mu.Unlock()
 	for _, p := range k.conn.Paths() {
 		way, known := k.detours.route(k.node, &p)
@@ -195,6 +201,10 @@ func (l *Links) follow(k *link, now time.Time, work func(func(context.Context)))
 		}
 	}
 	k.detours.closeOthers(k.conn, d.Open)
+	if k.held.Load() {
+		bulk.Shares = nil
+	}
+	k.conn.UseForBulk(k.detours.caps(bulk.Shares))
 }
 
 // Explain says by which path traffic to a node goes and why. ok is false if this node has no connection of its own to it.
@@ -204,11 +214,11 @@ func (l *Links) Explain(node config.NodeID) (x route.Explain, ok bool) {
 	return l.pilot.router.Explain(node, route.Latency, time.Now())
 }
 
-// link is the connection with a node that there is; nil: none.
+// link is the connection with a node that there is, and whose handshake is done; nil: none.
 func (l *Links) link(node config.NodeID) *link {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if k := l.links[node]; k != nil && k.conn.Err() == nil {
+	if k := l.links[node]; k != nil && k.made() {
 		return k
 	}
 	return nil

@@ -41,6 +41,11 @@ type resetWatcher interface {
 	OnReset(f func())
 }
 
+// earlySession is what a Session may have for requests that may arrive twice: streams on a connection whose handshake isn't done.
+type earlySession interface {
+	OpenEarly(ctx context.Context) (Stream, error)
+}
+
 // Code tells why a stream was reset.
 type Code uint64
 

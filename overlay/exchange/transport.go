@@ -40,7 +40,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeContent(r)
 		return nil, &fault.Error{Party: fault.Client, Op: "request", Status: http.StatusBadRequest, Proxy: "http_request_error", Err: err}
 	}
-	session, stream, err := t.open(r.Context())
+	session, stream, err := t.open(r)
 	if err != nil {
 		closeContent(r)
 		return nil, err
@@ -53,16 +53,26 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // open gets a stream. Nothing was sent if it fails.
-func (t *Transport) open(ctx context.Context) (Session, Stream, error) {
+func (t *Transport) open(r *http.Request) (Session, Stream, error) {
+	ctx := r.Context()
 	session, err := t.Session(ctx)
 	if err != nil {
 		return nil, nil, refusal(ctx, "connect", "destination_unavailable", err)
 	}
-	stream, err := session.OpenStream(ctx)
+	open := session.OpenStream
+	if s, ok := session.(earlySession); ok && early(r) {
+		open = s.OpenEarly
+	}
+	stream, err := open(ctx)
 	if err != nil {
 		return nil, nil, refusal(ctx, "open stream", "connection_terminated", fmt.Errorf("%s: %w", session.Peer(), err))
 	}
 	return session, stream, nil
+}
+
+// early says whether a request may be sent before it is certain that nobody repeats it (RFC 8470 §4).
+func early(r *http.Request) bool {
+	return (r.Method == "" || r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.Body == nil || r.Body == http.NoBody)
 }
 
 func refusal(ctx context.Context, op, proxy string, err error) error {

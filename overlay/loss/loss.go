@@ -79,6 +79,9 @@ func New[F any](delayMax time.Duration) *Tracker[F] {
 	return &Tracker[F]{packets: make([]Packet[F], 64), delayMax: delayMax, reordering: ReorderingPackets, reorderRTT: 1}
 }
 
+// Continue makes next the number of the first packet: those before it were another Tracker's.
+func (t *Tracker[F]) Continue(next uint64) { t.base, t.next, t.scan = next, next, next }
+
 func (t *Tracker[F]) at(number uint64) *Packet[F] { return &t.packets[number&uint64(len(t.packets)-1)] }
 
 // Next is the number that the next packet will have.

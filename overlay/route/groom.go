@@ -51,17 +51,13 @@ func (r *Router) groom(d *dest, now time.Time) {
 	}
 	standby := 0
 	for _, c := range r.candidates(d, before, now) {
-		if standby == r.o.Standby || r.o.Lasting && len(d.open) >= r.o.Standby {
+		if standby == r.o.Standby {
 			break
 		}
 		if !d.has(c.via) && !r.crowded(d, c.via) {
 			keep(Route{d.to, c.via}, false, c.expected)
 			standby++
 		}
-	}
-	if r.o.Lasting && len(d.open) > r.o.Standby {
-		r.measure(d, now)
-		return
 	}
 	if via := r.explorer(d, before, now); via != "" {
 		keep(Route{d.to, via}, true, 0)
@@ -91,9 +87,7 @@ func (r *Router) candidates(d *dest, before []open, now time.Time) []candidate {
 		seen[id] = true
 		c := r.candidate(d.to, id, now)
 		if slices.ContainsFunc(before, func(o open) bool { return o.Via == id && !o.explorer }) {
-			if c.cost *= stickiness; r.o.Lasting && c.cost < lastPenalty*stickiness {
-				c.cost = 0
-			}
+			c.cost *= stickiness
 		}
 		list = append(list, c)
 	}
@@ -176,7 +170,7 @@ func (r *Router) explorer(d *dest, before []open, now time.Time) config.NodeID {
 	for _, o := range before {
 		w := r.byRoute[o.Route]
 		silent := w != nil && w.est.silent >= suspectMin
-		if o.explorer && !d.has(o.Via) && (r.o.Lasting || now.Sub(o.since) < exploreFor) && !silent && r.helps(r.byID[o.Via], now) {
+		if o.explorer && !d.has(o.Via) && now.Sub(o.since) < exploreFor && !silent && r.helps(r.byID[o.Via], now) {
 			return o.Via
 		}
 	}

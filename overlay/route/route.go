@@ -65,7 +65,6 @@ type Options struct {
 	Standby   int // how many detours are kept ready for a destination in use [3]
 
 	ProbeRate float64 // most probes a second [50]
-	Lasting   bool    // a detour is kept until it is silent: for transports that can't open paths again and again
 
 	DetourRate    float64 // bytes a second that may go through one node [2 MiB]
 	DetourRateAll float64 // and through all together [8 MiB]

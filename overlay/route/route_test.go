@@ -190,31 +190,3 @@ func TestTransportsAnswerProbesByWhatTheyHear(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
-
-func TestLastingDetoursStayUntilTheyAreSilent(t *testing.T) {
-	r, now := network(t, 50), began
-	r.o.Lasting = true
-	opened := map[Route]bool{}
-	var silent Route
-	for i := range 6000 {
-		now = now.Add(100 * time.Millisecond)
-		d := r.Choose("n0001", Latency, now)
-		for _, route := range d.Open {
-			opened[route] = true
-		}
-		if i == 3000 {
-			silent = d.Open[len(d.Open)-1]
-		}
-		for _, p := range r.Probes(now) {
-			if p.Route != silent {
-				r.Answered(p.ID, now.Add(time.Duration(20+i%7)*time.Millisecond))
-			}
-		}
-	}
-	if len(opened) > openMax+1 {
-		t.Errorf("%d paths were opened in ten minutes: %v", len(opened), opened)
-	}
-	if d := r.Choose("n0001", Latency, now); slices.Contains(d.Open, silent) || len(d.Open) < 4 {
-		t.Errorf("%v is silent: %v", silent, d.Open)
-	}
-}

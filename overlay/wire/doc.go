@@ -46,7 +46,9 @@
 //	40 route open    id, length, name of the node          please forward for me to that node
 //	41 route label   id, label                             then write this on the envelope; 0: no
 //	42 route close   label
-//	43 path use      path, 1                               this path is in use from now on
+//	43 path use      path, 1                               this path is in use from now on; to peers that don't know 44
+//	44 path state    path, state, number, bytes a second   0 given up, 1 in use, 2 for bulk too, 3 not for bulk; the greatest number counts
+//	45 repair        stream, offset, size, index, length, bytes   parity row index of the stream's last size bytes, from offset to its end
 //
 // Whoever reads foreign bytes gets an error for what isn't exactly this; FuzzFrames and FuzzHeader hold it to that.
 package wire

@@ -31,6 +31,8 @@ const (
 	RouteLabel Type = 0x41
 	RouteClose Type = 0x42
 	PathUse    Type = 0x43
+	PathState  Type = 0x44
+	Repair     Type = 0x45
 )
 
 // What the bits of a stream frame's type say.
@@ -58,6 +60,8 @@ type Frame struct {
 	Fin    bool
 
 	Delay  uint64  // µs; ack
+	Rate   uint64  // bytes a second; path state
+	Size   uint64  // bytes that are covered; repair
 	Ranges []Range // newest first; ack. Its array is used again by the next Parse
 }
 
@@ -176,6 +180,14 @@ func (f *Frame) Parse(b []byte) (rest []byte, err error) {
 		f.Data = r.bytes(r.int())
 	case RouteClose:
 		f.ID = r.int()
+	case Repair:
+		f.ID, f.Offset, f.Size, f.Code = r.int(), r.int(), r.int(), r.int()
+		f.Data = r.bytes(r.int())
+		if f.Offset+f.Size > IntMax {
+			return nil, errFrame
+		}
+	case PathState:
+		f.ID, f.Code, f.Offset, f.Rate = r.int(), r.int(), r.int(), r.int()
 	default:
 		return nil, errFrame
 	}

@@ -42,6 +42,8 @@ func TestFramesAreReadAsTheyWereWritten(t *testing.T) {
 		{AppendInts(nil, Reset, 4, 2, 99), Frame{Type: Reset, ID: 4, Code: 2, Offset: 99}},
 		{AppendInts(nil, MaxStream, 4, 1<<30), Frame{Type: MaxStream, ID: 4, Offset: 1 << 30}},
 		{AppendProof(nil, Challenge, [8]byte{1, 2}), Frame{Type: Challenge, Data: []byte{1, 2, 0, 0, 0, 0, 0, 0}}},
+		{AppendBytes(nil, Repair, []byte("xyz"), 4, 100, 50, 1), Frame{Type: Repair, ID: 4, Offset: 100, Size: 50, Code: 1, Data: []byte("xyz")}},
+		{AppendInts(nil, PathState, 3, 2, 17, 5000), Frame{Type: PathState, ID: 3, Code: 2, Offset: 17, Rate: 5000}},
 		{[]byte{0, 0, 0}, Frame{Type: Padding}},
 	} {
 		var f Frame
@@ -94,6 +96,20 @@ func FuzzHeader(f *testing.F) {
 		}
 		_, _ = ParseReset(b)
 		_, _ = ParseRetry(b)
+	})
+}
+
+// FuzzParams reads a peer's parameters: what it takes is read the same again.
+func FuzzParams(f *testing.F) {
+	f.Add((&Params{Data: 1 << 20, Stream: 1 << 19, Streams: 100, Paths: 8, Size: PacketMin, Level: LevelRepair}).Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := ParseParams(b)
+		if err != nil {
+			return
+		}
+		if again, err := ParseParams(p.Append(nil)); err != nil || again != p {
+			t.Fatalf("%+v was read again as %+v, %v", p, again, err)
+		}
 	})
 }
 

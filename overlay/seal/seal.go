@@ -1,4 +1,4 @@
-package overlay
+package seal
 
 import (
 	"crypto/aes"
@@ -16,11 +16,11 @@ import (
 	"github.com/wherry/wherry/overlay/wire"
 )
 
-// keySealsMax is after how many packets a sender changes its key (RFC 9001 §6.6 allows AES-GCM 2^23).
-const keySealsMax = 1 << 22
+// PacketsMax is after how many packets a sender changes its key (RFC 9001 §6.6 allows AES-GCM 2^23).
+const PacketsMax = 1 << 22
 
-// key seals or opens the packets of one direction.
-type key struct {
+// Key seals or opens the packets of one direction.
+type Key struct {
 	suite  uint16
 	secret []byte
 	aead   cipher.AEAD
@@ -47,9 +47,9 @@ func expand(suite uint16, secret []byte, label string, size int) []byte {
 	return out
 }
 
-// newKey derives a key from a secret of TLS (RFC 9001 §5.1, with labels of our own: it is another protocol).
-func newKey(suite uint16, secret []byte) (*key, error) {
-	k := &key{suite: suite, secret: secret}
+// New derives a key from a secret of TLS (RFC 9001 §5.1, with labels of our own: it is another protocol).
+func New(suite uint16, secret []byte) (*Key, error) {
+	k := &Key{suite: suite, secret: secret}
 	var err error
 	switch suite {
 	case tls.TLS_AES_128_GCM_SHA256:
@@ -76,26 +76,26 @@ func newGCM(b []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// next is the key of the next generation (RFC 9001 §6.1).
-func (k *key) next() (*key, error) {
-	return newKey(k.suite, expand(k.suite, k.secret, "wherry ku", hashOf(k.suite)().Size()))
+// Next is the key of the next generation (RFC 9001 §6.1).
+func (k *Key) Next() (*Key, error) {
+	return New(k.suite, expand(k.suite, k.secret, "wherry ku", hashOf(k.suite)().Size()))
 }
 
-// initialKeys are for the packets that nobody has secrets for yet: they keep out what is damaged or isn't meant for us, not who listens.
-func initialKeys(id wire.ID) (client, server *key, err error) {
+// Initial are for the packets that nobody has secrets for yet: they keep out what is damaged or isn't meant for us, not who listens.
+func Initial(id wire.ID) (client, server *Key, err error) {
 	secret, err := hkdf.Extract(sha256.New, binary.BigEndian.AppendUint64(nil, uint64(id)), []byte("wherry overlay 1"))
 	if err != nil {
 		return nil, nil, err
 	}
 	suite := tls.TLS_AES_128_GCM_SHA256
-	if client, err = newKey(suite, expand(suite, secret, "client in", sha256.Size)); err != nil {
+	if client, err = New(suite, expand(suite, secret, "client in", sha256.Size)); err != nil {
 		return nil, nil, err
 	}
-	server, err = newKey(suite, expand(suite, secret, "server in", sha256.Size))
+	server, err = New(suite, expand(suite, secret, "server in", sha256.Size))
 	return client, server, err
 }
 
-func (k *key) nonce(n *[12]byte, path byte, number uint64) {
+func (k *Key) nonce(n *[12]byte, path byte, number uint64) {
 	*n = k.iv
 	n[3] ^= path
 	for i := range 8 {
@@ -103,14 +103,14 @@ func (k *key) nonce(n *[12]byte, path byte, number uint64) {
 	}
 }
 
-// seal closes the packet in b, whose header is its first header bytes; b has room for the tag behind it.
-func (k *key) seal(b []byte, header int, path byte, number uint64, nonce *[12]byte) []byte {
+// Seal closes the packet in b, whose header is its first header bytes; b has room for the tag behind it.
+func (k *Key) Seal(b []byte, header int, path byte, number uint64, nonce *[12]byte) []byte {
 	k.nonce(nonce, path, number)
 	return k.aead.Seal(b[:header], nonce[:], b[header:], b[:header])
 }
 
-// open returns the frames of the packet in b, in its place.
-func (k *key) open(b []byte, header int, path byte, number uint64, nonce *[12]byte) ([]byte, error) {
+// Open returns the frames of the packet in b, in its place.
+func (k *Key) Open(b []byte, header int, path byte, number uint64, nonce *[12]byte) ([]byte, error) {
 	k.nonce(nonce, path, number)
 	return k.aead.Open(b[header:header], nonce[:], b[header:], b[:header])
 }
