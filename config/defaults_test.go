@@ -25,7 +25,7 @@ func TestDefaults(t *testing.T) {
 		{"memory", fmt.Sprint(s.Memory), "{256MiB 32MiB}"},
 		{"log", fmt.Sprint(s.Log), "{stdout info}"},
 		{"disk", fmt.Sprint(s.Disk), "{[]}"},
-		{"clusters", fmt.Sprint(s.Clusters), "[{local <nil> [] [{local-1 [127.0.0.1] {    } {[]}}]}]"},
+		{"clusters", fmt.Sprint(s.Clusters), "[{local <nil> [] [{local-1 [127.0.0.1] {    } {[]} {[]}}]}]"},
 		{"origin", fmt.Sprint(site.Origins[0]), "{http://127.0.0.1:9000 1 false}"},
 		{"fetch", fmt.Sprint(site.Fetch), "{client 3s 5s 30s 30s 2 256  <nil>}"},
 		{"tls", fmt.Sprint(site.TLS), "<nil>"},

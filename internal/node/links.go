@@ -29,8 +29,14 @@ func (n *Node) makeLinks() (err error) {
 		return err
 	}
 	secret := sha256.Sum256(append([]byte("wherry overlay reset\x00"), key...)) // stays the same over a restart
+	conn := n.linksDoor
+	if n.o.Lab {
+		n.fence = links.NewFence(conn)
+		conn = n.fence
+	}
 	o := links.Options{
-		Self: n.s.Name, Cluster: n.s.Cluster, Conn: n.linksDoor, Mesh: n.mesh, Secret: secret[:], Nodes: n.records, Log: n.log,
+		Self: n.s.Name, Cluster: n.s.Cluster, Conn: conn, Mesh: n.mesh, Secret: secret[:], Nodes: n.records, Log: n.log,
+		Offers: n.mayOffer, Operates: n.mayForward, Good: n.goodToken,
 		Position: n.keeper.Position, Parent: n.parentOf, Tunnel: n.tunnelOf,
 		Done: func() feed.Position {
 			if p := n.done.Load(); p != nil {
@@ -40,7 +46,6 @@ func (n *Node) makeLinks() (err error) {
 		},
 	}
 	if n.s.has(feed.RoleEdge) {
-		o.Offers = n.mayOffer
 		o.Edge = func() http.Handler {
 			if e := n.edge(); e != nil {
 				return e
@@ -58,15 +63,19 @@ func (n *Node) makeLinks() (err error) {
 	return err
 }
 
-// upstreams is what a configuration says of whom sites ask, where that isn't the usual.
+// upstreams is what a configuration says of whom sites ask, where that isn't the usual, and of this node's own part in the overlay.
 type upstreams struct {
 	parents map[config.SiteName]config.Parent
 	tunnels map[config.SiteName]links.Tunnel
+	own     config.Overlay
 }
 
 // noteUpstreams notes what a configuration says of parents and tunnels; of most sites nothing.
 func (n *Node) noteUpstreams(s *config.Snapshot) {
-	said := upstreams{map[config.SiteName]config.Parent{}, map[config.SiteName]links.Tunnel{}}
+	said := upstreams{parents: map[config.SiteName]config.Parent{}, tunnels: map[config.SiteName]links.Tunnel{}}
+	if own, _ := s.Node(n.s.Name); own != nil {
+		said.own = own.Overlay
+	}
 	for i := range s.Sites {
 		site := &s.Sites[i]
 		if p := site.Parent; p != config.ParentAuto {

@@ -79,6 +79,7 @@ type Node struct {
 	doors     doors.Doors
 	meshDoor  net.Listener
 	linksDoor net.PacketConn // of the overlay, at the port of meshDoor
+	fence     *links.Fence   // before linksDoor, in a lab
 	links     *links.Links
 	upstreams atomic.Pointer[upstreams]
 	tokens    tokens

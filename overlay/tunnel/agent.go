@@ -251,13 +251,23 @@ func (a *Agent) keep(ctx context.Context, name string, tell func(what nodeState)
 	})
 	defer stop()
 	var listener sync.WaitGroup
+	var refused error // of listener
 	defer listener.Wait()
 	defer control.Reset(uint64(exchange.CodeNone))
 	over, end := context.WithCancel(ctx)
 	defer end()
 	listener.Go(func() {
 		for {
-			k, _, err := readMessage(control)
+			k, p, err := readMessage(control)
+			if err == nil && k == kindRefused { // its token was good, and isn't any more
+				no, bad := parseRefusal(p)
+				if refused = bad; bad == nil {
+					refused = no
+				}
+				session.Close()
+				end()
+				return
+			}
 			if err != nil {
 				if ctx.Err() == nil {
 					tell(nodeLeaving)
@@ -273,11 +283,16 @@ func (a *Agent) keep(ctx context.Context, name string, tell func(what nodeState)
 	server := &exchange.Server{
 		Handler: a.local, Log: a.o.Log, Limits: exchange.Limits{ExchangesMax: a.o.ExchangesMax, DrainTimeout: a.o.DrainTimeout},
 	}
-	if err := server.Serve(over, session); err != nil {
-		return err
+	err = server.Serve(over, session)
+	if ctx.Err() == nil && err == nil {
+		err = errGone
 	}
-	if ctx.Err() == nil {
-		return errGone
+	if err != nil {
+		control.Reset(uint64(exchange.CodeNone))
+		if listener.Wait(); refused != nil {
+			err = fmt.Errorf("node %s: %w", name, refused)
+		}
+		return err
 	}
 	_ = control.CloseWrite()
 	select { // until the node has all answers

@@ -45,8 +45,8 @@ func (w *world) crossing(change func(f *tunnel.Forward, g *tunnel.Gate)) *crossi
 	c := &crossing{world: w, near: w.net.Host("near"), far: w.net.Host("far"), served: make(chan error, 1)}
 	nearSide, farSide := exchangetest.Pair("lisbon", "osaka", 20_000)
 	c.session = nearSide
-	c.gate = &tunnel.Gate{Dial: c.far.DialContext, Allow: func(peer, asked string) error {
-		if peer != "lisbon" || asked != target {
+	c.gate = &tunnel.Gate{Dial: c.far.DialContext, Allow: func(_ context.Context, by tunnel.Caller, asked string) error {
+		if by.Peer != "lisbon" || asked != target {
 			return errors.New("add it to overlay.forward of osaka")
 		}
 		return nil
