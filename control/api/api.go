@@ -358,7 +358,7 @@ type ChangeNodeRequest struct {
 	Mesh      string             `json:"mesh,omitempty"`  // HOST:PORT where other nodes reach it
 	// Forward is overlay.forward of the node's configuration; empty: none.
 	Forward *[]config.ForwardTarget `json:"forward,omitempty"`
-	Message   string             `json:"message,omitempty"`
+	Message string                  `json:"message,omitempty"`
 }
 
 // ChangeNodeResult is the node as it is to be now, and who knows.

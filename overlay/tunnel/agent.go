@@ -257,28 +257,10 @@ func (a *Agent) keep(ctx context.Context, name string, tell func(what nodeState)
 	over, end := context.WithCancel(ctx)
 	defer end()
 	listener.Go(func() {
-		for {
-			k, p, err := readMessage(control)
-			if err == nil && k == kindRefused { // its token was good, and isn't any more
-				no, bad := parseRefusal(p)
-				if refused = bad; bad == nil {
-					refused = no
-				}
-				session.Close()
-				end()
-				return
-			}
-			if err != nil {
-				if ctx.Err() == nil {
-					tell(nodeLeaving)
-				}
-				end() // without its control stream a node doesn't ask
-				return
-			}
-			if k == kindLeaving {
-				tell(nodeLeaving)
-			}
+		if refused = listenTo(control, tell, func() bool { return ctx.Err() == nil }); refused != nil {
+			session.Close()
 		}
+		end() // without its control stream a node doesn't ask
 	})
 	server := &exchange.Server{
 		Handler: a.local, Log: a.o.Log, Limits: exchange.Limits{ExchangesMax: a.o.ExchangesMax, DrainTimeout: a.o.DrainTimeout},
@@ -300,6 +282,28 @@ func (a *Agent) keep(ctx context.Context, name string, tell func(what nodeState)
 	case <-time.After(partTimeout):
 	}
 	return nil
+}
+
+// listenTo hears what a node says after its welcome, up to the end of the control stream. refused is why it sends the agent away.
+func listenTo(control exchange.Stream, tell func(what nodeState), stays func() bool) (refused error) {
+	for {
+		k, p, err := readMessage(control)
+		switch {
+		case err != nil:
+			if stays() {
+				tell(nodeLeaving)
+			}
+			return nil
+		case k == kindRefused: // the token was good, and isn't any more
+			no, err := parseRefusal(p)
+			if err != nil {
+				return err
+			}
+			return no
+		case k == kindLeaving:
+			tell(nodeLeaving)
+		}
+	}
 }
 
 // introduce says hello and reads the answer.

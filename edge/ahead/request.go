@@ -1,0 +1,61 @@
+package ahead
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"net/url"
+)
+
+// objectBytesMax is the largest object that is fetched ahead.
+const objectBytesMax = 4 << 20
+
+// Request asks for an object of a page, as the page's client would who is not known: with what responses vary by, and nothing of the person's.
+func (p *Page) Request(ctx context.Context, o *url.URL) *http.Request {
+	r := &http.Request{
+		Method: http.MethodGet, Host: o.Host, URL: &url.URL{Path: o.Path, RawPath: o.RawPath, RawQuery: o.RawQuery},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, RequestURI: o.RequestURI(), RemoteAddr: p.Client.RemoteAddr,
+		// Origins may answer that they don't want to (Fetch, "Sec-Purpose").
+		Header: http.Header{"Accept": {"*/*"}, "Sec-Purpose": {"prefetch"}, "Referer": {p.URL.String()}},
+	}
+	for _, name := range []string{"User-Agent", "Accept-Encoding", "Accept-Language"} {
+		if values := p.Client.Header[name]; values != nil {
+			r.Header[name] = values
+		}
+	}
+	if o.Scheme == "https" {
+		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: o.Hostname()}
+	}
+	return r.WithContext(ctx)
+}
+
+// Sink is a client that takes an object and keeps nothing.
+type Sink struct {
+	header http.Header
+	bytes  int64
+}
+
+var _ http.ResponseWriter = (*Sink)(nil)
+
+// NewSink returns a Sink.
+func NewSink() *Sink { return &Sink{header: http.Header{}} }
+
+// Bytes is how much it took.
+func (s *Sink) Bytes() int64 { return s.bytes }
+
+// Header implements http.ResponseWriter.
+func (s *Sink) Header() http.Header { return s.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (s *Sink) WriteHeader(int) {}
+
+var errLarge = errors.New("larger than what is fetched ahead")
+
+// Write implements io.Writer.
+func (s *Sink) Write(p []byte) (int, error) {
+	if s.bytes += int64(len(p)); s.bytes > objectBytesMax {
+		return 0, errLarge
+	}
+	return len(p), nil
+}
