@@ -40,7 +40,7 @@ var plan = map[string][]string{
 	"cache/store":                   {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
 	"cache/storetest":               {"cache/store"},
 	"cache/tier":                    {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
-	"config/explain":                {"config"},
+	"config/explain":                {"config", "config/spell"},
 	"config/reference":              {"config"},
 	"edge/ahead":                    {},
 	"edge/gate":                     {},

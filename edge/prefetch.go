@@ -86,7 +86,7 @@ func (e *Edge) prefetch(x *exchange) (goOn bool) {
 // fetchAhead asks this node for an object, through all steps, as the page's client would without being known.
 func (e *Edge) fetchAhead(ctx context.Context, p *ahead.Page, o *url.URL) (result ahead.Result, bytes int64) {
 	got := &fetchedAhead{}
-	w := ahead.NewSink()
+	w := ahead.NewSink(ahead.ObjectBytesMax)
 	defer func() {
 		bytes = w.Bytes()
 		if v := recover(); v != nil {

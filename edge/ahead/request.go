@@ -8,8 +8,8 @@ import (
 	"net/url"
 )
 
-// objectBytesMax is the largest object that is fetched ahead.
-const objectBytesMax = 4 << 20
+// ObjectBytesMax is the largest object that is fetched ahead.
+const ObjectBytesMax = 4 << 20
 
 // Request asks for an object of a page, as the page's client would who is not known: with what responses vary by, and nothing of the person's.
 func (p *Page) Request(ctx context.Context, o *url.URL) *http.Request {
@@ -30,16 +30,21 @@ func (p *Page) Request(ctx context.Context, o *url.URL) *http.Request {
 	return r.WithContext(ctx)
 }
 
-// Sink is a client that takes an object and keeps nothing.
+// Sink is a client that takes a response and keeps its status.
 type Sink struct {
 	header http.Header
+	status int
+	max    int64
 	bytes  int64
 }
 
 var _ http.ResponseWriter = (*Sink)(nil)
 
-// NewSink returns a Sink.
-func NewSink() *Sink { return &Sink{header: http.Header{}} }
+// NewSink returns a Sink that takes so many bytes; 0: all.
+func NewSink(max int64) *Sink { return &Sink{header: http.Header{}, max: max} }
+
+// Status is that of the response; 0: there is none.
+func (s *Sink) Status() int { return s.status }
 
 // Bytes is how much it took.
 func (s *Sink) Bytes() int64 { return s.bytes }
@@ -48,13 +53,20 @@ func (s *Sink) Bytes() int64 { return s.bytes }
 func (s *Sink) Header() http.Header { return s.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (s *Sink) WriteHeader(int) {}
+func (s *Sink) WriteHeader(status int) {
+	if s.status < 200 {
+		s.status = status
+	}
+}
 
 var errLarge = errors.New("larger than what is fetched ahead")
 
 // Write implements io.Writer.
 func (s *Sink) Write(p []byte) (int, error) {
-	if s.bytes += int64(len(p)); s.bytes > objectBytesMax {
+	if s.status < 200 {
+		s.status = http.StatusOK
+	}
+	if s.bytes += int64(len(p)); s.max > 0 && s.bytes > s.max {
 		return 0, errLarge
 	}
 	return len(p), nil
