@@ -14,7 +14,7 @@ const (
 	pagesMax       = 64       // that are looked at, or have objects to fetch, at a time
 	objectsMax     = 64       // of a page
 	pageBytesMax   = 16 << 20 // of its objects together; the one that goes beyond is the last
-	pageFetchesMax = 8        // at a time
+	pageFetchesMax = 16       // at a time
 	fetchesMax     = 128      // at a time, of all pages
 	fetchTimeout   = 15 * time.Second
 	usedWithin     = time.Minute // or it was wasted
