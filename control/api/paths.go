@@ -58,6 +58,7 @@ type SiteParent struct {
 type ClusterNear struct {
 	Cluster config.ClusterName `json:"cluster"`
 	Connect float64            `json:"connect_ms"`
+	Path    float64            `json:"path_ms,omitempty"` // a round trip from the asking node to it
 }
 
 // PathBenchRequest asks for a measurement between two nodes.

@@ -21,7 +21,7 @@ import (
 	"github.com/wherry/wherry/overlay/exchange"
 )
 
-// Options are the neighbours of Links. All but Edge, Near and Secret are needed. Tunnels end at nodes with an Edge.
+// Options are the neighbours of Links. All but Edge, Near, Place and Secret are needed. Tunnels end at nodes with an Edge.
 type Options struct {
 	Self    config.NodeID
 	Cluster config.ClusterName
@@ -34,6 +34,8 @@ type Options struct {
 	Edge func() http.Handler
 	// Near is how long it takes to connect to a site's origin; 0: that isn't known. It may take a connection's time.
 	Near func(context.Context, config.SiteName) time.Duration
+	// Place is where a cluster stands, if the configuration says that: which paths are tried first follows from it. nil: nobody knows.
+	Place func(config.ClusterName) *config.Location
 	// Parent is what the site's configuration says of its parent.
 	Parent func(config.SiteName) config.Parent
 	// Tunnel is the tunnel that is the site's origin, if it has one.

@@ -21,11 +21,16 @@ type places struct {
 	net   *simnet.Network
 	hosts map[config.NodeID]*simnet.Host
 	links map[config.NodeID]*Links
+
+	change func(p *places, o *Options)
 }
 
-func newPlaces(t *testing.T, names ...config.NodeID) *places {
+func newPlaces(t *testing.T, names ...config.NodeID) *places { return newPlacesWith(t, nil, names...) }
+
+// newPlacesWith has change look at the options of each node.
+func newPlacesWith(t *testing.T, change func(p *places, o *Options), names ...config.NodeID) *places {
 	t.Helper()
-	p := &places{net: simnet.New(simnet.Options{Seed: 3}), hosts: map[config.NodeID]*simnet.Host{}, links: map[config.NodeID]*Links{}}
+	p := &places{change: change, net: simnet.New(simnet.Options{Seed: 3}), hosts: map[config.NodeID]*simnet.Host{}, links: map[config.NodeID]*Links{}}
 	authority, err := mesh.NewAuthority(t.TempDir(), "cdn.test", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +39,7 @@ func newPlaces(t *testing.T, names ...config.NodeID) *places {
 	for i, name := range names {
 		at := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
 		p.hosts[name] = p.net.Host(string(name), at)
-		records = append(records, feed.NodeRecord{Name: name, Cluster: config.ClusterName(name), Mesh: netip.AddrPortFrom(at, 4000).String()})
+		records = append(records, feed.NodeRecord{Name: name, Cluster: config.ClusterName(name), Roles: []feed.Role{feed.RoleEdge}, Mesh: netip.AddrPortFrom(at, 4000).String()})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	for _, name := range names {
@@ -75,10 +80,14 @@ func (p *places) node(t *testing.T, authority *mesh.Authority, name config.NodeI
 	}
 	position := func() feed.Position { return feed.Position{} }
 	log := slog.New(slog.DiscardHandler)
-	l, err := New(Options{
+	o := Options{
 		Self: name, Cluster: config.ClusterName(name), Conn: conn, Mesh: mesh.New(id, mesh.Options{Log: log}), Log: log,
 		Nodes: func() []feed.NodeRecord { return records }, Position: position, Done: position,
-	})
+	}
+	if p.change != nil {
+		p.change(p, &o)
+	}
+	l, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -181,6 +181,7 @@ func (l *Links) look(ctx context.Context, sites map[config.SiteName]config.Clust
 	}
 	var mu sync.Mutex
 	times := map[config.SiteName]map[config.ClusterName][]time.Duration{}
+	paths := map[config.ClusterName][]time.Duration{}
 	var all sync.WaitGroup
 	asked := 0
 	for cluster, nodes := range clusters { // any of them, where there are too many
@@ -193,8 +194,12 @@ func (l *Links) look(ctx context.Context, sites map[config.SiteName]config.Clust
 				if l.askOwn(ctx, node, nearPath, query, &answer) != nil {
 					return
 				}
+				path := l.roundTrip(node)
 				mu.Lock()
 				defer mu.Unlock()
+				if path > 0 {
+					paths[cluster] = append(paths[cluster], path)
+				}
 				for site, micros := range answer {
 					if times[site] == nil {
 						times[site] = map[config.ClusterName][]time.Duration{}
@@ -208,10 +213,24 @@ func (l *Links) look(ctx context.Context, sites map[config.SiteName]config.Clust
 	for site := range sites {
 		var others []parents.Near
 		for _, cluster := range slices.Sorted(maps.Keys(times[site])) {
-			others = append(others, parents.Near{Cluster: cluster, Connect: parents.Median(times[site][cluster])})
+			others = append(others, parents.Near{Cluster: cluster, Connect: parents.Median(times[site][cluster]), Path: parents.Median(paths[cluster])})
 		}
 		l.parents.set(site, l.o.Near(ctx, site), others)
 	}
+}
+
+// roundTrip is how long one takes to a node by the path in use; 0: there is no connection.
+func (l *Links) roundTrip(node config.NodeID) time.Duration {
+	k := l.link(node)
+	if k == nil {
+		return 0
+	}
+	for _, p := range k.conn.Paths() {
+		if p.Primary {
+			return p.Smoothed
+		}
+	}
+	return 0
 }
 
 // Upstream asks a site's parents, where it has any, and else, or when they can't be asked, direct, which asks the origin.

@@ -37,7 +37,7 @@ func (n *Node) makeLinks() (err error) {
 	o := links.Options{
 		Self: n.s.Name, Cluster: n.s.Cluster, Conn: conn, Mesh: n.mesh, Secret: secret[:], Nodes: n.records, Log: n.log,
 		Offers: n.mayOffer, Operates: n.mayForward, Good: n.goodToken,
-		Position: n.keeper.Position, Parent: n.parentOf, Tunnel: n.tunnelOf,
+		Position: n.keeper.Position, Parent: n.parentOf, Place: n.placeOf, Tunnel: n.tunnelOf,
 		Done: func() feed.Position {
 			if p := n.done.Load(); p != nil {
 				return *p
@@ -68,6 +68,7 @@ type upstreams struct {
 	parents map[config.SiteName]config.Parent
 	tunnels map[config.SiteName]links.Tunnel
 	own     config.Overlay
+	places  map[config.ClusterName]*config.Location
 }
 
 // noteUpstreams notes what a configuration says of parents and tunnels; of most sites nothing.
@@ -75,6 +76,10 @@ func (n *Node) noteUpstreams(s *config.Snapshot) {
 	said := upstreams{parents: map[config.SiteName]config.Parent{}, tunnels: map[config.SiteName]links.Tunnel{}}
 	if own, _ := s.Node(n.s.Name); own != nil {
 		said.own = own.Overlay
+	}
+	said.places = map[config.ClusterName]*config.Location{}
+	for i := range s.Clusters {
+		said.places[s.Clusters[i].Name] = s.Clusters[i].Location
 	}
 	for i := range s.Sites {
 		site := &s.Sites[i]
@@ -104,6 +109,14 @@ func (n *Node) parentOf(site config.SiteName) config.Parent {
 		}
 	}
 	return config.ParentAuto
+}
+
+// placeOf is where a cluster stands by the configuration that holds; nil: it doesn't say.
+func (n *Node) placeOf(c config.ClusterName) *config.Location {
+	if said := n.upstreams.Load(); said != nil {
+		return said.places[c]
+	}
+	return nil
 }
 
 // tunnelOf is the tunnel that is the site's origin by the configuration that holds.
