@@ -87,8 +87,13 @@ func mayTunnel(a api.Actor, s *config.Site) error {
 	if s == nil {
 		return nil
 	}
-	if name, ok := s.Tunnel(); ok && name != s.Name {
-		return may(a, api.Deploy, name)
+	for _, name := range s.Tunnels() {
+		if name == s.Name {
+			continue
+		}
+		if err := may(a, api.Deploy, name); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -158,5 +160,54 @@ func TestForwardBeyondTheNode(t *testing.T) {
 	thereAndBack(t, listening(out), 5*time.Second)
 	if text, err := l.run("node", "set", "edge-1", "--forward", "10.0.0.0/8"); err == nil || !strings.Contains(text, "no port number") {
 		t.Errorf("a list without a port: %v\n%s", err, text)
+	}
+}
+
+// A tunnel is one of a site's origins: the others are asked when nobody offers it any more, and wherry path says which is out.
+func TestTunnelAmongOrigins(t *testing.T) {
+	server := func(name string) *httptest.Server {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Cache-Control", "no-store")
+			fmt.Fprint(w, name)
+		}))
+		t.Cleanup(s.Close)
+		return s
+	}
+	behind, beside := server("behind the tunnel"), server("beside it")
+	l := startLab(t, "--control", "1", "--edges", "2", "--dns", "0")
+	out, end := l.begin(2, "tunnel is up", "tunnel", "--site", "shop", "--to", strings.TrimPrefix(behind.URL, "http://"))
+	l.must("apply", "--emergency", "-f", l.write("shop.yaml",
+		"name: shop\nhosts: [shop.test]\nparent: off\norigins: [{url: \"tunnel://shop\", weight: 2}, {url: \""+beside.URL+"\", backup: true}]\n"+
+			"fetch: {health: {path: /, interval: 1s, timeout: 900ms}}\n"))
+	for _, edge := range []string{"edge-1", "edge-2"} {
+		l.answers(5*time.Second, edge, "/", http.StatusOK, "behind the tunnel")
+	}
+	if text := l.must("path", "shop"); !strings.Contains(text, "tunnel://shop ×2, "+beside.URL+" (backup)") {
+		t.Error(text)
+	}
+	if err := end(); err != nil {
+		t.Errorf("the agent ended with %v:\n%s", err, out)
+	}
+	for _, edge := range []string{"edge-1", "edge-2"} {
+		l.answers(5*time.Second, edge, "/", http.StatusOK, "beside it")
+	}
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		text := l.must("path", "shop")
+		if strings.Count(text, "tunnel://shop ×2 OUT: ") == 2 && strings.Contains(text, "run wherry tunnel --site shop") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("wherry path doesn't say that the tunnel is out:\n%s", text)
+		}
+		l.answers(5*time.Second, "edge-1", "/", http.StatusOK, "beside it")
+	}
+	l.begin(2, "tunnel is up", "tunnel", "--site", "shop", "--to", strings.TrimPrefix(behind.URL, "http://"))
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		if _, body := l.get("edge-1", "/"); body == "behind the tunnel" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the tunnel is up again and isn't asked")
+		}
 	}
 }

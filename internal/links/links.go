@@ -38,8 +38,6 @@ type Options struct {
 	Place func(config.ClusterName) *config.Location
 	// Parent is what the site's configuration says of its parent.
 	Parent func(config.SiteName) config.Parent
-	// Tunnel is the tunnel that is the site's origin, if it has one.
-	Tunnel func(config.SiteName) (Tunnel, bool)
 	// Offers says whether who shows a token may offer a site by a tunnel, and reach what is offered by its name over TCP; its error says what to do.
 	Offers func(ctx context.Context, token string, site config.SiteName) error
 	// Operates says whether who shows a token may reach a target of this node, HOST:PORT.

@@ -82,6 +82,7 @@ func (l *Links) parentOf(site config.SiteName) config.ClusterName {
 	case config.ParentAuto:
 		return l.parents.of(site)
 	case config.ParentOff, config.Parent(l.o.Cluster):
+		l.parents.note(site, "")
 		return ""
 	default:
 		l.parents.note(site, config.ClusterName(said))
@@ -250,11 +251,11 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	if _, ok := r.Header[directField]; ok {
 		out := r.Clone(r.Context())
 		delete(out.Header, directField)
-		return u.origin(out)
+		return u.direct.RoundTrip(out)
 	}
 	cluster := u.links.parentOf(u.site)
 	if cluster == "" {
-		return u.origin(r)
+		return u.direct.RoundTrip(r)
 	}
 	nodes := parents.Rank(r.URL.String(), u.links.edges()[cluster])
 	for _, node := range nodes[:min(parentsTried, len(nodes))] {
@@ -265,14 +266,6 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		if !again(err) {
 			return nil, err
 		}
-	}
-	return u.origin(r)
-}
-
-// origin asks the site's origin, whatever stands before it.
-func (u *upstream) origin(r *http.Request) (*http.Response, error) {
-	if t, ok := u.links.o.Tunnel(u.site); ok {
-		return u.links.askTunnel(r, t)
 	}
 	return u.direct.RoundTrip(r)
 }

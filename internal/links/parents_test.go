@@ -68,7 +68,6 @@ func farParents(t *testing.T) *places {
 		direct := toOrigin(p.hosts[o.Self])
 		o.Edge = func() http.Handler { return passing(direct) }
 		o.Parent = func(config.SiteName) config.Parent { return config.ParentAuto }
-		o.Tunnel = func(config.SiteName) (Tunnel, bool) { return Tunnel{}, false }
 		o.Good = func(string) error { return nil }
 		o.Near = func(ctx context.Context, _ config.SiteName) time.Duration {
 			began := time.Now()

@@ -26,11 +26,9 @@ const (
 	tunnelAttempts = 3
 )
 
-// Tunnel is a tunnel that is a site's origin.
+// Tunnel is a tunnel that is an origin of a site.
 type Tunnel struct {
 	Name config.SiteName // what its agents offer
-	// Host is what the origin sees as Host; empty: what the client sent.
-	Host string
 	// HeaderTimeout is the time from the request to the response's header section, BodyTimeout the longest silence in its body.
 	HeaderTimeout, BodyTimeout time.Duration
 }
@@ -76,13 +74,24 @@ func (t *tunnels) offered(o offer) bool {
 	return t.table != nil && t.table.Offered(o.protocol, string(o.name))
 }
 
+// Through returns who asks the service behind a tunnel.
+func (l *Links) Through(t Tunnel) http.RoundTripper { return through{l, t} }
+
+type through struct {
+	links  *Links
+	tunnel Tunnel
+}
+
+var _ http.RoundTripper = through{}
+
+func (t through) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.links.askTunnel(r, t.tunnel)
+}
+
 // askTunnel asks the service behind a tunnel: by an agent of this node, or by one of another's. A request goes to another agent where nothing was acted
 // on, and it has no content that could have been read.
 func (l *Links) askTunnel(r *http.Request, t Tunnel) (*http.Response, error) {
 	out := r.Clone(r.Context())
-	if t.Host != "" {
-		out.Host = t.Host
-	}
 	again := r.Body == nil || r.Body == http.NoBody
 	what := offer{tunnel.HTTP, t.Name}
 	var tried []config.NodeID

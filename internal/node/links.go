@@ -37,7 +37,7 @@ func (n *Node) makeLinks() (err error) {
 	o := links.Options{
 		Self: n.s.Name, Cluster: n.s.Cluster, Conn: conn, Mesh: n.mesh, Secret: secret[:], Nodes: n.records, Log: n.log,
 		Offers: n.mayOffer, Operates: n.mayForward, Good: n.goodToken,
-		Position: n.keeper.Position, Parent: n.parentOf, Place: n.placeOf, Tunnel: n.tunnelOf,
+		Position: n.keeper.Position, Parent: n.parentOf, Place: n.placeOf,
 		Done: func() feed.Position {
 			if p := n.done.Load(); p != nil {
 				return *p
@@ -66,14 +66,13 @@ func (n *Node) makeLinks() (err error) {
 // upstreams is what a configuration says of whom sites ask, where that isn't the usual, and of this node's own part in the overlay.
 type upstreams struct {
 	parents map[config.SiteName]config.Parent
-	tunnels map[config.SiteName]links.Tunnel
 	own     config.Overlay
 	places  map[config.ClusterName]*config.Location
 }
 
-// noteUpstreams notes what a configuration says of parents and tunnels; of most sites nothing.
+// noteUpstreams notes what a configuration says of parents; of most sites nothing.
 func (n *Node) noteUpstreams(s *config.Snapshot) {
-	said := upstreams{parents: map[config.SiteName]config.Parent{}, tunnels: map[config.SiteName]links.Tunnel{}}
+	said := upstreams{parents: map[config.SiteName]config.Parent{}}
 	if own, _ := s.Node(n.s.Name); own != nil {
 		said.own = own.Overlay
 	}
@@ -86,17 +85,6 @@ func (n *Node) noteUpstreams(s *config.Snapshot) {
 		if p := site.Parent; p != config.ParentAuto {
 			said.parents[site.Name] = p
 		}
-		name, ok := site.Tunnel()
-		if !ok {
-			continue
-		}
-		t := links.Tunnel{Name: name, HeaderTimeout: site.Fetch.HeaderTimeout, BodyTimeout: site.Fetch.BodyTimeout}
-		if h := site.Fetch.Host; h == "origin" {
-			t.Host = string(name)
-		} else if h != "client" {
-			t.Host = h
-		}
-		said.tunnels[site.Name] = t
 	}
 	n.upstreams.Store(&said)
 }
@@ -119,12 +107,9 @@ func (n *Node) placeOf(c config.ClusterName) *config.Location {
 	return nil
 }
 
-// tunnelOf is the tunnel that is the site's origin by the configuration that holds.
-func (n *Node) tunnelOf(site config.SiteName) (t links.Tunnel, ok bool) {
-	if said := n.upstreams.Load(); said != nil {
-		t, ok = said.tunnels[site]
-	}
-	return t, ok
+// tunnel is who asks what a tunnel offers.
+func (n *Node) tunnel(name config.SiteName, f *config.Fetch) http.RoundTripper {
+	return n.links.Through(links.Tunnel{Name: name, HeaderTimeout: f.HeaderTimeout, BodyTimeout: f.BodyTimeout})
 }
 
 // What nodes answer each other about their overlay.
@@ -134,10 +119,21 @@ const (
 	bulkPath  = "/node/v1/bulk"
 )
 
+// paths are the ways of this node's traffic, to the origins, too.
+func (n *Node) paths() api.NodePaths {
+	p := n.links.Paths()
+	if net := n.network.Load(); net != nil {
+		for i := range p.Parents {
+			p.Parents[i].Origins = net.Origins(p.Parents[i].Site)
+		}
+	}
+	return p
+}
+
 // serveWays answers control, and other nodes that measure.
 func (n *Node) serveWays(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+waysPath, n.forControl(func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(n.links.Paths())
+		_ = json.NewEncoder(w).Encode(n.paths())
 	}))
 	mux.HandleFunc("POST "+benchPath, n.forControl(func(w http.ResponseWriter, r *http.Request) {
 		var in api.PathBenchRequest
@@ -203,7 +199,7 @@ var _ api.Ways = waysOf{}
 
 func (w waysOf) Paths(ctx context.Context, _ api.Actor, node config.NodeID) (p api.NodePaths, err error) {
 	if node == w.n.s.Name {
-		return w.n.links.Paths(), nil
+		return w.n.paths(), nil
 	}
 	return p, w.ask(ctx, node, http.MethodGet, waysPath, nil, &p)
 }
