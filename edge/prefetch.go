@@ -33,11 +33,8 @@ func (e *Edge) watchPage(x *exchange) {
 		if x.w.status != http.StatusOK || !cameForward(x.w.Header()) {
 			return nil
 		}
-		r, routes, site := x.r, x.routes, x.site
-		return e.ahead.Open(ahead.Page{
-			URL: r.URL, Client: r.WithContext(context.Background()),
-			Wanted: func(o *url.URL) (string, bool) { return wantedAhead(routes, site, r.URL.Scheme, o) },
-		}, x.w.Header())
+		routes, site, scheme := x.routes, x.site, x.target.Scheme
+		return e.ahead.Open(x.r, func(o *url.URL) (string, bool) { return wantedAhead(routes, site, scheme, o) }, x.w.Header())
 	}
 }
 

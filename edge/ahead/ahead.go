@@ -36,12 +36,13 @@ const (
 	Failed
 )
 
-// Page is a page of HTML that a client asked for.
+// Page is a page of HTML that a client asked for. It outlives the client's request, and has nothing of it.
 type Page struct {
-	URL    *url.URL // absolute
-	Client *http.Request
-	// Wanted says whether an object may be fetched ahead, and under which key the cache has it.
-	Wanted func(object *url.URL) (key string, ok bool)
+	url    *url.URL    // absolute
+	remote string      // the client
+	header http.Header // of what responses vary by
+	// wanted says whether an object may be fetched ahead, and under which key the cache has it.
+	wanted func(object *url.URL) (key string, ok bool)
 }
 
 // Options are the neighbours of an Ahead.
@@ -100,8 +101,9 @@ func (a *Ahead) Used(key string) bool { return a.table.waiting.Load() > 0 && a.t
 // Waiting says whether Used has to be told.
 func (a *Ahead) Waiting() bool { return a.table.waiting.Load() > 0 }
 
-// Open begins to look at a page whose response has this header section. nil: it isn't one, or there are enough.
-func (a *Ahead) Open(p Page, response http.Header) *Scan {
+// Open begins to look at a page that a client has asked for, by an absolute URL, and whose response has this header section. wanted says whether an object
+// may be fetched ahead, and under which key the cache has it. nil: it is no page, or there are enough.
+func (a *Ahead) Open(r *http.Request, wanted func(object *url.URL) (key string, ok bool), response http.Header) *Scan {
 	kind, _, _ := mime.ParseMediaType(response.Get("Content-Type"))
 	coding := response.Get("Content-Encoding")
 	if kind != "text/html" && kind != "application/xhtml+xml" {
@@ -116,9 +118,13 @@ func (a *Ahead) Open(p Page, response http.Header) *Scan {
 		a.o.Metrics.skipped.Inc()
 		return nil
 	}
+	p, err := pageOf(r, wanted)
+	if err != nil {
+		return nil
+	}
 	a.pages++
 	a.o.Metrics.scanned.Inc()
-	s := &Scan{ahead: a, page: p, base: p.URL, feed: newFeed(), seen: map[string]bool{}, done: make(chan struct{})}
+	s := &Scan{ahead: a, page: p, base: p.url, feed: newFeed(), seen: map[string]bool{}, done: make(chan struct{})}
 	s.more.L = &s.mu
 	links := response["Link"]
 	ctx := a.ctx
@@ -199,7 +205,7 @@ func (s *Scan) run(ctx context.Context, coding string, links []string) {
 
 // setBase takes a page's own base; the first one counts.
 func (s *Scan) setBase(ref string) {
-	if u, err := s.page.URL.Parse(ref); err == nil && s.base == s.page.URL && ref != "" {
+	if u, err := s.page.url.Parse(ref); err == nil && s.base == s.page.url && ref != "" {
 		s.base = u
 	}
 }
@@ -217,7 +223,7 @@ func (s *Scan) add(ref string) (n int) {
 		return 0
 	}
 	s.seen[u.String()] = true
-	key, ok := s.page.Wanted(u)
+	key, ok := s.page.wanted(u)
 	if !ok || !s.ahead.table.begin(key, s.ahead.o.Now()) {
 		return 0
 	}

@@ -6,23 +6,35 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 )
 
 // ObjectBytesMax is the largest object that is fetched ahead.
 const ObjectBytesMax = 4 << 20
 
+// pageOf takes of a request what is needed later.
+func pageOf(r *http.Request, wanted func(*url.URL) (string, bool)) (p Page, err error) {
+	p.header, p.remote, p.wanted = http.Header{}, strings.Clone(r.RemoteAddr), wanted
+	for _, name := range []string{"User-Agent", "Accept-Encoding", "Accept-Language"} {
+		for _, value := range r.Header[name] {
+			p.header[name] = append(p.header[name], strings.Clone(value))
+		}
+	}
+	p.url, err = url.Parse(strings.Clone(r.URL.String()))
+	return p, err
+}
+
 // Request asks for an object of a page, as the page's client would who is not known: with what responses vary by, and nothing of the person's.
 func (p *Page) Request(ctx context.Context, o *url.URL) *http.Request {
 	r := &http.Request{
 		Method: http.MethodGet, Host: o.Host, URL: &url.URL{Path: o.Path, RawPath: o.RawPath, RawQuery: o.RawQuery},
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, RequestURI: o.RequestURI(), RemoteAddr: p.Client.RemoteAddr,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, RequestURI: o.RequestURI(), RemoteAddr: p.remote,
 		// Origins may answer that they don't want to (Fetch, "Sec-Purpose").
-		Header: http.Header{"Accept": {"*/*"}, "Sec-Purpose": {"prefetch"}, "Referer": {p.URL.String()}},
+		Header: http.Header{"Accept": {"*/*"}, "Sec-Purpose": {"prefetch"}, "Referer": {p.url.String()}},
 	}
-	for _, name := range []string{"User-Agent", "Accept-Encoding", "Accept-Language"} {
-		if values := p.Client.Header[name]; values != nil {
-			r.Header[name] = values
-		}
+	for name, values := range p.header {
+		r.Header[name] = slices.Clone(values) // the steps change what they are given
 	}
 	if o.Scheme == "https" {
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: o.Hostname()}
