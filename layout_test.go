@@ -19,17 +19,18 @@ const module = "github.com/wherry/wherry"
 // with a line in docs/decisions.
 var plan = map[string][]string{
 	// ground floor: words and tools
-	"config":      {"config/typo"},
-	"config/typo": {},
-	"disk":        {},
-	"fault":       {},
-	"feed":        {"config"},
-	"h2":          {},
-	"h3":          {},
-	"logs":        {},
-	"ring":        {},
-	"socket":      {},
-	"trace":       {},
+	"config":       {"config/spell", "config/typo"},
+	"config/spell": {},
+	"config/typo":  {},
+	"disk":         {},
+	"fault":        {},
+	"feed":         {"config"},
+	"h2":           {},
+	"h3":           {},
+	"logs":         {},
+	"ring":         {},
+	"socket":       {},
+	"trace":        {},
 	// first floor: trades
 	"cache":                         {"cache/field", "cache/purges", "cache/store", "fault", "h2", "trace"},
 	"certs":                         {"config", "fault"},
@@ -39,9 +40,11 @@ var plan = map[string][]string{
 	"cache/store":                   {"cache/field", "cache/storetest", "h2"}, // storetest in tests only
 	"cache/storetest":               {"cache/store"},
 	"cache/tier":                    {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
-	"config/explain":                {"config"},
+	"config/explain":                {"config", "config/spell"},
 	"config/reference":              {"config"},
+	"edge/ahead":                    {},
 	"edge/gate":                     {},
+	"edge/hop":                      {},
 	"edge/policy":                   {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
 	"edge/tally":                    {"config", "feed"},
 	"cache/purges":                  {"cache/store"},
@@ -85,7 +88,7 @@ var plan = map[string][]string{
 	"vmm/x86":                       {},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
-	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/gate", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
+	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
 	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
 	"control/diff":       {},
 	"control/rollout":    {"config", "feed"},

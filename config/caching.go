@@ -17,6 +17,7 @@ type Caching struct {
 	SetCookie            SetCookie
 	StaleIfError         time.Duration
 	StaleWhileRevalidate time.Duration
+	Prefetch             bool
 }
 
 // Caching returns what holds for a request that rule matches; rule may be nil.
@@ -43,6 +44,7 @@ func (c *Caching) lay(over *Cache) {
 	}
 	layOne(&c.StaleIfError, over.StaleIfError)
 	layOne(&c.StaleWhileRevalidate, over.StaleWhileRevalidate)
+	layOne(&c.Prefetch, over.Prefetch)
 }
 
 func (c *Caching) layKey(over *Key) {

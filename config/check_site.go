@@ -22,12 +22,8 @@ func (c *checker) origins(path string, site *Site) {
 		}
 		at := fmt.Sprintf("%s.origins[%d].url", path, i)
 		if o.URL.Scheme == SchemeTunnel {
-			if len(site.Origins) > 1 {
-				c.error(at, "a tunnel is one of several origins", "write it alone: several agents may offer it, and each keeps two edges")
-			}
-			continue
-		}
-		if door := c.ourselves(o.URL); door != "" {
+			// It leads to agents, wherever those are.
+		} else if door := c.ourselves(o.URL); door != "" {
 			c.error(at, fmt.Sprintf("%s is where this network listens (%s, %s)", o.URL, door, c.at(door)),
 				"write the address of the customer's server")
 		} else if pattern := c.claimant(o.URL); pattern != "" {
@@ -56,9 +52,6 @@ func (c *checker) fetch(path string, site *Site) {
 	h := site.Fetch.Health
 	if h == nil {
 		return
-	}
-	if _, tunnel := site.Tunnel(); tunnel {
-		c.warn(path+".fetch.health", "an origin behind a tunnel isn't checked", "remove it: its agents say themselves whether they are there")
 	}
 	if h.Timeout > h.Interval {
 		c.warn(path+".fetch.health.timeout", fmt.Sprintf("%s is more than the interval of %s", h.Timeout, h.Interval),

@@ -25,12 +25,12 @@ func TestDefaults(t *testing.T) {
 		{"memory", fmt.Sprint(s.Memory), "{256MiB 32MiB}"},
 		{"log", fmt.Sprint(s.Log), "{stdout info}"},
 		{"disk", fmt.Sprint(s.Disk), "{[]}"},
-		{"clusters", fmt.Sprint(s.Clusters), "[{local <nil> [] [{local-1 [127.0.0.1] {    } {[]}}]}]"},
+		{"clusters", fmt.Sprint(s.Clusters), "[{local <nil> [] [{local-1 [127.0.0.1] {    } {[]} {[]}}]}]"},
 		{"origin", fmt.Sprint(site.Origins[0]), "{http://127.0.0.1:9000 1 false}"},
 		{"fetch", fmt.Sprint(site.Fetch), "{client 3s 5s 30s 30s 2 256  <nil>}"},
 		{"tls", fmt.Sprint(site.TLS), "<nil>"},
 		{"body size", fmt.Sprint(site.BodySize), "0"},
-		{"caching", fmt.Sprint(site.Caching(nil)), "{true true keep [] [] [] [] 0s 0s [] store 0s 0s}"},
+		{"caching", fmt.Sprint(site.Caching(nil)), "{true true keep [] [] [] [] 0s 0s [] store 0s 0s false}"},
 	}
 	for _, test := range tests {
 		if test.got != test.want {
@@ -68,6 +68,7 @@ func TestCachingDefaults(t *testing.T) {
 	c := (&Site{}).Caching(nil)
 	got := map[string]any{
 		"Cache.enabled": c.Enabled, "Cache.stale_if_error": c.StaleIfError, "Cache.stale_while_revalidate": c.StaleWhileRevalidate,
+		"Cache.prefetch":    c.Prefetch,
 		"Cache.default_ttl": c.DefaultTTL, "Cache.max_ttl": c.MaxTTL, "Cache.set_cookie": c.SetCookie,
 		"Key.host": c.KeyHost, "Key.query": c.Query,
 	}

@@ -35,6 +35,8 @@ func formOf(owner, name string, t reflect.Type) (Form, error) {
 		return hostPatternForm(), nil
 	case reflect.TypeFor[PathPattern]():
 		return pathPatternForm(), nil
+	case reflect.TypeFor[ForwardTarget]():
+		return forwardForm(), nil
 	case reflect.TypeFor[Address]():
 		return addressForm(), nil
 	case reflect.TypeFor[SiteName](), reflect.TypeFor[NodeID](), reflect.TypeFor[ClusterName](), reflect.TypeFor[Parent]():

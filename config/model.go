@@ -260,4 +260,19 @@ type Node struct {
 	// The volumes of this node, where its disks are other ones. `volumes: []` means none.
 	// default: the network's `disk`
 	Disk Disk `yaml:"disk"`
+
+	// What the node does for others on the overlay.
+	Overlay Overlay `yaml:"overlay"`
 }
+
+// Overlay is what a node does for others on the overlay.
+type Overlay struct {
+	// Where `wherry overlay forward` may have this node connect to beyond its own loopback: each as ADDRESS:PORT, PREFIX:PORT or NAME:PORT, such as
+	// 10.0.0.0/8:5432 or db.internal:5432. A name is looked up by the node when somebody connects, and stands for itself alone: an address that it
+	// leads to isn't allowed by it.
+	// default: none
+	Forward []ForwardTarget `yaml:"forward"`
+}
+
+// ForwardTarget is where a node connects to for others.
+type ForwardTarget string

@@ -223,6 +223,12 @@ type Cache struct {
 	// default: 0s
 	// range: 0s to 8760h
 	StaleWhileRevalidate *time.Duration `yaml:"stale_while_revalidate"`
+
+	// Fetch what a page embeds while the page is on its way to the client: images, scripts, style sheets and what `Link` preloads, of the same site,
+	// as far as its rules let the cache keep them. It is for pages that come from the origin; which of its objects a browser has already, the node
+	// doesn't know.
+	// default: false
+	Prefetch *bool `yaml:"prefetch"`
 }
 
 // Negative says how long errors are kept.

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+
+	"github.com/wherry/wherry/config/spell"
 )
 
 // The longest names of DNS (RFC 1035 §2.3.4), the latter without the length octets of its ends.
@@ -20,7 +22,7 @@ func labelForm() Form {
 		Name: "a DNS label", Text: "1 to 63 of a–z, 0–9 and inner hyphens", Example: "shop", JSON: []string{"string"},
 		Pattern: `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`,
 		parse: func(text string) (any, *mistake) {
-			if what := wrongLabel(text, false); what != "" {
+			if what := spell.WrongLabel(text, false); what != "" {
 				instead := "write lower-case letters, digits and inner hyphens, such as shop"
 				fixed := strings.Trim(foreign.ReplaceAllString(strings.ToLower(text), "-"), "-")
 				if fixed != "" && len(fixed) <= labelMax {
@@ -31,31 +33,6 @@ func labelForm() Form {
 			return text, nil
 		},
 	}
-}
-
-// wrongLabel says what is wrong with a label of a host name (RFC 952, RFC 1123 §2.1), or "". Names of origins may have
-// underscores, which names of containers and service records do.
-func wrongLabel(label string, underscore bool) string {
-	switch {
-	case label == "":
-		return "has an empty label"
-	case len(label) > labelMax:
-		return fmt.Sprintf("has a label longer than %d characters", labelMax)
-	case label[0] == '-' || label[len(label)-1] == '-':
-		return "has a label that begins or ends with a hyphen"
-	}
-	for _, c := range []byte(label) {
-		switch {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_' && underscore:
-		case 'A' <= c && c <= 'Z':
-			return "has upper-case letters"
-		case c >= 0x80:
-			return "has letters outside ASCII"
-		default:
-			return fmt.Sprintf("has the character %q", c)
-		}
-	}
-	return ""
 }
 
 // wrongDomain says what is wrong with a DNS name, or returns nil.
@@ -77,7 +54,7 @@ func wrongDomain(name string, underscore bool) *mistake {
 	}
 	labels := strings.Split(name, ".")
 	for _, label := range labels {
-		switch what := wrongLabel(label, underscore); what {
+		switch what := spell.WrongLabel(label, underscore); what {
 		case "":
 		case "has upper-case letters":
 			return &mistake{quoted(name) + " " + what, writeDomain(name, underscore)}
@@ -203,4 +180,4 @@ func mailboxForm() Form {
 }
 
 // IsLabel says whether text is a DNS label, as names of sites, clusters and nodes are.
-func IsLabel(text string) bool { return wrongLabel(text, false) == "" }
+func IsLabel(text string) bool { return spell.WrongLabel(text, false) == "" }

@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/wherry/wherry/config/spell"
 )
 
 func TestNormalPath(t *testing.T) {
@@ -29,7 +31,7 @@ func TestNormalPath(t *testing.T) {
 		"/%E6%97%A5":                             "/\xe6\x97\xa5",
 		"/%" + strings.Repeat("25", 5000) + "41": "/A",
 	} {
-		if got := NormalPath(path); got != want {
+		if got := spell.NormalPath(path); got != want {
 			t.Errorf("%s is %q, want %q", path, got, want)
 		}
 	}
@@ -40,8 +42,8 @@ func FuzzNormalPath(f *testing.F) {
 	f.Add("/%25%32%65")
 	f.Fuzz(func(t *testing.T, path string) {
 		path = "/" + path
-		normal := NormalPath(path)
-		if again := NormalPath(normal); again != normal {
+		normal := spell.NormalPath(path)
+		if again := spell.NormalPath(normal); again != normal {
 			t.Errorf("%q is %q, and that is %q", path, normal, again)
 		}
 		if !strings.HasPrefix(normal, "/") {

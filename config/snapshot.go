@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/wherry/wherry/config/spell"
 )
 
 // Snapshot is one checked, immutable configuration with its defaults filled in. Nodes swap the whole of it; nobody changes one.
@@ -153,12 +155,12 @@ func (n *Network) DiskAt(node *Node) []Volume {
 }
 
 // Rule returns the first rule that matches a request, or nil. The path is as in the request line, without the query; its
-// NormalPath is matched, because the origin may take all its spellings for one.
+// spell.NormalPath is matched, because the origin may take all its spellings for one.
 func (s *Site) Rule(method, path string) *Rule {
 	if len(s.Rules) == 0 {
 		return nil
 	}
-	path = NormalPath(path)
+	path = spell.NormalPath(path)
 	for i := range s.Rules {
 		if s.Rules[i].Match.matches(method, path) {
 			return &s.Rules[i]

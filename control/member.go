@@ -107,11 +107,7 @@ func (c *Control) revoke(ctx context.Context, a api.Actor, r api.RemoveNodeReque
 		}
 	}
 	revoked.Nodes[r.Node] = later(now, issued).UTC()
-	data, err := json.Marshal(revoked)
-	if err != nil {
-		return feed.Position{}, err
-	}
-	h, err := c.putObject(ctx, data)
+	change, err := c.revocations(ctx, &revoked, now)
 	if err != nil {
 		return feed.Position{}, err
 	}
@@ -121,7 +117,7 @@ func (c *Control) revoke(ctx context.Context, a api.Actor, r api.RemoveNodeReque
 	return c.publish(ctx, publication{
 		Changes: []feed.Change{
 			{Key: feed.NodeKey(r.Node)},
-			{Key: feed.KeyRevoked, Doc: &feed.Doc{Ref: feed.Ref{Revision: uint64(now.Unix()), Object: h, Size: int64(len(data))}}},
+			change,
 		},
 		Txn: store.Txn{
 			If:     []store.Cond{store.Unchanged(prefixNode+string(r.Node), at), store.Unchanged(keyRevoked, revokedAt)},
@@ -129,6 +125,16 @@ func (c *Control) revoke(ctx context.Context, a api.Actor, r api.RemoveNodeReque
 			Put:    []store.Put{put(keyRevoked, revoked), c.audited(a, "node remove", feed.NodeKey(r.Node), r.Message, "", "", now)},
 		},
 	})
+}
+
+// revocations is the change that tells all nodes who was removed.
+func (c *Control) revocations(ctx context.Context, r *feed.Revocations, now time.Time) (feed.Change, error) {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return feed.Change{}, err
+	}
+	h, err := c.putObject(ctx, data)
+	return feed.Change{Key: feed.KeyRevoked, Doc: &feed.Doc{Ref: feed.Ref{Revision: uint64(now.Unix()), Object: h, Size: int64(len(data))}}}, err
 }
 
 // ChangeNode implements api.Service. The node hears of it by the feed, as all others do, and makes itself what its record says.
@@ -208,6 +214,11 @@ func changeRecord(record *feed.NodeRecord, r *api.ChangeNodeRequest) error {
 	if r.Mesh != "" {
 		record.Mesh = r.Mesh
 	}
+	if r.Forward != nil {
+		if err := setForward(record, *r.Forward); err != nil {
+			return err
+		}
+	}
 	if err := checkRecord(record); err != nil {
 		return err
 	}
@@ -218,5 +229,28 @@ func changeRecord(record *feed.NodeRecord, r *api.ChangeNodeRequest) error {
 	case has(record, feed.RoleEdge) && len(record.Addresses) == 0:
 		return wrong(http.StatusBadRequest, "node set", "an edge needs an address that clients reach, for DNS to answer: --address")
 	}
+	return nil
+}
+
+// setForward changes overlay.forward among a node's own settings.
+func setForward(record *feed.NodeRecord, targets []config.ForwardTarget) error {
+	own := map[string]any{}
+	if record.Settings != "" {
+		if err := json.Unmarshal([]byte(record.Settings), &own); err != nil {
+			return wrong(http.StatusConflict, "node set", "the settings of %s can't be changed here: %w", record.Name, err)
+		}
+	}
+	delete(own, "overlay")
+	if len(targets) > 0 {
+		own["overlay"] = map[string]any{"forward": targets}
+	}
+	data, err := json.Marshal(own)
+	if err != nil {
+		return err
+	}
+	if _, problems := config.ParseNode("the flags", data); problems.Err() != nil {
+		return wrong(http.StatusBadRequest, "node set", "--forward: %w", problems.Err())
+	}
+	record.Settings = string(data)
 	return nil
 }

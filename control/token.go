@@ -3,9 +3,8 @@ package control
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/control/store"
+	"github.com/wherry/wherry/feed"
 )
 
 const (
@@ -43,10 +43,7 @@ func adminScope() api.Scope { return api.Scope{Verbs: []api.Verb{api.Admin}} }
 // NewToken returns a new secret.
 func NewToken() string { return tokenFront + rand.Text() + rand.Text()[:6] }
 
-func tokenKey(secret string) string {
-	sum := sha256.Sum256([]byte(secret)) // it is long and random: nobody guesses it from its hash
-	return prefixToken + hex.EncodeToString(sum[:])
-}
+func tokenKey(secret string) string { return prefixToken + feed.TokenHash(secret) }
 
 func (c *Control) tokenPut(name, secret string, scope api.Scope, by string, now time.Time, life time.Duration) store.Put {
 	t := api.Token{Name: name, Scope: scope, Created: now.UTC(), By: by}
@@ -88,7 +85,7 @@ func (c *Control) Authenticate(ctx context.Context, token string) (api.Actor, er
 	if t := cached.token; !t.Expires.IsZero() && now.After(t.Expires) {
 		return api.Actor{}, wrong(http.StatusUnauthorized, "authenticate", "the token %s expired at %s: wherry token create makes another", t.Name, t.Expires.Format(time.RFC3339))
 	}
-	return api.Actor{Name: cached.token.Name, Can: cached.token.Scope}, nil
+	return api.Actor{Name: cached.token.Name, Can: cached.token.Scope, Expires: cached.token.Expires}, nil
 }
 
 // limiter slows down who guesses: each wrong token takes from a budget.
@@ -187,6 +184,22 @@ func (c *Control) RemoveToken(ctx context.Context, a api.Actor, name string) err
 	if err := may(a, api.Admin, ""); err != nil {
 		return c.auditRefusal(ctx, a, "token remove", name, "", err)
 	}
+	for {
+		err := c.removeToken(ctx, a, name)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// tokenRemembered is how long nodes are told of a removed token: longer than they remember what control has said of it, and certificates live that
+// it was good for.
+const tokenRemembered = 24 * time.Hour
+
+// revokedTokensMax bounds those of which nodes are told; the oldest go first.
+const revokedTokensMax = 4096
+
+func (c *Control) removeToken(ctx context.Context, a api.Actor, name string) error {
 	all, err := c.allTokens(ctx)
 	if err != nil {
 		return err
@@ -204,9 +217,42 @@ func (c *Control) RemoveToken(ctx context.Context, a api.Actor, name string) err
 	if admins == 1 && t.token.Scope.Allows(api.Admin) && len(t.token.Scope.Sites) == 0 && t.token.Expires.IsZero() {
 		return wrong(http.StatusConflict, "token", "%s is the last administrator's token: create another one first", name)
 	}
-	_, err = c.o.Store.Commit(ctx, store.Txn{Delete: []string{t.key}, Put: []store.Put{c.audited(a, "token remove", name, "", fmt.Sprint(t.token.Scope), "", c.now())}})
+	revoked, revokedAt, _, err := read[feed.Revocations](ctx, c, keyRevoked)
+	if err != nil {
+		return err
+	}
+	now := c.now()
+	revokeToken(&revoked, strings.TrimPrefix(t.key, prefixToken), now)
+	change, err := c.revocations(ctx, &revoked, now)
+	if err != nil {
+		return err
+	}
+	_, err = c.publish(ctx, publication{Changes: []feed.Change{change}, Txn: store.Txn{
+		If:     []store.Cond{store.Unchanged(keyRevoked, revokedAt)},
+		Delete: []string{t.key},
+		Put:    []store.Put{put(keyRevoked, revoked), c.audited(a, "token remove", name, "", fmt.Sprint(t.token.Scope), "", now)},
+	}})
 	c.mu.Lock()
 	delete(c.tokens, t.key)
 	c.mu.Unlock()
-	return unavailable(err)
+	return err
+}
+
+// revokeToken adds a token to those of which nodes are told.
+func revokeToken(r *feed.Revocations, hash string, now time.Time) {
+	if r.Tokens == nil {
+		r.Tokens = map[string]time.Time{}
+	}
+	oldest := hash
+	r.Tokens[hash] = now.UTC()
+	for other, when := range r.Tokens {
+		if now.Sub(when) > tokenRemembered {
+			delete(r.Tokens, other)
+		} else if when.Before(r.Tokens[oldest]) {
+			oldest = other
+		}
+	}
+	if len(r.Tokens) > revokedTokensMax {
+		delete(r.Tokens, oldest)
+	}
 }

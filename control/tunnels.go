@@ -27,7 +27,7 @@ func (c *Control) OpenTunnel(ctx context.Context, a api.Actor, r api.TunnelReque
 		return t, c.auditRefusal(ctx, a, "open "+string(r.Role), tunnelSubject(&r), "", err)
 	}
 	for _, n := range c.records() {
-		if r.Role == feed.RoleOperator || slices.Contains(n.Roles, feed.RoleEdge) {
+		if r.Role == feed.RoleOperator && r.Site == "" || slices.Contains(n.Roles, feed.RoleEdge) {
 			t.Nodes = append(t.Nodes, api.TunnelNode{Name: n.Name, Mesh: n.Mesh, Cluster: n.Cluster})
 		}
 	}
@@ -62,7 +62,7 @@ func (c *Control) OpenTunnel(ctx context.Context, a api.Actor, r api.TunnelReque
 }
 
 func tunnelSubject(r *api.TunnelRequest) string {
-	if r.Role == feed.RoleTunnel {
+	if r.Site != "" {
 		return feed.SiteKey(r.Site)
 	}
 	return "overlay"
@@ -70,13 +70,13 @@ func tunnelSubject(r *api.TunnelRequest) string {
 
 // mayOpen says what is wrong with who asks, or with what for.
 func (c *Control) mayOpen(a api.Actor, r *api.TunnelRequest) error {
-	switch r.Role {
-	case feed.RoleTunnel:
+	switch {
+	case r.Role == feed.RoleTunnel, r.Role == feed.RoleOperator && r.Site != "":
 		if !config.IsLabel(string(r.Site)) {
-			return wrong(http.StatusBadRequest, "tunnel", "%.80q can't be the name of a site: name the one that the tunnel is the origin of", r.Site)
+			return wrong(http.StatusBadRequest, "tunnel", "%.80q can't be the name of a tunnel: it is a site's, or another DNS label", r.Site)
 		}
 		return may(a, api.Deploy, r.Site)
-	case feed.RoleOperator:
+	case r.Role == feed.RoleOperator:
 		return may(a, api.Admin, "")
 	}
 	return wrong(http.StatusBadRequest, "tunnel", "%.80q is no role for a machine that is no node: there are tunnel and operator", r.Role)
@@ -87,8 +87,13 @@ func mayTunnel(a api.Actor, s *config.Site) error {
 	if s == nil {
 		return nil
 	}
-	if name, ok := s.Tunnel(); ok && name != s.Name {
-		return may(a, api.Deploy, name)
+	for _, name := range s.Tunnels() {
+		if name == s.Name {
+			continue
+		}
+		if err := may(a, api.Deploy, name); err != nil {
+			return err
+		}
 	}
 	return nil
 }

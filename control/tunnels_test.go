@@ -55,8 +55,9 @@ func TestOpenTunnel(t *testing.T) {
 	}{
 		{shop, api.TunnelRequest{Role: feed.RoleTunnel, Site: "other", CSR: csr}, http.StatusForbidden, "the sites [shop], not for other"},
 		{shop, api.TunnelRequest{Role: feed.RoleOperator, CSR: csr}, http.StatusForbidden, "may not admin"},
+		{shop, api.TunnelRequest{Role: feed.RoleOperator, Site: "other", CSR: csr}, http.StatusForbidden, "the sites [shop], not for other"},
 		{admin, api.TunnelRequest{Role: feed.RoleEdge, CSR: csr}, http.StatusBadRequest, "there are tunnel and operator"},
-		{admin, api.TunnelRequest{Role: feed.RoleTunnel, Site: "../x", CSR: csr}, http.StatusBadRequest, "name of a site"},
+		{admin, api.TunnelRequest{Role: feed.RoleTunnel, Site: "../x", CSR: csr}, http.StatusBadRequest, "name of a tunnel"},
 		{admin, api.TunnelRequest{Role: feed.RoleOperator, CSR: []byte("x")}, http.StatusBadRequest, "can't be read"},
 		{shop, api.TunnelRequest{Role: feed.RoleTunnel, Site: "shop", CSR: csr}, http.StatusServiceUnavailable, "role edge"},
 	} {

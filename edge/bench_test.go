@@ -12,6 +12,7 @@ import (
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/logs"
 )
 
@@ -88,12 +89,12 @@ func TestHitAllocations(t *testing.T) {
 }
 
 func BenchmarkRequestID(b *testing.B) {
-	ids, err := newRequestIDs()
+	ids, err := hop.NewIDs()
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		ids.next()
+		ids.Next()
 	}
 }

@@ -3,7 +3,7 @@
 // It stands above the cache: above it everything is a request handler, below it everything is an http.RoundTripper. The steps
 // are listed in the function steps in edge.go, in order; their names are the words of traces, logs and docs:
 //
-//	client ─ receive ─ admit ─ route ─ forward ─ upgrade ─ serve ─ deliver ─ record
+//	client ─ receive ─ admit ─ route ─ forward ─ upgrade ─ serve ─ prefetch ─ deliver ─ record
 //	                                                │         └ cache ─ upstream
 //	                                                └ upstream (WebSocket and the like: the cache has no part)
 //
@@ -37,7 +37,8 @@
 // A request that went through this node before (its name in CDN-Loop, RFC 8586, or in Via) gets 508. Upgrades to h2c, HTTP and TLS
 // are not passed on, because further requests inside them would go past the steps.
 //
-// Chamber policy is what the configuration makes of a request, and of a purge; chamber tally counts per site and revision; chamber page writes error pages. Synthetic is how a
+// Chamber policy is what the configuration makes of a request, and of a purge; chamber tally counts per site and revision; chamber page writes error pages;
+// chamber ahead has fetched what a page embeds; chamber hop knows what a node puts on and takes off. Synthetic is how a
 // node asks itself.
 //
 // It doesn't decide about caching (package cache), choose origins (package origin) or hold certificates (package certs). It does

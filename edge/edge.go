@@ -15,6 +15,8 @@ import (
 	"github.com/wherry/wherry/cache/field"
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/ahead"
+	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/edge/tally"
 	"github.com/wherry/wherry/h3"
 	"github.com/wherry/wherry/logs"
@@ -37,6 +39,7 @@ func steps() []step {
 		{name: "forward", do: (*Edge).forward},               // fields for this hop off, fields for the origin on
 		{name: "upgrade", do: (*Edge).upgrade},               // WebSocket and the like leave the path here
 		{name: "serve", do: (*Edge).serve},                   // the cache answers
+		{name: "prefetch", do: (*Edge).prefetch},             // what a page embeds is fetched ahead
 		{name: "deliver", always: true, do: (*Edge).deliver}, // the error page, if nobody has answered
 		{name: "record", always: true, do: (*Edge).record},   // log, metrics, trace
 	}
@@ -111,7 +114,7 @@ type Edge struct {
 	hits     hitter // nil: the cache has no answers for the lane
 
 	path      []step
-	ids       *requestIDs
+	ids       *hop.IDs
 	exchanges sync.Pool // of *exchange
 	passages  sync.Pool // of *passage
 	shelf     trace.Shelf
@@ -123,6 +126,7 @@ type Edge struct {
 	left     chan struct{} // closed when Serve takes no more connections
 	leaving  func()        // closes left
 	behind   atomic.Bool   // purges may be missing
+	ahead    *ahead.Ahead
 	sites    *tally.Tally
 	inFlight inFlight // calls of ServeHTTP
 	conns    connections
@@ -136,7 +140,7 @@ func New(o Options) (*Edge, error) {
 	if o.Node == "" || o.Snapshot == nil || o.Cache == nil || o.Upstream == nil || o.Metrics == nil {
 		return nil, errors.New("edge: node, snapshot, cache, upstream and metrics are required")
 	}
-	ids, err := newRequestIDs()
+	ids, err := hop.NewIDs()
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +169,7 @@ func New(o Options) (*Edge, error) {
 	e.left = make(chan struct{})
 	e.leaving = sync.OnceFunc(func() { close(e.left) })
 	e.conns.metrics = o.Metrics
+	e.ahead = ahead.New(ahead.Options{Fetch: e.fetchAhead, Metrics: o.Metrics.ahead, Now: e.now})
 	e.SetSnapshot(o.Snapshot)
 	return e, nil
 }

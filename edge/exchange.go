@@ -38,10 +38,11 @@ type exchange struct {
 	failure   *fault.Error // why there is no complete response
 	notice    string       // for the client, with failure; empty: the words for its party
 	retry     time.Duration
-	quiet     bool        // neither logged nor counted: a health check
-	synthetic bool        // the node asks itself: only counted, apart from clients
-	abort     bool        // the connection or stream has to be broken
-	tunnel    tunnelBytes // of an upgraded connection
+	quiet     bool          // neither logged nor counted: a health check
+	synthetic bool          // the node asks itself: only counted, apart from clients
+	ahead     *fetchedAhead // it does so to have an object: not counted; nil: it doesn't
+	abort     bool          // the connection or stream has to be broken
+	tunnel    tunnelBytes   // of an upgraded connection
 	line      logs.Record
 }
 
@@ -49,7 +50,8 @@ func (x *exchange) begin(e *Edge, w http.ResponseWriter, r *http.Request) {
 	x.edge, x.routes, x.r = e, e.routes.Load(), r
 	x.began, x.asked = e.now(), r.Host
 	if x.conn, _ = r.Context().Value(connKey{}).(*conn); x.conn == nil {
-		x.synthetic = r.Context().Value(syntheticKey{}) != nil
+		x.ahead, _ = r.Context().Value(aheadKey{}).(*fetchedAhead)
+		x.synthetic = x.ahead != nil || r.Context().Value(syntheticKey{}) != nil
 	}
 	x.w.begin(w, r, x.routes.snapshot.Limits.WriteTimeout)
 	if x.w.secure && r.ProtoMajor < 3 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wherry/wherry/cache/field"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/edge/policy"
 )
 
@@ -22,7 +23,7 @@ func FuzzForwardedFields(f *testing.F) {
 		r := &http.Request{ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{
 			"Connection": {connection}, "Upgrade": {upgrade}, "Cdn-Loop": {loop}, "X-Forwarded-For": {"6.6.6.6"}, "X-Foo": {"1"},
 		}}
-		if protocols := strings.ToLower(upgradeOf(r)); strings.Contains(protocols, "h2c") && !strings.Contains(protocols, "h2c-") {
+		if protocols := strings.ToLower(hop.UpgradeOf(r)); strings.Contains(protocols, "h2c") && !strings.Contains(protocols, "h2c-") {
 			for p := range strings.SplitSeq(protocols, ",") {
 				if name, _, _ := strings.Cut(strings.TrimSpace(p), "/"); name == "h2c" {
 					t.Errorf("%q lets h2c through: %q", upgrade, protocols)
@@ -34,7 +35,7 @@ func FuzzForwardedFields(f *testing.F) {
 		if r.Header["X-Forwarded-For"] != nil || r.Header["Connection"] != nil || r.Header["Upgrade"] != nil {
 			t.Errorf("left over: %v", r.Header)
 		}
-		if hasToken([]string{connection}, "x-foo") && r.Header["X-Foo"] != nil {
+		if hop.HasToken([]string{connection}, "x-foo") && r.Header["X-Foo"] != nil {
 			t.Errorf("%q leaves X-Foo", connection)
 		}
 		if r.Header["Cdn-Loop"] == nil {

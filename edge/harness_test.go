@@ -105,6 +105,7 @@ type node struct {
 	t           testing.TB
 	http, https string // addresses
 	http3       string
+	registry    *prometheus.Registry
 	stop        func() error
 
 	mu    sync.Mutex
@@ -134,14 +135,14 @@ func start(t testing.TB, o nodeOptions) *node {
 	if o.cacher == nil {
 		o.cacher = o.cache
 	}
-	n := &node{t: t}
+	n := &node{t: t, registry: prometheus.NewRegistry()}
 	access := logs.NewWriter(n, logs.Options{Metrics: logs.NewMetrics(prometheus.NewRegistry()), Delay: time.Millisecond})
 	var err error
 	n.Edge, err = New(Options{
 		Node: "lisbon-1", Snapshot: parse(t, o.yaml), Cache: o.cacher, Access: access,
 		Upstream: func(config.SiteName) http.RoundTripper { return o.upstream },
 		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
-		Log:      slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), OperatorToken: testToken,
+		Log:      slog.New(slog.DiscardHandler), Metrics: NewMetrics(n.registry), OperatorToken: testToken,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,9 @@
 package edge
 
-import "github.com/wherry/wherry/edge/plain"
+import (
+	"github.com/wherry/wherry/edge/hop"
+	"github.com/wherry/wherry/edge/plain"
+)
 
 // head is a plain header section as the cache may see it before the steps have altered it.
 type head struct {
@@ -28,5 +31,5 @@ func altered(name string) bool {
 	case "Host", "Connection", "Te", "Upgrade", "Cdn-Loop", "Via", RequestIDField:
 		return true
 	}
-	return forged(name) || overridesMethod(name)
+	return hop.Forged(name) || hop.OverridesMethod(name)
 }

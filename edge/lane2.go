@@ -145,7 +145,7 @@ func (h *streamHit) AppendHeader(dst []byte) []byte {
 	e := h.server.edge
 	out := h.answer.AppendCacheStatus(h.out[:0])
 	h.status = [2]int{0, len(out)}
-	out = e.ids.appendNext(out)
+	out = e.ids.AppendNext(out)
 	h.id = [2]int{h.status[1], len(out)}
 	h.out = out
 	dst = h.answer.AppendBlock(dst)

@@ -71,12 +71,16 @@ func (e *Edge) Serve(ctx context.Context, l Listeners) error {
 		start(l.HTTP3.LocalAddr(), third.Serve)
 	}
 
+	pages, endPages := context.WithCancel(requests)
+	doors.Go(func() { e.ahead.Run(pages) })
+
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
 	e.draining.Store(true)
+	endPages() // nobody waits for what is fetched ahead
 	if wait := e.limits().DrainDelay; err == nil && wait > 0 {
 		delay := time.NewTimer(wait)
 		defer delay.Stop()

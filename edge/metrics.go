@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/edge/ahead"
 )
 
 // noSite is the site label of requests that led to no site; no site can be called so, because a name is a DNS label.
@@ -31,6 +32,7 @@ type Metrics struct {
 	refused        map[reason]prometheus.Counter // read-only after NewMetrics
 	tracesAccepted prometheus.Counter
 	tracesRefused  prometheus.Counter
+	ahead          *ahead.Metrics
 }
 
 // NewMetrics makes the metrics and registers them with reg.
@@ -66,6 +68,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Client connections that are open.",
 		}),
 		refused:        map[reason]prometheus.Counter{},
+		ahead:          ahead.NewMetrics(reg),
 		tracesAccepted: traces.WithLabelValues("accepted"),
 		tracesRefused:  traces.WithLabelValues("refused"),
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/cache/store"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/edge/plain"
 	"github.com/wherry/wherry/edge/policy"
 	"github.com/wherry/wherry/edge/tally"
@@ -104,7 +105,7 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 	x.began, x.routes = at, e.routes.Load()
 	s := x.routes.snapshot
 	// admit: with the id, and with the space after a colon that headerBytes counts and a client may leave out.
-	const idLine = len(RequestIDField) + len(": \r\n") + requestIDBytes
+	const idLine = len(RequestIDField) + len(": \r\n") + hop.IDBytes
 	if limit := s.Limits.HeaderSize; limit > 0 && h.Size+h.Count+idLine > int(limit) || mayBeHealth(h.Path) {
 		return false
 	}
@@ -136,6 +137,9 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 	x.policy = t.Policy(&to)
 	x.key = store.AppendKey(x.key[:0], &t.Keys, to.Scheme, string(host), h.Path, h.Query)
 	x.answer, ok = e.hits.LookupHit(store.Key(plain.View(x.key)), h, &x.policy, x.began)
+	if ok && e.ahead.Waiting() {
+		e.ahead.Used(string(x.key))
+	}
 	// HTTP/2 takes content from memory only.
 	return ok && !h.altered && !x.answer.Has(RequestIDField) && !x.answer.Has("Alt-Svc") && (x.answer.InMemory() || !c.moved())
 }
@@ -165,7 +169,7 @@ func (c *laneConn) send(x *passage) error {
 	}
 	out = append(out, "\r\n"+RequestIDField+": "...)
 	x.id[0] = len(out)
-	out = e.ids.appendNext(out)
+	out = e.ids.AppendNext(out)
 	x.id[1] = len(out)
 	x.out = append(out, "\r\n\r\n"...)
 	x.sent, x.ended, x.pieces = -int64(len(x.out)), x.began, x.pieces[:0]

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/ahead"
 	"github.com/wherry/wherry/edge/policy"
 	"github.com/wherry/wherry/edge/tally"
 	"github.com/wherry/wherry/fault"
@@ -79,7 +79,7 @@ func (e *Edge) Synthetic(ctx context.Context, name config.SiteName, path string)
 	host := ""
 	for i := range s.Sites {
 		if site := &s.Sites[i]; site.Name == name {
-			host = exampleHost(site.Hosts)
+			host = policy.ExampleHost(site.Hosts)
 		}
 	}
 	if host == "" {
@@ -92,52 +92,15 @@ func (e *Edge) Synthetic(ctx context.Context, name config.SiteName, path string)
 	r.RequestURI, r.RemoteAddr = path, "127.0.0.1:0"
 	r.URL.Scheme, r.URL.Host = "", ""
 	r.Header = http.Header{"User-Agent": {"wherry-synthetic"}}
-	w := &nowhere{header: http.Header{}}
+	w := ahead.NewSink(0)
 	defer func() {
 		if v := recover(); v != nil {
 			if v != http.ErrAbortHandler {
 				panic(v)
 			}
-			status, err = w.status, errors.New("the response broke off")
+			status, err = w.Status(), errors.New("the response broke off")
 		}
 	}()
 	e.ServeHTTP(w, r)
-	return w.status, nil
-}
-
-// exampleHost returns a host that a site claims, rather one that it names than one that a pattern matches.
-func exampleHost(patterns []config.HostPattern) string {
-	for _, p := range patterns {
-		if !strings.Contains(string(p), "*") {
-			return string(p)
-		}
-	}
-	if len(patterns) == 0 {
-		return ""
-	}
-	if below, ok := strings.CutPrefix(string(patterns[0]), "*."); ok {
-		return "synthetic." + below
-	}
-	return "synthetic.invalid"
-}
-
-// nowhere is a client that takes everything and keeps the status.
-type nowhere struct {
-	header http.Header
-	status int
-}
-
-func (w *nowhere) Header() http.Header { return w.header }
-
-func (w *nowhere) WriteHeader(status int) {
-	if w.status < 200 {
-		w.status = status
-	}
-}
-
-func (w *nowhere) Write(p []byte) (int, error) {
-	if w.status < 200 {
-		w.status = http.StatusOK
-	}
-	return len(p), nil
+	return w.Status(), nil
 }

@@ -1,24 +1,20 @@
 package edge
 
 import (
-	"crypto/rand"
-	"encoding/binary"
-	"encoding/hex"
-	"fmt"
 	"net/http"
-	"sync/atomic"
 
+	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/trace"
 )
 
 // RequestIDField names the request in the request to the origin and in the response to the client. What a client sends in it
 // is replaced: an id that a stranger chose can't name one line of the log.
-const RequestIDField = "Wherry-Request-Id"
+const RequestIDField = hop.RequestIDField
 
 // receive gives the request its id and verifies the operator's trace credential.
 func (e *Edge) receive(x *exchange) (goOn bool) {
-	x.id = e.ids.next()
+	x.id = e.ids.Next()
 	id := []string{x.id}
 	x.w.requestID = id
 	x.r.Header[RequestIDField] = id
@@ -59,46 +55,4 @@ func (e *Edge) acceptTrace(x *exchange, credentials []string) {
 	x.trace = trace.New(id)
 	x.r = x.r.WithContext(trace.With(x.r.Context(), x.trace))
 	x.trace.Addf("edge", x.step, "%s %s from %s by %s, request %s", x.r.Method, x.r.RequestURI, x.r.RemoteAddr, x.r.Proto, x.id)
-}
-
-// requestIDBytes is the length of an id.
-const requestIDBytes = 24
-
-// requestIDs makes ids of 24 hex digits: 8 that are random for the process and 16 of a counter that is scattered by a bijection,
-// so that they are unique in the process and don't tell how many requests there were in between.
-type requestIDs struct {
-	prefix  [8]byte // hex
-	mask    uint64
-	counter atomic.Uint64
-}
-
-func newRequestIDs() (*requestIDs, error) {
-	var seed [20]byte
-	if _, err := rand.Read(seed[:]); err != nil {
-		return nil, fmt.Errorf("edge: seed request ids: %w", err)
-	}
-	g := &requestIDs{mask: binary.BigEndian.Uint64(seed[4:])}
-	hex.Encode(g.prefix[:], seed[:4])
-	g.counter.Store(binary.BigEndian.Uint64(seed[12:]))
-	return g, nil
-}
-
-func (g *requestIDs) next() string {
-	var id [requestIDBytes]byte
-	return string(g.appendNext(id[:0]))
-}
-
-func (g *requestIDs) appendNext(dst []byte) []byte {
-	var raw [8]byte
-	binary.BigEndian.PutUint64(raw[:], scatter(g.counter.Add(1)^g.mask))
-	return hex.AppendEncode(append(dst, g.prefix[:]...), raw[:])
-}
-
-// scatter is a bijection on 64 bits in which each bit of v changes about half of the bits: xor-shifts and odd factors.
-func scatter(v uint64) uint64 {
-	v ^= v >> 32
-	v *= 0xd6e8feb86659fd93
-	v ^= v >> 32
-	v *= 0xd6e8feb86659fd93
-	return v ^ v>>32
 }

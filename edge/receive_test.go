@@ -6,27 +6,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/trace"
 )
 
 func TestRequestIDsAreUnique(t *testing.T) {
-	ids, err := newRequestIDs()
+	ids, err := hop.NewIDs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
 	for range 10_000 {
-		id := ids.next()
+		id := ids.Next()
 		if len(id) != 24 || seen[id] {
 			t.Fatalf("id %q comes twice or is malformed", id)
 		}
 		seen[id] = true
 	}
-	other, err := newRequestIDs()
+	other, err := hop.NewIDs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id := other.next(); seen[id] || id[:8] == ids.next()[:8] {
+	if id := other.Next(); seen[id] || id[:8] == ids.Next()[:8] {
 		t.Errorf("two processes share the prefix of %s", id)
 	}
 }

@@ -31,6 +31,10 @@ func (e *Edge) record(x *exchange) (goOn bool) {
 	}
 	responseBytes := x.w.bodyBytes + x.tunnel.toClient.Load()
 	took := e.now().Sub(x.began)
+	if x.ahead != nil {
+		*x.ahead = fetchedAhead{x.outcome, status}
+		return true
+	}
 	if x.synthetic {
 		if x.site != nil {
 			x.site.counts.AddSynthetic(x.counted(status, took))

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/wherry/wherry/edge/ahead"
 )
 
 // writeChunkBytes is how much is written under one deadline: a client has to take this much within limits.write_timeout, so the
@@ -31,6 +33,9 @@ type response struct {
 	streams bool      // HTTP/2 or HTTP/3
 	secure  bool      // over TLS
 	watch   *watch    // of an HTTP/2 stream that net/http doesn't merely buffer
+
+	opens func() *ahead.Scan // is asked once there is a status; nil: nobody looks at the page
+	page  *ahead.Scan        // takes what is written; nil: it isn't looked at
 }
 
 // bufferedBytes is how much of a response net/http keeps before it writes: up to there a Write can't wait for the client.
@@ -70,6 +75,9 @@ func (w *response) WriteHeader(status int) {
 		if delete(h, "Alt-Svc"); w.altSvc != nil { // an origin's leads past this node
 			h["Alt-Svc"] = w.altSvc
 		}
+		if w.opens != nil {
+			w.page = w.opens()
+		}
 	}
 	w.rw.WriteHeader(status)
 }
@@ -81,6 +89,9 @@ func (w *response) Write(p []byte) (n int, err error) {
 	}
 	for {
 		chunk := p[n:min(n+writeChunkBytes, len(p))]
+		if w.page != nil {
+			w.page.Write(chunk)
+		}
 		m, err := w.writeInTime(chunk)
 		n += m
 		w.bodyBytes += int64(m)
@@ -127,7 +138,7 @@ func (w *response) ReadFrom(src io.Reader) (n int64, err error) { return io.Copy
 // SendFile sends n bytes of f from off on, the way that the system has for it. ok is false where it has none: nothing was sent.
 func (w *response) SendFile(f *os.File, off, n int64) (sent int64, ok bool, err error) {
 	from, ok := w.rw.(io.ReaderFrom)
-	if !ok || w.streams || w.secure {
+	if !ok || w.streams || w.secure || w.page != nil {
 		return 0, false, nil
 	}
 	own, err := reopen(f)

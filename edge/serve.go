@@ -25,7 +25,7 @@ func (e *Edge) serve(x *exchange) (goOn bool) {
 	if x.treatment.Strict && e.behind.Load() && p.Bypass == "" {
 		p.Bypass = behindText
 	}
-	if x.synthetic && p.Bypass == "" {
+	if x.synthetic && x.ahead == nil && p.Bypass == "" {
 		p.Bypass = syntheticText
 	}
 	p.Upstream, p.ToCache = x.site.upstream, fromPeer(x.r.Context())
@@ -40,6 +40,12 @@ func (e *Edge) serve(x *exchange) (goOn bool) {
 	if x.trace.On() {
 		x.note("to the cache" + bypassText(p.Bypass))
 	}
+	if !x.synthetic && p.Bypass == "" && e.ahead.Waiting() {
+		if e.ahead.Used(string(keyOf(x.treatment, x.target.Scheme, x.target.Host, x.r.URL))) {
+			x.note("it was fetched ahead, or is being")
+		}
+	}
+	e.watchPage(x)
 	x.outcome = e.serveSafely(x, p)
 	if x.outcome.Err != nil {
 		x.failure = fault.Of(x.outcome.Err)

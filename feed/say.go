@@ -1,6 +1,8 @@
 package feed
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
 	"time"
 
@@ -35,7 +37,7 @@ const (
 	RoleRelay   Role = "relay"
 
 	// RoleTunnel and RoleOperator are of machines that are no nodes: they have a certificate of the network, a place in its overlay, and nothing
-	// else. The one offers a service to edges, the other reaches the nodes' own services.
+	// else. The one offers a service to edges, the other reaches services by nodes, each with a token that is good for it.
 	RoleTunnel   Role = "tunnel"
 	RoleOperator Role = "operator"
 )
@@ -57,6 +59,14 @@ type NodeRecord struct {
 type Revocations struct {
 	// Nodes maps a removed node to when it was removed: certificates that were issued before aren't good.
 	Nodes map[config.NodeID]time.Time `json:"nodes"`
+	// Tokens maps a removed token to when it was removed, by TokenHash of its secret. Who has been let in by it isn't any more.
+	Tokens map[string]time.Time `json:"tokens,omitempty"`
+}
+
+// TokenHash is what a token is called where its secret may not stand. The secret is long and random: nobody guesses it from that.
+func TokenHash(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
 }
 
 // Software says which program a node runs.

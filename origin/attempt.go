@@ -75,6 +75,9 @@ func attemptFrom(ctx context.Context) *attempt {
 
 // ask sends req to s and returns the response, whose body reports to the attempt until it is closed.
 func (p *pool) ask(req *http.Request, s *server, choice pick, up *upload) (*http.Response, *attemptError) {
+	if s.tunnel != nil {
+		return p.askTunnel(req, s, choice, up)
+	}
 	if up == nil {
 		room := p.requests.Get().(*[]byte)
 		defer p.requests.Put(room)

@@ -28,6 +28,9 @@ func (p *Pools) Near(ctx context.Context, site config.SiteName) (nearest time.Du
 		return 0
 	}
 	for _, s := range pool.servers {
+		if s.tunnel != nil {
+			continue // how near its agents are, the edges know that they have dialed
+		}
 		if d := s.near(ctx); d > 0 && (nearest == 0 || d < nearest) {
 			nearest = d
 		}

@@ -23,7 +23,9 @@ type Options struct {
 	Log     *slog.Logger // nil means slog.Default
 	// Dial opens connections to origins; nil means TCP. It has to respect its context.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	Now  func() time.Time // nil means time.Now
+	// Tunnel returns who asks what a tunnel offers, within the limits of a site's fetch; nil: there are no tunnels.
+	Tunnel func(name config.SiteName, f *config.Fetch) http.RoundTripper
+	Now    func() time.Time // nil means time.Now
 }
 
 // Pools asks the origins of all sites. It is safe for use by many goroutines.
@@ -31,6 +33,7 @@ type Pools struct {
 	metrics *Metrics
 	log     *slog.Logger
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	tunnel  func(name config.SiteName, f *config.Fetch) http.RoundTripper
 	now     func() time.Time
 
 	mu      sync.Mutex // serialises hold
@@ -40,7 +43,7 @@ type Pools struct {
 
 // New returns Pools without any site.
 func New(o Options) *Pools {
-	p := &Pools{metrics: o.Metrics, log: o.Log, dial: o.Dial, now: o.Now, applied: make(chan struct{}, 1)}
+	p := &Pools{metrics: o.Metrics, log: o.Log, dial: o.Dial, tunnel: o.Tunnel, now: o.Now, applied: make(chan struct{}, 1)}
 	if p.metrics == nil {
 		p.metrics = NewMetrics(nil)
 	}

@@ -99,8 +99,8 @@ func (p *Pools) newPool(s settings, ca []byte) *pool {
 	if len(s.origins) == 0 {
 		pool.broken = errors.New("the site has no origins")
 	}
-	if slices.ContainsFunc(s.origins, func(o config.Origin) bool { return o.URL.Scheme == config.SchemeTunnel }) {
-		pool.broken = errors.New("the site's origin is a tunnel, which only the nodes of a network with control have")
+	if p.tunnel == nil && slices.ContainsFunc(s.origins, func(o config.Origin) bool { return o.URL.Scheme == config.SchemeTunnel }) {
+		pool.broken = errors.New("an origin of the site is a tunnel, which only the nodes of a network with control have")
 		return pool
 	}
 	var roots *x509.CertPool
@@ -110,7 +110,7 @@ func (p *Pools) newPool(s settings, ca []byte) *pool {
 	}
 	now := p.now()
 	for i := range s.origins {
-		srv := newServer(&s.origins[i], &s.fetch, roots, p.dial)
+		srv := p.newServer(&s, i, roots)
 		srv.healthy = pool.metrics.healthy(srv.name)
 		pool.servers = append(pool.servers, srv)
 		pool.choice.members = append(pool.choice.members, member{
@@ -121,6 +121,15 @@ func (p *Pools) newPool(s settings, ca []byte) *pool {
 		srv.healthy.Set(1)
 	}
 	return pool
+}
+
+// newServer returns what asks one of a site's origins.
+func (p *Pools) newServer(s *settings, i int, roots *x509.CertPool) *server {
+	o := &s.origins[i]
+	if o.URL.Scheme == config.SchemeTunnel {
+		return newTunnelServer(o, p.tunnel(config.SiteName(o.URL.Host), &s.fetch))
+	}
+	return newServer(o, &s.fetch, roots, p.dial)
 }
 
 // newTransport returns a transport that does what origin promises, for one origin.

@@ -30,7 +30,9 @@ type server struct {
 	upgrader *http.Transport
 	// checker asks for health: always on a new connection, so that it finds what a client's next connection would, and outside
 	// the limit on connections, so that a full origin isn't a dead one.
-	checker *http.Transport
+	checker http.RoundTripper
+	// tunnel asks an origin that is behind one, which has none of these; nil: it isn't.
+	tunnel http.RoundTripper
 
 	dialer         func(ctx context.Context, network, addr string) (net.Conn, error)
 	connectTimeout time.Duration
@@ -69,10 +71,9 @@ func newServer(o *config.Origin, f *config.Fetch, roots *x509.CertPool,
 		s.upgrader = newTransport(f, roots, false)
 		s.upgrader.DialContext = s.dial
 	}
-	s.checker = newTransport(f, roots, true)
-	s.checker.DialContext = s.connect
-	s.checker.DisableKeepAlives = true
-	s.checker.MaxConnsPerHost = 0
+	checker := newTransport(f, roots, true)
+	checker.DialContext, checker.DisableKeepAlives, checker.MaxConnsPerHost = s.connect, true, 0
+	s.checker = checker
 	return s
 }
 
@@ -150,6 +151,9 @@ func (s *server) closeIdle() {
 }
 
 func (s *server) closeIdleTransports() {
+	if s.tunnel != nil {
+		return
+	}
 	s.transport.CloseIdleConnections()
 	s.upgrader.CloseIdleConnections()
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,7 +29,8 @@ a line "portal ADDRESS", where one signs in with WHERRY_TOKEN, a line "export WH
 other commands work from another shell, and "ready". SIGTERM stops all. Another start with the same DIR goes on with the same network.`,
 		Example: `  wherry lab --dir ./lab --control 3 --edges 4 --dns 1
   wherry lab kill control-1 --dir ./lab
-  wherry lab cut edge-2 --dir ./lab`,
+  wherry lab cut edge-2 --dir ./lab
+  wherry lab cut edge-1 edge-3 --dir ./lab`,
 		Args: oneOfItsCommands,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Check(); err != nil {
@@ -57,7 +60,7 @@ other commands work from another shell, and "ready". SIGTERM stops all. Another 
 		{"pause", "Stop a node's process where it is (SIGSTOP)"},
 		{"resume", "Let a node that was paused or cut off go on"},
 		{"restart", "End a node's process if it runs, and start it"},
-		{"cut", "Let nothing pass between a node and the others; its own doors stay open"},
+		{"cut", "Let nothing pass between a node and the others, or one other; its own doors stay open"},
 	} {
 		c.AddCommand(newLabSteeringCommand(below.name, below.short))
 	}
@@ -67,8 +70,12 @@ other commands work from another shell, and "ready". SIGTERM stops all. Another 
 func newLabSteeringCommand(what, short string) *cobra.Command {
 	var dir string
 	var asJSON bool
+	use, positional := what+" NODE", exactlyOne("NODE")
+	if what == "cut" {
+		use, positional = what+" NODE [OTHER]", oneOrTwoNodes
+	}
 	c := &cobra.Command{
-		Use: what + " NODE", Short: short, Args: exactlyOne("NODE"),
+		Use: use, Short: short, Args: positional,
 		RunE: func(c *cobra.Command, args []string) error {
 			dir = cmp.Or(dir, os.Getenv("WHERRY_LAB_DIR"))
 			if dir == "" {
@@ -76,7 +83,7 @@ func newLabSteeringCommand(what, short string) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 			defer cancel()
-			answer, err := lab.Command(ctx, dir, what, args[0])
+			answer, err := lab.Command(ctx, dir, what, args[0], strings.Join(args[1:], ""))
 			if err != nil {
 				return err
 			}
@@ -89,4 +96,11 @@ func newLabSteeringCommand(what, short string) *cobra.Command {
 	c.Flags().StringVar(&dir, "dir", "", "the lab's `folder` (default: $WHERRY_LAB_DIR)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+func oneOrTwoNodes(_ *cobra.Command, args []string) error {
+	if len(args) < 1 || len(args) > 2 {
+		return usageError{errors.New("name the node that is to be cut off, or the two that are to be cut off from each other")}
+	}
+	return nil
 }

@@ -76,3 +76,65 @@ func TestParents(t *testing.T) {
 		}
 	}
 }
+
+// When two nodes can't reach each other any more, their connection goes on through a third one, and wherry path says so; when nobody else reaches the
+// parent, another one is asked.
+func TestCutOverlay(t *testing.T) {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		fmt.Fprint(w, r.Header.Get("Via"))
+	}))
+	defer origin.Close()
+	l := startLab(t, "--control", "1", "--edges", "4", "--dns", "0")
+	l.must("apply", "--emergency", "-f", l.write("shop.yaml", "name: shop\nhosts: [shop.test]\nparent: cluster-2\norigins: [{url: \""+origin.URL+"\"}]\n"))
+	_, body := l.get("edge-1", "/a")
+	parent := "edge-3"
+	if strings.Contains(body, "edge-4") {
+		parent = "edge-4"
+	}
+	if !strings.Contains(body, parent) {
+		t.Fatalf("not by a parent: %s", body)
+	}
+	way := func() (w api.Path) {
+		var p api.NodePaths
+		if err := json.Unmarshal([]byte(l.must("path", "edge-1", "--json")), &p); err != nil {
+			t.Fatal(err)
+		}
+		for _, peer := range p.Peers {
+			if string(peer.Node) == parent && len(peer.Paths) > 1 { // the chosen one stands first
+				return peer.Paths[0]
+			}
+		}
+		return w
+	}
+	for deadline := time.Now().Add(30 * time.Second); !way().Alive; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no second path is opened:\n%s", l.must("path", "edge-1"))
+		}
+		l.get("edge-1", "/a")
+	}
+	l.must("lab", "cut", "edge-1", parent)
+	began := time.Now()
+	for deadline := time.Now().Add(20 * time.Second); way().Via == ""; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the connection doesn't go through another node:\n%s", l.must("path", "edge-1"))
+		}
+	}
+	t.Logf("through %s after %v", way().Via, time.Since(began).Round(time.Millisecond))
+	if status, body := l.get("edge-1", "/a"); status != http.StatusOK || !strings.Contains(body, parent) {
+		t.Errorf("through another node: %d %s", status, body)
+	}
+	l.must("lab", "cut", parent)
+	if status, body := l.get("edge-1", "/a"); status != http.StatusOK || strings.Contains(body, parent) {
+		t.Errorf("without the parent: %d %s", status, body)
+	}
+	l.must("lab", "resume", parent)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		if _, body := l.get("edge-1", "/a"); strings.Contains(body, parent) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the parent isn't asked again")
+		}
+	}
+}

@@ -23,7 +23,7 @@ func main() {
 // run returns the exit status: 0, 1 for an error, 2 for a command line that isn't one; of wherry program run, the program's.
 func run(args []string) int {
 	root := newRootCommand()
-	root.SetArgs(args)
+	root.SetArgs(console.Arrows(args))
 	return execute(root, os.Stderr)
 }
 

@@ -24,7 +24,7 @@ import (
 type nodeFlags struct {
 	dir, name, cluster, rack, mesh, meshAt, peer, peerAt string
 	http, https, dns, portal                             string
-	roles, addresses, disk                               []string
+	roles, addresses, disk, forward                      []string
 	etcd                                                 node.External
 	etcdPassword                                         string // file
 	json                                                 bool
@@ -47,6 +47,7 @@ func (f *nodeFlags) add(c *cobra.Command, roles string) {
 	flags.StringVar(&f.dns, "dns", "", "listen for DNS at this `address`, or off (default: the network's listen.dns)")
 	flags.StringVar(&f.portal, "portal", "", "serve the status page and the API at this `address`, or off (default: the network's listen.portal)")
 	flags.StringSliceVar(&f.disk, "disk", nil, "keep cached responses in `DIR=SIZE` too, such as /var/cache/wherry=100GiB")
+	flags.StringSliceVar(&f.forward, "forward", nil, "where wherry overlay forward may reach through it beyond its own loopback: `targets` such as 10.0.0.0/8:5432")
 	flags.StringSliceVar(&f.etcd.Endpoints, "etcd", nil, "of role control: keep the store in an etcd cluster of your own at these `URLs`, and none in this process")
 	flags.StringVar(&f.etcd.CA, "etcd-ca", "", "`file` with the authority that signed the certificates of --etcd, PEM")
 	flags.StringVar(&f.etcd.Cert, "etcd-cert", "", "`file` with the certificate to show to --etcd, PEM")
@@ -97,6 +98,9 @@ func (f *nodeFlags) settings() (node.Settings, error) {
 			continue
 		}
 		s.Disk = append(s.Disk, volume.Disk.Volumes...)
+	}
+	for _, target := range f.forward {
+		s.Forward = append(s.Forward, config.ForwardTarget(target))
 	}
 	s.Store = f.etcd
 	if f.etcdPassword != "" {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/config/spell"
 )
 
 // Explanation says what a snapshot makes of one request.
@@ -94,7 +95,7 @@ func (e *Explanation) verdicts() []RuleVerdict {
 			verdicts[i] = RuleVerdict{rule.Name, false, "not looked at: a rule before it applies"}
 			continue
 		}
-		applies, why := why(&rule.Match, e.Method, config.NormalPath(e.Path))
+		applies, why := why(&rule.Match, e.Method, spell.NormalPath(e.Path))
 		verdicts[i] = RuleVerdict{rule.Name, applies, why}
 		reached = !applies
 	}

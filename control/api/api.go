@@ -14,8 +14,9 @@ import (
 
 // Actor is who asks, as its token says.
 type Actor struct {
-	Name string // of the token, or of the node
-	Can  Scope
+	Name    string // of the token, or of the node
+	Can     Scope
+	Expires time.Time // of the token; zero: never
 }
 
 // Verb is what a token may do.
@@ -61,8 +62,9 @@ func (s Scope) Of(site config.SiteName) bool {
 
 // Self is who asks.
 type Self struct {
-	Name  string `json:"name"` // of the token
-	Scope Scope  `json:"scope"`
+	Name    string    `json:"name"` // of the token
+	Scope   Scope     `json:"scope"`
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 // Service is what control does for people. The actor has been authenticated; the service checks what it may.
@@ -354,7 +356,9 @@ type ChangeNodeRequest struct {
 	Addresses []netip.Addr       `json:"addresses,omitempty"`
 	Roles     []feed.Role        `json:"roles,omitempty"` // control can be neither given nor taken
 	Mesh      string             `json:"mesh,omitempty"`  // HOST:PORT where other nodes reach it
-	Message   string             `json:"message,omitempty"`
+	// Forward is overlay.forward of the node's configuration; empty: none.
+	Forward *[]config.ForwardTarget `json:"forward,omitempty"`
+	Message string                  `json:"message,omitempty"`
 }
 
 // ChangeNodeResult is the node as it is to be now, and who knows.

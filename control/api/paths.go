@@ -52,12 +52,23 @@ type SiteParent struct {
 	Cluster config.ClusterName `json:"cluster,omitempty"` // empty: the origins are asked
 	Own     float64            `json:"own_ms"`            // to connect to the nearest origin; 0: not known
 	Others  []ClusterNear      `json:"others,omitempty"`
+	Origins []SiteOrigin       `json:"origins,omitempty"` // as this node knows them, in the order of the configuration
+}
+
+// SiteOrigin is one of a site's origins: a server, or a tunnel.
+type SiteOrigin struct {
+	URL     string `json:"url"`
+	Weight  int    `json:"weight"`
+	Backup  bool   `json:"backup,omitempty"`
+	Healthy bool   `json:"healthy"`
+	Error   string `json:"error,omitempty"` // the last one, of one that isn't
 }
 
 // ClusterNear is how near a cluster is to a site's origins.
 type ClusterNear struct {
 	Cluster config.ClusterName `json:"cluster"`
 	Connect float64            `json:"connect_ms"`
+	Path    float64            `json:"path_ms,omitempty"` // a round trip from the asking node to it
 }
 
 // PathBenchRequest asks for a measurement between two nodes.

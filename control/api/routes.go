@@ -88,7 +88,7 @@ func statusRoutes() []route {
 		{
 			method: "GET", path: "/self", id: "self", summary: "Whose token it is, and what it may do", out: Self{},
 			serve: func(_ context.Context, c *call) (any, error) {
-				return Self{Name: c.actor.Name, Scope: c.actor.Can}, nil
+				return Self{Name: c.actor.Name, Scope: c.actor.Can, Expires: c.actor.Expires}, nil
 			},
 		},
 		{

@@ -13,7 +13,7 @@ import (
 type TunnelRequest struct {
 	// Role is feed.RoleTunnel or feed.RoleOperator.
 	Role feed.Role `json:"role"`
-	// Site is what a tunnel offers.
+	// Site is the name of what a tunnel offers, or of the tunnel that an operator reaches; empty: an operator reaches the nodes' own services.
 	Site config.SiteName `json:"site,omitempty"`
 	// CSR asks for a certificate (PKCS #10, DER); without it only the nodes are told.
 	CSR []byte `json:"csr,omitempty"`

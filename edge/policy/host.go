@@ -61,3 +61,19 @@ func validIPv6(s string) bool {
 	addr, err := netip.ParseAddr(s)
 	return err == nil && addr.Is6() && addr.Zone() == ""
 }
+
+// ExampleHost returns a host that a site claims, rather one that it names than one that a pattern matches.
+func ExampleHost(patterns []config.HostPattern) string {
+	for _, p := range patterns {
+		if !strings.Contains(string(p), "*") {
+			return string(p)
+		}
+	}
+	if len(patterns) == 0 {
+		return ""
+	}
+	if below, ok := strings.CutPrefix(string(patterns[0]), "*."); ok {
+		return "synthetic." + below
+	}
+	return "synthetic.invalid"
+}

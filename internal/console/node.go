@@ -63,13 +63,14 @@ To bring the machine back, remove its state and let it join anew. Keys of sites 
 func newNodeSetCommand(flags Flags) *cobra.Command {
 	var in api.ChangeNodeRequest
 	var cluster, rack string
-	var roles, addresses []string
+	var roles, addresses, forward []string
 	c := &cobra.Command{
 		Use: "set NODE", Short: "Change a node's place, addresses or roles", Args: ExactlyOne("name of a node"),
 		Long: `Changes what NODE is to the network; what isn't named stays. The node takes it over by itself: other roles by a new certificate, and a new process that
 gets its listeners. The role control can be neither given nor taken.`,
 		Example: `  wherry node set lisbon-1 --address 192.0.2.9
-  wherry node set lisbon-1 --roles edge,dns --cluster porto`,
+  wherry node set lisbon-1 --roles edge,dns --cluster porto
+  wherry node set lisbon-1 --forward 10.0.0.0/8:5432,db.internal:5432`,
 	}
 	f := c.Flags()
 	f.StringVar(&cluster, "cluster", "", "the `cluster` that it stands in")
@@ -77,8 +78,15 @@ gets its listeners. The role control can be neither given nor taken.`,
 	f.StringSliceVar(&addresses, "address", nil, "the public `addresses` that DNS answers for it, all of them")
 	f.StringSliceVar(&roles, "roles", nil, "what it does, all of it: any of `control,edge,dns,relay,collect`")
 	f.StringVar(&in.Mesh, "mesh-at", "", "where other nodes reach it, HOST:PORT; it goes on listening where it does")
+	f.StringSliceVar(&forward, "forward", nil, "where wherry overlay forward may reach through it beyond its own loopback, all `targets`; empty: nowhere")
 	f.StringVarP(&in.Message, "message", "m", "", "why, for the audit log")
 	return asking(flags, c, func(ctx context.Context, a *asker, args []string) error {
+		if c.Flags().Changed("forward") {
+			in.Forward = &[]config.ForwardTarget{}
+			for _, target := range forward {
+				*in.Forward = append(*in.Forward, config.ForwardTarget(target))
+			}
+		}
 		in.Node, in.Cluster = config.NodeID(args[0]), config.ClusterName(cluster)
 		if c.Flags().Changed("rack") {
 			in.Rack = &rack

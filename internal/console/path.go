@@ -23,7 +23,8 @@ func newPathCommand(flags Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "path NODE|SITE", Short: "Show by which ways traffic goes between nodes, and why", Args: ExactlyOne("name of a node or of a site"),
 		Long: `For a node: its connections to other nodes, with the chosen path of each, the alternatives, round trip, loss, goodput, and why it was chosen.
-For a site: whom each edge asks before the site's origins, how near it and others are to them, and the path there.`,
+For a site: whom each edge asks before the site's origins, how near it and others are to them, the path there, and the origins, tunnels among them,
+with those that are out.`,
 		Example: `  wherry path lisbon-1
   wherry path lisbon-1 --to osaka-1
   wherry path shop`,
@@ -149,7 +150,7 @@ func (a *asker) sitePaths(ctx context.Context, site config.SiteName, nodes []api
 	if a.json {
 		return json.NewEncoder(a.out).Encode(all)
 	}
-	a.table("EDGE ASKS ORIGIN OTHERS PATH", siteRows(all))
+	a.table("EDGE ASKS ORIGIN OTHERS PATH ORIGINS", siteRows(all))
 	return nil
 }
 
@@ -158,7 +159,7 @@ func siteRows(all []sitePath) (rows [][]string) {
 		asks, ways := "origin", []string{}
 		switch {
 		case s.Error != "":
-			rows = append(rows, []string{string(s.Node), "?", "-", "-", s.Error})
+			rows = append(rows, []string{string(s.Node), "?", "-", "-", s.Error, "-"})
 			continue
 		case s.Parent.Site == "":
 			asks = "nobody asked lately"
@@ -180,9 +181,28 @@ func siteRows(all []sitePath) (rows [][]string) {
 		for _, o := range s.Parent.Others {
 			others = append(others, fmt.Sprintf("%s %s", o.Cluster, milliText(o.Connect)))
 		}
-		rows = append(rows, []string{string(s.Node), asks, milliText(s.Parent.Own), orDash(strings.Join(others, ", ")), orDash(strings.Join(ways, ", "))})
+		rows = append(rows, []string{string(s.Node), asks, milliText(s.Parent.Own), orDash(strings.Join(others, ", ")), orDash(strings.Join(ways, ", ")), originsText(s.Parent.Origins)})
 	}
 	return rows
+}
+
+// originsText lists origins with what a person has to know of each.
+func originsText(origins []api.SiteOrigin) string {
+	var list []string
+	for _, o := range origins {
+		text := o.URL
+		if o.Weight > 1 {
+			text += fmt.Sprintf(" ×%d", o.Weight)
+		}
+		if o.Backup {
+			text += " (backup)"
+		}
+		if !o.Healthy {
+			text += " OUT: " + o.Error
+		}
+		list = append(list, text)
+	}
+	return orDash(strings.Join(list, ", "))
 }
 
 // NewBenchPathCommand makes the command that measures between two nodes.

@@ -66,8 +66,9 @@ type Lab struct {
 
 	out sync.Mutex // one line at a time
 
-	mu  sync.Mutex      // protects cut
-	cut map[string]bool // who is cut off
+	mu    sync.Mutex      // protects what follows
+	cut   map[string]bool // who is cut off from all others
+	pairs map[pair]bool   // who is cut off from each other
 }
 
 // plan is what is kept in lab.json.
@@ -94,7 +95,7 @@ func New(ctx context.Context, o Options) (*Lab, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	l := &Lab{o: o, cut: map[string]bool{}}
+	l := &Lab{o: o, cut: map[string]bool{}, pairs: map[pair]bool{}}
 	data, err := os.ReadFile(l.planFile())
 	switch {
 	case errors.Is(err, os.ErrNotExist):

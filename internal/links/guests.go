@@ -2,11 +2,8 @@ package links
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
-	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -15,7 +12,6 @@ import (
 	"github.com/wherry/wherry/mesh"
 	"github.com/wherry/wherry/overlay"
 	"github.com/wherry/wherry/overlay/exchange"
-	"github.com/wherry/wherry/overlay/tunnel"
 )
 
 const (
@@ -122,32 +118,13 @@ func (l *Links) serveAgent(ctx context.Context, who mesh.Who, c *overlay.Conn) {
 	l.o.Log.Info("an agent has gone", "agent", who.Node, "error", err)
 }
 
-// serveOperator lets an operator reach this machine's own services.
-func (l *Links) serveOperator(ctx context.Context, who mesh.Who, c *overlay.Conn) {
+// serveOperator lets who has dialed for it reach this machine's own services, and tunnels. What each connection may reach, the token says that it shows.
+func (l *Links) serveOperator(ctx context.Context, _ mesh.Who, c *overlay.Conn) {
 	session := newLane(c, ServiceForward)
-	log := l.o.Log.With("operator", who.Node)
-	gate := &tunnel.Gate{Allow: l.allowForward, Watch: tunnel.Watch{
-		Opened: func(target string) { log.Info("an operator connects", "target", target) },
-		Refused: func(target string, err error) {
-			log.Warn("an operator's connection was refused", "target", target, "error", err)
-		},
-	}}
-	server := exchange.Server{Handler: gate, Log: l.o.Log, Limits: exchange.Limits{DrainTimeout: time.Second}}
+	server := exchange.Server{Handler: l.tunnels.gate, Log: l.o.Log, Limits: exchange.Limits{DrainTimeout: time.Second}}
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { sortStreams(ctx, c, map[byte]*lane{ServiceForward: session}) })
 	_ = server.Serve(ctx, session)
 	c.Close(overlay.CodeDone, "the node stops")
-}
-
-// allowForward lets through to this machine's loopback, and nowhere else: a node is no way into the network around it.
-func (l *Links) allowForward(_, target string) error {
-	host, _, err := net.SplitHostPort(target)
-	if err != nil {
-		return err
-	}
-	if at, err := netip.ParseAddr(host); err != nil || !at.IsLoopback() {
-		return errors.New("only what listens on the node's own loopback can be reached, 127.0.0.1:PORT")
-	}
-	return nil
 }

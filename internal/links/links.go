@@ -21,7 +21,7 @@ import (
 	"github.com/wherry/wherry/overlay/exchange"
 )
 
-// Options are the neighbours of Links. All but Edge, Near and Secret are needed.
+// Options are the neighbours of Links. All but Edge, Near, Place and Secret are needed. Tunnels end at nodes with an Edge.
 type Options struct {
 	Self    config.NodeID
 	Cluster config.ClusterName
@@ -34,12 +34,16 @@ type Options struct {
 	Edge func() http.Handler
 	// Near is how long it takes to connect to a site's origin; 0: that isn't known. It may take a connection's time.
 	Near func(context.Context, config.SiteName) time.Duration
+	// Place is where a cluster stands, if the configuration says that: which paths are tried first follows from it. nil: nobody knows.
+	Place func(config.ClusterName) *config.Location
 	// Parent is what the site's configuration says of its parent.
 	Parent func(config.SiteName) config.Parent
-	// Tunnel is the tunnel that is the site's origin, if it has one.
-	Tunnel func(config.SiteName) (Tunnel, bool)
-	// Offers says whether who shows a token may offer a site by a tunnel; its error says what to do. nil: no tunnels end at this node.
+	// Offers says whether who shows a token may offer a site by a tunnel, and reach what is offered by its name over TCP; its error says what to do.
 	Offers func(ctx context.Context, token string, site config.SiteName) error
+	// Operates says whether who shows a token may reach a target of this node, HOST:PORT.
+	Operates func(ctx context.Context, token, target string) error
+	// Good says why a token that was shown isn't good any more, without asking anybody.
+	Good func(token string) error
 	// Position is what this node has heard from control, Done how far it has applied that.
 	Position, Done func() feed.Position
 	// Controller is the congestion controller; the default is overlay's.
@@ -101,7 +105,7 @@ func New(o Options) (*Links, error) {
 	l := &Links{o: o, links: map[config.NodeID]*link{}, dials: map[config.NodeID]*dialing{}}
 	l.parents.init()
 	l.pilot.init(o.Self)
-	l.tunnels.init(&o)
+	l.tunnels.init(l)
 	endpoint, err := overlay.New(o.Conn, overlay.Options{
 		Server:     o.Mesh.ServerTLS(),
 		Client:     func(name string) *tls.Config { return o.Mesh.ClientTLS(config.NodeID(name)) },
@@ -136,6 +140,7 @@ func (l *Links) Run(ctx context.Context) error {
 	all.Go(func() { l.chooseParents(ctx) })
 	all.Go(func() { l.steer(ctx) })
 	all.Go(func() { l.gather(ctx) })
+	all.Go(func() { l.expel(ctx) })
 	err := l.endpoint.Run(ctx)
 	l.mu.Lock()
 	l.ctx = nil

@@ -29,11 +29,16 @@ type places struct {
 
 	ids     map[config.NodeID]*mesh.Identity
 	records []feed.NodeRecord
+
+	change func(p *places, o *Options)
 }
 
-func newPlaces(t *testing.T, names ...config.NodeID) *places {
+func newPlaces(t *testing.T, names ...config.NodeID) *places { return newPlacesWith(t, nil, names...) }
+
+// newPlacesWith has change look at the options of each node.
+func newPlacesWith(t *testing.T, change func(p *places, o *Options), names ...config.NodeID) *places {
 	t.Helper()
-	p := &places{net: simnet.New(simnet.Options{Seed: 3}), hosts: map[config.NodeID]*simnet.Host{}, links: map[config.NodeID]*Links{},
+	p := &places{change: change, net: simnet.New(simnet.Options{Seed: 3}), hosts: map[config.NodeID]*simnet.Host{}, links: map[config.NodeID]*Links{},
 		stops: map[config.NodeID]func(){}, ids: map[config.NodeID]*mesh.Identity{}}
 	authority, err := mesh.NewAuthority(t.TempDir(), "cdn.test", time.Now())
 	if err != nil {
@@ -82,13 +87,16 @@ func (p *places) start(t *testing.T, name config.NodeID, handler http.Handler) {
 	}
 	position := func() feed.Position { return feed.Position{} }
 	log := slog.New(slog.DiscardHandler)
-	l, err := New(Options{
+	o := Options{
 		Self: name, Cluster: config.ClusterName(name), Conn: conn, Mesh: mesh.New(p.ids[name], mesh.Options{Log: log}), Log: log,
 		Nodes: func() []feed.NodeRecord { return p.records }, Position: position, Done: position, Secret: []byte(name),
 		Edge:   func() http.Handler { return handler },
-		Tunnel: func(config.SiteName) (Tunnel, bool) { return Tunnel{}, false },
 		Parent: func(config.SiteName) config.Parent { return "osaka" },
-	})
+	}
+	if p.change != nil {
+		p.change(p, &o)
+	}
+	l, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

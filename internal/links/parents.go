@@ -84,6 +84,7 @@ func (l *Links) parentOf(site config.SiteName) config.ClusterName {
 	case config.ParentAuto:
 		return l.parents.of(site)
 	case config.ParentOff, config.Parent(l.o.Cluster):
+		l.parents.note(site, "")
 		return ""
 	default:
 		l.parents.note(site, config.ClusterName(said))
@@ -183,6 +184,7 @@ func (l *Links) look(ctx context.Context, sites map[config.SiteName]config.Clust
 	}
 	var mu sync.Mutex
 	times := map[config.SiteName]map[config.ClusterName][]time.Duration{}
+	paths := map[config.ClusterName][]time.Duration{}
 	var all sync.WaitGroup
 	asked := 0
 	for cluster, nodes := range clusters { // any of them, where there are too many
@@ -195,8 +197,12 @@ func (l *Links) look(ctx context.Context, sites map[config.SiteName]config.Clust
 				if l.askOwn(ctx, node, nearPath, query, &answer) != nil {
 					return
 				}
+				path := l.roundTrip(node)
 				mu.Lock()
 				defer mu.Unlock()
+				if path > 0 {
+					paths[cluster] = append(paths[cluster], path)
+				}
 				for site, micros := range answer {
 					if times[site] == nil {
 						times[site] = map[config.ClusterName][]time.Duration{}
@@ -210,10 +216,24 @@ func (l *Links) look(ctx context.Context, sites map[config.SiteName]config.Clust
 	for site := range sites {
 		var others []parents.Near
 		for _, cluster := range slices.Sorted(maps.Keys(times[site])) {
-			others = append(others, parents.Near{Cluster: cluster, Connect: parents.Median(times[site][cluster])})
+			others = append(others, parents.Near{Cluster: cluster, Connect: parents.Median(times[site][cluster]), Path: parents.Median(paths[cluster])})
 		}
 		l.parents.set(site, l.o.Near(ctx, site), others)
 	}
+}
+
+// roundTrip is how long one takes to a node by the path in use; 0: there is no connection.
+func (l *Links) roundTrip(node config.NodeID) time.Duration {
+	k := l.link(node)
+	if k == nil {
+		return 0
+	}
+	for _, p := range k.conn.Paths() {
+		if p.Primary {
+			return p.Smoothed
+		}
+	}
+	return 0
 }
 
 // Upstream asks a site's parents, where it has any, and else, or when they can't be asked, direct, which asks the origin.
@@ -233,11 +253,11 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	if _, ok := r.Header[directField]; ok {
 		out := r.Clone(r.Context())
 		delete(out.Header, directField)
-		return u.origin(out)
+		return u.direct.RoundTrip(out)
 	}
 	cluster := u.links.parentOf(u.site)
 	if cluster == "" {
-		return u.origin(r)
+		return u.direct.RoundTrip(r)
 	}
 	nodes := parents.Rank(r.URL.String(), u.links.edges()[cluster])
 	for _, node := range nodes[:min(parentsTried, len(nodes))] {
@@ -248,14 +268,6 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		if !again(err) {
 			return nil, err
 		}
-	}
-	return u.origin(r)
-}
-
-// origin asks the site's origin, whatever stands before it.
-func (u *upstream) origin(r *http.Request) (*http.Response, error) {
-	if t, ok := u.links.o.Tunnel(u.site); ok {
-		return u.links.askTunnel(r, t)
 	}
 	return u.direct.RoundTrip(r)
 }

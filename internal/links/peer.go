@@ -17,6 +17,7 @@ import (
 	"github.com/wherry/wherry/edge"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/overlay/exchange"
+	"github.com/wherry/wherry/overlay/tunnel"
 )
 
 // Fields between nodes. Clients can't set them: an edge takes off what it doesn't know of the kind (X-Forwarded-For), or they only make it ask the
@@ -118,7 +119,11 @@ func (l *Links) serveOwn(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = json.NewEncoder(w).Encode(answer)
 	case offersPath:
-		_ = json.NewEncoder(w).Encode(l.tunnels.offered(r.URL.Query().Get("site")))
+		what := offer{tunnel.HTTP, config.SiteName(r.URL.Query().Get("site"))}
+		if r.URL.Query().Get("over") == tunnel.TCP.String() {
+			what.protocol = tunnel.TCP
+		}
+		_ = json.NewEncoder(w).Encode(l.tunnels.offered(what))
 	case bulkPath:
 		ServeBulk(w, r)
 	case linksPath:

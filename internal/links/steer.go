@@ -83,10 +83,16 @@ func (l *Links) steer(ctx context.Context) {
 
 // setPeers tells the router who is in the network.
 func (l *Links) setPeers(now time.Time) {
-	self := route.Peer{ID: l.o.Self, Cluster: l.o.Cluster}
+	place := func(c config.ClusterName) *config.Location {
+		if l.o.Place == nil {
+			return nil
+		}
+		return l.o.Place(c)
+	}
+	self := route.Peer{ID: l.o.Self, Cluster: l.o.Cluster, Place: place(l.o.Cluster)}
 	var peers []route.Peer
 	for _, r := range l.o.Nodes() {
-		peers = append(peers, route.Peer{ID: r.Name, Cluster: r.Cluster, Helps: true})
+		peers = append(peers, route.Peer{ID: r.Name, Cluster: r.Cluster, Place: place(r.Cluster), Helps: true})
 	}
 	l.pilot.mu.Lock()
 	defer l.pilot.mu.Unlock()

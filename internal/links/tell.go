@@ -83,7 +83,7 @@ func (p *parentage) tell() []api.SiteParent {
 	for name, s := range p.sites {
 		t := api.SiteParent{Site: name, Cluster: s.cluster, Own: millis(s.own)}
 		for _, o := range s.others {
-			t.Others = append(t.Others, api.ClusterNear{Cluster: o.Cluster, Connect: millis(o.Connect)})
+			t.Others = append(t.Others, api.ClusterNear{Cluster: o.Cluster, Connect: millis(o.Connect), Path: millis(o.Path)})
 		}
 		list = append(list, t)
 	}

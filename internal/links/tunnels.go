@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,11 +26,9 @@ const (
 	tunnelAttempts = 3
 )
 
-// Tunnel is a tunnel that is a site's origin.
+// Tunnel is a tunnel that is an origin of a site.
 type Tunnel struct {
 	Name config.SiteName // what its agents offer
-	// Host is what the origin sees as Host; empty: what the client sent.
-	Host string
 	// HeaderTimeout is the time from the request to the response's header section, BodyTimeout the longest silence in its body.
 	HeaderTimeout, BodyTimeout time.Duration
 }
@@ -37,10 +36,17 @@ type Tunnel struct {
 // tunnels are those that end here, and what is known of others.
 type tunnels struct {
 	table  *tunnel.Table // nil: none end here
+	gate   *tunnel.Gate
 	guests guests
 
 	mu      sync.Mutex // protects located; lost with the process
-	located map[config.SiteName]place
+	located map[offer]place
+}
+
+// offer is what agents offer.
+type offer struct {
+	protocol tunnel.Protocol
+	name     config.SiteName
 }
 
 // place is where a tunnel ends, as was said a moment ago.
@@ -49,9 +55,11 @@ type place struct {
 	at   time.Time
 }
 
-func (t *tunnels) init(o *Options) {
-	t.located, t.guests.of = map[config.SiteName]place{}, map[config.NodeID]int{}
-	if o.Offers == nil {
+func (t *tunnels) init(l *Links) {
+	o := &l.o
+	t.located, t.guests.of = map[offer]place{}, map[config.NodeID]int{}
+	t.gate = l.newGate()
+	if o.Edge == nil {
 		return
 	}
 	t.table = tunnel.NewTable(tunnel.TableOptions{
@@ -62,32 +70,46 @@ func (t *tunnels) init(o *Options) {
 	})
 }
 
-func (t *tunnels) offered(site string) bool { return t.table != nil && t.table.Offered(site) }
+func (t *tunnels) offered(o offer) bool {
+	return t.table != nil && t.table.Offered(o.protocol, string(o.name))
+}
+
+// Through returns who asks the service behind a tunnel.
+func (l *Links) Through(t Tunnel) http.RoundTripper { return through{l, t} }
+
+type through struct {
+	links  *Links
+	tunnel Tunnel
+}
+
+var _ http.RoundTripper = through{}
+
+func (t through) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.links.askTunnel(r, t.tunnel)
+}
 
 // askTunnel asks the service behind a tunnel: by an agent of this node, or by one of another's. A request goes to another agent where nothing was acted
 // on, and it has no content that could have been read.
 func (l *Links) askTunnel(r *http.Request, t Tunnel) (*http.Response, error) {
 	out := r.Clone(r.Context())
-	if t.Host != "" {
-		out.Host = t.Host
-	}
 	again := r.Body == nil || r.Body == http.NoBody
+	what := offer{tunnel.HTTP, t.Name}
 	var tried []config.NodeID
 	var err error
-	if l.tunnels.offered(string(t.Name)) {
+	if l.tunnels.offered(what) {
 		var resp *http.Response
 		if resp, err = t.timed(out, l.tunnels.table.Upstream(string(t.Name)).RoundTrip, nil); err == nil || !again || !retries(err) {
 			return resp, err
 		}
 	}
 	for len(tried) < tunnelAttempts && r.Context().Err() == nil {
-		node := l.locate(r.Context(), t.Name, tried)
+		node := l.locate(r.Context(), what, tried)
 		if node == "" {
 			break
 		}
 		k, dialErr := l.to(r.Context(), node)
 		if dialErr != nil {
-			l.tunnels.forget(t.Name)
+			l.tunnels.forget(what)
 			tried, err = append(tried, node), &fault.Error{Party: fault.Peer, Op: "tunnel", Status: http.StatusBadGateway, Retry: true, Err: dialErr}
 			continue
 		}
@@ -95,15 +117,15 @@ func (l *Links) askTunnel(r *http.Request, t Tunnel) (*http.Response, error) {
 		if resp, err = t.timed(out, tunnel.Via{Site: string(t.Name), Over: k.tunnel}.RoundTrip, k); err == nil {
 			return resp, nil
 		}
-		l.tunnels.forget(t.Name)
+		l.tunnels.forget(what)
 		if !again || !retries(err) && !(errors.Is(err, errSilent) && safe(r)) {
 			return nil, err
 		}
 		tried = append(tried, node)
 	}
 	closeBody(r)
-	if err == nil || len(tried) == 0 && !l.tunnels.offered(string(t.Name)) {
-		err = noTunnel(t.Name)
+	if err == nil || len(tried) == 0 && !l.tunnels.offered(what) {
+		err = what.nobody()
 	}
 	return nil, err
 }
@@ -114,20 +136,50 @@ func closeBody(r *http.Request) {
 	}
 }
 
-func noTunnel(name config.SiteName) error {
-	return &fault.Error{
-		Party: fault.Origin, Op: "tunnel", Status: http.StatusBadGateway, Proxy: "destination_unavailable",
-		Err: fmt.Errorf("no tunnel offers site %s: run wherry tunnel --site %s --to HOST:PORT", name, name),
+// nobody is the error where no agent is known.
+func (o offer) nobody() error {
+	err := fmt.Errorf("no tunnel offers site %s: run wherry tunnel --site %s --to HOST:PORT", o.name, o.name)
+	if o.protocol == tunnel.TCP {
+		err = fmt.Errorf("no tunnel is called %s: run wherry tunnel --name %s --tcp HOST:PORT", o.name, o.name)
 	}
+	return &fault.Error{Party: fault.Origin, Op: "tunnel", Status: http.StatusBadGateway, Retry: true, Proxy: "destination_unavailable", Err: err}
+}
+
+// dialTunnel connects to what a tunnel offers over TCP: by an agent of this node, or by one of another's.
+func (l *Links) dialTunnel(ctx context.Context, name config.SiteName) (net.Conn, error) {
+	what := offer{tunnel.TCP, name}
+	err := what.nobody()
+	if l.tunnels.offered(what) {
+		var conn net.Conn
+		if conn, err = l.tunnels.table.DialContext(ctx, string(name)); err == nil {
+			return conn, nil
+		}
+	}
+	for tried := []config.NodeID(nil); len(tried) < tunnelAttempts && ctx.Err() == nil; {
+		node := l.locate(ctx, what, tried)
+		if node == "" {
+			break
+		}
+		k, failed := l.to(ctx, node)
+		if failed == nil {
+			var conn net.Conn
+			if conn, failed = (tunnel.Via{Site: string(name), Over: k.tunnel}).DialContext(ctx); failed == nil {
+				return conn, nil
+			}
+		}
+		l.tunnels.forget(what)
+		tried, err = append(tried, node), failed
+	}
+	return nil, err
 }
 
 // retries is whether a request that failed can be sent elsewhere as it is.
 func retries(err error) bool { return fault.Of(err).Retry }
 
 // locate finds a node at which a tunnel ends, but for those that were tried; empty: there is none.
-func (l *Links) locate(ctx context.Context, name config.SiteName, tried []config.NodeID) config.NodeID {
+func (l *Links) locate(ctx context.Context, what offer, tried []config.NodeID) config.NodeID {
 	l.tunnels.mu.Lock()
-	p := l.tunnels.located[name]
+	p := l.tunnels.located[what]
 	l.tunnels.mu.Unlock()
 	if p.node != "" && time.Since(p.at) < locatedFor && !slices.Contains(tried, p.node) {
 		return p.node
@@ -136,27 +188,27 @@ func (l *Links) locate(ctx context.Context, name config.SiteName, tried []config
 	for _, cluster := range l.edges() {
 		nodes = append(nodes, cluster...)
 	}
-	nodes = slices.DeleteFunc(parents.Rank(string(name), nodes), func(n config.NodeID) bool { return n == l.o.Self || slices.Contains(tried, n) })
-	node := l.whoOffers(ctx, name, nodes[:min(len(nodes), locateMax)])
+	nodes = slices.DeleteFunc(parents.Rank(string(what.name), nodes), func(n config.NodeID) bool { return n == l.o.Self || slices.Contains(tried, n) })
+	node := l.whoOffers(ctx, what, nodes[:min(len(nodes), locateMax)])
 	if node != "" {
 		l.tunnels.mu.Lock()
 		defer l.tunnels.mu.Unlock()
 		if len(l.tunnels.located) >= locatedMax {
 			clear(l.tunnels.located)
 		}
-		l.tunnels.located[name] = place{node, time.Now()}
+		l.tunnels.located[what] = place{node, time.Now()}
 	}
 	return node
 }
 
-func (t *tunnels) forget(name config.SiteName) {
+func (t *tunnels) forget(what offer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.located, name)
+	delete(t.located, what)
 }
 
 // whoOffers asks nodes at once, and returns the first that says yes.
-func (l *Links) whoOffers(ctx context.Context, name config.SiteName, nodes []config.NodeID) config.NodeID {
+func (l *Links) whoOffers(ctx context.Context, what offer, nodes []config.NodeID) config.NodeID {
 	ctx, cancel := context.WithTimeout(ctx, locateTimeout)
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -165,7 +217,7 @@ func (l *Links) whoOffers(ctx context.Context, name config.SiteName, nodes []con
 	for _, node := range nodes {
 		all.Go(func() {
 			var yes bool
-			if l.askOwn(ctx, node, offersPath, url.Values{"site": {string(name)}}, &yes) != nil || !yes {
+			if l.askOwn(ctx, node, offersPath, url.Values{"site": {string(what.name)}, "over": {what.protocol.String()}}, &yes) != nil || !yes {
 				node = ""
 			}
 			answers <- node

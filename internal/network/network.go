@@ -47,6 +47,8 @@ type Options struct {
 	// Dial opens connections to origins and to the edges' health endpoints; nil means TCP.
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	Commands []portal.Command // for the status page
+	// Tunnel returns who asks what a tunnel offers; nil: there are none in this network.
+	Tunnel func(name config.SiteName, f *config.Fetch) http.RoundTripper
 	// Around returns whom to ask for a site's responses, when direct asks the origins; nil: direct is asked.
 	Around func(site config.SiteName, direct http.RoundTripper) http.RoundTripper
 }
@@ -137,7 +139,7 @@ func (n *Network) closeShelves() error {
 
 // makeTrades makes what all edges share: certificates and origin pools.
 func (n *Network) makeTrades() error {
-	n.pools = origin.New(origin.Options{Metrics: origin.NewMetrics(n.o.Registry), Log: n.o.Log, Dial: n.o.Dial})
+	n.pools = origin.New(origin.Options{Metrics: origin.NewMetrics(n.o.Registry), Log: n.o.Log, Dial: n.o.Dial, Tunnel: n.o.Tunnel})
 	if n.o.CA != nil {
 		n.keeper = certs.NewKeeper(certs.Options{CA: n.o.CA, Log: n.o.Log})
 	}

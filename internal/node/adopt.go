@@ -227,6 +227,7 @@ func (f *follower) takeRevoked(ctx context.Context, ref feed.Ref) {
 	}
 	f.revoked = ref
 	f.n.mesh.SetRevoked(r.Nodes)
+	f.n.tokens.revoke(r.Tokens)
 }
 
 // waits says whether to wait for what can't be had now before saying that everything is done.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/internal/links"
 )
 
 // DoorPath is the socket of what runs in a directory, in a folder of this user alone: paths of sockets are short.
@@ -85,6 +87,20 @@ func Cut(ctx context.Context, dir string, all bool, names []string) error {
 	return err
 }
 
+// meshesOf are where other nodes are reached by UDP.
+func (n *Node) meshesOf(ctx context.Context, nodes []config.NodeID) (list []netip.AddrPort) {
+	for _, id := range nodes {
+		r, err := n.recordOf(id)
+		if err != nil {
+			continue // nobody has heard of it, so nobody sends to it
+		}
+		if at, err := links.Resolve(ctx, r.Mesh); err == nil {
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
 // serveLab lets a lab cut the node off.
 func (n *Node) serveLab(ctx context.Context) error {
 	l, err := ListenDoor(n.o.Dir)
@@ -98,6 +114,7 @@ func (n *Node) serveLab(ctx context.Context) error {
 			return
 		}
 		n.mesh.Cut(order.All, order.Nodes...)
+		n.fence.Cut(order.All, n.meshesOf(r.Context(), order.Nodes))
 	})}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()

@@ -29,9 +29,15 @@ func (n *Node) makeLinks() (err error) {
 		return err
 	}
 	secret := sha256.Sum256(append([]byte("wherry overlay reset\x00"), key...)) // stays the same over a restart
+	conn := n.linksDoor
+	if n.o.Lab {
+		n.fence = links.NewFence(conn)
+		conn = n.fence
+	}
 	o := links.Options{
-		Self: n.s.Name, Cluster: n.s.Cluster, Conn: n.linksDoor, Mesh: n.mesh, Secret: secret[:], Nodes: n.records, Log: n.log,
-		Position: n.keeper.Position, Parent: n.parentOf, Tunnel: n.tunnelOf,
+		Self: n.s.Name, Cluster: n.s.Cluster, Conn: conn, Mesh: n.mesh, Secret: secret[:], Nodes: n.records, Log: n.log,
+		Offers: n.mayOffer, Operates: n.mayForward, Good: n.goodToken,
+		Position: n.keeper.Position, Parent: n.parentOf, Place: n.placeOf,
 		Done: func() feed.Position {
 			if p := n.done.Load(); p != nil {
 				return *p
@@ -40,7 +46,6 @@ func (n *Node) makeLinks() (err error) {
 		},
 	}
 	if n.s.has(feed.RoleEdge) {
-		o.Offers = n.mayOffer
 		o.Edge = func() http.Handler {
 			if e := n.edge(); e != nil {
 				return e
@@ -58,31 +63,28 @@ func (n *Node) makeLinks() (err error) {
 	return err
 }
 
-// upstreams is what a configuration says of whom sites ask, where that isn't the usual.
+// upstreams is what a configuration says of whom sites ask, where that isn't the usual, and of this node's own part in the overlay.
 type upstreams struct {
 	parents map[config.SiteName]config.Parent
-	tunnels map[config.SiteName]links.Tunnel
+	own     config.Overlay
+	places  map[config.ClusterName]*config.Location
 }
 
-// noteUpstreams notes what a configuration says of parents and tunnels; of most sites nothing.
+// noteUpstreams notes what a configuration says of parents; of most sites nothing.
 func (n *Node) noteUpstreams(s *config.Snapshot) {
-	said := upstreams{map[config.SiteName]config.Parent{}, map[config.SiteName]links.Tunnel{}}
+	said := upstreams{parents: map[config.SiteName]config.Parent{}}
+	if own, _ := s.Node(n.s.Name); own != nil {
+		said.own = own.Overlay
+	}
+	said.places = map[config.ClusterName]*config.Location{}
+	for i := range s.Clusters {
+		said.places[s.Clusters[i].Name] = s.Clusters[i].Location
+	}
 	for i := range s.Sites {
 		site := &s.Sites[i]
 		if p := site.Parent; p != config.ParentAuto {
 			said.parents[site.Name] = p
 		}
-		name, ok := site.Tunnel()
-		if !ok {
-			continue
-		}
-		t := links.Tunnel{Name: name, HeaderTimeout: site.Fetch.HeaderTimeout, BodyTimeout: site.Fetch.BodyTimeout}
-		if h := site.Fetch.Host; h == "origin" {
-			t.Host = string(name)
-		} else if h != "client" {
-			t.Host = h
-		}
-		said.tunnels[site.Name] = t
 	}
 	n.upstreams.Store(&said)
 }
@@ -97,12 +99,17 @@ func (n *Node) parentOf(site config.SiteName) config.Parent {
 	return config.ParentAuto
 }
 
-// tunnelOf is the tunnel that is the site's origin by the configuration that holds.
-func (n *Node) tunnelOf(site config.SiteName) (t links.Tunnel, ok bool) {
+// placeOf is where a cluster stands by the configuration that holds; nil: it doesn't say.
+func (n *Node) placeOf(c config.ClusterName) *config.Location {
 	if said := n.upstreams.Load(); said != nil {
-		t, ok = said.tunnels[site]
+		return said.places[c]
 	}
-	return t, ok
+	return nil
+}
+
+// tunnel is who asks what a tunnel offers.
+func (n *Node) tunnel(name config.SiteName, f *config.Fetch) http.RoundTripper {
+	return n.links.Through(links.Tunnel{Name: name, HeaderTimeout: f.HeaderTimeout, BodyTimeout: f.BodyTimeout})
 }
 
 // What nodes answer each other about their overlay.
@@ -112,10 +119,21 @@ const (
 	bulkPath  = "/node/v1/bulk"
 )
 
+// paths are the ways of this node's traffic, to the origins, too.
+func (n *Node) paths() api.NodePaths {
+	p := n.links.Paths()
+	if net := n.network.Load(); net != nil {
+		for i := range p.Parents {
+			p.Parents[i].Origins = net.Origins(p.Parents[i].Site)
+		}
+	}
+	return p
+}
+
 // serveWays answers control, and other nodes that measure.
 func (n *Node) serveWays(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+waysPath, n.forControl(func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(n.links.Paths())
+		_ = json.NewEncoder(w).Encode(n.paths())
 	}))
 	mux.HandleFunc("POST "+benchPath, n.forControl(func(w http.ResponseWriter, r *http.Request) {
 		var in api.PathBenchRequest
@@ -181,7 +199,7 @@ var _ api.Ways = waysOf{}
 
 func (w waysOf) Paths(ctx context.Context, _ api.Actor, node config.NodeID) (p api.NodePaths, err error) {
 	if node == w.n.s.Name {
-		return w.n.links.Paths(), nil
+		return w.n.paths(), nil
 	}
 	return p, w.ask(ctx, node, http.MethodGet, waysPath, nil, &p)
 }

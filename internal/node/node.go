@@ -79,6 +79,7 @@ type Node struct {
 	doors     doors.Doors
 	meshDoor  net.Listener
 	linksDoor net.PacketConn // of the overlay, at the port of meshDoor
+	fence     *links.Fence   // before linksDoor, in a lab
 	links     *links.Links
 	upstreams atomic.Pointer[upstreams]
 	tokens    tokens
@@ -345,7 +346,7 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 	net, err := network.New(network.Options{
 		Snapshot: s, Version: n.o.Version, Token: n.o.Token, QUIC: n.o.QUIC, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: prometheus.NewRegistry(),
 		Gather: prometheus.Gatherers{n.registry}, API: n.api(), Edges: n.open.edges, DNS: n.open.dns, Portal: n.open.portal,
-		Around: n.links.Upstream,
+		Around: n.links.Upstream, Tunnel: n.tunnel,
 	})
 	if err != nil {
 		return err

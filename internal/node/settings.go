@@ -34,6 +34,8 @@ type Settings struct {
 	PeerAt    string             `json:"peer_at,omitempty"`   // where others reach that, if it is elsewhere
 	Listen    config.Listen      `json:"listen"`
 	Disk      []config.Volume    `json:"disk,omitempty"`
+	// Forward is where the node connects to for `wherry overlay forward`, beyond its own loopback.
+	Forward []config.ForwardTarget `json:"forward,omitempty"`
 
 	// What it was told when it joined.
 	Network  string   `json:"network,omitempty"`
@@ -141,7 +143,7 @@ func (s *Settings) record() (feed.NodeRecord, error) {
 	return r, nil
 }
 
-// yaml writes listen and disk as wherry.yaml has them. JSON is YAML.
+// yaml writes listen, disk and overlay as wherry.yaml has them. JSON is YAML.
 func (s *Settings) yaml() (string, error) {
 	listen := map[string]config.Address{}
 	for key, at := range map[string]config.Address{
@@ -158,6 +160,9 @@ func (s *Settings) yaml() (string, error) {
 			volumes = append(volumes, map[string]string{"dir": v.Dir, "size": v.Size.String()})
 		}
 		own["disk"] = map[string]any{"volumes": volumes}
+	}
+	if s.Forward != nil {
+		own["overlay"] = map[string]any{"forward": s.Forward}
 	}
 	data, err := json.Marshal(own)
 	if err != nil {

@@ -12,12 +12,14 @@ import (
 type Near struct {
 	Cluster config.ClusterName
 	Connect time.Duration // the median of its nodes
+	Path    time.Duration // a round trip from here to its nodes; 0: not known
 }
 
 const (
 	nearer  = 2                    // times, to become a parent
 	steady  = 4                    // thirds: to take over from the one that is, another one must be that much nearer
 	worth   = 5 * time.Millisecond // an origin that is nearer than this needs no parent
+	around  = 5                    // quarters of the way to the origin that the way through a parent may have: a request over warm connections takes one
 	unknown = ""
 )
 
@@ -29,7 +31,7 @@ func Choose(own time.Duration, others []Near, now config.ClusterName) config.Clu
 	}
 	best, current := Near{Connect: own}, Near{}
 	for _, n := range others {
-		if n.Connect <= 0 {
+		if n.Connect <= 0 || n.Path > 0 && 4*(n.Path+n.Connect) > around*own {
 			continue
 		}
 		if n.Cluster == now {

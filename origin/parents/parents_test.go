@@ -21,15 +21,17 @@ func TestChoose(t *testing.T) {
 		want   config.ClusterName
 	}{
 		{"nobody else", 100 * ms, nil, "", ""},
-		{"nearest of those much nearer", 100 * ms, []Near{{"a", 40 * ms}, {"b", 10 * ms}}, "", "b"},
-		{"not much nearer", 100 * ms, []Near{{"a", 60 * ms}}, "", ""},
-		{"near enough oneself", 4 * ms, []Near{{"a", ms}}, "", ""},
-		{"not known oneself", 0, []Near{{"a", ms}}, "", ""},
-		{"others don't know", 100 * ms, []Near{{"a", 0}}, "", ""},
-		{"stays with a little nearer", 100 * ms, []Near{{"a", 20 * ms}, {"b", 17 * ms}}, "a", "a"},
-		{"goes to the clearly nearer", 100 * ms, []Near{{"a", 20 * ms}, {"b", 10 * ms}}, "a", "b"},
-		{"leaves who isn't nearer any more", 100 * ms, []Near{{"a", 90 * ms}}, "a", ""},
-		{"equals by name", 100 * ms, []Near{{"b", 10 * ms}, {"a", 10 * ms}}, "", "a"},
+		{"nearest of those much nearer", 100 * ms, []Near{{"a", 40 * ms, 0}, {"b", 10 * ms, 0}}, "", "b"},
+		{"not much nearer", 100 * ms, []Near{{"a", 60 * ms, 0}}, "", ""},
+		{"near enough oneself", 4 * ms, []Near{{"a", ms, 0}}, "", ""},
+		{"not known oneself", 0, []Near{{"a", ms, 0}}, "", ""},
+		{"others don't know", 100 * ms, []Near{{"a", 0, 0}}, "", ""},
+		{"stays with a little nearer", 100 * ms, []Near{{"a", 20 * ms, 0}, {"b", 17 * ms, 0}}, "a", "a"},
+		{"goes to the clearly nearer", 100 * ms, []Near{{"a", 20 * ms, 0}, {"b", 10 * ms, 0}}, "a", "b"},
+		{"leaves who isn't nearer any more", 100 * ms, []Near{{"a", 90 * ms, 0}}, "a", ""},
+		{"near it and far from here", 100 * ms, []Near{{"a", 2 * ms, 150 * ms}, {"b", 30 * ms, 80 * ms}}, "", "b"},
+		{"leaves who is far from here", 100 * ms, []Near{{"a", 2 * ms, 150 * ms}}, "a", ""},
+		{"equals by name", 100 * ms, []Near{{"b", 10 * ms, 0}, {"a", 10 * ms, 0}}, "", "a"},
 	} {
 		if got := Choose(tt.own, tt.others, tt.now); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
@@ -44,7 +46,7 @@ func TestNobodyIsHisParentsParent(t *testing.T) {
 		b := time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(t, "b"))
 		nowA := rapid.SampledFrom([]config.ClusterName{"", "b"}).Draw(t, "now of a")
 		nowB := rapid.SampledFrom([]config.ClusterName{"", "a"}).Draw(t, "now of b")
-		if Choose(a, []Near{{"b", b}}, nowA) == "b" && Choose(b, []Near{{"a", a}}, nowB) == "a" {
+		if Choose(a, []Near{{"b", b, 0}}, nowA) == "b" && Choose(b, []Near{{"a", a, 0}}, nowB) == "a" {
 			t.Fatalf("a (%v) and b (%v) are each other's parents", a, b)
 		}
 	})

@@ -251,33 +251,30 @@ func (a *Agent) keep(ctx context.Context, name string, tell func(what nodeState)
 	})
 	defer stop()
 	var listener sync.WaitGroup
+	var refused error // of listener
 	defer listener.Wait()
 	defer control.Reset(uint64(exchange.CodeNone))
 	over, end := context.WithCancel(ctx)
 	defer end()
 	listener.Go(func() {
-		for {
-			k, _, err := readMessage(control)
-			if err != nil {
-				if ctx.Err() == nil {
-					tell(nodeLeaving)
-				}
-				end() // without its control stream a node doesn't ask
-				return
-			}
-			if k == kindLeaving {
-				tell(nodeLeaving)
-			}
+		if refused = listenTo(control, tell, func() bool { return ctx.Err() == nil }); refused != nil {
+			session.Close()
 		}
+		end() // without its control stream a node doesn't ask
 	})
 	server := &exchange.Server{
 		Handler: a.local, Log: a.o.Log, Limits: exchange.Limits{ExchangesMax: a.o.ExchangesMax, DrainTimeout: a.o.DrainTimeout},
 	}
-	if err := server.Serve(over, session); err != nil {
-		return err
+	err = server.Serve(over, session)
+	if ctx.Err() == nil && err == nil {
+		err = errGone
 	}
-	if ctx.Err() == nil {
-		return errGone
+	if err != nil {
+		control.Reset(uint64(exchange.CodeNone))
+		if listener.Wait(); refused != nil {
+			err = fmt.Errorf("node %s: %w", name, refused)
+		}
+		return err
 	}
 	_ = control.CloseWrite()
 	select { // until the node has all answers
@@ -285,6 +282,28 @@ func (a *Agent) keep(ctx context.Context, name string, tell func(what nodeState)
 	case <-time.After(partTimeout):
 	}
 	return nil
+}
+
+// listenTo hears what a node says after its welcome, up to the end of the control stream. refused is why it sends the agent away.
+func listenTo(control exchange.Stream, tell func(what nodeState), stays func() bool) (refused error) {
+	for {
+		k, p, err := readMessage(control)
+		switch {
+		case err != nil:
+			if stays() {
+				tell(nodeLeaving)
+			}
+			return nil
+		case k == kindRefused: // the token was good, and isn't any more
+			no, err := parseRefusal(p)
+			if err != nil {
+				return err
+			}
+			return no
+		case k == kindLeaving:
+			tell(nodeLeaving)
+		}
+	}
 }
 
 // introduce says hello and reads the answer.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -22,8 +21,10 @@ const (
 
 // Forward carries TCP connections from a listener here to a target that another node reaches.
 type Forward struct {
-	// Target is host:port as the far node sees it. Needed.
+	// Target is host:port as the far node sees it, or the name of a TCP service that agents offer. Needed.
 	Target string
+	// Token is shown to the far node for each connection.
+	Token string
 	// Over asks the far node: an *exchange.Transport. Needed.
 	Over http.RoundTripper
 	// ConnectionsMax bounds the connections at a time; more wait in the system's queue. Default: 10,000.
@@ -110,7 +111,7 @@ func (f *Forward) dial(ctx context.Context) (*exchange.Conn, error) {
 	limit := or(f.ConnectTimeout, connectTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection to %s within %v", f.Target, limit))
 	defer cancel()
-	return connect(ctx, f.Over, f.Target)
+	return connect(ctx, f.Over, f.Target, f.Token)
 }
 
 // or is v unless that is zero.
@@ -119,77 +120,4 @@ func or[T int | time.Duration](v, other T) T {
 		return v
 	}
 	return other
-}
-
-// Gate is the far side of Forward: it connects to what it allows. It takes CONNECT, and nothing else.
-type Gate struct {
-	// Allow says whether a peer may connect to a target, host:port; its error tells the peer's user what to do. What a name resolves
-	// to is Dial's to look at. Needed.
-	Allow func(peer, target string) error
-	// Dial connects; its connections have a method CloseWrite. Default: a net.Dialer with 10 s.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// ConnectionsMax bounds the connections at a time. Default: 10,000.
-	ConnectionsMax int
-	// IdleTimeout ends connections on which nothing moves. Default: 1 h.
-	IdleTimeout time.Duration
-	// Watch is told of connections.
-	Watch Watch
-
-	mu      sync.Mutex // protects running
-	running int
-}
-
-var _ http.Handler = (*Gate)(nil)
-
-// ServeHTTP implements http.Handler. Behind an exchange.Server, RemoteAddr is the peer's name.
-func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	host, port, err := net.SplitHostPort(r.Host)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	switch {
-	case r.Method != http.MethodConnect:
-		http.Error(w, "only CONNECT is answered here", http.StatusMethodNotAllowed)
-		return
-	case err != nil || host == "":
-		g.no(w, r, http.StatusBadRequest, fmt.Errorf("%q is no target: write HOST:PORT", r.Host))
-		return
-	}
-	if err := g.Allow(r.RemoteAddr, r.Host); err != nil {
-		g.no(w, r, http.StatusForbidden, fmt.Errorf("connecting to %s isn't allowed: %w", r.Host, err))
-		return
-	}
-	if !g.enter() {
-		g.no(w, r, http.StatusServiceUnavailable, fmt.Errorf("there are %d connections, which is all that are allowed: close some", or(g.ConnectionsMax, connectionsMax)))
-		return
-	}
-	defer g.exit()
-	dial := g.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
-	}
-	joinTo(w, r, r.Host, dial, or(g.IdleTimeout, idleTimeout), &g.Watch, func(err error) string {
-		return fmt.Sprintf("nothing answers at %s: %v; look whether the service runs and the node may reach it", r.Host, err)
-	})
-}
-
-func (g *Gate) no(w http.ResponseWriter, r *http.Request, status int, err error) {
-	g.Watch.refused(r.Host, err)
-	refuse(w, status, err.Error())
-}
-
-func (g *Gate) enter() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.running >= or(g.ConnectionsMax, connectionsMax) {
-		return false
-	}
-	g.running++
-	return true
-}
-
-func (g *Gate) exit() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.running--
 }

@@ -45,8 +45,8 @@ func (w *world) crossing(change func(f *tunnel.Forward, g *tunnel.Gate)) *crossi
 	c := &crossing{world: w, near: w.net.Host("near"), far: w.net.Host("far"), served: make(chan error, 1)}
 	nearSide, farSide := exchangetest.Pair("lisbon", "osaka", 20_000)
 	c.session = nearSide
-	c.gate = &tunnel.Gate{Dial: c.far.DialContext, Allow: func(peer, asked string) error {
-		if peer != "lisbon" || asked != target {
+	c.gate = &tunnel.Gate{Dial: c.far.DialContext, Allow: func(_ context.Context, by tunnel.Caller, asked string) error {
+		if by.Peer != "lisbon" || asked != target {
 			return errors.New("add it to overlay.forward of osaka")
 		}
 		return nil
@@ -326,3 +326,57 @@ func TestForwardManyAtOnce(t *testing.T) {
 }
 
 var _ net.Conn = half(nil)
+
+// What a token let in ends with it, and nothing else; who shows none, or too many connections, is refused.
+func TestForwardTokens(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := w.crossing(func(f *tunnel.Forward, g *tunnel.Gate) {
+			f.Token, g.PeerConnectionsMax = "good", 1
+			g.Allow = func(_ context.Context, by tunnel.Caller, _ string) error {
+				if by.Token != "good" {
+					return errors.New("show a token")
+				}
+				return nil
+			}
+		})
+		w.tcp(c.far, ":5432", func(conn half) {
+			defer conn.Close()
+			_, _ = io.Copy(conn, conn)
+		})
+		without := *c.forward
+		without.Token = ""
+		if err := without.Check(w.ctx); err == nil || !strings.Contains(err.Error(), "show a token") {
+			t.Errorf("without a token: %v", err)
+		}
+		conn := c.dial()
+		defer conn.Close()
+		one := make([]byte, 1)
+		say := func() error {
+			fmt.Fprint(conn, "a")
+			_, err := io.ReadFull(conn, one)
+			return err
+		}
+		if err := say(); err != nil || one[0] != 'a' {
+			t.Fatalf("%q, %v", one, err)
+		}
+		if err := c.forward.Check(w.ctx); err == nil || !strings.Contains(err.Error(), "all that one may have") {
+			t.Errorf("a second connection: %v", err)
+		}
+		gone := func(which string) func(string) error {
+			return func(token string) error {
+				if token == which {
+					return errors.New("it was removed")
+				}
+				return nil
+			}
+		}
+		c.gate.Expel(gone("other"))
+		if err := say(); err != nil {
+			t.Errorf("with another's token gone: %v", err)
+		}
+		c.gate.Expel(gone("good"))
+		if err := say(); err == nil {
+			t.Error("the connection outlives its token")
+		}
+	})
+}

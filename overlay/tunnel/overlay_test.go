@@ -227,8 +227,8 @@ func TestForwardOverTheOverlay(t *testing.T) {
 			})
 		}
 	})
-	gate := &tunnel.Gate{Allow: func(peer, asked string) error {
-		if peer != "here" || asked != target {
+	gate := &tunnel.Gate{Allow: func(_ context.Context, by tunnel.Caller, asked string) error {
+		if by.Peer != "here" || asked != target {
 			return errors.New("add it to overlay.forward of the far node")
 		}
 		return nil

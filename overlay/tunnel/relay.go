@@ -1,23 +1,42 @@
 package tunnel
 
 import (
+	"context"
 	"errors"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httputil"
 
 	"github.com/wherry/wherry/fault"
 )
 
-// Offered says whether an agent offers a site's service that speaks HTTP here.
-func (t *Table) Offered(site string) bool {
+// Offered says whether an agent offers a site's service here.
+func (t *Table) Offered(p Protocol, site string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.members.of[offered{HTTP, site}]) > 0
+	return len(t.members.of[offered{p, site}]) > 0
 }
 
 // Relay answers other nodes, which ask by Via, out of this table alone: what isn't offered here is refused, and goes in no circles.
 func (t *Table) Relay() http.Handler {
+	requests := t.relayRequests()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			requests.ServeHTTP(w, r)
+			return
+		}
+		dial := func(ctx context.Context, _, site string) (net.Conn, error) { return t.DialContext(ctx, site) }
+		joinTo(w, r, r.Host, dial, idleTimeout, &Watch{}, func(err error) string {
+			if f := fault.Of(err); f.Err != nil {
+				return f.Err.Error()
+			}
+			return err.Error()
+		})
+	})
+}
+
+func (t *Table) relayRequests() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport: relayed{t},
 		Rewrite: func(p *httputil.ProxyRequest) {
@@ -74,6 +93,15 @@ type Via struct {
 }
 
 var _ http.RoundTripper = Via{}
+
+// DialContext connects to the site's service that speaks something else than HTTP. The connection has a method CloseWrite.
+func (v Via) DialContext(ctx context.Context) (net.Conn, error) {
+	conn, err := connect(ctx, v.Over, v.Site, "")
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
 
 // RoundTrip implements http.RoundTripper. Its error says by Retry that nothing was acted on.
 func (v Via) RoundTrip(r *http.Request) (*http.Response, error) {

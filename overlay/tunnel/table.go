@@ -66,6 +66,8 @@ type agentSession struct {
 	session   Session
 	transport *exchange.Transport
 	since     time.Time
+	token     string
+	expelled  chan *refusal // takes one: its token isn't good any more
 
 	// What follows is protected by the table's mutex.
 	running int           // requests and connections
@@ -105,7 +107,7 @@ func (t *Table) Serve(ctx context.Context, session Session) error {
 		control.Reset(uint64(exchange.CodeMalformed))
 		return fmt.Errorf("read the hello of %s: %w", session.Peer(), err)
 	}
-	agent := &agentSession{name: h.name, session: session, since: time.Now(), idle: make(chan struct{})}
+	agent := &agentSession{name: h.name, session: session, since: time.Now(), idle: make(chan struct{}), token: h.token, expelled: make(chan *refusal, 1)}
 	agent.transport = &exchange.Transport{Session: func(context.Context) (exchange.Session, error) { return session, nil }}
 	if no := t.admit(hctx, agent, h); no != nil {
 		return t.refuse(hctx, control, agent, no)
@@ -157,12 +159,44 @@ func (t *Table) admit(ctx context.Context, agent *agentSession, h *hello) *refus
 	return nil
 }
 
+// forget asks an agent for nothing more.
+func (t *Table) forget(agent *agentSession) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.members.remove(agent)
+	agent.part()
+}
+
+// Expel sends agents away whose tokens aren't good any more, with all that they have under way; good says why not.
+func (t *Table) Expel(good func(token string) error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seen := map[*agentSession]bool{}
+	for o, list := range t.members.of {
+		for _, m := range list {
+			if seen[m.agent] {
+				continue
+			}
+			seen[m.agent] = true
+			if err := good(m.agent.token); err != nil {
+				select {
+				case m.agent.expelled <- &refusal{causeToken, fmt.Sprintf("site %s: %v", o.site, err)}:
+				default: // it has been told
+				}
+			}
+		}
+	}
+}
+
 // refuse tells an agent why it isn't taken, and waits until it has read that.
 func (t *Table) refuse(ctx context.Context, control exchange.Stream, agent *agentSession, no *refusal) error {
 	if _, err := control.Write(no.append(nil)); err == nil && control.CloseWrite() == nil {
+		patience := time.NewTimer(t.o.HelloTimeout)
+		defer patience.Stop()
 		select {
 		case <-agent.session.Done():
 		case <-ctx.Done():
+		case <-patience.C:
 		}
 	}
 	return fmt.Errorf("agent %s: %w", agent.name, no)
@@ -191,13 +225,13 @@ func (t *Table) keep(ctx context.Context, agent *agentSession, control exchange.
 	case <-agent.session.Done():
 		return nil
 	case err = <-left:
+	case no := <-agent.expelled:
+		t.forget(agent)
+		return t.refuse(ctx, control, agent, no)
 	case <-ctx.Done():
 		_, _ = control.Write(appendMessage(nil, kindLeaving, nil)) // an agent that is gone needs none
 	}
-	t.mu.Lock()
-	t.members.remove(agent)
-	agent.part()
-	t.mu.Unlock()
+	t.forget(agent)
 	timer := time.NewTimer(t.o.DrainTimeout)
 	defer timer.Stop()
 	select {

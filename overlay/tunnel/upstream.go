@@ -63,8 +63,16 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 func (o offered) nobody() error {
 	return &fault.Error{
 		Party: fault.Origin, Op: "tunnel", Status: http.StatusServiceUnavailable, Retry: true, Proxy: "destination_unavailable",
-		Err: fmt.Errorf("site %s: %w; start one: wherry tunnel --site %s --to HOST:PORT", o.site, errNoAgent, o.site),
+		Err: fmt.Errorf("%s: %w; start one: %s", o.site, errNoAgent, o.command()),
 	}
+}
+
+// command offers it.
+func (o offered) command() string {
+	if o.protocol == TCP {
+		return "wherry tunnel --name " + o.site + " --tcp HOST:PORT"
+	}
+	return "wherry tunnel --site " + o.site + " --to HOST:PORT"
 }
 
 // begin picks an agent.
@@ -258,7 +266,7 @@ func (t *Table) DialContext(ctx context.Context, site string) (net.Conn, error) 
 		}
 		tried = append(tried, m)
 		var conn *exchange.Conn
-		if conn, err = connect(ctx, m.agent.transport, site); err == nil {
+		if conn, err = connect(ctx, m.agent.transport, site, ""); err == nil {
 			return &countedConn{Conn: conn, done: sync.OnceFunc(func() { t.end(m, "") })}, nil
 		}
 		t.end(m, err.Error())
@@ -269,9 +277,12 @@ func (t *Table) DialContext(ctx context.Context, site string) (net.Conn, error) 
 	return nil, err
 }
 
-// connect asks for a connection to a target. Its error is a *fault.Error with the words of whoever refused.
-func connect(ctx context.Context, over http.RoundTripper, target string) (*exchange.Conn, error) {
+// connect asks for a connection to a target, and shows a token if there is one. Its error is a *fault.Error with the words of whoever refused.
+func connect(ctx context.Context, over http.RoundTripper, target, token string) (*exchange.Conn, error) {
 	r := &http.Request{Method: http.MethodConnect, URL: &url.URL{Host: target}, Host: target, Header: http.Header{}}
+	if token != "" {
+		r.Header.Set("Authorization", bearer+token)
+	}
 	resp, err := over.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		return nil, err
