@@ -80,6 +80,9 @@ var plan = map[string][]string{
 	"vmm/linux/tree":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
 	"vmm/kvm":                       {"internal/cputime", "vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/vmmtest":                   {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/emu":                       {"vmm", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/emu/vector":                {"vmm/x86"},
+	"vmm/emu/x87":                   {"vmm/x86"},
 	"vmm/mmu":                       {"vmm/phys"},
 	"vmm/phys":                      {},
 	"vmm/x86":                       {},
