@@ -312,8 +312,9 @@ func (d *differ) compareExtended(inst []byte, in x86.Inst, before, want *x86.Ext
 		}
 	}
 	if undefined := undefinedStatus(in); (got.FSW^want.FSW)&^undefined != 0 || got.FTW != want.FTW || got.FCW != want.FCW {
+		i := in.RM & 7
 		d.fail(inst, in, "control %#x, natively %#x; status was %#x, is %#x, natively %#x; full %#x, natively %#x\n ST0, ST%d were %x, %x, are %x, %x, natively %x, %x",
-			got.FCW, want.FCW, before.FSW, got.FSW, want.FSW, got.FTW, want.FTW, in.RM&7, before.ST[0], before.ST[in.RM&7], got.ST[0], got.ST[in.RM&7], want.ST[0], want.ST[in.RM&7])
+			got.FCW, want.FCW, before.FSW, got.FSW, want.FSW, got.FTW, want.FTW, i, before.ST[0], before.ST[i], got.ST[0], got.ST[i], want.ST[0], want.ST[i])
 	}
 	if got.MXCSR != want.MXCSR {
 		d.fail(inst, in, "MXCSR was %#x, is %#x, natively %#x; operands %016x, %016x", before.MXCSR, got.MXCSR, want.MXCSR,
