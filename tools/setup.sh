@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run beside Go, where it is missing: curl, dig, a headless Chromium, and C compilers and a busybox for guests.
+# Installs what the tests run beside Go, where it is missing: curl, dig, a headless Chromium, objdump, and C compilers and a busybox for guests.
 set -eu
 
 missing=
@@ -12,6 +12,7 @@ need chromium chromium
 need gcc gcc
 need musl-gcc musl-tools
 need busybox busybox-static
+need objdump binutils
 [ -n "$missing" ] || exit 0
 
 run=
