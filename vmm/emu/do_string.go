@@ -92,7 +92,7 @@ func (c *VCPU) stringOnce(o *op) bool {
 func (c *VCPU) copyRun(o *op) bool {
 	from, to := c.file[regSI]+c.file[o.seg&regMask], c.file[regDI]
 	source, target := c.tlb.Entry(from), c.tlb.Entry(to)
-	if source.ReadTag != from>>phys.PageShift || target.WriteTag != to>>phys.PageShift {
+	if !source.Reads(from) || !target.Writes(to) {
 		return false
 	}
 	bytes := min(phys.PageSize-from&offMask, phys.PageSize-to&offMask)

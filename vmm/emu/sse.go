@@ -112,7 +112,7 @@ func doVecToMemory(c *VCPU, o *op) bool {
 		return c.raise(x86.GeneralProtection)
 	}
 	off := va & offMask
-	if e := c.tlb.Entry(va); e.WriteTag == va>>phys.PageShift && off <= phys.PageSize-16 {
+	if e := c.tlb.Entry(va); e.Writes(va) && off <= phys.PageSize-16 {
 		binary.LittleEndian.PutUint64(e.Page[off:off+8], v.lo)
 		binary.LittleEndian.PutUint64(e.Page[off+8:off+16], v.hi)
 		return true

@@ -1,0 +1,100 @@
+package emu
+
+import (
+	"github.com/wherry/wherry/vmm/emu/asm"
+	"github.com/wherry/wherry/vmm/x86"
+)
+
+// vector emits SSE and SSE2, which every host has: the instruction itself, on the same registers.
+func (e *emitter) vector() bool {
+	in := e.in
+	if int(in.Vec) >= len(knownVectors) || !knownVectors[in.Vec] {
+		return false
+	}
+	o := asm.Opcode{Bytes: 0x0f00 | uint32(in.Vec&0xff), Prefix: vectorPrefixes[in.Vec>>8]}
+	wide := uint8(4)
+	switch in.VecShape {
+	case x86.VecXE, x86.VecEX, x86.VecGM:
+		wide = in.From
+	}
+	rm := asm.R(asm.Reg(in.RM))
+	x := asm.Reg(in.Reg)
+	done := func() {}
+	switch {
+	case in.IsMem:
+		rm = e.vectorMemory()
+	case in.VecShape == x86.VecM:
+		x = asm.Reg(in.Reg & 7)
+	case in.VecShape == x86.VecXE:
+		rm = operandOf(in.RM)
+	case in.VecShape == x86.VecEX:
+		var h asm.Reg
+		h, done = e.target(in.RM)
+		rm = asm.R(h)
+	}
+	if in.VecShape == x86.VecGM {
+		x, done = e.target(in.Reg)
+	}
+	e.Emit(o, wide, x, rm, false)
+	if vectorImmediates[in.Vec] {
+		e.Imm(in.Imm, 1)
+	}
+	if in.VecShape == x86.VecTest {
+		e.wrote(false)
+	}
+	done()
+	return true
+}
+
+var vectorPrefixes = [4]byte{0, 0x66, 0xf3, 0xf2}
+
+// vectorMemory finds the operand. What a processor wants aligned is checked, for the fault is the guest's.
+func (e *emitter) vectorMemory() asm.Operand {
+	in := e.in
+	align := uint8(1)
+	if in.Size == 16 && !unaligned[in.Vec] {
+		align = 16
+	}
+	e.slowly()
+	e.address(hostA, true)
+	return e.find(in.Size, in.VecShape == x86.VecMX || in.VecShape == x86.VecEX, align)
+}
+
+// vectorImmediates are those with a byte behind the operands.
+var vectorImmediates = vectorSet(0xc2, pF3|0xc2, p66|0xc2, pF2|0xc2, 0xc6, p66|0xc6, p66|0x70, pF3|0x70, pF2|0x70, p66|0xc4, p66|0xc5, p66|0x71, p66|0x72, p66|0x73)
+
+func vectorSet(all ...x86.Vector) (set [4 << 8]bool) {
+	for _, v := range all {
+		set[v] = true
+	}
+	return set
+}
+
+// knownVectors are those that are SSE or SSE2 and whose size in memory is x86.Inst.Size.
+var knownVectors = func() [4 << 8]bool {
+	set := vectorImmediates
+	add := func(from, to x86.Vector) {
+		for v := from; v <= to; v++ {
+			set[v] = true
+		}
+	}
+	for _, prefix := range []x86.Vector{0, p66} {
+		for _, op := range []x86.Vector{0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x28, 0x29, 0x2b, 0x2e, 0x2f, 0x50, 0x51} {
+			set[prefix|op] = true
+		}
+		add(prefix|0x54, prefix|0x5f)
+	}
+	for _, prefix := range []x86.Vector{pF2, pF3} {
+		for _, op := range []x86.Vector{0x10, 0x11, 0x2a, 0x2c, 0x2d, 0x51, 0x58, 0x59, 0x5a, 0x5c, 0x5d, 0x5e, 0x5f, 0xe6} {
+			set[prefix|op] = true
+		}
+	}
+	set[pF3|0x5b], set[pF3|0x6f], set[pF3|0x7e], set[pF3|0x7f] = true, true, true, true
+	add(p66|0x60, p66|0x6f)
+	add(p66|0x74, p66|0x76)
+	set[p66|0x7e], set[p66|0x7f] = true, true
+	add(p66|0xd1, p66|0xef)
+	add(p66|0xf1, p66|0xf6)
+	add(p66|0xf8, p66|0xfe)
+	return set
+}()

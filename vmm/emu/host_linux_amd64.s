@@ -1,0 +1,22 @@
+#include "go_asm.h"
+#include "textflag.h"
+
+// func enterCode(c *VCPU, door, code uint64)
+//
+// All general registers but SP may be changed: BP is in the frame, and the caller has R14 and X15 from where Go keeps them.
+TEXT ·enterCode(SB), NOSPLIT, $8-24
+	MOVQ c+0(FP), R15
+	ADDQ $const_hostBias, R15
+	MOVQ door+8(FP), DX
+	MOVQ code+16(FP), AX
+	CALL DX
+	RET
+
+// func hasLAHF() bool
+TEXT ·hasLAHF(SB), NOSPLIT, $0-1
+	MOVL $0x80000001, AX
+	XORL CX, CX
+	CPUID
+	ANDL $1, CX
+	MOVB CX, ret+0(FP)
+	RET
