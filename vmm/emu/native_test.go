@@ -32,9 +32,8 @@ const (
 	saveAt    = 0x1800 // the same after
 )
 
-func newNative(t testing.TB) *native {
+func newNative(t testing.TB, size uintptr) *native {
 	t.Helper()
-	const size = dataAt - codeAt + dataPages*phys.PageSize
 	wanted := uintptr(codeAt)
 	p, err := unix.MmapPtr(-1, 0, *(*unsafe.Pointer)(unsafe.Pointer(&wanted)), size, unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED_NOREPLACE)
 	if err != nil {
@@ -87,7 +86,7 @@ func (n *native) run(code []byte, r *[17]uint64, x *x86.Extended) {
 	for i, v := range r {
 		*n.word(stateAt + 8*i) = v
 	}
-	entry := uintptr(codeAt)
+	entry := unsafe.Pointer(unsafe.SliceData(n.memory))
 	f := &entry // a func value points to where its code's address is
 	(*(*func())(unsafe.Pointer(&f)))()
 	for i := range r {
@@ -123,7 +122,7 @@ func TestAgainstProcessor(t *testing.T) {
 		n, _ := strconv.Atoi(s)
 		seed = uint64(n)
 	}
-	d := differ{t: t, native: newNative(t), random: rand.New(rand.NewPCG(seed, 7))}
+	d := differ{t: t, native: newNative(t, dataAt-codeAt+dataPages*phys.PageSize), random: rand.New(rand.NewPCG(seed, 7))}
 	d.machine, d.vcpu = newGuest(t, nil, phys.Options{})
 	for range count {
 		d.one()
@@ -287,23 +286,4 @@ func shiftCount(in x86.Inst, r *[17]uint64) int64 {
 		return count & 63
 	}
 	return count & 31
-}
-
-// BenchmarkSum counts this process's CPU time, for the machine may have other things to do.
-func BenchmarkSum(b *testing.B) {
-	_, c := newGuest(b, sum, phys.Options{})
-	before, start := c.Instructions(), cpuTime(b)
-	for b.Loop() {
-		c.regs.RIP, c.regs.RAX, c.regs.RCX = codeAt, 0, 100_000
-		run(b, c, 0)
-	}
-	b.ReportMetric(float64(cpuTime(b)-start)/float64(c.Instructions()-before), "CPU-ns/instruction")
-}
-
-func cpuTime(b *testing.B) int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
-		b.Fatal(err)
-	}
-	return t.Nano()
 }

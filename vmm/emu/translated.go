@@ -40,6 +40,7 @@ type jump struct{ va, code uint64 }
 type code struct {
 	memory *codeMemory // nil before the first translation
 	off    bool        // nothing is translated: the host can't or shall not
+	after  uint8       // translateAfter, or less in tests
 	number uint32      // of the present memory, in blocks' translations
 	blocks []*block
 	used   int
@@ -85,7 +86,7 @@ func (c *VCPU) warm(b *block) bool {
 	if b.native.failed || len(b.ops) == 0 {
 		return false
 	}
-	if b.native.heat++; b.native.heat < translateAfter {
+	if b.native.heat++; b.native.heat < k.after {
 		return false
 	}
 	b.native.failed = true // until it hasn't
