@@ -102,8 +102,8 @@ const linksMax = 2
 
 var errFlags = errors.New("BUG: flags that were needed are lost")
 
-// translate writes the code of b for address at. The instructions are those that b's steps were made of.
-func (e *emitter) translate(b *block, number int, at, out uint64, insts []x86.Inst) error {
+// translate writes the code of b for address at, and what is seldom on the way for address beyond. The instructions are those that b's steps were made of.
+func (e *emitter) translate(b *block, number int, at, beyond, out uint64, insts []x86.Inst) error {
 	e.block, e.number, e.out = b, number, out
 	e.prepare(insts)
 	for pass := range 2 {
@@ -113,6 +113,7 @@ func (e *emitter) translate(b *block, number int, at, out uint64, insts []x86.In
 		e.flags = flagsPlace{inMemory: true}
 		e.head()
 		e.instructions()
+		e.Continue(beyond)
 		e.tail()
 		if pass == 0 {
 			e.analyse()
@@ -298,7 +299,10 @@ func (e *emitter) goTo(to uint64) {
 func (e *emitter) goToRegister() {
 	e.isIndirect = true
 	e.move(hostB, hostA)
-	e.Emit(asm.Op(0xc1), 4, 4, asm.R(hostB), false) // SHL, by log2 of a jump's size
+	e.Emit(asm.Op(0xc1), 8, 5, asm.R(hostB), false) // SHR
+	e.Imm(jumpsBits, 1)
+	e.Emit(asm.Op(0x33), 4, hostB, asm.R(hostA), false) // XOR
+	e.Emit(asm.Op(0xc1), 4, 4, asm.R(hostB), false)     // SHL, by log2 of a jump's size
 	e.Imm(jumpBits, 1)
 	e.Emit(asm.Op(0x81), 4, 4, asm.R(hostB), false) // AND
 	e.Imm((jumpsSize-1)<<jumpBits, 4)

@@ -40,16 +40,36 @@ func (e *emitter) shift() bool {
 	return true
 }
 
-// shiftByCL is for those whose flags nobody needs: by 0 there are none, and by more than one not all are defined.
+// shiftByCL shifts by 0 without flags, and else in two: the last one by one alone, for OF is defined after that.
 func (e *emitter) shiftByCL(group asm.Reg) bool {
 	in, size := e.in, e.in.Size
-	in.ifNeeded = !in.IsMem
-	if in.needed {
+	if !in.needed {
+		target, done := e.immediateTarget(true)
+		e.Emit(byteOr(0xd3, size), size, group, target, size == 1)
+		e.spoiled()
+		done()
+		return true
+	}
+	if in.IsMem || size < 4 || in.RM == regCX || in.Op < x86.SHL {
+		in.ifNeeded = !in.IsMem
 		return false
 	}
-	target, done := e.immediateTarget(true)
-	e.Emit(byteOr(0xd3, size), size, group, target, size == 1)
-	e.spoiled()
+	var none asm.Label
+	h, done := e.target(in.RM)
+	cx := hostOf[regCX]
+	e.save()
+	e.Emit(asm.Op(0x8b), size, h, asm.R(h), false) // clears the upper half of 4 bytes, also where nothing is shifted
+	e.Emit(asm.Op(0xf6), 1, 0, asm.R(cx), true)    // TEST CL, …
+	e.Imm(int64(size)*8-1, 1)
+	e.JumpIf(uint8(x86.CondE), &none)
+	e.Emit(asm.Op(0x8d), 8, cx, asm.M(cx, -1), false) // LEA
+	e.Emit(asm.Op(0xd3), size, group, asm.R(h), false)
+	e.Emit(asm.Op(0x8d), 8, cx, asm.M(cx, 1), false)
+	e.Emit(asm.Op(0xd1), size, group, asm.R(h), false)
+	e.flags = flagsPlace{inHost: true, noAF: true}
+	e.save()
+	e.Bind(&none)
+	e.flags.inHost = false
 	done()
 	return true
 }

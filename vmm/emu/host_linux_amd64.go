@@ -54,8 +54,6 @@ func newCodeMemory(size int) (*codeMemory, error) {
 	return &codeMemory{writable, executable, uint64(uintptr(unsafe.Pointer(unsafe.SliceData(executable))))}, nil
 }
 
-func (m *codeMemory) size() int { return len(m.writable) }
-
 // setWord writes a cell, which code may have read before.
 func (m *codeMemory) setWord(at int, v uint64) {
 	binary.LittleEndian.PutUint64(m.writable[at:], v)

@@ -19,8 +19,6 @@ type codeMemory struct {
 
 func newCodeMemory(int) (*codeMemory, error) { return nil, errNoCodeMemory }
 
-func (m *codeMemory) size() int { return len(m.writable) }
-
 func (m *codeMemory) setWord(int, uint64) {}
 
 func (m *codeMemory) free() error { return nil }

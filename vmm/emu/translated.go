@@ -14,12 +14,15 @@ const (
 	translateAfter = 20
 	// codeSizeMax bounds a machine's translated code in bytes. When it is used up, all is dropped.
 	codeSizeMax = 32 << 20
-	// blockCodeMax bounds what a block's translation may need.
+	// nearCodeMax is the part of it for what is executed mostly, at its beginning: close together, for the host's caches.
+	nearCodeMax = codeSizeMax / 2
+	// blockCodeMax bounds what a block's translation may need of either.
 	blockCodeMax = 64 << 10
 	// sliceInstructions bounds how many instructions translated code executes before it looks at Go's world again: the garbage collector waits for it.
 	sliceInstructions = 50_000
 	// jumpsSize is how many targets of indirect jumps are found without Go.
-	jumpsSize = 1 << 12
+	jumpsSize = 1 << jumpsBits
+	jumpsBits = 13
 	jumpBits  = 4 // log2 of a jump's size
 )
 
@@ -36,6 +39,9 @@ type host struct {
 // jump is where the code of the block at va is.
 type jump struct{ va, code uint64 }
 
+// jumpOf is where the jump to va is.
+func jumpOf(va uint64) uint64 { return (va ^ va>>jumpsBits) % jumpsSize }
+
 // code is a machine's translated code. It lives as long as the machine; its blocks until it is full.
 type code struct {
 	memory *codeMemory // nil before the first translation
@@ -43,7 +49,8 @@ type code struct {
 	after  uint8       // translateAfter, or less in tests
 	number uint32      // of the present memory, in blocks' translations
 	blocks []*block
-	used   int
+	near   int // where the next block goes
+	far    int // and what is seldom on its way
 	enter  uint64
 	leave  uint64
 	jumps  *[jumpsSize]jump
@@ -105,28 +112,30 @@ func (c *VCPU) translate(b *block) error {
 	if err != nil {
 		return err
 	}
-	if k.memory == nil || k.used+blockCodeMax > k.memory.size() || len(k.blocks) >= blocksMax {
+	if k.memory == nil || k.near+blockCodeMax > nearCodeMax || k.far+blockCodeMax > codeSizeMax || len(k.blocks) >= blocksMax {
 		if err := k.begin(); err != nil {
 			return err
 		}
 	}
-	at := k.memory.at + uint64(k.used)
-	if err := k.emit.translate(b, len(k.blocks), at, k.leave, insts); err != nil {
+	at, beyond := k.memory.at+uint64(k.near), k.memory.at+uint64(k.far)
+	if err := k.emit.translate(b, len(k.blocks), at, beyond, k.leave, insts); err != nil {
 		return err
 	}
-	p := k.emit.Bytes()
-	if len(p) > blockCodeMax {
+	here, there := k.emit.Bytes()
+	if max(len(here), len(there)) > blockCodeMax {
 		return errBlockCode
 	}
-	copy(k.memory.writable[k.used:], p)
+	copy(k.memory.writable[k.near:], here)
+	copy(k.memory.writable[k.far:], there)
 	b.native = translation{code: at, number: k.number}
 	for i := range k.emit.used {
 		w := &k.emit.ways[i]
-		b.native.ways[i] = link{k.used + w.cellAt, at + uint64(w.stubAt)}
-		k.memory.setWord(k.used+w.cellAt, at+uint64(w.stubAt))
+		b.native.ways[i] = link{k.far + w.cellAt, beyond + uint64(w.stubAt)}
+		k.memory.setWord(k.far+w.cellAt, beyond+uint64(w.stubAt))
 	}
 	k.blocks = append(k.blocks, b)
-	k.used += (len(p) + 15) &^ 15
+	k.near += (len(here) + 15) &^ 15
+	k.far += (len(there) + 15) &^ 15
 	return nil
 }
 
@@ -171,7 +180,8 @@ func (k *code) begin() error {
 	k.emit.Begin(memory.at)
 	k.enter = memory.at
 	k.leave = memory.at + uint64(k.emit.doors())
-	k.used = (copy(memory.writable, k.emit.Bytes()) + 15) &^ 15
+	here, _ := k.emit.Bytes()
+	k.near, k.far = (copy(memory.writable, here)+15)&^15, nearCodeMax
 	return nil
 }
 
@@ -310,7 +320,7 @@ func (c *VCPU) link(l link) uint64 {
 func (c *VCPU) indirect() uint64 {
 	to := c.known()
 	if to != 0 {
-		c.machine.code.jumps[c.rip%jumpsSize] = jump{c.rip, to}
+		c.machine.code.jumps[jumpOf(c.rip)] = jump{c.rip, to}
 	}
 	return to
 }

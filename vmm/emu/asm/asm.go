@@ -73,7 +73,9 @@ type Label struct {
 // Buffer is code that is being written.
 type Buffer struct {
 	code    []byte
-	at      uint64 // where it will lie
+	at      uint64 // where it will lie, up to split
+	split   int
+	beyond  uint64 // and from there on
 	pending int    // labels that were used and aren't bound
 	err     error
 }
@@ -84,13 +86,34 @@ var (
 )
 
 // Begin empties b, for code that will lie at the address.
-func (b *Buffer) Begin(at uint64) { b.code, b.at, b.pending, b.err = b.code[:0], at, 0, nil }
+func (b *Buffer) Begin(at uint64) {
+	b.code, b.at, b.split, b.pending, b.err = b.code[:0], at, math.MaxInt, 0, nil
+}
 
-// Bytes is the code.
-func (b *Buffer) Bytes() []byte { return b.code }
+// Continue has what follows lie at another address.
+func (b *Buffer) Continue(at uint64) { b.split, b.beyond = len(b.code), at }
 
-// Len is how long the code is.
-func (b *Buffer) Len() int { return len(b.code) }
+// Bytes is the code: all of it, or up to Continue and from there on.
+func (b *Buffer) Bytes() (here, there []byte) {
+	at := min(b.split, len(b.code))
+	return b.code[:at], b.code[at:]
+}
+
+// address is where the byte at an offset will lie.
+func (b *Buffer) address(at int) uint64 {
+	if at < b.split {
+		return b.at + uint64(at)
+	}
+	return b.beyond + uint64(at-b.split)
+}
+
+// Len is how long the code is, or that from Continue on.
+func (b *Buffer) Len() int {
+	if len(b.code) >= b.split {
+		return len(b.code) - b.split
+	}
+	return len(b.code)
+}
 
 // Err says what makes the code useless.
 func (b *Buffer) Err() error {
@@ -183,17 +206,30 @@ func (b *Buffer) modRM(reg byte, rm Operand) {
 func (b *Buffer) Bind(l *Label) {
 	l.bound, l.at = true, len(b.code)
 	for _, use := range l.uses {
-		binary.LittleEndian.PutUint32(b.code[use-4:], uint32(l.at-use))
+		b.patch(use, l)
 		b.pending--
 	}
 	l.uses = nil
 }
 
-// distance appends 4 bytes: how far l is from behind them.
+// patch writes the 4 bytes before use: how far l is from behind them.
+func (b *Buffer) patch(use int, l *Label) {
+	binary.LittleEndian.PutUint32(b.code[use-4:], b.far(use, b.address(l.at)))
+}
+
+func (b *Buffer) far(use int, to uint64) uint32 {
+	d := int64(to - (b.address(use-1) + 1))
+	if d != int64(int32(d)) {
+		b.err = errDistance
+	}
+	return uint32(d)
+}
+
+// distance appends the 4 bytes.
 func (b *Buffer) distance(l *Label) {
 	b.Imm(0, 4)
 	if l.bound {
-		binary.LittleEndian.PutUint32(b.code[len(b.code)-4:], uint32(l.at-len(b.code)))
+		b.patch(len(b.code), l)
 		return
 	}
 	l.uses = append(l.uses, len(b.code))
@@ -215,11 +251,8 @@ func (b *Buffer) JumpIf(cc uint8, l *Label) {
 // JumpTo appends JMP to an address, which mustn't be further than 2 GiB.
 func (b *Buffer) JumpTo(to uint64) {
 	b.Raw(0xe9)
-	d := int64(to - (b.at + uint64(len(b.code)) + 4))
-	if d != int64(int32(d)) {
-		b.err = errDistance
-	}
-	b.Imm(d, 4)
+	b.Imm(0, 4)
+	binary.LittleEndian.PutUint32(b.code[len(b.code)-4:], b.far(len(b.code), to))
 }
 
 // JumpBy appends JMP to where the word at l says.
@@ -252,9 +285,9 @@ func (b *Buffer) Constant(reg Reg, v uint64) {
 	}
 }
 
-// Align appends INT3 until the length is a multiple of n.
+// Align appends INT3 until Len is a multiple of n.
 func (b *Buffer) Align(n int) {
-	for len(b.code)%n != 0 {
+	for b.Len()%n != 0 {
 		b.Raw(0xcc)
 	}
 }
