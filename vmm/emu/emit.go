@@ -85,16 +85,18 @@ type emitter struct {
 	short      asm.Label
 	indirect   asm.Label
 	isIndirect bool
+	again      asm.Label
+	isLoop     bool
 	ways       [linksMax]way
 	used       int // of ways
 }
 
-// way is a jump out of a block to a known place: by a cell, which has the address of stub until it is linked.
+// way is a jump out of a block to a known place. It goes to stub until it is linked.
 type way struct {
-	to         uint64
-	cell, stub asm.Label
-	cellAt     int
-	stubAt     int
+	to     uint64
+	stub   asm.Label
+	stubAt int
+	end    int // of the jump
 }
 
 // linksMax is how many ways lead out of a block.
@@ -109,10 +111,15 @@ func (e *emitter) translate(b *block, number int, at, beyond, out uint64, insts 
 	for pass := range 2 {
 		e.Begin(at)
 		e.entry, e.body, e.stale, e.short, e.indirect = asm.Label{}, asm.Label{}, asm.Label{}, asm.Label{}, asm.Label{}
-		e.isIndirect, e.used = false, 0
+		e.again, e.isLoop, e.isIndirect, e.used = asm.Label{}, false, false, 0
 		e.flags = flagsPlace{inMemory: true}
 		e.head()
 		e.instructions()
+		if e.isLoop { // the code is what it was: who writes to it leaves
+			e.Bind(&e.again)
+			e.count()
+			e.Jump(&e.body)
+		}
 		e.Continue(beyond)
 		e.tail()
 		if pass == 0 {
@@ -217,7 +224,7 @@ func (e *emitter) leaveToGo() {
 	e.flags.inHost = false
 }
 
-// tail writes what isn't on the way: how to leave, and the cells.
+// tail writes what isn't on the way: how to leave.
 func (e *emitter) tail() {
 	for i := range e.insts {
 		if e.insts[i].isSlow {
@@ -240,12 +247,6 @@ func (e *emitter) tail() {
 		w.stubAt = e.Len()
 		e.Bind(&w.stub)
 		e.leave(exitLink<<exitShift|i, w.to)
-	}
-	for i := range e.used {
-		e.Align(8)
-		e.ways[i].cellAt = e.Len()
-		e.Bind(&e.ways[i].cell)
-		e.Imm(0, 8)
 	}
 }
 
@@ -281,18 +282,31 @@ func (e *emitter) exit(exit int) {
 	e.JumpTo(e.out)
 }
 
+// always is no condition.
+const always = 0xff
+
 // goTo leaves the block for a known address. The flags have to be in memory there, as at every entry.
-func (e *emitter) goTo(to uint64) {
+func (e *emitter) goTo(to uint64) { e.goToIf(always, to) }
+
+func (e *emitter) goToIf(cc x86.Cond, to uint64) {
 	e.save()
-	if to == e.block.va { // the code is what it was: who writes to it leaves
-		e.count()
-		e.Jump(&e.body)
+	jump := func(l *asm.Label) {
+		if cc == always {
+			e.Jump(l)
+		} else {
+			e.JumpIf(uint8(cc), l)
+		}
+	}
+	if to == e.block.va {
+		e.isLoop = true
+		jump(&e.again)
 		return
 	}
 	w := &e.ways[e.used]
 	*w = way{to: to}
 	e.used++
-	e.JumpBy(&w.cell)
+	jump(&w.stub)
+	w.end = e.Len()
 }
 
 // goToRegister leaves for the address in hostA.

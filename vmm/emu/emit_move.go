@@ -264,11 +264,8 @@ func (e *emitter) branch() bool {
 	case x86.JCC:
 		e.save()
 		e.condition(in.Cond)
-		var taken asm.Label
-		e.JumpIf(uint8(in.Cond), &taken)
+		e.goToIf(in.Cond, to)
 		e.goTo(in.next)
-		e.Bind(&taken)
-		e.goTo(to)
 	case x86.JMP:
 		if in.Form == x86.FormI {
 			e.goTo(to)

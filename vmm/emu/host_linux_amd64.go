@@ -54,10 +54,13 @@ func newCodeMemory(size int) (*codeMemory, error) {
 	return &codeMemory{writable, executable, uint64(uintptr(unsafe.Pointer(unsafe.SliceData(executable))))}, nil
 }
 
-// setWord writes a cell, which code may have read before.
-func (m *codeMemory) setWord(at int, v uint64) {
-	binary.LittleEndian.PutUint64(m.writable[at:], v)
+// setJump makes the jump that ends there one to an address. Before it is executed, serialize is called.
+func (m *codeMemory) setJump(end int, to uint64) {
+	binary.LittleEndian.PutUint32(m.writable[end-4:end], uint32(to-(m.at+uint64(end))))
 }
+
+// serialize has the processor forget what it has fetched: code was written at another address than it is executed at (Intel SDM volume 3, 10.1.3).
+func serialize()
 
 func (m *codeMemory) free() error {
 	return errors.Join(unix.Munmap(m.writable), unix.Munmap(m.executable))

@@ -61,9 +61,9 @@ type code struct {
 	emit   emitter
 }
 
-// link is a cell that was changed from the address stub.
+// link is a jump of a block that leads to the code of another one. It led to stub.
 type link struct {
-	cell int
+	end  int // of the instruction
 	stub uint64
 }
 
@@ -130,12 +130,12 @@ func (c *VCPU) translate(b *block) error {
 	b.native = translation{code: at, number: k.number}
 	for i := range k.emit.used {
 		w := &k.emit.ways[i]
-		b.native.ways[i] = link{k.far + w.cellAt, beyond + uint64(w.stubAt)}
-		k.memory.setWord(k.far+w.cellAt, beyond+uint64(w.stubAt))
+		b.native.ways[i] = link{k.near + w.end, beyond + uint64(w.stubAt)}
 	}
 	k.blocks = append(k.blocks, b)
 	k.near += (len(here) + 15) &^ 15
 	k.far += (len(there) + 15) &^ 15
+	serialize()
 	return nil
 }
 
@@ -207,8 +207,9 @@ func (k *code) unlink() {
 		return
 	}
 	for _, l := range k.links {
-		k.memory.setWord(l.cell, l.stub)
+		k.memory.setJump(l.end, l.stub)
 	}
+	serialize()
 	k.links = k.links[:0]
 	k.forgetJumps()
 }
@@ -310,7 +311,8 @@ func (c *VCPU) link(l link) uint64 {
 	k := &c.machine.code
 	to := c.known()
 	if to != 0 {
-		k.memory.setWord(l.cell, to)
+		k.memory.setJump(l.end, to)
+		serialize()
 		k.links = append(k.links, l)
 	}
 	return to

@@ -255,12 +255,6 @@ func (b *Buffer) JumpTo(to uint64) {
 	binary.LittleEndian.PutUint32(b.code[len(b.code)-4:], b.far(len(b.code), to))
 }
 
-// JumpBy appends JMP to where the word at l says.
-func (b *Buffer) JumpBy(l *Label) {
-	b.Raw(0xff, 0x25)
-	b.distance(l)
-}
-
 // Address appends LEA reg, l.
 func (b *Buffer) Address(reg Reg, l *Label) {
 	b.Raw(0x48|byte(reg)>>3<<2, 0x8d, byte(reg)&7<<3|5)
