@@ -93,7 +93,8 @@ func (t *TLB) Load(m *phys.Memory, s Space, va uint64, access Access) (*[phys.Pa
 	}
 	base := va &^ (phys.PageSize - 1)
 	e := Entry{ReadBase: base, WriteBase: noPage(index(va)), Page: page}
-	if slot, index, err := m.Locate(at.Addr); err == nil && write && slot.Writable(index) {
+	written := write || at.Entry&Dirty != 0 && at.Allowed&(Write|User) == Write|User // then a write needs no walk
+	if slot, index, err := m.Locate(at.Addr); err == nil && written && slot.Writable(index) {
 		e.WriteBase = base
 	}
 	*t.Entry(va) = e
