@@ -30,7 +30,7 @@ var (
 // New makes a machine with memory, which it owns from now on.
 func New(memory *phys.Memory) *Machine {
 	m := &Machine{memory: memory, kept: map[place]*block{}}
-	m.code.off, m.code.after = !canTranslate, translateAfter
+	m.code.off, m.code.after, m.code.newMemory = !canTranslate, translateAfter, newCodeMemory
 	memory.OnEvict(func(phys.Addr) { m.code.doubt = true })
 	return m
 }

@@ -44,21 +44,22 @@ func jumpOf(va uint64) uint64 { return (va ^ va>>jumpsBits) % jumpsSize }
 
 // code is a machine's translated code. It lives as long as the machine; its blocks until it is full.
 type code struct {
-	memory *codeMemory // nil before the first translation
-	off    bool        // nothing is translated: the host can't or shall not
-	after  uint8       // translateAfter, or less in tests
-	number uint32      // of the present memory, in blocks' translations
-	blocks []*block
-	near   int // where the next block goes
-	far    int // and what is seldom on its way
-	enter  uint64
-	leave  uint64
-	jumps  *[jumpsSize]jump
-	links  []link
-	space  mmu.Space            // for which jumps and links hold
-	doubt  bool                 // whether they do
-	pages  map[uint64]phys.Addr // what they lead to: by virtual page
-	emit   emitter
+	memory    *codeMemory                         // nil before the first translation
+	off       bool                                // nothing is translated: the host can't or shall not
+	after     uint8                               // translateAfter, or less in tests
+	newMemory func(size int) (*codeMemory, error) // newCodeMemory, or none in tests
+	number    uint32                              // of the present memory, in blocks' translations
+	blocks    []*block
+	near      int // where the next block goes
+	far       int // and what is seldom on its way
+	enter     uint64
+	leave     uint64
+	jumps     *[jumpsSize]jump
+	links     []link
+	space     mmu.Space            // for which jumps and links hold
+	doubt     bool                 // whether they do
+	pages     map[uint64]phys.Addr // what they lead to: by virtual page
+	emit      emitter
 }
 
 // link is a jump of a block that leads to the code of another one. It led to stub.
@@ -164,7 +165,7 @@ func (k *code) begin() error {
 	if err := k.close(); err != nil {
 		return err
 	}
-	memory, err := newCodeMemory(codeSizeMax)
+	memory, err := k.newMemory(codeSizeMax)
 	if err != nil {
 		return err
 	}

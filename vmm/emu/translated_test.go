@@ -132,8 +132,12 @@ func (w *twins) program() {
 	code := w.code()
 	g := generator{random: w.random}
 	g.state()
+	var first uint64 // of the code's bytes
+	if w.random.IntN(2) == 0 {
+		first = phys.PageSize - uint64(w.random.IntN(len(code)))
+	}
 	w.each(func(m *Machine, c *VCPU) {
-		if err := m.memory.WriteAt(code, codePhys); err != nil {
+		if err := m.memory.WriteAt(code, codePhys+phys.Addr(first)); err != nil {
 			w.t.Fatal(err)
 		}
 		r := g.registers
@@ -142,7 +146,7 @@ func (w *twins) program() {
 		}
 		r[regSP], r[regCX] = dataAt+0x2000, r[regCX]&0xff
 		setRegisters(&c.regs, r)
-		c.regs.RIP = codeAt
+		c.regs.RIP = codeAt + first
 		c.regs.RFLAGS &^= x86.DF
 		if err := c.SetExtended(&g.extended); err != nil {
 			w.t.Fatal(err)
@@ -159,7 +163,7 @@ func (w *twins) program() {
 		default: // go on somewhere else, with addresses that are good again
 			at, data := w.random.Uint64()%uint64(len(code)), dataAt+w.random.Uint64()%(dataPages*phys.PageSize)
 			w.each(func(_ *Machine, c *VCPU) {
-				c.regs.RIP, c.regs.RSP = codeAt+at, dataAt+0x2000
+				c.regs.RIP, c.regs.RSP = codeAt+first+at, dataAt+0x2000
 				c.regs.RBX, c.regs.RSI, c.regs.RDI, c.regs.R12 = data, data, data, data
 				c.regs.RFLAGS &^= x86.TF
 			})
@@ -167,7 +171,7 @@ func (w *twins) program() {
 	}
 }
 
-// code is random instructions with jumps between them, over one page's end.
+// code is random instructions with jumps between them.
 func (w *twins) code() []byte {
 	g := generator{random: w.random}
 	var code []byte
