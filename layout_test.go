@@ -58,7 +58,9 @@ var plan = map[string][]string{
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	"edge/page":                     {"fault"},
 	"vmm":                           {"vmm/phys", "vmm/x86"},
-	"vmm/emu":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/emu/asm":                   {"vmm/x86"}, // in tests only
+	"vmm/emu/code":                  {"vmm/emu/asm", "vmm/mmu", "vmm/phys", "vmm/x86"},
 	"vmm/mmu":                       {"vmm/phys"},
 	"vmm/phys":                      {},
 	"vmm/x86":                       {},

@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/emu/code"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
-	"github.com/wherry/wherry/vmm/x86"
 )
 
 // visits calls a function in the next page RCX times and adds what it returns.
@@ -38,12 +38,12 @@ func visit(t *testing.T, c *VCPU, want uint64) {
 }
 
 func needsTranslation(t testing.TB, m *Machine) {
-	if m.code.off {
+	if m.store.off {
 		t.Skip("nothing is translated here")
 	}
 }
 
-// TestJumpsFollowThePageTables: after Flush, and in another address space, a jump leads to what is there now.
+// TestJumpsFollowThePageTables: after Flush, and in another processor's address space, a jump leads to what is there now.
 func TestJumpsFollowThePageTables(t *testing.T) {
 	m, c := newGuest(t, visits, phys.Options{})
 	const second, other = codePhys + phys.PageSize, 0x300000
@@ -83,10 +83,20 @@ func TestJumpsFollowThePageTables(t *testing.T) {
 	}
 	system := c.system
 	system.CR3 = uint64(b.Space().Root)
-	if err := c.SetSystem(system); err != nil {
+	if err := m.memory.SetUint64(entry, was); err != nil {
 		t.Fatal(err)
 	}
-	visit(t, c, 2)
+	v, err := m.NewVCPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(m.Flush(0, 4<<20), v.SetSystem(system)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		visit(t, c, 1)
+		visit(t, v.(*VCPU), 2)
+	}
 }
 
 // tableEntry is where the entry of the last level for va is.
@@ -147,21 +157,21 @@ func TestCodeMemoryIsBounded(t *testing.T) {
 	}
 	for range 3 {
 		visit(t, c, 5)
-		number := m.code.number
-		m.code.near = nearCodeMax
+		number := m.store.number
+		m.store.memory.Fill()
 		if err := m.memory.WriteAt(returns(5), codePhys+phys.PageSize); err != nil { // to be translated again
 			t.Fatal(err)
 		}
 		visit(t, c, 5)
-		if m.code.number != number+1 || m.code.near > blockCodeMax {
-			t.Errorf("memory %d has %d bytes in use after %d was full", m.code.number, m.code.near, number)
+		if m.store.number != number+1 || m.store.memory.Used() > 100_000 {
+			t.Errorf("memory %d has %d bytes in use after %d was full", m.store.number, m.store.memory.Used(), number)
 		}
 	}
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
 	maps, err := os.ReadFile("/proc/self/maps")
-	if err == nil && m.code.memory != nil || strings.Contains(string(maps), "memfd:code") {
+	if err == nil && m.store.memory != nil || strings.Contains(string(maps), "memfd:code") {
 		t.Error("translated code is left behind after Close")
 	}
 }
@@ -169,7 +179,7 @@ func TestCodeMemoryIsBounded(t *testing.T) {
 // TestHostWithoutCodeMemory: where nobody may make code, guests are interpreted.
 func TestHostWithoutCodeMemory(t *testing.T) {
 	m, c := newGuest(t, sum, phys.Options{})
-	m.code.newMemory = func(int) (*codeMemory, error) { return nil, errors.Join(errNoCodeMemory, errors.ErrUnsupported) }
+	m.store.newMemory = func() (*code.Memory, error) { return nil, errors.Join(code.ErrNoMemory, errors.ErrUnsupported) }
 	c.regs.RCX = 1000
 	if exit := run(t, c, 0); exit.Kind != vmm.ExitSyscall || c.regs.RAX != 500500 || m.Caps().Translates {
 		t.Errorf("%v with %d, %+v", exit.Kind, c.regs.RAX, m.Caps())
@@ -224,16 +234,4 @@ func garbage(depth int) int {
 		return len(p)
 	}
 	return garbage(depth-1) + len(p)
-}
-
-// TestFlagsInMemory: what LAHF and SETO tell is what it was.
-func TestFlagsInMemory(t *testing.T) {
-	for f := range x86.Arithmetic + 1 {
-		if f &= x86.Arithmetic; guestFlags(hostFlags(f)) != f {
-			t.Errorf("%#x becomes %#x", f, guestFlags(hostFlags(f)))
-		}
-		if got := guestFlags(hostFlags(f) | hostNoAF); got != f&^x86.AF {
-			t.Errorf("%#x without AF is %#x", f, got)
-		}
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/emu/code"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -19,7 +20,7 @@ type Machine struct {
 	memory *phys.Memory
 	vcpus  []*VCPU
 	kept   map[place]*block // predecoded code
-	code   code
+	store  store
 }
 
 var (
@@ -30,13 +31,14 @@ var (
 // New makes a machine with memory, which it owns from now on.
 func New(memory *phys.Memory) *Machine {
 	m := &Machine{memory: memory, kept: map[place]*block{}}
-	m.code.off, m.code.after, m.code.newMemory = !canTranslate, translateAfter, newCodeMemory
-	memory.OnEvict(func(phys.Addr) { m.code.doubt = true })
+	m.store.off, m.store.after, m.store.newMemory = !code.Possible, translateAfter, code.NewMemory
+	m.store.emit = code.New(layout)
+	memory.OnEvict(func(phys.Addr) { m.store.doubt = true })
 	return m
 }
 
 // Interpret has all instructions interpreted: the guest does the same, and nothing becomes the host's code. It is called before the first Run.
-func (m *Machine) Interpret() { m.code.off = true }
+func (m *Machine) Interpret() { m.store.off = true }
 
 // Phys implements vmm.Machine.
 func (m *Machine) Phys() *phys.Memory { return m.memory }
@@ -56,17 +58,17 @@ func (m *Machine) Flush(phys.Addr, uint64) error {
 	for _, c := range m.vcpus {
 		c.flush()
 	}
-	m.code.doubt = true
+	m.store.doubt = true
 	return nil
 }
 
 // Caps implements vmm.Machine.
 func (m *Machine) Caps() vmm.Caps {
-	return vmm.Caps{Name: "emulator", Deterministic: true, CPUIDTrapped: true, Translates: !m.code.off, ExitCost: time.Microsecond}
+	return vmm.Caps{Name: "emulator", Deterministic: true, CPUIDTrapped: true, Translates: !m.store.off, ExitCost: time.Microsecond}
 }
 
 // Close implements vmm.Machine.
-func (m *Machine) Close() error { return errors.Join(m.code.close(), m.memory.Close()) }
+func (m *Machine) Close() error { return errors.Join(m.store.close(), m.memory.Close()) }
 
 // NewVCPU implements vmm.Machine.
 func (m *Machine) NewVCPU() (vmm.VCPU, error) {
@@ -124,7 +126,7 @@ func (c *VCPU) SetSystem(s x86.System) error {
 	if space != c.space || s.CR3 != c.system.CR3 {
 		c.space = space
 		c.flush()
-		c.machine.code.doubt = true
+		c.machine.store.doubt = true
 	}
 	c.system = s
 	return nil

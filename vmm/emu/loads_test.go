@@ -68,7 +68,7 @@ func newLoadGuest(t testing.TB, code []byte) *VCPU {
 		t.Fatal(err)
 	}
 	m, c := newProcessor(t, memory, b, code)
-	m.code.after = translateAfter
+	m.store.after = translateAfter
 	end := len(code) + loadStack
 	if err := memory.WriteAt(append(callRun(end), 0x0f, 0x05), codePhys+phys.Addr(end)); err != nil {
 		t.Fatal(err)

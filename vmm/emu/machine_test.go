@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/emu/code"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -26,7 +27,7 @@ const interpretEnv = "WHERRY_EMU_INTERPRET"
 
 // TestInterpreted runs all tests once more, without translation.
 func TestInterpreted(t *testing.T) {
-	if os.Getenv(interpretEnv) != "" || !canTranslate {
+	if os.Getenv(interpretEnv) != "" || !code.Possible {
 		t.Skip("they are interpreted already")
 	}
 	cmd := exec.Command(os.Args[0], "-test.count=1")
@@ -71,8 +72,8 @@ func newProcessor(t testing.TB, memory *phys.Memory, b *mmu.Builder, code []byte
 		t.Fatal(err)
 	}
 	m := New(memory)
-	m.code.after = 0 // all blocks are translated at once
-	t.Cleanup(func() { _ = m.code.close() })
+	m.store.after = 0 // all blocks are translated at once
+	t.Cleanup(func() { _ = m.store.close() })
 	if os.Getenv(interpretEnv) != "" {
 		m.Interpret()
 	}

@@ -1,12 +1,12 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// func enterCode(c *VCPU, door, code uint64)
+// func Enter(context unsafe.Pointer, door, code uint64)
 //
 // All general registers but SP may be changed: BP is in the frame, and the caller has R14 and X15 from where Go keeps them.
-TEXT ·enterCode(SB), NOSPLIT, $8-24
-	MOVQ c+0(FP), R15
-	ADDQ $const_hostBias, R15
+TEXT ·Enter(SB), NOSPLIT, $8-24
+	MOVQ context+0(FP), R15
+	ADDQ $const_Bias, R15
 	MOVQ door+8(FP), DX
 	MOVQ code+16(FP), AX
 	CALL DX

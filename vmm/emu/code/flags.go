@@ -1,4 +1,4 @@
-package emu
+package code
 
 import (
 	"github.com/wherry/wherry/vmm/emu/asm"
@@ -20,40 +20,40 @@ type flagsPlace struct {
 }
 
 const (
-	hostNoAF  = 1 << 1
+	NoAF      = 1 << 1
 	hostOF    = 1 << 0
 	hostShift = 8
 	hostMask  = x86.SF | x86.ZF | x86.AF | x86.PF | x86.CF
 )
 
-// hostFlags is f as flagsPlace describes it.
-func hostFlags(f x86.Flags) uint32 {
+// HostFlags is f as flagsPlace describes it.
+func HostFlags(f x86.Flags) uint32 {
 	return uint32(f&hostMask)<<hostShift | uint32(f&x86.OF)>>11
 }
 
-// guestFlags is the other way.
-func guestFlags(h uint32) x86.Flags {
+// GuestFlags is the other way.
+func GuestFlags(h uint32) x86.Flags {
 	f := x86.Flags(h>>hostShift) & hostMask
-	if h&hostNoAF != 0 {
+	if h&NoAF != 0 {
 		f &^= x86.AF
 	}
 	return f | x86.Flags(h&hostOF)<<11
 }
 
 // wrote says that the host's instruction has left all flags as the guest's does.
-func (e *emitter) wrote(noAF bool) {
+func (e *Emitter) wrote(noAF bool) {
 	e.in.writes = true
 	e.flags.inHost, e.flags.inMemory, e.flags.noAF = true, false, noAF
 }
 
 // wroteSome says the same of an instruction that leaves some flags as they were; they were in the host's, or aren't needed.
-func (e *emitter) wroteSome() { e.flags.inHost, e.flags.inMemory = true, false }
+func (e *Emitter) wroteSome() { e.flags.inHost, e.flags.inMemory = true, false }
 
 // spoiled says that nobody needs the flags that there are.
-func (e *emitter) spoiled() { e.flags.inHost, e.flags.inMemory = false, false }
+func (e *Emitter) spoiled() { e.flags.inHost, e.flags.inMemory = false, false }
 
 // save has the flags in memory. It leaves the host's.
-func (e *emitter) save() {
+func (e *Emitter) save() {
 	switch {
 	case e.flags.inMemory:
 		return
@@ -64,17 +64,17 @@ func (e *emitter) save() {
 	e.Raw(0x9f)                                      // LAHF
 	e.Emit(asm.Op(0x0f90), 1, 0, asm.R(hostA), true) // SETO AL
 	if e.flags.noAF {
-		e.Emit(asm.Op(0x8d), 4, hostA, asm.M(hostA, hostNoAF), false) // LEA: an addition without flags
+		e.Emit(asm.Op(0x8d), 4, hostA, asm.M(hostA, NoAF), false) // LEA: an addition without flags
 	}
-	e.Emit(asm.Op(0x89), 2, hostA, asm.M(hostContext, atHostFlag), false)
+	e.Emit(asm.Op(0x89), 2, hostA, asm.M(hostContext, e.at.Flags), false)
 	e.flags.inMemory = true
 }
 
 // reload has all flags in the host's. It uses hostA.
-func (e *emitter) reload() {
+func (e *Emitter) reload() {
 	var defined asm.Label
-	e.Emit(asm.Op(0x0fb7), 4, hostA, asm.M(hostContext, atHostFlag), false) // MOVZX
-	e.Raw(0xa8, hostNoAF)                                                   // TEST AL, …
+	e.Emit(asm.Op(0x0fb7), 4, hostA, asm.M(hostContext, e.at.Flags), false) // MOVZX
+	e.Raw(0xa8, NoAF)                                                       // TEST AL, …
 	e.JumpIf(uint8(x86.CondE), &defined)
 	e.Raw(0x80, 0xe4, ^byte(x86.AF)) // AND AH, …
 	e.Bind(&defined)
@@ -84,7 +84,7 @@ func (e *emitter) reload() {
 }
 
 // all has all flags in the host's. It uses hostA.
-func (e *emitter) all() {
+func (e *Emitter) all() {
 	if !e.flags.inHost {
 		e.lookUp()
 		e.reload()
@@ -93,23 +93,23 @@ func (e *emitter) all() {
 }
 
 // lookUp is where flags are taken from memory.
-func (e *emitter) lookUp() {
+func (e *Emitter) lookUp() {
 	if !e.flags.inMemory {
 		e.flags.lost = true
 	}
 }
 
 // carry has CF in the host's, and maybe no other flag: it uses no register.
-func (e *emitter) carry() {
+func (e *Emitter) carry() {
 	if !e.flags.inHost {
 		e.lookUp()
-		e.Emit(asm.Op(0x0fba), 4, 4, asm.M(hostContext, atHostFlag), false) // BT
+		e.Emit(asm.Op(0x0fba), 4, 4, asm.M(hostContext, e.at.Flags), false) // BT
 		e.Imm(hostShift, 1)
 	}
 }
 
 // condition has what cc is about in the host's. It uses hostA.
-func (e *emitter) condition(cc x86.Cond) {
+func (e *Emitter) condition(cc x86.Cond) {
 	e.in.reads = true
 	if cc == x86.CondB || cc == x86.CondAE {
 		e.carry()
@@ -119,8 +119,8 @@ func (e *emitter) condition(cc x86.Cond) {
 }
 
 // patch makes bit of the flags in memory what AL is, 0 or 1; the others are there.
-func (e *emitter) patch(bit x86.Flags, shift uint8) {
-	high := asm.M(hostContext, atHostFlag+1)
+func (e *Emitter) patch(bit x86.Flags, shift uint8) {
+	high := asm.M(hostContext, e.at.Flags+1)
 	e.Emit(asm.Op(0x80), 1, 4, high, false) // AND
 	e.Imm(int64(^bit&0xff), 1)
 	if shift > 0 {
@@ -131,7 +131,7 @@ func (e *emitter) patch(bit x86.Flags, shift uint8) {
 }
 
 // product leaves the flags of a product in memory: CF and OF are as the host's, the others of the low half, which is in low.
-func (e *emitter) product(low asm.Reg, size uint8) {
+func (e *Emitter) product(low asm.Reg, size uint8) {
 	e.in.writes = true
 	if !e.in.needed {
 		e.spoiled()
@@ -142,7 +142,7 @@ func (e *emitter) product(low asm.Reg, size uint8) {
 	e.Raw(0x9f)                                                  // LAHF
 	e.Raw(0x80, 0xe4, byte(x86.SF|x86.ZF|x86.PF))                // AND AH, …
 	e.Raw(0x08, 0xc4)                                            // OR AH, AL
-	e.Emit(asm.Op(0x89), 2, hostA, asm.M(hostContext, atHostFlag), false)
+	e.Emit(asm.Op(0x89), 2, hostA, asm.M(hostContext, e.at.Flags), false)
 	e.flags.inHost, e.flags.inMemory = false, true
 }
 

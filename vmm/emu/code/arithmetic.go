@@ -1,4 +1,4 @@
-package emu
+package code
 
 import (
 	"github.com/wherry/wherry/vmm/emu/asm"
@@ -6,7 +6,7 @@ import (
 )
 
 // inst emits the present instruction. It returns false where Go has to do it: then it has written nothing.
-func (e *emitter) inst() bool {
+func (e *Emitter) inst() bool {
 	in := e.in
 	if in.Reg >= x86.HighByte || !in.IsMem && in.RM >= x86.HighByte || in.Mem.Addr32 {
 		return false
@@ -49,7 +49,7 @@ func (e *emitter) inst() bool {
 }
 
 // arithmetic has the eight that are opcodes 0 to 3f, in the order of their numbers.
-func (e *emitter) arithmetic() bool {
+func (e *Emitter) arithmetic() bool {
 	in, size := e.in, e.in.Size
 	op := uint32(in.Op) << 3
 	compare, withCarry := in.Op == x86.CMP, in.Op == x86.ADC || in.Op == x86.SBB
@@ -71,7 +71,7 @@ func (e *emitter) arithmetic() bool {
 		if in.IsMem {
 			source = e.memory(size, false)
 		} else {
-			source = operandOf(from)
+			source = e.operand(from)
 		}
 		var d asm.Reg
 		d, done = e.target(to)
@@ -96,7 +96,7 @@ func (e *emitter) arithmetic() bool {
 }
 
 // immediateTarget is the operand of an instruction with an immediate or alone.
-func (e *emitter) immediateTarget(write bool) (target asm.Operand, done func()) {
+func (e *Emitter) immediateTarget(write bool) (target asm.Operand, done func()) {
 	in := e.in
 	if in.IsMem {
 		return e.memory(in.Size, write), func() {}
@@ -110,7 +110,7 @@ func (e *emitter) immediateTarget(write bool) (target asm.Operand, done func()) 
 }
 
 // immediate emits opcode with a group's number and the immediate; with 0x81, that of a signed byte where it fits.
-func (e *emitter) immediate(opcode uint32, group uint8, target asm.Operand) {
+func (e *Emitter) immediate(opcode uint32, group uint8, target asm.Operand) {
 	size, imm := e.in.Size, e.in.Imm
 	if opcode == 0x81 && size > 1 && imm == int64(int8(imm)) {
 		e.Emit(asm.Op(0x83), size, asm.Reg(group), target, false)
@@ -121,7 +121,7 @@ func (e *emitter) immediate(opcode uint32, group uint8, target asm.Operand) {
 	e.Imm(imm, min(size, 4))
 }
 
-func (e *emitter) test() bool {
+func (e *Emitter) test() bool {
 	in, size := e.in, e.in.Size
 	if in.Form != x86.FormMR {
 		target, _ := e.immediateTarget(false)
@@ -129,7 +129,7 @@ func (e *emitter) test() bool {
 		e.wrote(true)
 		return true
 	}
-	operand := operandOf(in.RM)
+	operand := e.operand(in.RM)
 	if in.IsMem {
 		operand = e.memory(size, false)
 	}
@@ -140,7 +140,7 @@ func (e *emitter) test() bool {
 }
 
 // one has those with one operand.
-func (e *emitter) one() bool {
+func (e *Emitter) one() bool {
 	in, size := e.in, e.in.Size
 	target, done := e.immediateTarget(true)
 	switch in.Op {
@@ -161,18 +161,18 @@ func (e *emitter) one() bool {
 	return true
 }
 
-func (e *emitter) multiply() bool {
+func (e *Emitter) multiply() bool {
 	in, size := e.in, e.in.Size
-	source := operandOf(in.RM)
+	source := e.operand(in.RM)
 	if in.IsMem {
 		source = e.memory(size, false)
 	}
 	d, done := hostOf[in.Reg], func() {}
 	if in.Form == x86.FormRMI {
 		if homed(in.Reg) {
-			d, done = hostB, func() { e.store(operandOf(in.Reg), hostB) }
+			d, done = hostB, func() { e.store(e.operand(in.Reg), hostB) }
 			if size == 2 { // the rest of the register stays
-				e.load(hostB, operandOf(in.Reg))
+				e.load(hostB, e.operand(in.Reg))
 			}
 		}
 		if short := in.Imm == int64(int8(in.Imm)); short {
@@ -192,9 +192,9 @@ func (e *emitter) multiply() bool {
 }
 
 // factor has the operand of a multiplication or division in hostB.
-func (e *emitter) factor() {
+func (e *Emitter) factor() {
 	in, size := e.in, e.in.Size
-	source := operandOf(in.RM)
+	source := e.operand(in.RM)
 	if in.IsMem {
 		source = e.memory(size, false)
 	}
@@ -202,25 +202,25 @@ func (e *emitter) factor() {
 }
 
 // multiplyWide has RDX:RAX and the like; of bytes it is AX. RDX is in the host's.
-func (e *emitter) multiplyWide() bool {
+func (e *Emitter) multiplyWide() bool {
 	size := e.in.Size
 	e.factor()
-	e.move(hostA, hostOf[regAX])
+	e.move(hostA, hostOf[ax])
 	e.Emit(byteOr(0xf7, size), size, asm.Reg(4+e.in.Op-x86.MUL), asm.R(hostB), size == 1)
-	e.Emit(asm.Op(0x8b), max(size, 2), hostOf[regAX], asm.R(hostA), false)
-	e.product(hostOf[regAX], size)
+	e.Emit(asm.Op(0x8b), max(size, 2), hostOf[ax], asm.R(hostA), false)
+	e.product(hostOf[ax], size)
 	return true
 }
 
 // divide leaves to Go what the host's processor would refuse: it is the guest's fault. The flags stay, whatever the host does to its own.
-func (e *emitter) divide() bool {
+func (e *Emitter) divide() bool {
 	size := e.in.Size
 	if size < 4 {
 		return false
 	}
 	slow := e.slowly()
 	e.factor()
-	ax, dx := hostOf[regAX], hostOf[regDX]
+	ax, dx := hostOf[ax], hostOf[dx]
 	if e.in.Op == x86.DIV {
 		e.Emit(asm.Op(0x3b), size, dx, asm.R(hostB), false) // CMP: the quotient fits if the upper half is below the divisor
 		e.JumpIf(uint8(x86.CondAE), slow)
@@ -246,7 +246,7 @@ func (e *emitter) divide() bool {
 
 // exchangeAndMore has XADD and CMPXCHG on memory: with registers nobody uses them. LOCK isn't needed, for one processor of a machine runs at
 // a time, and a locked access across cache lines would disturb the host.
-func (e *emitter) exchangeAndMore() bool {
+func (e *Emitter) exchangeAndMore() bool {
 	in, size := e.in, e.in.Size
 	if !in.IsMem || homed(in.Reg) {
 		return false
@@ -259,7 +259,7 @@ func (e *emitter) exchangeAndMore() bool {
 		return true
 	}
 	var equal asm.Label
-	ax := hostOf[regAX]
+	ax := hostOf[ax]
 	e.move(hostB, hostA)
 	e.move(hostA, ax)
 	e.Emit(byteOr(0x0fb1, size), size, s, asm.M(hostB, 0), size == 1)

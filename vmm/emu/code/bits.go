@@ -1,4 +1,4 @@
-package emu
+package code
 
 import (
 	"github.com/wherry/wherry/vmm/emu/asm"
@@ -6,7 +6,7 @@ import (
 )
 
 // shift has shifts and rotations. By more than one they are done in two, where flags are needed: OF is defined after the last one alone.
-func (e *emitter) shift() bool {
+func (e *Emitter) shift() bool {
 	in, size := e.in, e.in.Size
 	group := asm.Reg(in.Op - x86.ROL)
 	rotates := in.Op == x86.ROL || in.Op == x86.ROR
@@ -41,7 +41,7 @@ func (e *emitter) shift() bool {
 }
 
 // shiftByCL shifts by 0 without flags, and else in two: the last one by one alone, for OF is defined after that.
-func (e *emitter) shiftByCL(group asm.Reg) bool {
+func (e *Emitter) shiftByCL(group asm.Reg) bool {
 	in, size := e.in, e.in.Size
 	if !in.needed {
 		target, done := e.immediateTarget(true)
@@ -50,13 +50,13 @@ func (e *emitter) shiftByCL(group asm.Reg) bool {
 		done()
 		return true
 	}
-	if in.IsMem || size < 4 || in.RM == regCX || in.Op < x86.SHL {
+	if in.IsMem || size < 4 || in.RM == cx || in.Op < x86.SHL {
 		in.ifNeeded = !in.IsMem
 		return false
 	}
 	var none asm.Label
 	h, done := e.target(in.RM)
-	cx := hostOf[regCX]
+	cx := hostOf[cx]
 	e.save()
 	e.Emit(asm.Op(0x8b), size, h, asm.R(h), false) // clears the upper half of 4 bytes, also where nothing is shifted
 	e.Emit(asm.Op(0xf6), 1, 0, asm.R(cx), true)    // TEST CL, …
@@ -74,7 +74,7 @@ func (e *emitter) shiftByCL(group asm.Reg) bool {
 	return true
 }
 
-func (e *emitter) shiftDouble() bool {
+func (e *Emitter) shiftDouble() bool {
 	in := e.in
 	n := in.Imm & 31
 	if in.Size == 8 {
@@ -101,7 +101,7 @@ func (e *emitter) shiftDouble() bool {
 }
 
 // bitTest changes CF alone, while the host may change the others, too.
-func (e *emitter) bitTest() bool {
+func (e *Emitter) bitTest() bool {
 	in, size := e.in, e.in.Size
 	number := in.Op - x86.BT
 	if size < 4 || in.Form == x86.FormMR && (in.IsMem || homed(in.RM) && homed(in.Reg)) {
@@ -138,7 +138,7 @@ func (e *emitter) bitTest() bool {
 }
 
 // scan changes ZF alone, and of 0 nothing else.
-func (e *emitter) scan() bool {
+func (e *Emitter) scan() bool {
 	in, size := e.in, e.in.Size
 	if size < 4 {
 		return false
@@ -152,7 +152,7 @@ func (e *emitter) scan() bool {
 	e.Emit(asm.Op(0x0f94), 1, 0, asm.R(hostA), true)       // SETE AL
 	e.JumpIf(uint8(x86.CondE), &none)
 	e.Emit(asm.Op(0x0fbc+uint32(in.Op-x86.BSF)), size, hostB, asm.R(hostB), false)
-	e.store(operandOf(in.Reg), hostB)
+	e.store(e.operand(in.Reg), hostB)
 	e.Bind(&none)
 	if !in.needed {
 		e.spoiled()
@@ -162,7 +162,7 @@ func (e *emitter) scan() bool {
 	return true
 }
 
-func (e *emitter) byteSwap() bool {
+func (e *Emitter) byteSwap() bool {
 	in := e.in
 	if in.Size < 4 {
 		return false
@@ -177,12 +177,12 @@ func (e *emitter) byteSwap() bool {
 	return true
 }
 
-func (e *emitter) population() bool {
+func (e *Emitter) population() bool {
 	in := e.in
 	if !hostHasPOPCNT {
 		return false
 	}
-	source := operandOf(in.RM)
+	source := e.operand(in.RM)
 	if in.IsMem {
 		source = e.memory(in.Size, false)
 	}
@@ -194,19 +194,19 @@ func (e *emitter) population() bool {
 }
 
 // conditional has SETcc and CMOVcc. The flags are in memory while an operand of theirs is looked for.
-func (e *emitter) conditional() bool {
+func (e *Emitter) conditional() bool {
 	in, size := e.in, e.in.Size
 	cc := uint32(in.Cond)
 	switch {
 	case in.Op == x86.SETCC && in.IsMem:
 		e.condition(in.Cond)
-		e.Emit(asm.Op(0x0f90|cc), 1, 0, stash, false)
+		e.Emit(asm.Op(0x0f90|cc), 1, 0, e.stash(), false)
 		target := e.memory(1, true)
-		e.load(hostB, stash)
+		e.load(hostB, e.stash())
 		e.Emit(asm.Op(0x88), 1, hostB, target, true)
 	case in.Op == x86.SETCC:
 		e.condition(in.Cond)
-		e.Emit(asm.Op(0x0f90|cc), 1, 0, operandOf(in.RM), true)
+		e.Emit(asm.Op(0x0f90|cc), 1, 0, e.operand(in.RM), true)
 	case in.IsMem && homed(in.Reg):
 		return false
 	case in.IsMem:
@@ -217,7 +217,7 @@ func (e *emitter) conditional() bool {
 	default:
 		e.condition(in.Cond)
 		d, done := e.target(in.Reg)
-		e.Emit(asm.Op(0x0f40|cc), size, d, operandOf(in.RM), false)
+		e.Emit(asm.Op(0x0f40|cc), size, d, e.operand(in.RM), false)
 		done()
 	}
 	return true

@@ -1,4 +1,4 @@
-package emu
+package code
 
 import (
 	"github.com/wherry/wherry/vmm/emu/asm"
@@ -6,7 +6,7 @@ import (
 )
 
 // moveInst has what copies. None of it changes flags.
-func (e *emitter) moveInst() bool {
+func (e *Emitter) moveInst() bool {
 	switch in := e.in; in.Op {
 	case x86.MOV:
 		return e.mov()
@@ -24,11 +24,11 @@ func (e *emitter) moveInst() bool {
 		return e.leaveFrame()
 	case x86.CBW:
 		from, size := in.Size/2, in.Size
-		ax := hostOf[regAX]
+		ax := hostOf[ax]
 		e.Emit(signOpcode(from), size, ax, asm.R(ax), from == 1)
 		return true
 	case x86.CWD:
-		e.move(hostA, hostOf[regAX])
+		e.move(hostA, hostOf[ax])
 		switch in.Size {
 		case 8:
 			e.Raw(0x48)
@@ -52,7 +52,7 @@ func signOpcode(from uint8) asm.Opcode {
 	return asm.Op(0x63)
 }
 
-func (e *emitter) mov() bool {
+func (e *Emitter) mov() bool {
 	in, size := e.in, e.in.Size
 	switch in.Form {
 	case x86.FormRI, x86.FormMI:
@@ -69,11 +69,11 @@ func (e *emitter) mov() bool {
 		if in.IsMem {
 			e.copy(in.Reg, e.memory(size, false))
 		} else {
-			e.copy(in.Reg, operandOf(in.RM))
+			e.copy(in.Reg, e.operand(in.RM))
 		}
 	case x86.FormMR:
 		if !in.IsMem {
-			e.copy(in.RM, operandOf(in.Reg))
+			e.copy(in.RM, e.operand(in.Reg))
 			return true
 		}
 		target := e.memory(size, true)
@@ -85,10 +85,10 @@ func (e *emitter) mov() bool {
 }
 
 // constant makes register r the immediate.
-func (e *emitter) constant(r uint8) {
+func (e *Emitter) constant(r uint8) {
 	size, imm := e.in.Size, e.in.Imm
 	if size < 4 {
-		e.immediate(0xc7, 0, operandOf(r))
+		e.immediate(0xc7, 0, e.operand(r))
 		return
 	}
 	if size == 4 {
@@ -99,25 +99,25 @@ func (e *emitter) constant(r uint8) {
 		return
 	}
 	e.Constant(hostB, uint64(imm))
-	e.store(operandOf(r), hostB)
+	e.store(e.operand(r), hostB)
 }
 
 // copy makes register r what from has.
-func (e *emitter) copy(r uint8, from asm.Operand) {
+func (e *Emitter) copy(r uint8, from asm.Operand) {
 	size := e.in.Size
 	switch {
 	case !homed(r):
 		e.Emit(byteOr(0x8b, size), size, hostOf[r], from, size == 1)
 	case size < 4:
 		e.Emit(byteOr(0x8b, size), size, hostB, from, size == 1)
-		e.Emit(byteOr(0x89, size), size, hostB, operandOf(r), size == 1)
+		e.Emit(byteOr(0x89, size), size, hostB, e.operand(r), size == 1)
 	default:
 		e.Emit(asm.Op(0x8b), size, hostB, from, false)
-		e.store(operandOf(r), hostB)
+		e.store(e.operand(r), hostB)
 	}
 }
 
-func (e *emitter) extend() bool {
+func (e *Emitter) extend() bool {
 	in, size, from := e.in, e.in.Size, e.in.From
 	if size <= from {
 		return false
@@ -126,7 +126,7 @@ func (e *emitter) extend() bool {
 	if in.Op == x86.MOVZX {
 		opcode = asm.Op(0x0fb5 + uint32(from))
 	}
-	source := operandOf(in.RM)
+	source := e.operand(in.RM)
 	if in.IsMem {
 		source = e.memory(from, false)
 	}
@@ -136,7 +136,7 @@ func (e *emitter) extend() bool {
 	return true
 }
 
-func (e *emitter) lea() bool {
+func (e *Emitter) lea() bool {
 	in := e.in
 	if in.Size < 4 {
 		return false
@@ -150,13 +150,13 @@ func (e *emitter) lea() bool {
 		e.Emit(asm.Op(0x8b), 4, d, asm.R(d), false) // clears the upper half
 	}
 	if homed(in.Reg) {
-		e.store(operandOf(in.Reg), d)
+		e.store(e.operand(in.Reg), d)
 	}
 	return true
 }
 
 // exchange has no LOCK with memory: XCHG would have it, so it is two moves.
-func (e *emitter) exchange() bool {
+func (e *Emitter) exchange() bool {
 	in, size := e.in, e.in.Size
 	if in.IsMem {
 		if homed(in.Reg) {
@@ -169,7 +169,7 @@ func (e *emitter) exchange() bool {
 		e.Emit(byteOr(0x8b, size), size, s, asm.R(hostB), size == 1)
 		return true
 	}
-	a, b := operandOf(in.RM), operandOf(in.Reg)
+	a, b := e.operand(in.RM), e.operand(in.Reg)
 	e.load(hostA, a)
 	e.load(hostB, b)
 	if size >= 4 {
@@ -185,22 +185,19 @@ func (e *emitter) exchange() bool {
 }
 
 // stack finds the 8 bytes at RSP+disp.
-func (e *emitter) stack(disp int32, write bool) asm.Operand {
+func (e *Emitter) stack(disp int32, write bool) asm.Operand {
 	e.slowly()
-	e.Emit(asm.Op(0x8d), 8, hostA, asm.M(hostOf[regSP], disp), false)
+	e.Emit(asm.Op(0x8d), 8, hostA, asm.M(hostOf[sp], disp), false)
 	return e.find(8, write, 1)
 }
 
 // moveSP adds to RSP, without flags.
-func (e *emitter) moveSP(by int32) {
-	sp := hostOf[regSP]
+func (e *Emitter) moveSP(by int32) {
+	sp := hostOf[sp]
 	e.Emit(asm.Op(0x8d), 8, sp, asm.M(sp, by), false)
 }
 
-// stash is where a number waits for another use of the TLB.
-var stash = asm.M(hostContext, atFile+8*regT0)
-
-func (e *emitter) push() bool {
+func (e *Emitter) push() bool {
 	in := e.in
 	if in.Size != 8 {
 		return false
@@ -212,9 +209,9 @@ func (e *emitter) push() bool {
 		e.Imm(in.Imm, 4)
 	case in.IsMem:
 		e.load(hostB, e.memory(8, false))
-		e.store(stash, hostB)
+		e.store(e.stash(), hostB)
 		target := e.stack(-8, true)
-		e.load(hostB, stash)
+		e.load(hostB, e.stash())
 		e.store(target, hostB)
 	default:
 		r := in.Reg
@@ -228,7 +225,7 @@ func (e *emitter) push() bool {
 	return true
 }
 
-func (e *emitter) pop() bool {
+func (e *Emitter) pop() bool {
 	in := e.in
 	if in.Size != 8 || in.IsMem {
 		return false
@@ -239,25 +236,25 @@ func (e *emitter) pop() bool {
 	}
 	e.load(hostB, e.stack(0, false))
 	e.moveSP(8)
-	e.store(operandOf(r), hostB) // after RSP, which may be r
+	e.store(e.operand(r), hostB) // after RSP, which may be r
 	return true
 }
 
-func (e *emitter) leaveFrame() bool {
+func (e *Emitter) leaveFrame() bool {
 	if e.in.Size != 8 {
 		return false
 	}
-	bp := hostOf[regBP]
+	bp := hostOf[bp]
 	e.slowly()
 	e.move(hostA, bp)
 	e.load(hostB, e.find(8, false, 1))
-	e.Emit(asm.Op(0x8d), 8, hostOf[regSP], asm.M(bp, 8), false)
+	e.Emit(asm.Op(0x8d), 8, hostOf[sp], asm.M(bp, 8), false)
 	e.move(bp, hostB)
 	return true
 }
 
 // branch has what ends a block.
-func (e *emitter) branch() bool {
+func (e *Emitter) branch() bool {
 	in := e.in
 	to := in.next + uint64(in.Imm)
 	switch in.Op {
@@ -277,7 +274,7 @@ func (e *emitter) branch() bool {
 		direct := in.Form == x86.FormI
 		if !direct {
 			e.loadTarget()
-			e.store(stash, hostA)
+			e.store(e.stash(), hostA)
 		}
 		target := e.stack(-8, true)
 		e.Constant(hostB, in.next)
@@ -287,7 +284,7 @@ func (e *emitter) branch() bool {
 			e.goTo(to)
 			break
 		}
-		e.load(hostA, stash)
+		e.load(hostA, e.stash())
 		e.goToRegister()
 	case x86.RET:
 		e.load(hostA, e.stack(0, false))
@@ -300,11 +297,11 @@ func (e *emitter) branch() bool {
 }
 
 // loadTarget has in hostA where a jump through a register or memory goes.
-func (e *emitter) loadTarget() {
+func (e *Emitter) loadTarget() {
 	e.save()
 	if e.in.IsMem {
 		e.load(hostA, e.memory(8, false))
 		return
 	}
-	e.load(hostA, operandOf(e.in.RM))
+	e.load(hostA, e.operand(e.in.RM))
 }

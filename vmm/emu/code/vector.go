@@ -1,4 +1,4 @@
-package emu
+package code
 
 import (
 	"github.com/wherry/wherry/vmm/emu/asm"
@@ -6,7 +6,7 @@ import (
 )
 
 // vector emits SSE and SSE2, which every host has: the instruction itself, on the same registers.
-func (e *emitter) vector() bool {
+func (e *Emitter) vector() bool {
 	in := e.in
 	if int(in.Vec) >= len(knownVectors) || !knownVectors[in.Vec] {
 		return false
@@ -26,7 +26,7 @@ func (e *emitter) vector() bool {
 	case in.VecShape == x86.VecM:
 		x = asm.Reg(in.Reg & 7)
 	case in.VecShape == x86.VecXE:
-		rm = operandOf(in.RM)
+		rm = e.operand(in.RM)
 	case in.VecShape == x86.VecEX:
 		var h asm.Reg
 		h, done = e.target(in.RM)
@@ -49,10 +49,10 @@ func (e *emitter) vector() bool {
 var vectorPrefixes = [4]byte{0, 0x66, 0xf3, 0xf2}
 
 // vectorMemory finds the operand. What a processor wants aligned is checked, for the fault is the guest's.
-func (e *emitter) vectorMemory() asm.Operand {
+func (e *Emitter) vectorMemory() asm.Operand {
 	in := e.in
 	align := uint8(1)
-	if in.Size == 16 && !unaligned[in.Vec] {
+	if in.Size == 16 && !unalignedVectors[in.Vec] {
 		align = 16
 	}
 	e.slowly()
@@ -60,8 +60,14 @@ func (e *emitter) vectorMemory() asm.Operand {
 	return e.find(in.Size, in.VecShape == x86.VecMX || in.VecShape == x86.VecEX, align)
 }
 
+// unalignedVectors are the moves whose memory needs no alignment.
+var unalignedVectors = vectorSet(0x10, 0x11, x86.Vec66|0x10, x86.Vec66|0x11, x86.VecF3|0x6f, x86.VecF3|0x7f)
+
 // vectorImmediates are those with a byte behind the operands.
-var vectorImmediates = vectorSet(0xc2, pF3|0xc2, p66|0xc2, pF2|0xc2, 0xc6, p66|0xc6, p66|0x70, pF3|0x70, pF2|0x70, p66|0xc4, p66|0xc5, p66|0x71, p66|0x72, p66|0x73)
+var vectorImmediates = vectorSet(
+	0xc2, x86.VecF3|0xc2, x86.Vec66|0xc2, x86.VecF2|0xc2, 0xc6,
+	x86.Vec66|0xc6, x86.Vec66|0x70, x86.VecF3|0x70, x86.VecF2|0x70, x86.Vec66|0xc4, x86.Vec66|0xc5, x86.Vec66|0x71, x86.Vec66|0x72, x86.Vec66|0x73,
+)
 
 func vectorSet(all ...x86.Vector) (set [4 << 8]bool) {
 	for _, v := range all {
@@ -78,23 +84,23 @@ var knownVectors = func() [4 << 8]bool {
 			set[v] = true
 		}
 	}
-	for _, prefix := range []x86.Vector{0, p66} {
+	for _, prefix := range []x86.Vector{0, x86.Vec66} {
 		for _, op := range []x86.Vector{0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x28, 0x29, 0x2b, 0x2e, 0x2f, 0x50, 0x51} {
 			set[prefix|op] = true
 		}
 		add(prefix|0x54, prefix|0x5f)
 	}
-	for _, prefix := range []x86.Vector{pF2, pF3} {
+	for _, prefix := range []x86.Vector{x86.VecF2, x86.VecF3} {
 		for _, op := range []x86.Vector{0x10, 0x11, 0x2a, 0x2c, 0x2d, 0x51, 0x58, 0x59, 0x5a, 0x5c, 0x5d, 0x5e, 0x5f, 0xe6} {
 			set[prefix|op] = true
 		}
 	}
-	set[pF3|0x5b], set[pF3|0x6f], set[pF3|0x7e], set[pF3|0x7f] = true, true, true, true
-	add(p66|0x60, p66|0x6f)
-	add(p66|0x74, p66|0x76)
-	set[p66|0x7e], set[p66|0x7f] = true, true
-	add(p66|0xd1, p66|0xef)
-	add(p66|0xf1, p66|0xf6)
-	add(p66|0xf8, p66|0xfe)
+	set[x86.VecF3|0x5b], set[x86.VecF3|0x6f], set[x86.VecF3|0x7e], set[x86.VecF3|0x7f] = true, true, true, true
+	add(x86.Vec66|0x60, x86.Vec66|0x6f)
+	add(x86.Vec66|0x74, x86.Vec66|0x76)
+	set[x86.Vec66|0x7e], set[x86.Vec66|0x7f] = true, true
+	add(x86.Vec66|0xd1, x86.Vec66|0xef)
+	add(x86.Vec66|0xf1, x86.Vec66|0xf6)
+	add(x86.Vec66|0xf8, x86.Vec66|0xfe)
 	return set
 }()
