@@ -65,6 +65,7 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	c := &VCPU{machine: m, memory: m.memory, tlb: mmu.NewTLB(m.memory), extended: x86.NewExtended()}
 	c.regs.RFLAGS = x86.Fixed | x86.IF
 	c.fpu.init()
+	c.setMXCSR(c.extended.MXCSR)
 	c.blocks.init()
 	m.memory.OnEvict(func(phys.Addr) { c.blocks.forgetPlaces() })
 	m.vcpus = append(m.vcpus, c)
@@ -83,6 +84,7 @@ type VCPU struct {
 	kicked   atomic.Bool
 
 	fpu          fpu              // x87's part of extended
+	sse          x86.FloatEnv     // what extended.MXCSR says
 	file         [regCount]uint64 // while Run runs
 	rip          uint64
 	flags        lazy
@@ -132,6 +134,7 @@ func (c *VCPU) Extended() (x86.Extended, error) {
 func (c *VCPU) SetExtended(e *x86.Extended) error {
 	c.extended = *e
 	c.fpu.load(e)
+	c.setMXCSR(e.MXCSR)
 	return nil
 }
 
