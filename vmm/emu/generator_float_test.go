@@ -119,6 +119,9 @@ var vectorCodes = func() (all [][]byte) {
 	for _, prefix := range []string{"", "\x66", "\xf3", "\xf2"} {
 		for _, table := range []string{"\x0f", "\x0f\x38", "\x0f\x3a"} {
 			for opcode := range 256 {
+				if table == "\x0f" && (opcode == 0x38 || opcode == 0x3a) {
+					continue
+				}
 				code := append([]byte(prefix+table), byte(opcode))
 				for _, modRM := range []byte{0x10, 0xd0} {
 					in, err := x86.Decode(append(code[:len(code):len(code)], modRM, 0, 0, 0, 0, 0))

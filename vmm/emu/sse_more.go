@@ -265,12 +265,18 @@ func dotProduct32(c *VCPU, d, s vec, imm uint8) vec {
 	if !c.stage() {
 		return d
 	}
-	low, high := add32(c, p[0], p[1]), add32(c, p[2], p[3])
+	var pairs, sums [4]uint32
+	for i := range p { // which operand is first matters where both are NaN: it is as Intel's processors do it
+		pairs[i] = add32(c, p[i^1], p[i])
+	}
 	if !c.stage() {
 		return d
 	}
-	sum := twice(uint64(add32(c, low, high)))
-	return choose(vec{}, vec{sum, sum}, maskOf(imm&15, 32))
+	for i := range p {
+		sums[i] = add32(c, pairs[i], pairs[i^2])
+	}
+	sum := vec{uint64(sums[0]) | uint64(sums[1])<<32, uint64(sums[2]) | uint64(sums[3])<<32}
+	return choose(vec{}, sum, maskOf(imm&15, 32))
 }
 
 func dotProduct64(c *VCPU, d, s vec, imm uint8) vec {
@@ -284,6 +290,6 @@ func dotProduct64(c *VCPU, d, s vec, imm uint8) vec {
 	if !c.stage() {
 		return d
 	}
-	sum := add64(c, p.lo, p.hi)
-	return choose(vec{}, vec{sum, sum}, maskOf(imm&3, 64))
+	sum := vec{add64(c, p.lo, p.hi), add64(c, p.hi, p.lo)}
+	return choose(vec{}, sum, maskOf(imm&3, 64))
 }

@@ -261,11 +261,12 @@ func doFPURemainder(nearest bool) func(*VCPU, *op) bool {
 			return false
 		}
 		f := &c.fpu
-		if f.lacks(0, 1) {
-			return c.result(o, 0, x86.Indefinite, 0)
+		v, quotient, complete := x86.Indefinite, uint64(0), true
+		if !f.lacks(0, 1) {
+			v, quotient, complete = f.env.Remainder80(f.st(0), f.st(1), nearest)
 		}
-		v, quotient, complete := f.env.Remainder80(f.st(0), f.st(1), nearest)
-		if f.env.Status&x86.FloatInvalid != 0 {
+		if v.IsNaN() { // then C0 and C3 stay
+			f.codes &^= codeC2
 			return c.result(o, 0, v, 0)
 		}
 		if !c.ended(o) {
@@ -317,7 +318,7 @@ func (c *VCPU) pair(o *op, of func(*x86.FloatEnv, x86.Float80) (first, second x8
 	if !f.lacks(0) {
 		first, second, ok = of(&f.env, f.st(0))
 	}
-	if f.codes &^= codeC2; !ok {
+	if f.codes &^= codeC2; !ok && f.full>>((f.top-1)&7)&1 == 0 {
 		c.ended(o)
 		f.codes |= codeC2
 		return true

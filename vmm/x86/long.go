@@ -83,8 +83,12 @@ func (a long) add(b long) long {
 	}
 	shift := a.exp - b.exp
 	switch {
-	case b.high == 0 || shift > 127:
+	case b.high == 0:
 		return a
+	case shift > 127 && a.negative == b.negative:
+		return a
+	case shift > 127: // a little less than a
+		b.high, b.low = 0, 1
 	case shift >= 64:
 		b.high, b.low = 0, b.high>>(shift-64)
 	default:

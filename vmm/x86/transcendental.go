@@ -36,12 +36,11 @@ func (a *FloatEnv) Power(x Float80) Float80 {
 		return One.Neg()
 	case n.class != finite:
 		return x
-	case n.exp == 0 && n.m == integer && n.negative:
+	case n.exp == 0 && n.m == integer && n.negative: // processors say that it is inexact
+		a.Status |= FloatInexact
 		return Float80{integer, bias80 - 1 | sign80}
-	case n.exp >= 0: // of more than 1 the result isn't defined
-		if n.exp > 0 || n.m != integer {
-			a.Status |= FloatInexact
-		}
+	case n.exp >= 0: // 1; of more the result isn't defined
+		a.Status |= FloatInexact
 		return x
 	}
 	a.denormals(n)
