@@ -26,6 +26,7 @@ func doString(c *VCPU, o *op) bool {
 	}
 	width := stringWidth(o)
 	what := x86.Op(o.cond)
+	before := c.flags
 	for n := 1; cut(c.file[regCX], width) != 0; n++ {
 		if n%kickEvery == 0 && c.kicked.Load() {
 			c.exit = vmm.Exit{Kind: vmm.ExitKicked}
@@ -37,6 +38,7 @@ func doString(c *VCPU, o *op) bool {
 		}
 		ok := c.stringOnce(o)
 		if !ok && !c.changed {
+			c.flags = before // Intel SDM volume 2, REP: as before the instruction
 			return false
 		}
 		c.put(regCX, c.file[regCX]-1, width)
@@ -71,13 +73,13 @@ func (c *VCPU) stringOnce(o *op) bool {
 	var a, b uint64
 	ok := true
 	what := x86.Op(o.cond)
-	if what == x86.MOVS || what == x86.LODS || what == x86.CMPS {
-		if a, ok = c.load(from, size); !ok {
+	if what == x86.SCAS || what == x86.CMPS {
+		if b, ok = c.load(to, size); !ok {
 			return false
 		}
 	}
-	if what == x86.SCAS || what == x86.CMPS {
-		if b, ok = c.load(to, size); !ok {
+	if what == x86.MOVS || what == x86.LODS || what == x86.CMPS {
+		if a, ok = c.load(from, size); !ok {
 			return false
 		}
 	}

@@ -128,6 +128,31 @@ func (g *generator) state() {
 	}
 }
 
+// fill makes memory anything, half of it floats.
+func (g *generator) fill(data []byte) {
+	for i := range data {
+		data[i] = byte(g.random.Uint32())
+	}
+	for at := len(data) / 2; at < len(data); at += 8 {
+		v := g.float()
+		if g.random.IntN(2) == 0 {
+			v &^= 0xffff << 16 // MXCSR
+		}
+		binary.LittleEndian.PutUint64(data[at:], v)
+	}
+}
+
+// any is an instruction of any kind.
+func (g *generator) any() []byte {
+	switch g.random.IntN(5) {
+	case 0, 1:
+		return g.vector()
+	case 2:
+		return g.x87()
+	}
+	return g.instruction()
+}
+
 func (g *generator) instruction() []byte {
 	s := shapes[g.random.IntN(len(shapes))]
 	g.state()

@@ -168,15 +168,14 @@ func doVecOfMMX(c *VCPU, o *op) bool {
 	if !ok {
 		return false
 	}
-	v, ok := c.compute(o, c.xmm(o.d), s)
-	if !ok {
-		return false
-	}
 	if o.from == 0 {
-		c.mmxBegin()
+		c.mmxBegin() // also where an exception of SSE interrupts, on Intel's processors
 	}
-	c.setXMM(o.d, v)
-	return true
+	v, ok := c.compute(o, c.xmm(o.d), s)
+	if ok {
+		c.setXMM(o.d, v)
+	}
+	return ok
 }
 
 func doMMXOfVec(c *VCPU, o *op) bool {
@@ -190,13 +189,12 @@ func doMMXOfVec(c *VCPU, o *op) bool {
 	if !ok {
 		return false
 	}
-	v, ok := c.compute(o, vec{}, s)
-	if !ok {
-		return false
-	}
 	c.mmxBegin()
-	c.setMM(o.d, v)
-	return true
+	v, ok := c.compute(o, vec{}, s)
+	if ok {
+		c.setMM(o.d, v)
+	}
+	return ok
 }
 
 func doMMXMask(c *VCPU, o *op) bool {

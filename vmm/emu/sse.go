@@ -220,8 +220,13 @@ func doVecMask(c *VCPU, o *op) bool {
 // storeMasked writes those of the first size bytes of v whose bytes in mask have their upper bits.
 func (c *VCPU) storeMasked(va uint64, v, mask vec, size int) bool {
 	p, m := bytesOf(v), bytesOf(mask)
+	part := va // where the access begins in its page, which is what a fault tells of
 	for i := range size {
-		if m[i]>>7 != 0 && !c.probe(va+uint64(i)) {
+		at := va + uint64(i)
+		if at&offMask == 0 {
+			part = at
+		}
+		if m[i]>>7 != 0 && !c.probe(part) {
 			return false
 		}
 	}

@@ -49,6 +49,8 @@ func (t *translator) inst(in x86.Inst, va uint64, off uint16) (ends bool) {
 		t.segment()
 	case x86.ENTER:
 		t.do(doEnter, op{size: in.Size, from: in.From, imm: in.Imm})
+	case x86.CLFLUSH: // there is no cache, but it faults as a load does
+		t.read(regT0, 1)
 	case x86.NOP:
 		t.add(op{kind: kindMov64, d: regT0, s: regZero})
 	default:

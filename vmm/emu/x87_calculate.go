@@ -122,11 +122,12 @@ func (f *fpu) denormalOperand(denormal bool, other x86.Float80) {
 	}
 }
 
-// compared puts an order into the condition codes.
+// compared puts an order into the condition codes, whatever exceptions there were.
 func (c *VCPU) compared(o *op, order x86.Order, pops uint8) bool {
 	f := &c.fpu
-	if c.ended(o) {
-		f.codes = [...]uint16{x86.Less + 1: codeC0, x86.Equal + 1: codeC3, x86.Greater + 1: 0, x86.Unordered + 1: codeC0 | codeC2 | codeC3}[order+1]
+	ok := c.ended(o)
+	f.codes = [...]uint16{x86.Less + 1: codeC0, x86.Equal + 1: codeC3, x86.Greater + 1: 0, x86.Unordered + 1: codeC0 | codeC2 | codeC3}[order+1]
+	if ok {
 		f.pop(pops)
 	}
 	return true
@@ -179,8 +180,9 @@ func doFPUFlags(c *VCPU, o *op) bool {
 	if !f.lacks(0, o.s) {
 		order = f.env.Compare80(f.st(0), f.st(o.s), o.d == 0)
 	}
-	if c.kept(o) {
-		c.flags.set(orderFlags(order))
+	ok := c.kept(o)
+	c.flags.set(orderFlags(order)) // whatever exceptions there were
+	if ok {
 		f.pop(o.from)
 	}
 	return true
@@ -270,6 +272,7 @@ func doFPURemainder(nearest bool) func(*VCPU, *op) bool {
 			return c.result(o, 0, v, 0)
 		}
 		if !c.ended(o) {
+			f.codes &^= codeC2
 			return true
 		}
 		f.set(0, v)

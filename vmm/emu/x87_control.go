@@ -107,7 +107,7 @@ func (c *VCPU) loadBytes(va uint64, p []byte) bool { return c.loadSlowly(va, p) 
 
 // storeBytes writes p, all of it or nothing.
 func (c *VCPU) storeBytes(va uint64, p []byte) bool {
-	if end := va + uint64(len(p)) - 1; va&^offMask != end&^offMask && !(c.probe(va) && c.probe(end)) {
+	if end := va + uint64(len(p)) - 1; va&^offMask != end&^offMask && !(c.probe(va) && c.probe(end&^offMask)) {
 		return false
 	}
 	return c.storeSlowly(va, p)
@@ -169,6 +169,7 @@ func doFPURestore(c *VCPU, o *op) bool {
 // The area of FXSAVE (Intel SDM volume 1, table 10-2): what is behind the registers isn't touched.
 const (
 	saveSize      = 416
+	saveWhole     = 512
 	saveAlignment = 16
 	saveMXCSRAt   = 24
 	saveSTAt      = 32
@@ -179,6 +180,9 @@ func doSaveExtended(c *VCPU, o *op) bool {
 	va := c.ea(o)
 	if va%saveAlignment != 0 {
 		return c.raise(x86.GeneralProtection)
+	}
+	if !c.probe(va + saveWhole - 1) { // the end first, as Intel's processors do
+		return false
 	}
 	c.fpu.save(&c.extended)
 	e := &c.extended
@@ -214,7 +218,7 @@ func doRestoreExtended(c *VCPU, o *op) bool {
 		return c.raise(x86.GeneralProtection)
 	}
 	var p [saveSize]byte
-	if !c.loadBytes(va, p[:]) {
+	if !c.loadBytes(va+saveWhole-1, p[:1]) || !c.loadBytes(va, p[:]) { // the end first
 		return false
 	}
 	le := binary.LittleEndian

@@ -32,6 +32,10 @@ func doFPULoadMemory(c *VCPU, o *op) bool {
 		}
 		v = c.fpu.env.Load(layout(o.size), m)
 	}
+	if f := &c.fpu; f.env.Status&x86.FloatDenormal != 0 && f.full>>((f.top-1)&7)&1 == 0 { // it is loaded even if that interrupts
+		f.raised |= x86.FloatDenormal
+		f.env.Status = 0
+	}
 	return c.push80(o, v)
 }
 
@@ -108,6 +112,7 @@ func (c *VCPU) storeFloat(o *op, p []byte) bool {
 	stored := c.ended(o)
 	if !stored || before.env.Status&^before.env.Masks&outOfRange != 0 {
 		f.raised = f.raised&^x86.FloatInexact | before.raised&x86.FloatInexact
+		f.codes &^= codeC1
 		return true
 	}
 	ok := c.storeSlowly(c.ea(o), p)

@@ -190,6 +190,7 @@ const (
 	LOADSEG
 	PUSHSEG
 	POPSEG
+	CLFLUSH
 	VERR
 	VERW
 	LAR // and LSL

@@ -68,8 +68,10 @@ func (d *decoder) group15() error {
 	case d.short:
 	case d.rep != 0 || d.opSize:
 		return ErrInvalid
-	case !d.inst.IsMem && group >= 5, d.inst.IsMem && group == 7: // fences, and CLFLUSH
+	case !d.inst.IsMem && group >= 5: // fences
 		d.set(NOP, FormNone, 4)
+	case d.inst.IsMem && group == 7:
+		d.set(CLFLUSH, FormM, 1)
 	case d.inst.IsMem && group < 2:
 		d.set(FXSAVE+Op(group), FormM, 4)
 		if d.rex&8 != 0 {

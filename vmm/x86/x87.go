@@ -31,7 +31,7 @@ const (
 	FPUStoreStatus // to memory, or AX
 	FPUMove        // FCMOVcc
 	FPUWait
-	FPUCompareQuietly // FUCOM
+	FPUCompareQuietly  // FUCOM
 	FPUClear           // FNCLEX
 	FPULoadEnvironment // Size is that of its words: 2 or 4
 	FPUStoreEnvironment
