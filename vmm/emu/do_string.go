@@ -11,8 +11,8 @@ import (
 // kickEvery is how many rounds a repeated instruction makes between two looks at whether somebody wants the processor.
 const kickEvery = 1024
 
-// stringWidth is the size of the registers that string instructions count and point with.
-func stringWidth(o *op) uint8 {
+// addressWidth is the size of the registers that string instructions, XLAT and MASKMOVDQU point with.
+func addressWidth(o *op) uint8 {
 	if o.shift != 0 { // the prefix 0x67
 		return 4
 	}
@@ -24,7 +24,7 @@ func doString(c *VCPU, o *op) bool {
 	if o.from == 0 {
 		return c.stringOnce(o)
 	}
-	width := stringWidth(o)
+	width := addressWidth(o)
 	what := x86.Op(o.cond)
 	before := c.flags
 	for n := 1; cut(c.file[regCX], width) != 0; n++ {
@@ -58,13 +58,13 @@ func doString(c *VCPU, o *op) bool {
 
 // stringFrom and stringTo are where a string instruction reads and writes. Only the first has a segment's base.
 func (c *VCPU) stringFrom(o *op) uint64 {
-	return cut(c.file[regSI], stringWidth(o)) + c.file[o.seg&regMask]
+	return cut(c.file[regSI], addressWidth(o)) + c.file[o.seg&regMask]
 }
 
-func (c *VCPU) stringTo(o *op) uint64 { return cut(c.file[regDI], stringWidth(o)) }
+func (c *VCPU) stringTo(o *op) uint64 { return cut(c.file[regDI], addressWidth(o)) }
 
 func (c *VCPU) stringOnce(o *op) bool {
-	size, width := o.size, stringWidth(o)
+	size, width := o.size, addressWidth(o)
 	step := uint64(size)
 	if c.other&x86.DF != 0 {
 		step = -step

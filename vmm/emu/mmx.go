@@ -201,7 +201,7 @@ func doMMXMask(c *VCPU, o *op) bool {
 	if !c.waitFPU() {
 		return false
 	}
-	return c.mmxStored(c.storeMasked(c.file[regDI]+c.file[o.seg&regMask], c.mm(o.d), c.mm(o.s), 8))
+	return c.mmxStored(c.storeMasked(cut(c.file[regDI], addressWidth(o))+c.file[o.seg&regMask], c.mm(o.d), c.mm(o.s), 8))
 }
 
 func doMMXEmpty(c *VCPU, _ *op) bool {

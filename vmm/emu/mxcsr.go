@@ -7,7 +7,7 @@ const (
 	mxcsrInexact  = 1 << 5
 	mxcsrDAZ      = 1 << 6
 	mxcsrMasksAt  = 7
-	mxcsrNoSignal = 1 << (mxcsrMasksAt + 5) // the mask of inexact results
+	mxcsrNoSignal = 3 << (mxcsrMasksAt + 4) // the masks of inexact results and of underflow, which exact ones can have too
 	mxcsrRoundAt  = 13
 	mxcsrFTZ      = 1 << 15
 	mxcsrWritable = 0xffff

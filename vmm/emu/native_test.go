@@ -352,7 +352,7 @@ func near(in x86.Inst, a, b x86.Slot80) bool {
 func undefinedStatus(in x86.Inst) uint16 {
 	switch {
 	case in.Op == x86.X87 && in.Vec == x86.FPULogarithm: // of powers of 2 the result may be exact here
-		return codeC1 | uint16(x86.FloatInexact) | statusBusy
+		return codeC1 | uint16(x86.FloatInexact|x86.FloatUnderflow) | statusBusy
 	case transcendental(in):
 		return codeC1
 	}

@@ -48,7 +48,7 @@ func (t *translator) vector() {
 		f: vecs[in.Vec], float: floats[in.Vec], flags: vecFlags[in.Vec], imm: uint8(in.Imm), general: in.From,
 		aligned: in.IsMem && in.Size == 16 && !unaligned[in.Vec],
 	}
-	o := op{d: in.Reg, s: in.RM, size: in.Size, vec: v, seg: segment(in.Mem.Seg)}
+	o := op{d: in.Reg, s: in.RM, size: in.Size, vec: v, seg: segment(in.Mem.Seg), shift: uint8(bit(in.Mem.Addr32))}
 	if in.IsMem {
 		a := t.address()
 		a.d, a.size, a.vec = o.d, o.size, v
@@ -214,7 +214,7 @@ func (c *VCPU) testVec(o *op, s vec) bool {
 
 // doVecMask is MASKMOVDQU: nothing is touched where nothing is written.
 func doVecMask(c *VCPU, o *op) bool {
-	return c.storeMasked(c.file[regDI]+c.file[o.seg&regMask], c.xmm(o.d), c.xmm(o.s), 16)
+	return c.storeMasked(cut(c.file[regDI], addressWidth(o))+c.file[o.seg&regMask], c.xmm(o.d), c.xmm(o.s), 16)
 }
 
 // storeMasked writes those of the first size bytes of v whose bytes in mask have their upper bits.

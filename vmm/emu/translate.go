@@ -47,6 +47,8 @@ func (t *translator) inst(in x86.Inst, va uint64, off uint16) (ends bool) {
 		t.do([...]func(*VCPU, *op) bool{doSaveExtended, doRestoreExtended}[in.Op-x86.FXSAVE], o)
 	case x86.STORESEG, x86.LOADSEG, x86.PUSHSEG, x86.POPSEG, x86.VERR, x86.VERW, x86.LAR:
 		t.segment()
+	case x86.XLAT:
+		t.do(doTranslate, op{seg: segment(in.Mem.Seg), shift: uint8(bit(in.Mem.Addr32))})
 	case x86.ENTER:
 		t.do(doEnter, op{size: in.Size, from: in.From, imm: in.Imm})
 	case x86.CLFLUSH: // there is no cache, but it faults as a load does
@@ -185,7 +187,10 @@ func (t *translator) modified(source uint8) (d uint8, done func()) {
 	}
 	o := t.address()
 	if in.Form == x86.FormMR && in.Op >= x86.BT && in.Op <= x86.BTC { // its address depends on the bit's number
-		o.s, o.size, o.d = source, in.Size, regT2
+		o.s, o.size, o.d, o.from = source, in.Size, regT2, 8
+		if in.Mem.Addr32 {
+			o.from = 4
+		}
 		t.do(doBitAddress, o)
 		o = op{base: regT2, index: regZero, seg: regZero}
 	}

@@ -22,7 +22,7 @@ func (d *decoder) oneByte(b byte) error {
 	case b >= 0x70 && b < 0x80:
 		d.set(JCC, FormI, 8).Cond = Cond(b & 15)
 		d.inst.Imm = d.imm(1)
-	case b > 0x90 && b < 0x98, b == 0x90 && d.rex&1 != 0:
+	case b > 0x90 && b < 0x98, b == 0x90 && d.rex&1 != 0 && d.rep != 0xf3: // which makes it PAUSE
 		d.set(XCHG, FormMR, d.size(false)).RM = b&7 | d.rex<<3&8
 		d.inst.Reg = 0
 	case b >= 0x80 && b < 0xa0:

@@ -129,7 +129,7 @@ func (d *decoder) exchanges(b byte, size uint8) error {
 		d.modRM(bytes, bytes)
 	case 0xc3: // MOVNTI
 		d.set(MOV, FormMR, size)
-		if d.modRM(8, 8); !d.inst.IsMem {
+		if d.modRM(8, 8); !d.inst.IsMem || d.opSize || d.rep != 0 {
 			return ErrInvalid
 		}
 	case 0xc7:
@@ -170,12 +170,22 @@ func (d *decoder) rest(b byte, size uint8) error {
 		return d.descriptors(b, size)
 	case 0x06, 0x07, 0x08, 0x09, 0x30, 0x32, 0x33, 0x34, 0x35: // CLTS, SYSRET, INVD, WBINVD, MSRs, RDPMC, SYSENTER, SYSEXIT
 		d.set(PRIVILEGED, FormNone, 1)
-	case 0x20, 0x21, 0x22, 0x23: // control and debug registers, whose mode bits aren't looked at
-		d.byte()
-		d.set(PRIVILEGED, FormNone, 1)
+	case 0x20, 0x21, 0x22, 0x23:
+		return d.controlRegister(b)
 	default:
 		return d.vector(0, b)
 	}
+	return nil
+}
+
+// controlRegister decodes MOV of control and debug registers, in whose ModRM the mode isn't looked at.
+func (d *decoder) controlRegister(b byte) error {
+	number := d.byte()>>3&7 | d.rex<<1&8
+	switch {
+	case b&1 != 0 && number >= 8, b&1 == 0 && number != 0 && number != 2 && number != 3 && number != 4 && number != 8:
+		return ErrInvalid
+	}
+	d.set(PRIVILEGED, FormNone, 1)
 	return nil
 }
 
