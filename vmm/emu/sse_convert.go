@@ -8,15 +8,16 @@ import (
 
 // toInt makes a whole number of a, of 4 or 8 bytes; what doesn't fit is the lowest one.
 func (c *VCPU) toInt(l *x86.Layout, a uint64, size uint8, truncate bool) uint64 {
+	if truncate && l == x86.Double && fit64(a) {
+		f := math.Float64frombits(a)
+		if i := int64(f); f > -1<<62 && f < 1<<62 && (size == 8 || int64(int32(i)) == i) {
+			c.exact(float64(i) == f)
+			return cut(uint64(i), size)
+		}
+	}
 	r := c.sse.Rounding
 	if truncate {
 		r = x86.ToZero
-		if l == x86.Double && fit64(a) {
-			f := math.Float64frombits(a)
-			if i := int64(f); float64(i) == f && f > -1<<52 && f < 1<<52 && (size == 8 || int64(int32(i)) == i) {
-				return cut(uint64(i), size)
-			}
-		}
 	}
 	return cut(uint64(c.sse.Int(l, a, size, r)), size)
 }

@@ -57,6 +57,7 @@ func vecTable() (t [x86.Vectors]vecFunc) {
 	t[p66|0xdb], t[p66|0xdf], t[p66|0xeb], t[p66|0xef] = and, andNot, or, xor
 	shuffles(&t)
 	integers(&t)
+	quickLanes(&t)
 	supplements(&t)
 	blends(&t)
 	mmxFuncs(&t)
@@ -98,7 +99,7 @@ func moves(t *[x86.Vectors]vecFunc) {
 	t[0x12] = func(d, s vec, _ uint8) vec { return vec{s.hi, d.hi} }
 	t[0x16] = func(d, s vec, _ uint8) vec { return vec{d.lo, s.lo} }
 	t[p66|0x16] = t[0x16]
-	t[0x50], t[p66|0x50], t[p66|0xd7] = signs(32), signs(64), signs(8)
+	t[0x50], t[p66|0x50] = signs(32), signs(64)
 	t[p66|0xc4], t[p66|0xc5] = insertWord, extractWord
 }
 
@@ -108,32 +109,19 @@ func shuffles(t *[x86.Vectors]vecFunc) {
 	t[p66|0x70] = func(_, s vec, imm uint8) vec { return shuffle32(s, s, imm) }
 	t[pF3|0x70] = func(_, s vec, imm uint8) vec { return vec{s.lo, shuffleWords(s.hi, imm)} }
 	t[pF2|0x70] = func(_, s vec, imm uint8) vec { return vec{shuffleWords(s.lo, imm), s.hi} }
-	t[p66|0x60], t[p66|0x61], t[p66|0x62], t[p66|0x6c] = interleave(1, false), interleave(2, false), interleave(4, false), interleave(8, false)
-	t[p66|0x68], t[p66|0x69], t[p66|0x6a], t[p66|0x6d] = interleave(1, true), interleave(2, true), interleave(4, true), interleave(8, true)
 	t[p66|0x63], t[p66|0x67], t[p66|0x6b] = pack(16, false), pack(16, true), pack(32, false)
 }
 
 func integers(t *[x86.Vectors]vecFunc) {
-	for i, width := range []uint8{8, 16, 32, 64} {
-		n := x86.Vector(i)
-		t[p66|0xfc+n], t[p66|0xf8+n] = lanes(width, add), lanes(width, subtract)
-		if width < 64 {
-			t[p66|0x74+n], t[p66|0x64+n] = lanes(width, equal), signed(width, greater)
-		}
-		if width < 32 {
-			t[p66|0xec+n], t[p66|0xe8+n] = addSaturated(width), subtractSaturated(width)
-			t[p66|0xdc+n], t[p66|0xd8+n] = addUnsigned(width), subtractUnsigned(width)
-		}
-		if width > 8 {
-			t[p66|0xd0+n], t[p66|0xf0+n] = shiftByVec(width, right), shiftByVec(width, left)
-		}
+	for i, width := range []uint8{16, 32, 64} {
+		n := x86.Vector(i) + 1
+		t[p66|0xd0+n], t[p66|0xf0+n] = shiftByVec(width, right), shiftByVec(width, left)
 	}
-	t[p66|0xd4] = lanes(64, add) // 0xff, where the others' order would have it, is another instruction
-	t[p66|0xff] = nil
+	t[p66|0xec], t[p66|0xed], t[p66|0xe8], t[p66|0xe9] = addSaturated(8), addSaturated(16), subtractSaturated(8), subtractSaturated(16)
+	t[p66|0xdd], t[p66|0xd9] = addUnsigned(16), subtractUnsigned(16)
+	t[p66|0xd4], t[p66|0xfb] = lanes(64, add), lanes(64, subtract)
 	t[p66|0xe1], t[p66|0xe2] = shiftByVec(16, arithmetic(16)), shiftByVec(32, arithmetic(32))
 	t[p66|0xe0], t[p66|0xe3] = lanes(8, average), lanes(16, average)
-	t[p66|0xda] = lanes(8, func(a, b uint64) uint64 { return min(a, b) })
-	t[p66|0xde] = lanes(8, func(a, b uint64) uint64 { return max(a, b) })
 	t[p66|0xea] = signed(16, func(a, b int64) int64 { return min(a, b) })
 	t[p66|0xee] = signed(16, func(a, b int64) int64 { return max(a, b) })
 	t[p66|0xd5] = lanes(16, func(a, b uint64) uint64 { return a * b })

@@ -21,18 +21,17 @@ func doFPULoadMemory(c *VCPU, o *op) bool {
 	if !c.begin(o) {
 		return false
 	}
-	v, _, ok := c.loadFloat(o)
+	f := &c.fpu
+	if o.d != 0 || o.size == 10 {
+		v, _, ok := c.loadFloat(o)
+		return ok && c.push80(o, v)
+	}
+	m, ok := c.load(c.ea(o), o.size)
 	if !ok {
 		return false
 	}
-	if o.d == 0 && o.size < 10 {
-		m, ok := c.load(c.ea(o), o.size)
-		if !ok {
-			return false
-		}
-		v = c.fpu.env.Load(layout(o.size), m)
-	}
-	if f := &c.fpu; f.env.Status&x86.FloatDenormal != 0 && f.full>>((f.top-1)&7)&1 == 0 { // it is loaded even if that interrupts
+	v := f.env.Load(layout(o.size), m)
+	if f.env.Status&x86.FloatDenormal != 0 && f.full>>((f.top-1)&7)&1 == 0 { // it is loaded even if that interrupts
 		f.raised |= x86.FloatDenormal
 		f.env.Status = 0
 	}
@@ -87,37 +86,38 @@ func doFPUStoreMemory(c *VCPU, o *op) bool {
 	}
 	f := &c.fpu
 	v := x86.Indefinite
-	empty := f.lacks(0)
-	if !empty {
+	if !f.lacks(0) {
 		v = f.st(0)
 	}
-	var p [16]byte
 	switch {
 	case o.d == 1:
-		binary.LittleEndian.PutUint64(p[:], uint64(f.env.Int80(v, o.size, f.env.Rounding)))
+		return c.storeFloat(o, uint64(f.env.Int80(v, o.size, f.env.Rounding)), 0)
 	case o.size < 10:
-		binary.LittleEndian.PutUint64(p[:], f.env.Store(layout(o.size), v))
-	default:
-		binary.LittleEndian.PutUint64(p[:], v.Mantissa)
-		binary.LittleEndian.PutUint16(p[8:], v.SignExponent)
+		return c.storeFloat(o, f.env.Store(layout(o.size), v), 0)
 	}
-	return c.storeFloat(o, p[:o.size])
+	return c.storeFloat(o, v.Mantissa, v.SignExponent)
 }
 
-// storeFloat writes an instruction's result to memory. A result that is out of its range isn't stored either, if that interrupts (Intel SDM volume 1, 8.5.4).
-func (c *VCPU) storeFloat(o *op, p []byte) bool {
+// storeFloat writes an instruction's result to memory, of 10 bytes the last ones are high. A result that is out of its range isn't stored either, if that
+// interrupts (Intel SDM volume 1, 8.5.4).
+func (c *VCPU) storeFloat(o *op, low uint64, high uint16) bool {
 	const outOfRange = x86.FloatOverflow | x86.FloatUnderflow
 	f := &c.fpu
-	before := *f
-	stored := c.ended(o)
-	if !stored || before.env.Status&^before.env.Masks&outOfRange != 0 {
-		f.raised = f.raised&^x86.FloatInexact | before.raised&x86.FloatInexact
+	status, codes, raised, ip := f.env.Status, f.codes, f.raised, f.ip
+	if stored := c.ended(o); !stored || status&^f.env.Masks&outOfRange != 0 {
+		f.raised = f.raised&^x86.FloatInexact | raised&x86.FloatInexact
 		f.codes &^= codeC1
 		return true
 	}
-	ok := c.storeSlowly(c.ea(o), p)
+	var ok bool
+	if va := c.ea(o); o.size <= 8 {
+		ok = c.store(va, low, o.size)
+	} else {
+		p := binary.LittleEndian.AppendUint64(make([]byte, 0, 16), low)
+		ok = c.storeSlowly(va, binary.LittleEndian.AppendUint16(p, high))
+	}
 	if !ok && !c.changed {
-		*f = before
+		f.codes, f.raised, f.ip = codes, raised, ip
 		return false
 	}
 	f.pop(o.from)
@@ -134,9 +134,7 @@ func doFPUTruncate(c *VCPU, o *op) bool {
 	if !f.lacks(0) {
 		v = f.st(0)
 	}
-	var p [8]byte
-	binary.LittleEndian.PutUint64(p[:], uint64(f.env.Int80(v, o.size, x86.ToZero)))
-	return c.storeFloat(o, p[:o.size])
+	return c.storeFloat(o, uint64(f.env.Int80(v, o.size, x86.ToZero)), 0)
 }
 
 func doFPULoadBCD(c *VCPU, o *op) bool {
@@ -167,7 +165,7 @@ func doFPUStoreBCD(c *VCPU, o *op) bool {
 		v = f.st(0)
 	}
 	b := f.env.StoreBCD(v)
-	return c.storeFloat(o, b[:])
+	return c.storeFloat(o, binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint16(b[8:]))
 }
 
 func doFPUExchange(c *VCPU, o *op) bool {

@@ -136,6 +136,9 @@ func signals(f Float80) bool { return f.Mantissa&quiet80 == 0 || f.meaningless()
 
 // Calculate80 is x op y, in the precision of the control word.
 func (a *FloatEnv) Calculate80(op FloatOp, x, y Float80) Float80 {
+	if r, ok := a.quick(op, x, y); ok {
+		return r
+	}
 	if x.IsNaN() || y.IsNaN() {
 		return a.nan(x, y)
 	}

@@ -13,6 +13,13 @@ const (
 
 // Load makes a Float80 of a number of another format.
 func (a *FloatEnv) Load(l *Layout, b uint64) Float80 {
+	if exp := b >> l.mantissa & l.top; exp-1 < l.top-1 { // normal
+		f := Float80{integer | b<<(63-l.mantissa), uint16(int(exp) - l.highest + bias80)}
+		if b&l.Sign() != 0 {
+			f.SignExponent |= sign80
+		}
+		return f
+	}
 	n := l.unpack(b)
 	if n.denormal {
 		a.Status |= FloatDenormal
@@ -48,6 +55,17 @@ func OfInt80(v int64) Float80 { return pack80(ofInt(v)) }
 
 // Store is f rounded to another format.
 func (a *FloatEnv) Store(l *Layout, f Float80) uint64 {
+	if exp := int(f.exponent()) - bias80 + l.highest; f.Mantissa&integer != 0 && exp > 0 && exp < int(l.top)-1 && a.Rounding == ToNearest {
+		n := 63 - l.mantissa // normal, and it stays so
+		q, rest := f.Mantissa>>n, f.Mantissa<<(64-n)
+		if a.Up = rest > integer || rest == integer && q&1 != 0; a.Up {
+			q++
+		}
+		if rest != 0 {
+			a.Status |= FloatInexact
+		}
+		return uint64(exp-1)<<l.mantissa + q | l.Sign()*uint64(f.SignExponent>>15)
+	}
 	n := f.unpack()
 	if !n.nan() {
 		// A denormal doesn't count: it is an operand of nothing (Intel SDM volume 2, FST).

@@ -1,6 +1,9 @@
 package x86
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // class is what kind of number a floating-point number is.
 type class uint8
@@ -164,17 +167,32 @@ func root(p number) number {
 
 // root128 is the whole root of a number whose root has 64 bits, and what is left of the number, which may have a bit more (over).
 func root128(high, low uint64) (root, left uint64, over bool) {
-	for bit := uint64(integer); bit != 0; bit >>= 1 {
-		try := root | bit
-		h, l := bits.Mul64(try, try)
-		if h < high || h == high && l <= low {
-			root = try
-		}
+	// The root of the upper half is right to about 52 bits; one step of Newton's method makes it right but for the last bits.
+	guess := math.Sqrt(float64(high)) * (1 << 32)
+	root = math.MaxUint64
+	if guess < 1<<64 {
+		root = max(uint64(guess), integer)
 	}
-	h, l := bits.Mul64(root, root)
-	left, borrow := bits.Sub64(low, l, 0)
-	high, _ = bits.Sub64(high, h, borrow)
-	return root, left, high != 0
+	if high < root {
+		q, _ := bits.Div64(high, low, root)
+		half, carry := bits.Add64(root, q, 0)
+		root = half>>1 | carry<<63
+	}
+	for {
+		h, l := bits.Mul64(root, root)
+		if h > high || h == high && l > low {
+			root--
+			continue
+		}
+		var borrow uint64
+		left, borrow = bits.Sub64(low, l, 0)
+		h, _ = bits.Sub64(high, h, borrow)
+		if h > root>>63 || h == root>>63 && left > root<<1 { // (root+1)² is root² + 2·root + 1
+			root++
+			continue
+		}
+		return root, left, h != 0
+	}
 }
 
 // compare is x's order to y.

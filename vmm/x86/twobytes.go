@@ -141,7 +141,7 @@ func (d *decoder) exchanges(b byte, size uint8) error {
 		if d.rex&8 != 0 {
 			d.inst.Size = 16
 		}
-	case 0xb9:
+	case 0xb9: // UD1
 		d.set(UD2, FormNone, 1)
 		d.modRM(8, 8)
 	default:
@@ -157,6 +157,9 @@ func (d *decoder) rest(b byte, size uint8) error {
 		d.set(SYSCALL, FormNone, 8)
 	case 0x0b:
 		d.set(UD2, FormNone, 1)
+	case 0xff: // UD0
+		d.set(UD2, FormNone, 1)
+		d.modRM(8, 8)
 	case 0x0d, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f: // prefetches, hints and long NOPs
 		d.set(NOP, FormM, size)
 		d.modRM(8, 8)
