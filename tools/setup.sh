@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run beside Go, where it is missing: curl, dig and a headless Chromium.
+# Installs what the tests run beside Go, where it is missing: curl, dig, a headless Chromium, C compilers and objdump.
 set -eu
 
 missing=
@@ -9,6 +9,9 @@ need() { # COMMAND PACKAGE
 need curl curl
 need dig bind9-dnsutils
 need chromium chromium
+need gcc gcc
+need musl-gcc musl-tools
+need objdump binutils
 [ -n "$missing" ] || exit 0
 
 run=

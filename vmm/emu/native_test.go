@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -133,9 +134,34 @@ func TestAgainstProcessor(t *testing.T) {
 	if d.compared < count/2 {
 		t.Errorf("only %d of %d were compared", d.compared, count)
 	}
-	if os.Getenv("WHERRY_EMU_COVERAGE") != "" {
-		for kind, n := range d.kinds {
-			t.Logf("%8d %s", n, kind)
+	d.coverage(count)
+}
+
+// complete is how many instructions there have to be for each kind to be among them.
+const complete = 1_000_000
+
+// coverage tells how often each kind of instruction was compared, if asked to, and which instruction of MMX, SSE or x87 wasn't.
+func (d *differ) coverage(count int) {
+	seen := map[string]bool{}
+	for kind, n := range d.kinds {
+		if os.Getenv("WHERRY_EMU_COVERAGE") != "" {
+			d.t.Logf("%8d %s", n, kind)
+		}
+		name, _, _ := strings.Cut(kind, "/")
+		seen[name] = true
+	}
+	for _, code := range vectorCodes {
+		in, err := x86.Decode(append(code[:len(code):len(code)], 0x10, 0, 0, 0, 0, 0))
+		if err != nil {
+			in, _ = x86.Decode(append(code[:len(code):len(code)], 0xd0, 0, 0, 0, 0, 0))
+		}
+		if name := fmt.Sprintf("vector %#03x", in.Vec); count >= complete && !seen[name] {
+			d.t.Errorf("%s (% x) was never compared", name, code)
+		}
+	}
+	for op := range x86.FPU(len(fpuSteps)) {
+		if name := fmt.Sprintf("x87 %d", op); count >= complete && !seen[name] && op != x86.FPUNothing {
+			d.t.Errorf("%s was never compared", name)
 		}
 	}
 }
