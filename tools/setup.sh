@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run beside Go, where it is missing: curl, dig, a headless Chromium, a C compiler and its tools.
+# Installs what the tests run beside Go, where it is missing: curl, dig, a headless Chromium, C compilers and their tools.
 set -eu
 
 missing=
@@ -11,6 +11,8 @@ need dig bind9-dnsutils
 need chromium chromium
 need gcc gcc
 need objcopy binutils
+need musl-gcc musl-tools
+need objdump binutils
 [ -n "$missing" ] || exit 0
 
 run=

@@ -239,7 +239,8 @@ func doBitComplement(c *VCPU, o *op) bool {
 // doBitAddress finds the word of memory that a bit instruction is about: its bit number is signed and not bounded by the word.
 func doBitAddress(c *VCPU, o *op) bool {
 	words := extend(c.file[o.s&regMask], o.size) >> (bits.Len8(o.size*8) - 1)
-	c.file[regT2] = c.ea(o) + uint64(words*int64(o.size))
+	seg := c.file[o.seg&regMask]
+	c.file[regT2] = cut(c.ea(o)-seg+uint64(words*int64(o.size)), o.from) + seg
 	return true
 }
 

@@ -19,7 +19,7 @@ var handlers = [256]func(*VCPU, *op) bool{
 	x86.XADD: doExchangeAdd, x86.CMPXCHG: doCompareExchange,
 	x86.SETCC: doSetCond, x86.CMOVCC: doMoveCond, x86.CBW: doExtendAX, x86.CWD: doExtendToDX,
 	x86.LAHF: doFlagsToAH, x86.SAHF: doFlagsFromAH, x86.CLC: doClearCarry, x86.STC: doSetCarry, x86.CMC: doComplementCarry,
-	x86.CLD: doClearDirection, x86.STD: doSetDirection, x86.PUSHF: doPushFlags, x86.LEAVE: doLeave, x86.XLAT: doTranslate,
+	x86.CLD: doClearDirection, x86.STD: doSetDirection, x86.PUSHF: doPushFlags, x86.LEAVE: doLeave,
 	x86.LDMXCSR: doLoadControl, x86.STMXCSR: doStoreControl,
 }
 

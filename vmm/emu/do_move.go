@@ -100,7 +100,7 @@ func doLeave(c *VCPU, o *op) bool {
 }
 
 func doTranslate(c *VCPU, o *op) bool {
-	v, ok := c.load(c.file[regBX]+c.file[regAX]&0xff, 1)
+	v, ok := c.load(cut(c.file[regBX]+c.file[regAX]&0xff, addressWidth(o))+c.file[o.seg&regMask], 1)
 	if ok {
 		c.put(regAX, v, 1)
 	}

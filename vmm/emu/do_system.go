@@ -8,7 +8,8 @@ import (
 // doSystem does what ends a block, and mostly also Run.
 var doSystem = map[x86.Op]func(*VCPU, *op) bool{
 	x86.SYSCALL: doSyscall, x86.CPUID: doIdentify, x86.RDTSC: doTime, x86.POPF: doPopFlags,
-	x86.HLT: doPrivileged, x86.INT3: doBreakpoint, x86.UD2: doInvalid, x86.IN: doPort, x86.OUT: doPort,
+	x86.RDTSCP: doTimeAndProcessor, x86.HLT: doPrivileged, x86.PRIVILEGED: doPrivileged, x86.INT3: doBreakpoint, x86.INTN: doInterrupt,
+	x86.UD2: doInvalid, x86.IN: doPort, x86.OUT: doPort,
 }
 
 func doSyscall(c *VCPU, _ *op) bool {
@@ -68,33 +69,18 @@ func doTime(c *VCPU, _ *op) bool {
 	return true
 }
 
-// The bits of CPUID leaf 1 for what is done here (Intel SDM volume 2, CPUID).
-const (
-	cpuidFPU                      = 1 << 0
-	cpuidTSC, cpuidCX8, cpuidCMOV = 1 << 4, 1 << 8, 1 << 15
-	cpuidCX16, cpuidPOPCNT        = 1 << 13, 1 << 23
-	cpuidSyscall, cpuidLong       = 1 << 11, 1 << 29
-	cpuidNX                       = 1 << 20
-	cpuidSSE, cpuidSSE2           = 1 << 25, 1 << 26
-)
+// doTimeAndProcessor is RDTSCP. Its processor is always 0: which one a program runs on is the personality's to know.
+func doTimeAndProcessor(c *VCPU, o *op) bool {
+	c.put(regCX, 0, 4)
+	return doTime(c, o)
+}
 
-// doIdentify tells of what the emulator does, and no more: MMX and FXSAVE aren't in it.
-func doIdentify(c *VCPU, _ *op) bool {
-	var a, b, cx, d uint32
-	switch uint32(c.file[regAX]) {
-	case 0:
-		a, b, d, cx = 1, 'W'|'h'<<8|'e'<<16|'r'<<24, 'r'|'y'<<8|'E'<<16|'m'<<24, 'u'|'l'<<8|'a'<<16|'t'<<24
-	case 1:
-		a, cx, d = 0x600, cpuidCX16|cpuidPOPCNT, cpuidFPU|cpuidTSC|cpuidCX8|cpuidCMOV|cpuidSSE|cpuidSSE2
-	case 0x80000000:
-		a = 0x80000008
-	case 0x80000001:
-		cx, d = 1, cpuidSyscall|cpuidLong|cpuidNX // LAHF in 64-bit mode
-	case 0x80000008:
-		a = 46 | 48<<8 // bits of physical and virtual addresses
+// doInterrupt is INT n. There are gates for user mode for the breakpoint alone.
+func doInterrupt(c *VCPU, o *op) bool {
+	if o.imm == x86.Breakpoint {
+		return c.raise(x86.Breakpoint)
 	}
-	for r, v := range map[int]uint32{regAX: a, regBX: b, regCX: cx, regDX: d} {
-		c.file[r] = uint64(v)
-	}
-	return true
+	c.raise(x86.GeneralProtection)
+	c.exit.Code = uint32(o.imm)<<3 | 2 // a gate of the IDT
+	return false
 }

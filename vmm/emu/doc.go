@@ -17,14 +17,20 @@
 //	           └──────┴── count used up, page written, jump to what has no code: back to Run
 //
 // It promises that the same guest does the same after the same number of instructions, wherever it runs; that each instruction happens as a whole or
-// not at all (repeated string instructions: each round); and that what isn't done ends Run with vmm.ExitUnsupported and the bytes. That is now:
+// not at all (repeated string instructions: each round); and that what isn't done ends Run with vmm.ExitUnsupported and the bytes.
 //
-//   - MMX, FXSAVE, and vector instructions beyond SSE2: so CPUID tells of none of them.
-//   - of x87: environments and whole states (FLDENV, FSAVE), BCD, FPREM, F2XM1, FYL2X and the trigonometric ones, FISTTP; control words of less
-//     than 64 bits or with unmasked exceptions. The status word has the condition codes but for C1, and no exceptions.
-//   - RCPPS and RSQRTPS, whose approximations differ between processors.
-//   - LDMXCSR of other rounding than to nearest, of denormals as zeros, or of unmasked exceptions. The sticky bits of MXCSR aren't set.
-//   - segment registers, far and privileged instructions, ENTER, INT n, RDRAND, string instructions with 32-bit addresses.
+// Done is x86-64-v2, which CPUID tells of: general instructions, x87 with its exceptions, MMX, and SSE to SSE4.2 with all of MXCSR. That
+// is what programs are built for unless they ask for more, and C libraries choose by CPUID. Not done:
+//
+//   - AVX, AES, SHA, PCLMULQDQ and the like.
+//   - far jumps and returns, IRET, LSS and the like; selectors other than those that Linux gives (a load of one raises #GP).
+//   - what CPUID doesn't tell of raises #UD, as on a processor without it: XSAVE, XGETBV, MOVBE, RDRAND, RDSEED, RDPID, RDFSBASE, TZCNT is BSF.
+//
+// Results are those of Intel's processors, bit by bit, where processors differ and programs can see it (RCPPS, RSQRTPS, which of two NaNs); flags that are
+// undefined may be others. The transcendental functions of x87 are rounded right, which processors' own aren't always: these differ in the last place.
+// FDP and FOP, which x87 keeps of its last instruction, stay 0.
+//
+// RDTSC counts instructions. ENTER and stores of more than 8 bytes fault before they have written anything, where processors may have written a part.
 //
 // Not checked: alignment by AC (but SSE's is), and the order that other processors see writes in, for there is one at a time.
 //

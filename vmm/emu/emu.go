@@ -32,7 +32,7 @@ var (
 func New(memory *phys.Memory) *Machine {
 	m := &Machine{memory: memory, kept: map[place]*block{}}
 	m.store.off, m.store.after, m.store.newMemory = !code.Possible, translateAfter, code.NewMemory
-	m.store.emit = code.New(layout)
+	m.store.emit = code.New(vcpuLayout)
 	memory.OnEvict(func(phys.Addr) { m.store.doubt = true })
 	return m
 }
@@ -79,6 +79,7 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	c.regs.RFLAGS = x86.Fixed | x86.IF
 	c.tlb.Follow(m.memory)
 	c.fpu.init()
+	c.setMXCSR(c.extended.MXCSR)
 	m.memory.OnEvict(func(phys.Addr) { c.blocks.forgetPlaces() })
 	m.vcpus = append(m.vcpus, c)
 	return c, nil
@@ -98,7 +99,8 @@ type VCPU struct {
 	regs     x86.Regs // as callers see them, between Runs
 	kicked   atomic.Bool
 
-	fpu          fpu // x87's part of extended
+	fpu          fpu          // x87's part of extended
+	sse          x86.FloatEnv // what extended.MXCSR says
 	rip          uint64
 	flags        lazy
 	other        x86.Flags // the flags that aren't arithmetic
@@ -148,6 +150,7 @@ func (c *VCPU) Extended() (x86.Extended, error) {
 func (c *VCPU) SetExtended(e *x86.Extended) error {
 	c.extended = *e
 	c.fpu.load(e)
+	c.setMXCSR(e.MXCSR)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package emu
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -206,7 +207,7 @@ func TestInstructionAcrossPages(t *testing.T) {
 }
 
 func TestUnsupportedInstructionsHaveTheirBytes(t *testing.T) {
-	for _, code := range [][]byte{{0xd9, 0xf0}, {0xc5, 0xf8, 0x77}, {0x62, 0xf1}, {0x0f, 0xae, 0x00}, {0x0f, 0x52, 0xc0}} {
+	for _, code := range [][]byte{{0xc5, 0xf8, 0x77}, {0x62, 0xf1}, {0x66, 0x0f, 0x38, 0xdc, 0xc0}, {0xca, 0, 0}} {
 		_, c := newGuest(t, append([]byte{0x90, 0x90}, code...), phys.Options{})
 		exit := run(t, c, 10)
 		if exit.Kind != vmm.ExitUnsupported || !bytes.HasPrefix(exit.Bytes, code) || c.regs.RIP != codeAt+2 {
@@ -301,7 +302,7 @@ func TestNothingIsDecodedInVain(t *testing.T) {
 					code := append([]byte(prefix), "\x0f"[:two]...)
 					code = append(code, byte(opcode), modRM, 1, 2, 3, 4, 5, 6, 7, 8, 9)
 					in, err := x86.Decode(code)
-					if err != nil || two == 0 && opcode == 0x0f || in.Op == x86.LDMXCSR || in.Op == x86.X87 && in.Vec == x86.FPULoadControl {
+					if err != nil || two == 0 && opcode == 0x0f {
 						continue
 					}
 					if err := m.memory.WriteAt(code[:in.Len], codePhys); err != nil {
@@ -323,13 +324,27 @@ func TestControlOfSSE(t *testing.T) {
 	if exit := run(t, c, 2); exit.Kind != vmm.ExitSpent || c.extended.MXCSR != 0x1f80 {
 		t.Errorf("%v; MXCSR is %#x", exit.Kind, c.extended.MXCSR)
 	}
-	for value, want := range map[uint32]vmm.ExitKind{0x3f80: vmm.ExitUnsupported, 0x9f80: vmm.ExitUnsupported, 0: vmm.ExitUnsupported, 1 << 16: vmm.ExitException} {
-		m, c := newGuest(t, []byte{0x0f, 0xae, 0x13}, phys.Options{})
-		_ = m.memory.WriteAt(binary.LittleEndian.AppendUint32(nil, value), dataPhys)
-		c.regs.RBX = dataAt
-		if exit := run(t, c, 1); exit.Kind != want || c.regs.RIP != codeAt {
-			t.Errorf("MXCSR %#x: %v, want %v", value, exit.Kind, want)
-		}
+	m, c := newGuest(t, []byte{0x0f, 0xae, 0x13}, phys.Options{})
+	_ = m.memory.WriteAt(binary.LittleEndian.AppendUint32(nil, 1<<16), dataPhys)
+	c.regs.RBX = dataAt
+	if exit := run(t, c, 1); exit.Kind != vmm.ExitException || exit.Vector != x86.GeneralProtection || c.regs.RIP != codeAt {
+		t.Errorf("a reserved bit of MXCSR: %+v", exit)
+	}
+}
+
+// TestFloatingPointExceptions: those of SSE interrupt at once and leave the operand, those of x87 at the next instruction of x87.
+func TestFloatingPointExceptions(t *testing.T) {
+	_, c := newGuest(t, []byte{0xf2, 0x0f, 0x5e, 0xc1}, phys.Options{}) // divsd xmm0, xmm1
+	c.extended.XMM[0][0] = math.Float64bits(1)
+	c.setMXCSR(0x1f80 &^ (1 << 9)) // not masked: division by zero
+	exit := run(t, c, 1)
+	if exit.Vector != x86.SIMDFloatingPoint || c.regs.RIP != codeAt || c.extended.XMM[0][0] != math.Float64bits(1) || c.extended.MXCSR&0x3f != 4 {
+		t.Errorf("%+v at %#x, MXCSR %#x", exit, c.regs.RIP, c.extended.MXCSR)
+	}
+	_, c = newGuest(t, []byte{0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9, 0x90, 0x9b}, phys.Options{}) // fld1; fldz; fdivp; nop; fwait
+	c.fpu.setControl(controlInit &^ 4)
+	if exit := run(t, c, 10); exit.Vector != x86.FloatingPoint || c.regs.RIP != codeAt+7 || c.fpu.status()&0xff != 0x84 {
+		t.Errorf("%+v at %#x, status %#x", exit, c.regs.RIP, c.fpu.status())
 	}
 }
 

@@ -2,7 +2,6 @@ package emu
 
 import (
 	"encoding/binary"
-	"math"
 	"math/rand/v2"
 
 	"github.com/wherry/wherry/vmm/x86"
@@ -28,6 +27,8 @@ type shape struct {
 	address bool // RSI and RDI, RSP or RBX are addresses
 	aligned bool // memory is at a multiple of 16
 	no66    bool
+	noREX   bool
+	third   byte // between 0f and the opcode
 }
 
 const immZ = -1
@@ -72,6 +73,11 @@ var shapes = []shape{
 	{opcodes: []byte{0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf}, address: true, rep: 0xf3},
 	{opcodes: []byte{0xa6, 0xa7, 0xae, 0xaf}, address: true, rep: 0xf2},
 	{opcodes: []byte{0xd7}, address: true},
+	{opcodes: []byte{0xf0, 0xf1}, two: true, third: 0x38, modRM: true, rep: 0xf2},
+	{opcodes: []byte{0xc8}, address: true, imm: 3, no66: true},
+	{opcodes: []byte{0x0d, 0x18, 0x1f}, two: true, modRM: true},
+	{opcodes: []byte{0xae}, two: true, modRM: true, memory: true, group: []byte{0, 1, 2, 3, 7}, no66: true, aligned: true},
+	{opcodes: []byte{0xe8, 0xf0, 0xf8}, two: true, third: 0xae, no66: true, noREX: true},
 }
 
 func arithmeticOpcodes(from, to byte) (all []byte) {
@@ -113,116 +119,38 @@ func (g *generator) state() {
 	}
 	g.registers[16] = g.random.Uint64()&0x8d5 | 2
 	g.extended = x86.NewExtended()
+	g.extended.MXCSR |= g.random.Uint32() & 0x3f
+	if g.random.IntN(2) == 0 {
+		g.extended.MXCSR |= g.random.Uint32() & (3<<mxcsrRoundAt | mxcsrFTZ | mxcsrDAZ)
+	}
 	for i := range g.extended.XMM {
 		g.extended.XMM[i] = [2]uint64{g.float(), g.float()}
 	}
 }
 
-// float is the bits of a double or of two singles: plain ones, whole numbers, ends of ranges, zeros, infinities, NaNs; or any bits.
-func (g *generator) float() uint64 {
-	if g.random.IntN(3) == 0 {
-		return g.value()
+// fill makes memory anything, half of it floats.
+func (g *generator) fill(data []byte) {
+	for i := range data {
+		data[i] = byte(g.random.Uint32())
 	}
-	plain := (g.random.Float64() - 0.5) * math.Exp2(float64(g.random.IntN(140)-70))
-	if g.random.IntN(3) == 0 {
-		plain = math.Round(plain)
-	}
-	all := []float64{plain, plain, plain, 0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1), 0.5, 1.5, 2.5, math.MaxInt32, math.MinInt32, 1 << 63, -1 << 63}
-	a, b := all[g.random.IntN(len(all))], all[g.random.IntN(len(all))]
-	if g.random.IntN(2) == 0 {
-		return math.Float64bits(a)
-	}
-	return uint64(math.Float32bits(float32(a))) | uint64(math.Float32bits(float32(b)))<<32
-}
-
-// x87 makes an x87 instruction, with as many numbers on the stack as it takes.
-func (g *generator) x87() []byte {
-	for {
-		g.state()
-		depth := 2 + g.random.IntN(6)
-		top := g.random.IntN(8)
-		g.extended.FCW = 0x37f | uint16(g.random.IntN(4))<<10
-		g.extended.FSW = uint16(top) << 11
-		for i := range depth {
-			g.extended.FTW |= 1 << ((top + i) & 7)
-			f := g.float80()
-			g.extended.ST[i] = x86.Slot80{Mantissa: f.Mantissa, SignExponent: f.SignExponent}
-		}
-		rex := byte(0)
-		g.out = nil
-		if g.random.IntN(4) == 0 {
-			rex = 0x41
-			g.out = append(g.out, rex)
-		}
-		g.out = append(g.out, 0xd8|byte(g.random.IntN(8)))
-		g.modRM(shape{}, rex)
-		in, err := x86.Decode(g.out)
-		if err != nil || !in.IsMem && int(in.RM) >= depth || in.Vec == x86.FPULoadControl || depth > 7 {
-			continue
-		}
-		return g.out
-	}
-}
-
-// float80 is one of all kinds, often near another.
-func (g *generator) float80() x86.Float80 {
-	m := g.random.Uint64() | 1<<63
-	if g.random.IntN(3) == 0 {
-		m = g.value() | 1<<63
-	}
-	sign := uint16(g.random.IntN(2)) << 15
-	switch g.random.IntN(16) {
-	case 0:
-		return x86.Float80{Mantissa: 0, SignExponent: sign}
-	case 1:
-		return x86.Float80{Mantissa: 1 << 63, SignExponent: sign | 0x7fff}
-	case 2: // NaNs
-		return x86.Float80{Mantissa: m, SignExponent: sign | 0x7fff}
-	case 3: // denormals, and meaningless ones
-		return x86.Float80{Mantissa: m >> g.random.IntN(64) & (1<<63 - 1), SignExponent: sign | uint16(g.random.IntN(2)*g.random.IntN(20000))}
-	case 4: // ends
-		return x86.Float80{Mantissa: m, SignExponent: sign | uint16(g.random.IntN(4)*0x1fff+1+g.random.IntN(80))}
-	case 5: // as doubles and singles have them
-		return x86.Of64(g.float())
-	case 6: // whole numbers and halves
-		return x86.OfInt(int64(g.value())>>g.random.IntN(64)).Mul(x86.Float80{Mantissa: 1 << 63, SignExponent: 16382}, x86.ToNearest)
-	}
-	return x86.Float80{Mantissa: m, SignExponent: sign | uint16(16383-70+g.random.IntN(140))}
-}
-
-// vectorKeys are all SSE instructions.
-var vectorKeys = func() (all []x86.Vector) {
-	for key := range x86.Vector(4 << 8) {
-		if vecs[key] != nil || vecShifts[key][2] != nil {
-			all = append(all, key)
-		}
-	}
-	return all
-}()
-
-// vector makes an SSE instruction.
-func (g *generator) vector() []byte {
-	for {
-		g.state()
-		g.out = nil
-		key := vectorKeys[g.random.IntN(len(vectorKeys))]
-		if prefix := []byte{0, 0x66, 0xf3, 0xf2}[key>>8]; prefix != 0 {
-			g.out = append(g.out, prefix)
-		}
-		rex := byte(0)
+	for at := len(data) / 2; at < len(data); at += 8 {
+		v := g.float()
 		if g.random.IntN(2) == 0 {
-			rex = 0x40 | byte(g.random.IntN(16))
-			g.out = append(g.out, rex)
+			v &^= 0xffff << 16 // MXCSR
 		}
-		g.out = append(g.out, 0x0f, byte(key))
-		g.modRM(shape{two: true, group: []byte{byte(g.random.IntN(8))}, aligned: true}, rex)
-		inst := append(g.out, byte(g.random.Uint32()))
-		in, err := x86.Decode(inst)
-		if err != nil || in.Op != x86.SSE {
-			continue
-		}
-		return inst[:in.Len]
+		binary.LittleEndian.PutUint64(data[at:], v)
 	}
+}
+
+// any is an instruction of any kind.
+func (g *generator) any() []byte {
+	switch g.random.IntN(5) {
+	case 0, 1:
+		return g.vector()
+	case 2:
+		return g.x87()
+	}
+	return g.instruction()
 }
 
 func (g *generator) instruction() []byte {
@@ -238,7 +166,7 @@ func (g *generator) instruction() []byte {
 	if s.rep != 0 {
 		g.out = append(g.out, s.rep)
 	}
-	if g.random.IntN(3) > 0 {
+	if g.random.IntN(3) > 0 && !s.noREX {
 		rex = 0x40 | byte(g.random.IntN(16))
 		if !s.modRM && !s.address { // the register of the opcode, and the size
 			rex &= 0x49
@@ -254,11 +182,17 @@ func (g *generator) instruction() []byte {
 	if s.two {
 		g.out = append(g.out, 0x0f)
 	}
+	if s.third != 0 {
+		g.out = append(g.out, s.third)
+	}
 	g.out = append(g.out, opcode)
 	if s.modRM {
 		g.modRM(s, rex)
 	}
 	imm := s.imm
+	if opcode == 0xc8 && !s.two { // ENTER reaches as far as it says
+		return append(g.out, byte(g.random.IntN(64)), 0, byte(g.random.IntN(40)))
+	}
 	if imm == immZ {
 		imm = min(size, 4)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
-	"golang.org/x/sys/unix"
 )
 
 // load is a function of testdata/loads.c.
@@ -163,12 +162,4 @@ func BenchmarkAgainstNative(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
-}
-
-func cpuTime(b *testing.B) int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
-		b.Fatal(err)
-	}
-	return t.Nano()
 }

@@ -6,231 +6,279 @@ import (
 	"github.com/wherry/wherry/vmm/x86"
 )
 
-// What an invalid operation gives (Intel SDM volume 1, 4.8.3.7): Go's own arithmetic promises only some NaN.
-const (
-	indefinite32 = 0xffc00000
-	indefinite64 = 0xfff8000000000000
-	quiet32      = 1 << 22
-	quiet64      = 1 << 51
-)
-
-func isNaN32(a uint32) bool { return a&0x7fffffff > 0x7f800000 }
-
-func isNaN64(a uint64) bool { return a&^(1<<63) > 0x7ff0000000000000 }
+// floatFunc is a vecFunc that looks at MXCSR. Exceptions are in c.sse.Status.
+type floatFunc func(c *VCPU, d, s vec, imm uint8) vec
 
 // float32s and float64s are an operation on two numbers by their bits.
 type (
-	float32s func(a, b uint32) uint32
-	float64s func(a, b uint64) uint64
+	float32s func(c *VCPU, a, b uint32) uint32
+	float64s func(c *VCPU, a, b uint64) uint64
 )
 
-// arithmetic32 is f with the processor's NaNs: the first operand's, else the second's (Intel SDM volume 1, table 4-7).
-func arithmetic32(f func(a, b float32) float32) float32s {
-	return func(a, b uint32) uint32 {
-		switch {
-		case isNaN32(a):
-			return a | quiet32
-		case isNaN32(b):
-			return b | quiet32
+func packed32(f float32s) floatFunc {
+	return func(c *VCPU, d, s vec, _ uint8) vec {
+		return vec{
+			uint64(f(c, uint32(d.lo), uint32(s.lo))) | uint64(f(c, uint32(d.lo>>32), uint32(s.lo>>32)))<<32,
+			uint64(f(c, uint32(d.hi), uint32(s.hi))) | uint64(f(c, uint32(d.hi>>32), uint32(s.hi>>32)))<<32,
 		}
-		r := math.Float32bits(f(math.Float32frombits(a), math.Float32frombits(b)))
-		if isNaN32(r) {
-			return indefinite32
+	}
+}
+
+func scalar32(f float32s) floatFunc {
+	return func(c *VCPU, d, s vec, _ uint8) vec {
+		return vec{d.lo&^math.MaxUint32 | uint64(f(c, uint32(d.lo), uint32(s.lo))), d.hi}
+	}
+}
+
+func packed64(f float64s) floatFunc {
+	return func(c *VCPU, d, s vec, _ uint8) vec { return vec{f(c, d.lo, s.lo), f(c, d.hi, s.hi)} }
+}
+
+func scalar64(f float64s) floatFunc {
+	return func(c *VCPU, d, s vec, _ uint8) vec { return vec{f(c, d.lo, s.lo), d.hi} }
+}
+
+// Numbers that fast paths take: finite ones that aren't denormal, and where a product's or quotient's error can be computed, not near the lowest ones either.
+const (
+	normal32 = 0x00800000
+	normal64 = 0x0010000000000000
+	inf32    = 0x7f800000
+	inf64    = 0x7ff0000000000000
+	far64    = 110 << 52 // twice the digits, and some
+)
+
+func abs32(a uint32) uint32 { return a &^ (1 << 31) }
+
+func abs64(a uint64) uint64 { return a &^ (1 << 63) }
+
+// fit32 says that a is 0 or normal; 0-1 is more than any.
+func fit32(a uint32) bool { return abs32(a)-1 >= normal32-1 }
+
+func fit64(a uint64) bool { return abs64(a)-1 >= normal64-1 }
+
+// exact notes whether an operation's error is 0, unless sure.
+func (c *VCPU) exact(ok bool) {
+	if !ok {
+		c.sse.Status |= x86.FloatInexact
+	}
+}
+
+func add64(c *VCPU, a, b uint64) uint64 {
+	if plain, sure := c.plain(); plain && fit64(a) && fit64(b) {
+		x, y := math.Float64frombits(a), math.Float64frombits(b)
+		r := x + y
+		if bits := math.Float64bits(r); abs64(bits) < inf64 {
+			if !sure {
+				back := r - x
+				c.exact((x-(r-back))+(y-back) == 0)
+			}
+			return bits
 		}
-		return r
 	}
+	return c.sse.Calculate(x86.Double, x86.FloatAdd, a, b)
 }
 
-func arithmetic64(f func(a, b float64) float64) float64s {
-	return func(a, b uint64) uint64 {
-		switch {
-		case isNaN64(a):
-			return a | quiet64
-		case isNaN64(b):
-			return b | quiet64
+func subtract64(c *VCPU, a, b uint64) uint64 {
+	if plain, _ := c.plain(); plain && fit64(a) && fit64(b) && abs64(b) < inf64 {
+		return add64(c, a, b^1<<63)
+	}
+	return c.sse.Calculate(x86.Double, x86.FloatSubtract, a, b)
+}
+
+func multiply64(c *VCPU, a, b uint64) uint64 {
+	if plain, sure := c.plain(); plain && fit64(a) && fit64(b) {
+		x, y := math.Float64frombits(a), math.Float64frombits(b)
+		r := x * y
+		if bits := math.Float64bits(r); abs64(bits)-far64 < inf64-far64 {
+			if !sure {
+				c.exact(math.FMA(x, y, -r) == 0)
+			}
+			return bits
+		} else if abs64(bits) == 0 && (abs64(a) == 0 || abs64(b) == 0) {
+			return bits
 		}
-		r := math.Float64bits(f(math.Float64frombits(a), math.Float64frombits(b)))
-		if isNaN64(r) {
-			return indefinite64
+	}
+	return c.sse.Calculate(x86.Double, x86.FloatMultiply, a, b)
+}
+
+func divide64(c *VCPU, a, b uint64) uint64 {
+	if plain, sure := c.plain(); plain && fit64(b) && abs64(a)-far64 < inf64-far64 && abs64(b) < inf64 {
+		x, y := math.Float64frombits(a), math.Float64frombits(b)
+		r := x / y
+		if bits := math.Float64bits(r); abs64(bits)-far64 < inf64-far64 {
+			if !sure {
+				c.exact(math.FMA(r, y, -x) == 0)
+			}
+			return bits
 		}
-		return r
+	}
+	return c.sse.Calculate(x86.Double, x86.FloatDivide, a, b)
+}
+
+// root64 takes the second operand's alone.
+func root64(c *VCPU, _, b uint64) uint64 {
+	if plain, sure := c.plain(); plain && b-far64 < inf64-far64 {
+		y := math.Float64frombits(b)
+		r := math.Sqrt(y)
+		if !sure {
+			c.exact(math.FMA(r, r, -y) == 0)
+		}
+		return math.Float64bits(r)
+	}
+	return c.sse.Calculate(x86.Double, x86.FloatRoot, b, b)
+}
+
+// arithmetic32 is an operation on singles in doubles, which are so much wider that the result is the same (Figueroa, "When is double rounding innocuous?"). Their
+// products are exact; error says whether the double is, of the others.
+func arithmetic32(op x86.FloatOp, f func(x, y float64) (r float64, exact bool)) float32s {
+	return func(c *VCPU, a, b uint32) uint32 {
+		if plain, sure := c.plain(); plain && fit32(a) && fit32(b) && abs32(a) < inf32 && abs32(b) < inf32 {
+			r, exact := f(float64(math.Float32frombits(a)), float64(math.Float32frombits(b)))
+			single := float32(r)
+			if bits := math.Float32bits(single); abs32(bits)-2*normal32 < inf32-2*normal32 || r == 0 {
+				if !sure {
+					c.exact(exact && float64(single) == r)
+				}
+				return bits
+			}
+		}
+		return uint32(c.sse.Calculate(x86.Single, op, uint64(a), uint64(b)))
 	}
 }
 
-// least32 and the like are not symmetric: of equal ones, and if one is NaN, it is the second (Intel SDM volume 2, MINPS).
-func least32(a, b uint32) uint32 {
-	if math.Float32frombits(a) < math.Float32frombits(b) {
-		return a
-	}
-	return b
-}
-
-func least64(a, b uint64) uint64 {
-	if math.Float64frombits(a) < math.Float64frombits(b) {
-		return a
-	}
-	return b
-}
-
-func greatest32(a, b uint32) uint32 {
-	if math.Float32frombits(a) > math.Float32frombits(b) {
-		return a
-	}
-	return b
-}
-
-func greatest64(a, b uint64) uint64 {
-	if math.Float64frombits(a) > math.Float64frombits(b) {
-		return a
-	}
-	return b
-}
+var (
+	add32 = arithmetic32(x86.FloatAdd, func(x, y float64) (float64, bool) {
+		r := x + y
+		back := r - x
+		return r, (x-(r-back))+(y-back) == 0
+	})
+	subtract32 = arithmetic32(x86.FloatSubtract, func(x, y float64) (float64, bool) {
+		r := x - y
+		back := x - r
+		return r, (x-(r+back))-(y-back) == 0
+	})
+	multiply32 = arithmetic32(x86.FloatMultiply, func(x, y float64) (float64, bool) { return x * y, true })
+	divide32   = arithmetic32(x86.FloatDivide, func(x, y float64) (float64, bool) {
+		r := x / y
+		return r, y != 0 && math.FMA(r, y, -x) == 0
+	})
+	rootOf32 = arithmetic32(x86.FloatRoot, func(_, y float64) (float64, bool) {
+		r := math.Sqrt(y)
+		return r, math.FMA(r, r, -y) == 0
+	})
+)
 
 // root32 takes the second operand's alone.
-func root32(_, b uint32) uint32 {
-	return arithmetic32(func(_, b float32) float32 { return float32(math.Sqrt(float64(b))) })(0, b)
-}
+func root32(c *VCPU, _, b uint32) uint32 { return rootOf32(c, b, b) }
 
-func root64(_, b uint64) uint64 {
-	return arithmetic64(func(_, b float64) float64 { return math.Sqrt(b) })(0, b)
-}
-
-func packed32(f float32s) vecFunc {
-	half := func(a, b uint64) uint64 {
-		return uint64(f(uint32(a), uint32(b))) | uint64(f(uint32(a>>32), uint32(b>>32)))<<32
+// extreme is MINPS or MAXPS and the like. They are not symmetric: of equal ones, and if one is NaN, it is the second (Intel SDM volume 2, MINPS).
+func (c *VCPU) extreme(l *x86.Layout, a, b uint64, want x86.Order) uint64 {
+	if c.sse.ZeroDenormals {
+		a, b = zeroed(l, a), zeroed(l, b)
 	}
-	return func(d, s vec, _ uint8) vec { return vec{half(d.lo, s.lo), half(d.hi, s.hi)} }
+	if c.sse.Compare(l, a, b, true) == want {
+		return a
+	}
+	return b
 }
 
-func scalar32(f float32s) vecFunc {
-	return func(d, s vec, _ uint8) vec {
-		return vec{d.lo&^math.MaxUint32 | uint64(f(uint32(d.lo), uint32(s.lo))), d.hi}
+// zeroed is a, or 0 with its sign if it is denormal.
+func zeroed(l *x86.Layout, a uint64) uint64 {
+	if x86.IsDenormal(l, a) {
+		return a & l.Sign()
+	}
+	return a
+}
+
+func extreme32(want x86.Order) float32s {
+	return func(c *VCPU, a, b uint32) uint32 { return uint32(c.extreme(x86.Single, uint64(a), uint64(b), want)) }
+}
+
+func extreme64(want x86.Order) float64s {
+	return func(c *VCPU, a, b uint64) uint64 {
+		x, y := math.Float64frombits(a), math.Float64frombits(b)
+		if fit64(a) && fit64(b) && x-x == 0 && y-y == 0 {
+			if x < y && want == x86.Less || x > y && want == x86.Greater {
+				return a
+			}
+			return b
+		}
+		return c.extreme(x86.Double, a, b, want)
 	}
 }
 
-func packed64(f float64s) vecFunc {
-	return func(d, s vec, _ uint8) vec { return vec{f(d.lo, s.lo), f(d.hi, s.hi)} }
-}
-
-func scalar64(f float64s) vecFunc {
-	return func(d, s vec, _ uint8) vec { return vec{f(d.lo, s.lo), d.hi} }
-}
-
-// holds reports whether predicate p of CMPPS and the like holds; order is as of compareFloats.
-func holds(p uint8, order int) bool {
+// holds reports whether predicate p of CMPPS and the like holds.
+func holds(p uint8, order x86.Order) bool {
 	on := false
 	switch p & 3 {
 	case 0:
-		on = order == 0
+		on = order == x86.Equal
 	case 1:
-		on = order == -1
+		on = order == x86.Less
 	case 2:
-		on = order == 0 || order == -1
+		on = order == x86.Equal || order == x86.Less
 	case 3:
-		on = order == unordered
+		on = order == x86.Unordered
 	}
 	return on != (p&4 != 0)
 }
 
-const unordered = 2
+// loud are the predicates that are invalid for any NaN.
+func loud(p uint8) bool { return p&3 == 1 || p&3 == 2 }
 
-// compareFloats is -1, 0 or 1, or unordered if one is NaN.
-func compareFloats(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	case a == b:
-		return 0
-	}
-	return unordered
-}
-
-func order32(a, b uint32) int {
-	return compareFloats(float64(math.Float32frombits(a)), float64(math.Float32frombits(b)))
-}
-
-func order64(a, b uint64) int { return compareFloats(math.Float64frombits(a), math.Float64frombits(b)) }
-
-// predicate makes an operation of a comparison by its immediate.
-func predicate(make32 func(float32s) vecFunc, make64 func(float64s) vecFunc) vecFunc {
-	var all [8]vecFunc
-	for p := range uint8(8) {
-		if make32 != nil {
-			all[p] = make32(func(a, b uint32) uint32 { return -uint32(bit(holds(p, order32(a, b)))) })
-		} else {
-			all[p] = make64(func(a, b uint64) uint64 { return -bit(holds(p, order64(a, b))) })
+func order64(c *VCPU, a, b uint64, loud bool) x86.Order {
+	if fit64(a) && fit64(b) {
+		x, y := math.Float64frombits(a), math.Float64frombits(b)
+		switch {
+		case x < y:
+			return x86.Less
+		case x > y:
+			return x86.Greater
+		case x == y:
+			return x86.Equal
 		}
 	}
-	return func(d, s vec, imm uint8) vec { return all[imm&7](d, s, 0) }
+	return c.sse.Compare(x86.Double, a, b, loud)
 }
 
-// comparison is the flags of UCOMISS and the like.
-func comparison(a, b uint64, size uint8) x86.Flags {
-	order := 0
-	if size == 4 {
-		order = order32(uint32(a), uint32(b))
-	} else {
-		order = order64(a, b)
+func order32(c *VCPU, a, b uint32, loud bool) x86.Order {
+	return c.sse.Compare(x86.Single, uint64(a), uint64(b), loud)
+}
+
+// predicate makes an operation of a comparison by its immediate.
+func predicate(make32 func(float32s) floatFunc, make64 func(float64s) floatFunc) floatFunc {
+	var all [8]floatFunc
+	for p := range uint8(8) {
+		if make32 != nil {
+			all[p] = make32(func(c *VCPU, a, b uint32) uint32 { return -uint32(bit(holds(p, order32(c, a, b, loud(p))))) })
+		} else {
+			all[p] = make64(func(c *VCPU, a, b uint64) uint64 { return -bit(holds(p, order64(c, a, b, loud(p)))) })
+		}
 	}
+	return func(c *VCPU, d, s vec, imm uint8) vec { return all[imm&7](c, d, s, 0) }
+}
+
+// comparison is the flags of UCOMISS, and of COMISS, which is loud, and the like.
+func comparison(size uint8, loud bool) func(c *VCPU, d, s vec) x86.Flags {
+	return func(c *VCPU, d, s vec) x86.Flags {
+		var order x86.Order
+		if size == 4 {
+			order = order32(c, uint32(d.lo), uint32(s.lo), loud)
+		} else {
+			order = order64(c, d.lo, s.lo, loud)
+		}
+		return orderFlags(order)
+	}
+}
+
+func orderFlags(order x86.Order) x86.Flags {
 	switch order {
-	case -1:
+	case x86.Less:
 		return x86.CF
-	case 0:
+	case x86.Equal:
 		return x86.ZF
-	case 1:
+	case x86.Greater:
 		return 0
 	}
 	return x86.ZF | x86.PF | x86.CF
 }
-
-// toInt makes a whole number of f, of 4 or 8 bytes; what doesn't fit is the lowest one.
-func toInt(f float64, size uint8, truncate bool) uint64 {
-	if truncate {
-		f = math.Trunc(f)
-	} else {
-		f = math.RoundToEven(f)
-	}
-	if size == 4 {
-		if f >= math.MinInt32 && f <= math.MaxInt32 {
-			return uint64(uint32(int32(f)))
-		}
-		return 1 << 31
-	}
-	if f >= -1<<63 && f < 1<<63 {
-		return uint64(int64(f))
-	}
-	return 1 << 63
-}
-
-func widen(a uint32) uint64 {
-	if isNaN32(a) {
-		return uint64(a)>>31<<63 | 0x7ff<<52 | uint64(a&0x7fffff)<<29 | quiet64
-	}
-	return math.Float64bits(float64(math.Float32frombits(a)))
-}
-
-func narrow(a uint64) uint32 {
-	if isNaN64(a) {
-		return uint32(a>>63)<<31 | 0xff<<23 | uint32(a>>29)&0x7fffff | quiet32
-	}
-	return math.Float32bits(float32(math.Float64frombits(a)))
-}
-
-func float32Of(a uint32) float64 { return float64(math.Float32frombits(a)) }
-
-// ints32 makes four whole numbers of four floats.
-func ints32(truncate bool) vecFunc {
-	return packed32(func(_, b uint32) uint32 { return uint32(toInt(float32Of(b), 4, truncate)) })
-}
-
-// ints64 makes two whole numbers of two doubles, and zeros.
-func ints64(truncate bool) vecFunc {
-	return func(_, s vec, _ uint8) vec {
-		a, b := toInt(math.Float64frombits(s.lo), 4, truncate), toInt(math.Float64frombits(s.hi), 4, truncate)
-		return vec{lo: a | b<<32}
-	}
-}
-
-func ofInt(v vec) int64 { return extend(v.lo, uint8(v.hi)) }

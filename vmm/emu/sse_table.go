@@ -10,6 +10,8 @@ const (
 	p66 = x86.Vec66
 	pF3 = x86.VecF3
 	pF2 = x86.VecF2
+	p38 = x86.Vec66 | x86.Vec38
+	p3A = x86.Vec66 | x86.Vec3A
 )
 
 func take(_, s vec, _ uint8) vec { return s }
@@ -18,8 +20,11 @@ func takeLow(_, s vec, _ uint8) vec { return vec{lo: s.lo} }
 
 func takeHigh(_, s vec, _ uint8) vec { return vec{lo: s.hi} }
 
-// vecs is what SSE instructions compute, with registers.
-var vecs = vecTable()
+// vecs and floats are what instructions compute, with registers. Of MMX, those are in it that don't do what SSE's do with the low half.
+var (
+	vecs   = vecTable()
+	floats = floatTable()
+)
 
 // vecsOfMemory is what they compute of memory where that is something else: loads clear the rest of a register.
 var vecsOfMemory = map[x86.Vector]vecFunc{
@@ -27,6 +32,7 @@ var vecsOfMemory = map[x86.Vector]vecFunc{
 	0x12: func(d, s vec, _ uint8) vec { return vec{s.lo, d.hi} },
 	0x17: takeHigh, p66 | 0x17: takeHigh,
 	pF3 | 0x11: take, pF2 | 0x11: take,
+	p3A | 0x21: func(d, s vec, imm uint8) vec { return insert32(d, s.lo, imm) },
 }
 
 // vecShifts is by the group in ModRM.reg.
@@ -36,36 +42,49 @@ var vecShifts = map[x86.Vector][8]vecFunc{
 	p66 | 0x73: {2: shiftByImm(64, right), 3: shiftBytes(false), 6: shiftByImm(64, left), 7: shiftBytes(true)},
 }
 
-func vecTable() (t [4 << 8]vecFunc) {
+// vecFlags are the instructions that set flags alone.
+var vecFlags = map[x86.Vector]func(c *VCPU, d, s vec) x86.Flags{
+	0x2e: comparison(4, false), 0x2f: comparison(4, true), p66 | 0x2e: comparison(8, false), p66 | 0x2f: comparison(8, true),
+	p38 | 0x17: testBits,
+}
+
+func vecTable() (t [x86.Vectors]vecFunc) {
 	moves(&t)
-	for op, f := range map[x86.Vector]float32s{
-		0x51: root32, 0x58: arithmetic32(func(a, b float32) float32 { return a + b }), 0x59: arithmetic32(func(a, b float32) float32 { return a * b }),
-		0x5c: arithmetic32(func(a, b float32) float32 { return a - b }), 0x5d: least32,
-		0x5e: arithmetic32(func(a, b float32) float32 { return a / b }), 0x5f: greatest32,
-	} {
-		t[op], t[pF3|op] = packed32(f), scalar32(f)
-	}
-	for op, f := range map[x86.Vector]float64s{
-		0x51: root64, 0x58: arithmetic64(func(a, b float64) float64 { return a + b }), 0x59: arithmetic64(func(a, b float64) float64 { return a * b }),
-		0x5c: arithmetic64(func(a, b float64) float64 { return a - b }), 0x5d: least64,
-		0x5e: arithmetic64(func(a, b float64) float64 { return a / b }), 0x5f: greatest64,
-	} {
-		t[p66|op], t[pF2|op] = packed64(f), scalar64(f)
-	}
-	t[0xc2], t[pF3|0xc2] = predicate(packed32, nil), predicate(scalar32, nil)
-	t[p66|0xc2], t[pF2|0xc2] = predicate(nil, packed64), predicate(nil, scalar64)
 	and, andNot := whole(func(a, b uint64) uint64 { return a & b }), whole(func(a, b uint64) uint64 { return ^a & b })
 	or, xor := whole(func(a, b uint64) uint64 { return a | b }), whole(func(a, b uint64) uint64 { return a ^ b })
 	t[0x54], t[0x55], t[0x56], t[0x57] = and, andNot, or, xor
 	t[p66|0x54], t[p66|0x55], t[p66|0x56], t[p66|0x57] = and, andNot, or, xor
 	t[p66|0xdb], t[p66|0xdf], t[p66|0xeb], t[p66|0xef] = and, andNot, or, xor
-	conversions(&t)
 	shuffles(&t)
 	integers(&t)
+	quickLanes(&t)
+	supplements(&t)
+	blends(&t)
+	mmxFuncs(&t)
 	return t
 }
 
-func moves(t *[4 << 8]vecFunc) {
+func floatTable() (t [x86.Vectors]floatFunc) {
+	for op, f := range map[x86.Vector]float32s{
+		0x51: root32, 0x52: reciprocalRoot, 0x53: reciprocal, 0x58: add32, 0x59: multiply32, 0x5c: subtract32, 0x5d: extreme32(x86.Less), 0x5e: divide32,
+		0x5f: extreme32(x86.Greater),
+	} {
+		t[op], t[pF3|op] = packed32(f), scalar32(f)
+	}
+	for op, f := range map[x86.Vector]float64s{
+		0x51: root64, 0x58: add64, 0x59: multiply64, 0x5c: subtract64, 0x5d: extreme64(x86.Less), 0x5e: divide64, 0x5f: extreme64(x86.Greater),
+	} {
+		t[p66|op], t[pF2|op] = packed64(f), scalar64(f)
+	}
+	t[0xc2], t[pF3|0xc2] = predicate(packed32, nil), predicate(scalar32, nil)
+	t[p66|0xc2], t[pF2|0xc2] = predicate(nil, packed64), predicate(nil, scalar64)
+	floatConversions(&t)
+	horizontals(&t)
+	roundings(&t)
+	return t
+}
+
+func moves(t *[x86.Vectors]vecFunc) {
 	for _, k := range []x86.Vector{
 		0x10, p66 | 0x10, 0x28, p66 | 0x28, p66 | 0x6f, pF3 | 0x6f, 0x11, p66 | 0x11, 0x29, p66 | 0x29, p66 | 0x7f, pF3 | 0x7f,
 		0x2b, p66 | 0x2b, p66 | 0xe7, 0x13, p66 | 0x13, 0x17, p66 | 0x17, p66 | 0x7e,
@@ -73,71 +92,36 @@ func moves(t *[4 << 8]vecFunc) {
 		t[k] = take
 	}
 	t[p66|0x6e], t[pF3|0x7e], t[p66|0xd6] = takeLow, takeLow, takeLow
-	single := scalar32(func(_, b uint32) uint32 { return b })
+	single := func(d, s vec, _ uint8) vec { return vec{d.lo&^math.MaxUint32 | s.lo&math.MaxUint32, d.hi} }
 	double := func(d, s vec, _ uint8) vec { return vec{s.lo, d.hi} }
 	t[pF3|0x10], t[pF3|0x11], t[pF2|0x10], t[pF2|0x11] = single, single, double, double
 	t[p66|0x12] = double
 	t[0x12] = func(d, s vec, _ uint8) vec { return vec{s.hi, d.hi} }
 	t[0x16] = func(d, s vec, _ uint8) vec { return vec{d.lo, s.lo} }
 	t[p66|0x16] = t[0x16]
-	t[0x50], t[p66|0x50], t[p66|0xd7] = signs(32), signs(64), signs(8)
+	t[0x50], t[p66|0x50] = signs(32), signs(64)
 	t[p66|0xc4], t[p66|0xc5] = insertWord, extractWord
-	t[0x2e], t[0x2f], t[p66|0x2e], t[p66|0x2f] = take, take, take, take // their steps compare
 }
 
-func conversions(t *[4 << 8]vecFunc) {
-	t[pF3|0x2a] = func(d, s vec, _ uint8) vec {
-		return vec{d.lo&^math.MaxUint32 | uint64(math.Float32bits(float32(ofInt(s)))), d.hi}
-	}
-	t[pF2|0x2a] = func(d, s vec, _ uint8) vec { return vec{math.Float64bits(float64(ofInt(s))), d.hi} }
-	for op, truncate := range map[x86.Vector]bool{0x2c: true, 0x2d: false} {
-		t[pF3|op] = func(_, s vec, size uint8) vec { return vec{lo: toInt(float32Of(uint32(s.lo)), size, truncate)} }
-		t[pF2|op] = func(_, s vec, size uint8) vec { return vec{lo: toInt(math.Float64frombits(s.lo), size, truncate)} }
-	}
-	t[0x5a] = func(_, s vec, _ uint8) vec { return vec{widen(uint32(s.lo)), widen(uint32(s.lo >> 32))} }
-	t[p66|0x5a] = func(_, s vec, _ uint8) vec { return vec{lo: uint64(narrow(s.lo)) | uint64(narrow(s.hi))<<32} }
-	t[pF3|0x5a] = func(d, s vec, _ uint8) vec { return vec{widen(uint32(s.lo)), d.hi} }
-	t[pF2|0x5a] = func(d, s vec, _ uint8) vec { return vec{d.lo&^math.MaxUint32 | uint64(narrow(s.lo)), d.hi} }
-	t[0x5b] = packed32(func(_, b uint32) uint32 { return math.Float32bits(float32(int32(b))) })
-	t[p66|0x5b], t[pF3|0x5b] = ints32(false), ints32(true)
-	t[pF2|0xe6], t[p66|0xe6] = ints64(false), ints64(true)
-	t[pF3|0xe6] = func(_, s vec, _ uint8) vec {
-		return vec{math.Float64bits(float64(int32(s.lo))), math.Float64bits(float64(int32(s.lo >> 32)))}
-	}
-}
-
-func shuffles(t *[4 << 8]vecFunc) {
+func shuffles(t *[x86.Vectors]vecFunc) {
 	t[0x14], t[0x15], t[p66|0x14], t[p66|0x15] = interleave(4, false), interleave(4, true), interleave(8, false), interleave(8, true)
 	t[0xc6], t[p66|0xc6] = shuffle32, shuffle64
 	t[p66|0x70] = func(_, s vec, imm uint8) vec { return shuffle32(s, s, imm) }
 	t[pF3|0x70] = func(_, s vec, imm uint8) vec { return vec{s.lo, shuffleWords(s.hi, imm)} }
 	t[pF2|0x70] = func(_, s vec, imm uint8) vec { return vec{shuffleWords(s.lo, imm), s.hi} }
-	t[p66|0x60], t[p66|0x61], t[p66|0x62], t[p66|0x6c] = interleave(1, false), interleave(2, false), interleave(4, false), interleave(8, false)
-	t[p66|0x68], t[p66|0x69], t[p66|0x6a], t[p66|0x6d] = interleave(1, true), interleave(2, true), interleave(4, true), interleave(8, true)
 	t[p66|0x63], t[p66|0x67], t[p66|0x6b] = pack(16, false), pack(16, true), pack(32, false)
 }
 
-func integers(t *[4 << 8]vecFunc) {
-	for i, width := range []uint8{8, 16, 32, 64} {
-		n := x86.Vector(i)
-		t[p66|0xfc+n], t[p66|0xf8+n] = lanes(width, add), lanes(width, subtract)
-		if width < 64 {
-			t[p66|0x74+n], t[p66|0x64+n] = lanes(width, equal), signed(width, greater)
-		}
-		if width < 32 {
-			t[p66|0xec+n], t[p66|0xe8+n] = addSaturated(width), subtractSaturated(width)
-			t[p66|0xdc+n], t[p66|0xd8+n] = addUnsigned(width), subtractUnsigned(width)
-		}
-		if width > 8 {
-			t[p66|0xd0+n], t[p66|0xf0+n] = shiftByVec(width, right), shiftByVec(width, left)
-		}
+func integers(t *[x86.Vectors]vecFunc) {
+	for i, width := range []uint8{16, 32, 64} {
+		n := x86.Vector(i) + 1
+		t[p66|0xd0+n], t[p66|0xf0+n] = shiftByVec(width, right), shiftByVec(width, left)
 	}
-	t[p66|0xd4] = lanes(64, add) // 0xff, where the others' order would have it, is another instruction
-	t[p66|0xff] = nil
+	t[p66|0xec], t[p66|0xed], t[p66|0xe8], t[p66|0xe9] = addSaturated(8), addSaturated(16), subtractSaturated(8), subtractSaturated(16)
+	t[p66|0xdd], t[p66|0xd9] = addUnsigned(16), subtractUnsigned(16)
+	t[p66|0xd4], t[p66|0xfb] = lanes(64, add), lanes(64, subtract)
 	t[p66|0xe1], t[p66|0xe2] = shiftByVec(16, arithmetic(16)), shiftByVec(32, arithmetic(32))
 	t[p66|0xe0], t[p66|0xe3] = lanes(8, average), lanes(16, average)
-	t[p66|0xda] = lanes(8, func(a, b uint64) uint64 { return min(a, b) })
-	t[p66|0xde] = lanes(8, func(a, b uint64) uint64 { return max(a, b) })
 	t[p66|0xea] = signed(16, func(a, b int64) int64 { return min(a, b) })
 	t[p66|0xee] = signed(16, func(a, b int64) int64 { return max(a, b) })
 	t[p66|0xd5] = lanes(16, func(a, b uint64) uint64 { return a * b })

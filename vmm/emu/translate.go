@@ -30,20 +30,29 @@ func (t *translator) inst(in x86.Inst, va uint64, off uint16) (ends bool) {
 	case x86.JMP, x86.JCC, x86.JRCXZ, x86.LOOP, x86.LOOPE, x86.LOOPNE, x86.CALL, x86.RET:
 		t.branch()
 		return true
-	case x86.MOV, x86.LEA, x86.MOVZX, x86.MOVSX, x86.PUSH, x86.POP, x86.XCHG:
+	case x86.MOV, x86.LEA, x86.MOVZX, x86.MOVSX, x86.CRC32, x86.PUSH, x86.POP, x86.XCHG:
 		t.move()
 	case x86.MOVS, x86.STOS, x86.LODS, x86.SCAS, x86.CMPS:
-		t.do(doString, op{size: in.Size, from: in.Rep, cond: x86.Cond(in.Op), seg: segment(in.Mem.Seg)})
-		if in.Mem.Addr32 {
-			t.ops[len(t.ops)-1].do = doUnsupported
-		}
-	case x86.CPUID, x86.RDTSC, x86.SYSCALL, x86.HLT, x86.INT3, x86.UD2, x86.IN, x86.OUT, x86.POPF:
+		t.do(doString, op{size: in.Size, from: in.Rep, cond: x86.Cond(in.Op), seg: segment(in.Mem.Seg), shift: uint8(bit(in.Mem.Addr32))})
+	case x86.CPUID, x86.RDTSC, x86.RDTSCP, x86.SYSCALL, x86.HLT, x86.PRIVILEGED, x86.INT3, x86.INTN, x86.UD2, x86.IN, x86.OUT, x86.POPF:
 		t.do(doSystem[in.Op], op{size: in.Size, imm: in.Imm, from: uint8(in.Form), cond: x86.Cond(in.Op)})
 		return true // all have exits, or change how what follows runs
 	case x86.SSE:
 		t.vector()
 	case x86.X87:
 		t.x87()
+	case x86.FXSAVE, x86.FXRSTOR:
+		o := t.address()
+		o.size = in.Size
+		t.do([...]func(*VCPU, *op) bool{doSaveExtended, doRestoreExtended}[in.Op-x86.FXSAVE], o)
+	case x86.STORESEG, x86.LOADSEG, x86.PUSHSEG, x86.POPSEG, x86.VERR, x86.VERW, x86.LAR:
+		t.segment()
+	case x86.XLAT:
+		t.do(doTranslate, op{seg: segment(in.Mem.Seg), shift: uint8(bit(in.Mem.Addr32))})
+	case x86.ENTER:
+		t.do(doEnter, op{size: in.Size, from: in.From, imm: in.Imm})
+	case x86.CLFLUSH: // there is no cache, but it faults as a load does
+		t.read(regT0, 1)
 	case x86.NOP:
 		t.add(op{kind: kindMov64, d: regT0, s: regZero})
 	default:
@@ -178,7 +187,10 @@ func (t *translator) modified(source uint8) (d uint8, done func()) {
 	}
 	o := t.address()
 	if in.Form == x86.FormMR && in.Op >= x86.BT && in.Op <= x86.BTC { // its address depends on the bit's number
-		o.s, o.size, o.d = source, in.Size, regT2
+		o.s, o.size, o.d, o.from = source, in.Size, regT2, 8
+		if in.Mem.Addr32 {
+			o.from = 4
+		}
 		t.do(doBitAddress, o)
 		o = op{base: regT2, index: regZero, seg: regZero}
 	}

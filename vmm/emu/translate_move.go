@@ -17,10 +17,13 @@ func (t *translator) move() {
 			o.do = doLea
 		}
 		t.add(o)
-	case x86.MOVZX, x86.MOVSX:
+	case x86.MOVZX, x86.MOVSX, x86.CRC32:
 		o := op{do: doMoveZero, d: in.Reg, size: in.Size, from: in.From}
-		if in.Op == x86.MOVSX {
+		switch in.Op {
+		case x86.MOVSX:
 			o.do = doMoveSign
+		case x86.CRC32:
+			o.do = doCRC32
 		}
 		if o.s = regT0; in.IsMem {
 			t.read(regT0, in.From)

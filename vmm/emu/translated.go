@@ -45,14 +45,14 @@ type store struct {
 	emit      *code.Emitter
 }
 
-// layout is where translated code finds a VCPU's parts.
-var layout = code.Layout{
+// vcpuLayout is where translated code finds a VCPU's parts.
+var vcpuLayout = code.Layout{
 	Count: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.count)), Exit: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.exit)),
 	Block: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.block)), Flags: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.flags)),
 	Resume: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.resume)), Jumps: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.jumps)),
 	RIP: at(unsafe.Offsetof(VCPU{}.rip)), File: at(unsafe.Offsetof(VCPU{}.file)), Stash: at(unsafe.Offsetof(VCPU{}.file) + 8*regT0),
 	Segments: [3]int32{x86.FS: at(unsafe.Offsetof(VCPU{}.file) + 8*regFS), x86.GS: at(unsafe.Offsetof(VCPU{}.file) + 8*regGS)},
-	XMM:      at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.XMM)), TLB: at(unsafe.Offsetof(VCPU{}.tlb)),
+	XMM:      at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.XMM)), MXCSR: at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.MXCSR)), TLB: at(unsafe.Offsetof(VCPU{}.tlb)),
 }
 
 func at(offset uintptr) int32 { return int32(offset) - code.Bias }
@@ -71,7 +71,7 @@ func (k *store) translated(b *block) bool { return b.native.code != 0 && b.nativ
 
 // runsTranslated reports whether c's state is one that translated code is right for.
 func (c *VCPU) runsTranslated() bool {
-	return !c.machine.store.off && c.other&x86.TF == 0 && c.extended.MXCSR&^mxcsrSticky == mxcsrMasks
+	return !c.machine.store.off && c.other&x86.TF == 0 && c.extended.MXCSR&mxcsrMasks == mxcsrMasks
 }
 
 // warm counts that b is to be executed, and translates it when that pays. It reports whether there is code.
@@ -222,7 +222,7 @@ func (c *VCPU) runTranslated(b *block, most uint64) {
 			continue
 		case code.ExitLast:
 			c.takeOver(b)
-			c.ended(b, c.exec(b.ops, what))
+			c.blockEnded(b, c.exec(b.ops, what))
 			continue
 		case code.ExitLink:
 			at = c.link(b.native.ways[what])
@@ -260,7 +260,7 @@ func (c *VCPU) oneInstruction(b *block, n int) uint64 {
 	if n == rest {
 		n = c.exec(b.ops, n)
 	}
-	c.ended(b, n)
+	c.blockEnded(b, n)
 	return 0
 }
 

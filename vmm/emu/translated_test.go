@@ -5,8 +5,6 @@ package emu
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 
 	"github.com/wherry/wherry/vmm"
@@ -75,18 +73,10 @@ func (w *twins) comparePage(at phys.Addr, what string) {
 	}
 }
 
-// envNumber is a number from the environment, for longer runs and other seeds.
-func envNumber(name string, otherwise int) int {
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return n
-	}
-	return otherwise
-}
-
 // TestTranslatedPrograms has random programs do the same both ways, at every exit, flags that Intel calls undefined and all: loops of random
 // instructions, jumps to anywhere, addresses that fault, writes to code, in budgets of any size.
 func TestTranslatedPrograms(t *testing.T) {
-	count, seed := envNumber("WHERRY_EMU_PROGRAMS", 60), uint64(envNumber("WHERRY_EMU_SEED", 1))
+	count, seed := fromEnvironment("WHERRY_EMU_PROGRAMS", 60), uint64(fromEnvironment("WHERRY_EMU_SEED", 1))
 	var done uint64
 	for i := range count {
 		w := newTwins(t, nil, seed<<32+uint64(i))
@@ -103,8 +93,8 @@ func TestTranslatedPrograms(t *testing.T) {
 
 // TestTranslatedInstructions has single random instructions do the same both ways, with all flags.
 func TestTranslatedInstructions(t *testing.T) {
-	w := newTwins(t, nil, uint64(envNumber("WHERRY_EMU_SEED", 1)))
-	for range envNumber("WHERRY_EMU_INSTRUCTIONS", 5000) {
+	w := newTwins(t, nil, uint64(fromEnvironment("WHERRY_EMU_SEED", 1)))
+	for range fromEnvironment("WHERRY_EMU_INSTRUCTIONS", 5000) {
 		g := generator{random: w.random}
 		inst := g.instruction()
 		switch w.random.IntN(4) {

@@ -1,28 +1,12 @@
 package x86
 
-import (
-	"math"
-	"math/bits"
-)
+import "math/bits"
 
 // Float80 is a number of x87: a sign, 15 bits of exponent (biased by 16383) and 64 of mantissa, whose first bit is explicit.
-//
-// Its arithmetic is that of the processor with all exceptions masked. The flags of exceptions aren't kept.
 type Float80 struct {
 	Mantissa     uint64
 	SignExponent uint16
 }
-
-// Rounding is a way to round: RC of the control word.
-type Rounding uint8
-
-// The ways to round.
-const (
-	ToNearest Rounding = iota
-	Down
-	Up
-	ToZero
-)
 
 const (
 	bias80   = 16383
@@ -77,290 +61,270 @@ func (f Float80) Abs() Float80 { return Float80{f.Mantissa, f.SignExponent &^ si
 // Quiet is f, a NaN, as one that isn't signaling.
 func (f Float80) Quiet() Float80 { return Float80{f.Mantissa | quiet80, f.SignExponent} }
 
-// parts are those of a finite number that isn't 0: ±m·2^(exp-63), with m's first bit set.
-type parts struct {
-	negative bool
-	exp      int
-	m        uint64
-	rest     uint64 // what follows m; its last bit stands for all that follow it
+// unpack takes f apart.
+func (f Float80) unpack() number {
+	n := number{class: finite, negative: f.negative(), m: f.Mantissa, exp: int(f.exponent()) - bias80}
+	switch exp := f.exponent(); {
+	case exp == 0 && f.Mantissa == 0:
+		n.class = zero
+	case exp == 0:
+		shift := bits.LeadingZeros64(f.Mantissa)
+		n.denormal, n.m, n.exp = true, f.Mantissa<<shift, lowest80-shift
+	case f.Mantissa&integer == 0:
+		n.class = signaling
+	case exp == special && f.Mantissa == integer:
+		n.class = infinite
+	case exp == special && f.Mantissa&quiet80 != 0:
+		n.class = quiet
+	case exp == special:
+		n.class = signaling
+	}
+	return n
 }
 
-func (f Float80) parts() parts {
-	exp := int(f.exponent()) - bias80
-	if f.exponent() == 0 {
-		exp = lowest80
-	}
-	shift := bits.LeadingZeros64(f.Mantissa)
-	return parts{negative: f.negative(), exp: exp - shift, m: f.Mantissa << shift}
-}
-
-// round is m and what follows it, shifted to the right by n bits, as a whole number. It wraps around to 0 at 2^64.
-func (p parts) round(n int, r Rounding) uint64 {
-	var q, fraction uint64
-	var sticky bool
-	switch {
-	case n == 0:
-		q, fraction = p.m, p.rest
-	case n < 64:
-		q, fraction = p.m>>n, p.m<<(64-n)|p.rest>>n
-		sticky = p.rest<<(64-n) != 0
-	case n == 64:
-		fraction, sticky = p.m, p.rest != 0
-	default:
-		fraction = p.m >> min(n-64, 63) >> max(0, min(n-64-63, 1))
-		sticky = true
-	}
-	const half = 1 << 63
-	up := false
-	switch r {
-	case ToNearest:
-		up = fraction > half || fraction == half && (sticky || q&1 != 0)
-	case Down:
-		up = p.negative && (fraction != 0 || sticky)
-	case Up:
-		up = !p.negative && (fraction != 0 || sticky)
-	}
-	if up {
-		q++
-	}
-	return q
-}
-
-// overflows is whether a number too large becomes infinite, and not the largest one.
-func (r Rounding) overflows(negative bool) bool {
-	return r == ToNearest || r == Down && negative || r == Up && !negative
-}
-
-// pack rounds p to a Float80.
-func (p parts) pack(r Rounding) Float80 {
-	n := max(0, lowest80-p.exp)
-	m := p.round(n, r)
-	exp := max(p.exp, lowest80) + bias80
-	switch {
-	case n == 0 && m == 0: // rounded up to the next power of 2
-		m, exp = integer, exp+1
-	case m&integer == 0:
-		exp = 0 // denormal
-	}
-	f := Float80{m, uint16(exp)}
-	if exp >= special {
+// pack80 puts n together, which fits.
+func pack80(n number) (f Float80) {
+	switch n.class {
+	case infinite:
 		f = Float80{integer, special}
-		if !r.overflows(p.negative) {
-			f = Float80{math.MaxUint64, special - 1}
+	case finite:
+		f.Mantissa = n.m
+		if n.m&integer != 0 {
+			f.SignExponent = uint16(n.exp + bias80)
 		}
+	case quiet, signaling:
+		return Indefinite
 	}
-	if p.negative {
+	if n.negative {
 		f.SignExponent |= sign80
 	}
 	return f
 }
 
-// nan is the result of an operation on a and b of which one is NaN: that one, the one with the larger mantissa, or the positive one (Intel SDM volume
-// 1, table 4-7).
-func nan(a, b Float80) Float80 {
-	switch {
-	case a.meaningless() || b.meaningless():
-		return Indefinite
-	case !b.IsNaN():
-		return a.Quiet()
-	case !a.IsNaN():
-		return b.Quiet()
-	case signaling(a) != signaling(b):
-		if signaling(a) {
-			return b
-		}
-		return a
-	case a.Mantissa > b.Mantissa, a.Mantissa == b.Mantissa && !a.negative():
-		return a.Quiet()
+// extended is the format of x87's results.
+func (a *FloatEnv) extended() format { return format{int(a.Digits), lowest80, bias80} }
+
+// wide is the format where the control word's precision isn't looked at.
+var wide = format{64, lowest80, bias80}
+
+// nan is the result of an operation on x and y of which one is NaN: that one, the quiet one, the one with the larger mantissa, or the positive one (Intel SDM
+// volume 1, table 4-7).
+func (a *FloatEnv) nan(x, y Float80) Float80 {
+	if x.IsNaN() && signals(x) || y.IsNaN() && signals(y) {
+		a.Status |= FloatInvalid
 	}
-	return b.Quiet()
+	switch {
+	case x.meaningless() || y.meaningless():
+		return Indefinite
+	case !y.IsNaN():
+		return x.Quiet()
+	case !x.IsNaN():
+		return y.Quiet()
+	case signals(x) != signals(y):
+		if signals(x) {
+			return y
+		}
+		return x
+	case x.Mantissa > y.Mantissa, x.Mantissa == y.Mantissa && !x.negative():
+		return x.Quiet()
+	}
+	return y.Quiet()
 }
 
-func signaling(f Float80) bool { return f.Mantissa&quiet80 == 0 }
+// signals says that f, a NaN, is a signaling or a meaningless one.
+func signals(f Float80) bool { return f.Mantissa&quiet80 == 0 || f.meaningless() }
 
-// Add is f+g.
-func (f Float80) Add(g Float80, r Rounding) Float80 {
+// Calculate80 is x op y, in the precision of the control word.
+func (a *FloatEnv) Calculate80(op FloatOp, x, y Float80) Float80 {
+	if r, ok := a.quick(op, x, y); ok {
+		return r
+	}
+	if x.IsNaN() || y.IsNaN() {
+		return a.nan(x, y)
+	}
+	return pack80(a.round(a.calculate(op, x.unpack(), y.unpack()), a.extended()))
+}
+
+// Root80 is f's root.
+func (a *FloatEnv) Root80(f Float80) Float80 { return a.Calculate80(FloatRoot, f, f) }
+
+// Compare80 is x's order to y. loud says that it is invalid for any NaN, and not only for signaling ones.
+func (a *FloatEnv) Compare80(x, y Float80, loud bool) Order {
+	p, q := x.unpack(), y.unpack()
+	order := compare(p, q)
 	switch {
-	case f.IsNaN() || g.IsNaN():
-		return nan(f, g)
-	case f.IsInf() && g.IsInf() && f != g:
-		return Indefinite
-	case f.IsInf():
+	case p.class == signaling || q.class == signaling || loud && order == Unordered:
+		a.Status |= FloatInvalid
+	case order != Unordered && (p.denormal || q.denormal):
+		a.Status |= FloatDenormal
+	}
+	return order
+}
+
+// Round80 is f rounded to a whole number.
+func (a *FloatEnv) Round80(f Float80) Float80 {
+	n := f.unpack()
+	switch {
+	case n.nan():
+		return a.nan(f, Zero)
+	case n.class != finite:
 		return f
-	case g.IsInf():
-		return g
-	case f.IsZero() && g.IsZero():
-		if f == g {
-			return f
-		}
-		return zero(r == Down)
-	case f.IsZero():
-		return g.parts().pack(r)
-	case g.IsZero():
-		return f.parts().pack(r)
 	}
-	a, b := f.parts(), g.parts()
-	if b.exp > a.exp || b.exp == a.exp && b.m > a.m {
-		a, b = b, a
+	if n.denormal {
+		a.Status |= FloatDenormal
 	}
-	b = b.shifted(a.exp - b.exp)
-	if a.negative == b.negative {
-		var carry uint64
-		a.rest = b.rest
-		if a.m, carry = bits.Add64(a.m, b.m, 0); carry != 0 {
-			a.rest = a.m<<63 | a.rest>>1 | a.rest&1
-			a.m = a.m>>1 | integer
-			a.exp++
-		}
-		return a.pack(r)
+	if n.exp >= 63 {
+		return f
 	}
-	var borrow uint64
-	a.rest, borrow = bits.Sub64(0, b.rest, 0)
-	a.m, _ = bits.Sub64(a.m, b.m, borrow)
-	if a.m == 0 && a.rest == 0 {
-		return zero(r == Down)
+	q, inexact, up := n.cut(63-n.exp, a.Rounding)
+	if a.Up = up; inexact {
+		a.Status |= FloatInexact
 	}
-	return a.normal().pack(r)
+	if q == 0 {
+		return pack80(number{negative: n.negative})
+	}
+	return pack80(number{class: finite, negative: n.negative, exp: 63, m: q}.normal())
 }
 
-// shifted is p with a larger exponent.
-func (p parts) shifted(n int) parts {
-	switch {
-	case n == 0:
-	case n < 64:
-		p.rest, p.m = p.m<<(64-n), p.m>>n
-	case n < 128:
-		lost := p.m<<(127-n)<<1 != 0
-		p.rest, p.m = p.m>>(n-64), 0
-		if lost {
-			p.rest |= 1
-		}
-	default:
-		p.rest, p.m = 1, 0
-	}
-	p.exp += n
-	return p
-}
-
-// normal moves the first bit to the front.
-func (p parts) normal() parts {
-	if p.m == 0 {
-		p.m, p.rest, p.exp = p.rest, 0, p.exp-64
-	}
-	n := bits.LeadingZeros64(p.m)
-	p.m = p.m<<n | p.rest>>(63-n)>>1
-	p.rest <<= n
-	p.exp -= n
-	return p
-}
-
-func zero(negative bool) Float80 {
-	if negative {
-		return Float80{0, sign80}
-	}
-	return Zero
-}
-
-// Sub is f-g.
-func (f Float80) Sub(g Float80, r Rounding) Float80 {
+// Scale80 is f·2^n, n being g cut to a whole number.
+func (a *FloatEnv) Scale80(f, g Float80) Float80 {
 	if f.IsNaN() || g.IsNaN() {
-		return nan(f, g)
+		return a.nan(f, g)
 	}
-	return f.Add(g.Neg(), r)
-}
-
-// signed is f with the sign of a product or quotient of a and b.
-func (f Float80) signed(a, b Float80) Float80 {
-	f.SignExponent |= (a.SignExponent ^ b.SignExponent) & sign80
-	return f
-}
-
-// Mul is f·g.
-func (f Float80) Mul(g Float80, r Rounding) Float80 {
+	x, y := f.unpack(), g.unpack()
+	up := y.class == infinite && !y.negative
+	down := y.class == infinite && y.negative
 	switch {
-	case f.IsNaN() || g.IsNaN():
-		return nan(f, g)
-	case f.IsInf() && g.IsZero() || f.IsZero() && g.IsInf():
+	case down && x.class == infinite, up && x.class == zero:
+		a.Status |= FloatInvalid
 		return Indefinite
-	case f.IsInf() || g.IsInf():
-		return Float80{integer, special}.signed(f, g)
-	case f.IsZero() || g.IsZero():
-		return Zero.signed(f, g)
 	}
-	a, b := f.parts(), g.parts()
-	p := parts{negative: a.negative != b.negative, exp: a.exp + b.exp + 1}
-	p.m, p.rest = bits.Mul64(a.m, b.m)
-	return p.normal().pack(r)
+	if x.denormal || y.denormal {
+		a.Status |= FloatDenormal
+	}
+	switch {
+	case down:
+		return pack80(number{negative: x.negative})
+	case up:
+		return pack80(number{class: infinite, negative: x.negative})
+	case x.class != finite || y.class == zero || y.exp < 0:
+		return pack80(a.round(x, wide))
+	}
+	const far = 1 << 17 // beyond all exponents
+	by := far
+	if y.exp < 17 {
+		by = int(y.m >> (63 - y.exp))
+	}
+	if y.negative {
+		by = -by
+	}
+	x.exp += by
+	return pack80(a.round(x, wide))
 }
 
-// Div is f/g.
-func (f Float80) Div(g Float80, r Rounding) Float80 {
+// Extract80 is f's exponent, as a number, and f with the exponent 0.
+func (a *FloatEnv) Extract80(f Float80) (exponent, mantissa Float80) {
+	n := f.unpack()
 	switch {
-	case f.IsNaN() || g.IsNaN():
-		return nan(f, g)
-	case f.IsInf() && g.IsInf() || f.IsZero() && g.IsZero():
-		return Indefinite
-	case f.IsInf() || g.IsZero():
-		return Float80{integer, special}.signed(f, g)
-	case f.IsZero() || g.IsInf():
-		return Zero.signed(f, g)
+	case n.nan():
+		f = a.nan(f, Zero)
+		return f, f
+	case n.class == infinite:
+		return f.Abs(), f
+	case n.class == zero:
+		a.Status |= FloatZeroDivide
+		return Float80{integer, special | sign80}, f
+	case n.denormal:
+		a.Status |= FloatDenormal
 	}
-	a, b := f.parts(), g.parts()
-	p := parts{negative: a.negative != b.negative, exp: a.exp - b.exp}
-	high, low := a.m>>1, a.m<<63
-	if a.m < b.m {
-		high, low = a.m, 0
-		p.exp--
-	}
-	var left uint64
-	p.m, left = bits.Div64(high, low, b.m)
-	p.rest, left = bits.Div64(left, 0, b.m)
-	if left != 0 {
-		p.rest |= 1
-	}
-	return p.pack(r)
+	exponent = pack80(ofInt(int64(n.exp)))
+	n.exp = 0
+	return exponent, pack80(n)
 }
 
-// Sqrt is f's root.
-func (f Float80) Sqrt(r Rounding) Float80 {
+// Remainder80 is what FPREM and FPREM1 leave of x, divided by y: rest, and the last bits of the quotient. It makes less than 64 bits of the quotient's exponent at
+// a time, and then isn't complete. nearest has the quotient rounded to nearest, and not towards 0.
+func (a *FloatEnv) Remainder80(x, y Float80, nearest bool) (rest Float80, quotient uint64, complete bool) {
+	if x.IsNaN() || y.IsNaN() {
+		return a.nan(x, y), 0, true
+	}
+	p, q := x.unpack(), y.unpack()
 	switch {
-	case f.IsNaN():
-		return nan(f, Zero)
-	case f.IsZero():
-		return f
-	case f.negative():
-		return Indefinite
-	case f.IsInf():
-		return f
+	case p.class == infinite || q.class == zero:
+		a.Status |= FloatInvalid
+		return Indefinite, 0, true
+	case p.denormal || q.denormal:
+		a.Status |= FloatDenormal
 	}
-	p := f.parts()
-	high, low := p.m>>1, p.m<<63 // m·2^63 or, to have an even exponent, m·2^64
-	if p.exp&1 != 0 {
-		high, low = p.m, 0
+	if p.class == zero || q.class == infinite {
+		return pack80(a.round(p, wide)), 0, true
 	}
-	root, left, over := root128(high, low)
-	p.exp >>= 1
-	p.m, p.rest = root, 0
-	switch {
-	case over || left > root:
-		p.rest = 3 << 62 // more than a half
-	case left != 0:
-		p.rest = 1 << 62
+	distance := p.exp - q.exp
+	if distance < 0 && !(nearest && distance == -1) {
+		return pack80(a.round(p, wide)), 0, true
 	}
-	return p.pack(r)
-}
-
-// root128 is the whole root of a number whose root has 64 bits, and what is left of the number, which may have a bit more (over).
-func root128(high, low uint64) (root, left uint64, over bool) {
-	for bit := uint64(integer); bit != 0; bit >>= 1 {
-		try := root | bit
-		h, l := bits.Mul64(try, try)
-		if h < high || h == high && l <= low {
-			root = try
+	complete = distance < 64
+	steps := distance
+	if !complete {
+		steps = 32 + distance%32 // Intel SDM volume 2, FPREM: a number from 32 to 63
+	}
+	r, over := p.m, false // over is the rest's 65th bit
+	for i := 0; i <= steps; i++ {
+		quotient <<= 1
+		if over || r >= q.m {
+			r -= q.m
+			quotient |= 1
+		}
+		if i < steps {
+			over = r&integer != 0
+			r <<= 1
 		}
 	}
-	h, l := bits.Mul64(root, root)
-	left, borrow := bits.Sub64(low, l, 0)
-	high, _ = bits.Sub64(high, h, borrow)
-	return root, left, high != 0
+	result := number{class: finite, negative: p.negative, m: r, exp: p.exp - steps}
+	if distance == -1 { // only compared with a half of y
+		result = p
+	}
+	if nearest && complete {
+		result, quotient = toNearest(result, q, quotient)
+	}
+	if result.m == 0 {
+		return pack80(number{negative: p.negative}), quotient, complete
+	}
+	return pack80(a.round(result.normal(), wide)), quotient, complete
+}
+
+// toNearest takes y once more off r, which is less than y, if that leaves less, or as much and makes the quotient even.
+func toNearest(r, y number, quotient uint64) (number, uint64) {
+	if r.m == 0 {
+		return r, quotient
+	}
+	r = r.normal()
+	half := y
+	half.exp--
+	half.negative, y.negative = false, !r.negative
+	size := r
+	size.negative = false
+	if o := compare(size, half); o == Greater || o == Equal && quotient&1 != 0 {
+		r = sum(r, y)
+		quotient++
+	}
+	return r, quotient
+}
+
+// constants are those of FLD1 and those after it, and whether they are larger than what they stand for.
+var constants = [...]struct {
+	value Float80
+	side  int8 // 1: it is too large, -1: too small
+}{{One, 0}, {Log2Of10, -1}, {Log2OfE, 1}, {Pi, 1}, {Log10Of2, 1}, {LogEOf2, 1}, {Zero, 0}}
+
+// Constant80 is a number that an instruction loads, rounded as the control word says.
+func (a *FloatEnv) Constant80(which int) Float80 {
+	c := constants[which]
+	switch {
+	case c.side > 0 && (a.Rounding == Down || a.Rounding == ToZero):
+		c.value.Mantissa--
+	case c.side < 0 && a.Rounding == Up:
+		c.value.Mantissa++
+	}
+	return c.value
 }

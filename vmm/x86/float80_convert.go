@@ -1,10 +1,5 @@
 package x86
 
-import (
-	"math"
-	"math/bits"
-)
-
 // Order is how two numbers compare.
 type Order int8
 
@@ -16,184 +11,121 @@ const (
 	Unordered Order = 2
 )
 
-// Compare is f's order to g.
-func (f Float80) Compare(g Float80) Order {
-	switch {
-	case f.IsNaN() || g.IsNaN():
-		return Unordered
-	case f.IsZero() && g.IsZero():
-		return Equal
-	case f.negative() != g.negative():
-		if f.negative() {
-			return Less
+// Load makes a Float80 of a number of another format.
+func (a *FloatEnv) Load(l *Layout, b uint64) Float80 {
+	if exp := b >> l.mantissa & l.top; exp-1 < l.top-1 { // normal
+		f := Float80{integer | b<<(63-l.mantissa), uint16(int(exp) - l.highest + bias80)}
+		if b&l.Sign() != 0 {
+			f.SignExponent |= sign80
 		}
-		return Greater
+		return f
 	}
-	order := Equal
-	switch a, b := f.size(), g.size(); {
-	case a != b && a < b, a == b && f.Mantissa < g.Mantissa:
-		order = Less
-	case a != b || f.Mantissa > g.Mantissa:
-		order = Greater
+	n := l.unpack(b)
+	if n.denormal {
+		a.Status |= FloatDenormal
+	}
+	if !n.nan() {
+		return pack80(n)
+	}
+	f := Widen(l, b)
+	if n.class == signaling {
+		a.Status |= FloatInvalid
+	}
+	return f.Quiet()
+}
+
+// Widen is Load of an operand: a signaling NaN stays one until it is calculated with, and nothing is told.
+func Widen(l *Layout, b uint64) Float80 {
+	n := l.unpack(b)
+	if !n.nan() {
+		return pack80(n)
+	}
+	f := Float80{n.m, special}
+	if n.negative {
+		f.SignExponent |= sign80
+	}
+	return f
+}
+
+// IsDenormal reports whether b is one in l's format.
+func IsDenormal(l *Layout, b uint64) bool { return b>>l.mantissa&l.top == 0 && b&^l.Sign() != 0 }
+
+// OfInt80 is the number v.
+func OfInt80(v int64) Float80 { return pack80(ofInt(v)) }
+
+// Store is f rounded to another format.
+func (a *FloatEnv) Store(l *Layout, f Float80) uint64 {
+	if exp := int(f.exponent()) - bias80 + l.highest; f.Mantissa&integer != 0 && exp > 0 && exp < int(l.top)-1 && a.Rounding == ToNearest {
+		n := 63 - l.mantissa // normal, and it stays so
+		q, rest := f.Mantissa>>n, f.Mantissa<<(64-n)
+		if a.Up = rest > integer || rest == integer && q&1 != 0; a.Up {
+			q++
+		}
+		if rest != 0 {
+			a.Status |= FloatInexact
+		}
+		return uint64(exp-1)<<l.mantissa + q | l.Sign()*uint64(f.SignExponent>>15)
+	}
+	n := f.unpack()
+	if !n.nan() {
+		// A denormal doesn't count: it is an operand of nothing (Intel SDM volume 2, FST).
+		return l.pack(a.round(n, l.format))
+	}
+	if n.class == signaling {
+		a.Status |= FloatInvalid
+	}
+	if f.meaningless() {
+		return l.Indefinite()
+	}
+	b := l.top<<l.mantissa | (f.Mantissa|quiet80)&^integer>>(63-l.mantissa)
+	if n.negative {
+		b |= l.Sign()
+	}
+	return b
+}
+
+// Int80 is f rounded to a number of size bytes; what doesn't fit is the lowest one.
+func (a *FloatEnv) Int80(f Float80, size uint8, r Rounding) int64 { return a.int(f.unpack(), size, r) }
+
+// BCD is a number of 18 decimal digits, two in a byte, and a sign.
+type BCD [10]byte
+
+const (
+	digitsBCD = 18
+	limitBCD  = 1_000_000_000_000_000_000
+)
+
+// indefiniteBCD is what an invalid operation stores.
+var indefiniteBCD = BCD{7: 0xc0, 8: 0xff, 9: 0xff}
+
+// OfBCD is the number b. Digits above 9 count as what they are.
+func OfBCD(b BCD) Float80 {
+	v := uint64(0)
+	for i := digitsBCD/2 - 1; i >= 0; i-- {
+		v = v*100 + uint64(b[i]>>4)*10 + uint64(b[i]&15)
+	}
+	f := OfInt80(int64(v))
+	if b[9]&0x80 != 0 {
+		f = f.Neg()
+	}
+	return f
+}
+
+// StoreBCD is f rounded to a whole number of 18 digits.
+func (a *FloatEnv) StoreBCD(f Float80) (b BCD) {
+	before := a.Status
+	v := a.int(f.unpack(), 8, a.Rounding)
+	if v >= limitBCD || v <= -limitBCD || (a.Status&^before)&FloatInvalid != 0 {
+		a.Status, a.Up = before|FloatInvalid, false
+		return indefiniteBCD
 	}
 	if f.negative() {
-		return -order
+		b[9] = 0x80
+		v = -v
 	}
-	return order
-}
-
-// size is the exponent, which denormals share with the smallest normal numbers.
-func (f Float80) size() uint16 { return max(f.exponent(), 1) }
-
-// Of64 is the number with the bits of a double.
-func Of64(b uint64) Float80 { return widen(b, 11, 52) }
-
-// Of32 is the number with the bits of a single.
-func Of32(b uint32) Float80 { return widen(uint64(b), 8, 23) }
-
-// widen takes a number with so many bits of exponent and of mantissa.
-func widen(b uint64, exponents, mantissas int) Float80 {
-	top := uint64(1)<<exponents - 1
-	exp, m := b>>mantissas&top, b&(1<<mantissas-1)<<(63-mantissas)
-	f := Float80{Mantissa: m | integer}
-	if b>>(exponents+mantissas)&1 != 0 {
-		f.SignExponent = sign80
+	for i := range digitsBCD / 2 {
+		b[i] = byte(v%10 | v/10%10<<4)
+		v /= 100
 	}
-	switch {
-	case exp == top: // a signaling NaN stays one, until it is loaded or calculated with
-		f.SignExponent |= special
-	case exp == 0 && m == 0:
-		f.Mantissa = 0
-	case exp == 0:
-		n := bits.LeadingZeros64(m)
-		f.Mantissa = m << n
-		f.SignExponent |= uint16(bias80 - int(top/2) + 1 - n)
-	default:
-		f.SignExponent |= uint16(bias80 - int(top/2) + int(exp))
-	}
-	return f
-}
-
-// OfInt is the number v.
-func OfInt(v int64) Float80 {
-	if v == 0 {
-		return Zero
-	}
-	f := Float80{SignExponent: bias80 + 63}
-	m := uint64(v)
-	if v < 0 {
-		f.SignExponent |= sign80
-		m = -m
-	}
-	n := bits.LeadingZeros64(m)
-	f.Mantissa, f.SignExponent = m<<n, f.SignExponent-uint16(n)
-	return f
-}
-
-// Bits64 is f rounded to the bits of a double.
-func (f Float80) Bits64(r Rounding) uint64 { return f.narrow(11, 52, r) }
-
-// Bits32 is f rounded to the bits of a single.
-func (f Float80) Bits32(r Rounding) uint32 { return uint32(f.narrow(8, 23, r)) }
-
-func (f Float80) narrow(exponents, mantissas int, r Rounding) uint64 {
-	top := uint64(1)<<exponents - 1
-	sign := uint64(f.SignExponent>>15) << (exponents + mantissas)
-	infinite := sign | top<<mantissas
-	switch {
-	case f.meaningless():
-		f = Indefinite
-		sign = 1 << (exponents + mantissas)
-		fallthrough
-	case f.IsNaN():
-		return sign | top<<mantissas | (f.Mantissa|quiet80)&^integer>>(63-mantissas)
-	case f.IsInf():
-		return infinite
-	case f.IsZero():
-		return sign
-	}
-	p := f.parts()
-	lowest := 1 - int(top/2)
-	// With its explicit bit, q adds 1 to the exponent that it is put behind, and rounding up carries into it.
-	q := p.round(63-mantissas+max(0, lowest-p.exp), r)
-	packed := q
-	if p.exp >= lowest {
-		packed += uint64(p.exp-lowest) << mantissas
-	}
-	if p.exp > int(top/2) || packed >= top<<mantissas {
-		if !r.overflows(p.negative) {
-			return infinite - 1
-		}
-		return infinite
-	}
-	return sign | packed
-}
-
-// Int is f rounded to a number of size bytes; what doesn't fit is the lowest one.
-func (f Float80) Int(size uint8, r Rounding) int64 {
-	lowest := int64(math.MinInt64) >> (64 - size*8)
-	if f.IsNaN() || f.IsInf() {
-		return lowest
-	}
-	if f.IsZero() {
-		return 0
-	}
-	p := f.parts()
-	if p.exp > 63 {
-		return lowest
-	}
-	q := p.round(63-p.exp, r)
-	limit := uint64(1) << (size*8 - 1)
-	switch {
-	case p.exp == 63 && q == 0, q > limit, q == limit && !p.negative:
-		return lowest
-	case p.negative:
-		return -int64(q)
-	}
-	return int64(q)
-}
-
-// Round is f rounded to a whole number.
-func (f Float80) Round(r Rounding) Float80 {
-	switch {
-	case f.IsNaN():
-		return nan(f, Zero)
-	case f.IsInf() || f.IsZero():
-		return f
-	}
-	p := f.parts()
-	if p.exp >= 63 {
-		return f
-	}
-	q := p.round(63-p.exp, r)
-	if q == 0 {
-		return zero(p.negative)
-	}
-	return parts{negative: p.negative, exp: 63, m: q}.normal().pack(r)
-}
-
-// Scale is f·2^n, n being g cut to a whole number.
-func (f Float80) Scale(g Float80, r Rounding) Float80 {
-	switch {
-	case f.IsNaN() || g.IsNaN():
-		return nan(f, g)
-	case g.IsInf() && g.negative() && f.IsInf(), g.IsInf() && !g.negative() && f.IsZero():
-		return Indefinite
-	case g.IsInf() && g.negative():
-		return Zero.signed(f, Zero)
-	case g.IsInf():
-		return Float80{integer, special}.signed(f, Zero)
-	case f.IsInf() || f.IsZero():
-		return f
-	}
-	const far = 1 << 17 // beyond all exponents
-	p := f.parts()
-	p.exp += int(max(-far, min(far, g.Int(8, ToZero))))
-	if g.parts().exp >= 63 {
-		p.exp = far
-		if g.negative() {
-			p.exp = -far
-		}
-	}
-	return p.pack(r)
+	return b
 }

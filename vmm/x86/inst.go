@@ -175,8 +175,23 @@ const (
 	UD2
 	IN  // FormI: port Imm; FormNone: port DX
 	OUT // the same
-	SSE // Inst.Vec
+	SSE // Inst.Vec; MMX too
 	X87 // Inst.Vec
 	LDMXCSR
 	STMXCSR
+	FXSAVE
+	FXRSTOR
+	CRC32 // From is the size of the source
+	ENTER // From is the nesting level
+	RDTSCP
+	INTN
+	PRIVILEGED // whatever raises #GP in user mode
+	STORESEG   // Reg is the segment register: 0 ES, CS, SS, DS, FS, GS
+	LOADSEG
+	PUSHSEG
+	POPSEG
+	CLFLUSH
+	VERR
+	VERW
+	LAR // and LSL
 )

@@ -22,7 +22,7 @@ func (d *decoder) oneByte(b byte) error {
 	case b >= 0x70 && b < 0x80:
 		d.set(JCC, FormI, 8).Cond = Cond(b & 15)
 		d.inst.Imm = d.imm(1)
-	case b > 0x90 && b < 0x98, b == 0x90 && d.rex&1 != 0:
+	case b > 0x90 && b < 0x98, b == 0x90 && d.rex&1 != 0 && d.rep != 0xf3: // which makes it PAUSE
 		d.set(XCHG, FormMR, d.size(false)).RM = b&7 | d.rex<<3&8
 		d.inst.Reg = 0
 	case b >= 0x80 && b < 0xa0:
@@ -50,7 +50,9 @@ func (d *decoder) oneByte(b byte) error {
 		}
 	case b == 0x62: // EVEX
 		return ErrUnsupported
-	default: // INS, OUTS need privileges; the others aren't in 64-bit mode
+	case b >= 0x6c && b < 0x70: // INS, OUTS
+		d.set(PRIVILEGED, FormNone, 1)
+	default: // these aren't in 64-bit mode
 		return ErrInvalid
 	}
 	return nil
@@ -123,12 +125,28 @@ func (d *decoder) middle(b byte) error {
 		d.set(SAHF, FormNone, 1)
 	case 0x9f:
 		d.set(LAHF, FormNone, 1)
-	case 0x9b: // FWAIT, which waits for exceptions
-		d.set(NOP, FormNone, 4)
-	case 0x82, 0x9a:
+	case 0x9b: // FWAIT
+		d.set(X87, FormNone, 0).Vec = FPUWait
+	case 0x8c, 0x8e:
+		return d.segment(b)
+	default: // 0x82, 0x9a
 		return ErrInvalid
-	default: // 0x8c, 0x8e: segment registers
-		return ErrUnsupported
+	}
+	return nil
+}
+
+// segment decodes MOV from and to segment registers.
+func (d *decoder) segment(b byte) error {
+	d.set(STORESEG, FormM, d.size(false))
+	group := d.modRM(8, 8)
+	if b == 0x8e {
+		d.inst.Op = LOADSEG
+	}
+	if d.inst.IsMem || b == 0x8e {
+		d.inst.Size = 2
+	}
+	if d.inst.Reg = group; group > 5 || b == 0x8e && group == 1 { // CS isn't loaded
+		return ErrInvalid
 	}
 	return nil
 }
@@ -175,10 +193,17 @@ func (d *decoder) upper(b byte) error {
 			return ErrInvalid
 		}
 		d.inst.Imm = d.immZ()
+	case 0xc8:
+		d.set(ENTER, FormI, d.stackSize()).Imm = d.imm(2) & 0xffff
+		d.inst.From = uint8(d.imm(1)) & 31
 	case 0xc9:
 		d.set(LEAVE, FormNone, d.stackSize())
 	case 0xcc:
 		d.set(INT3, FormNone, 1)
+	case 0xcd:
+		d.set(INTN, FormI, 1).Imm = d.imm(1) & 0xff
+	case 0xfa, 0xfb: // CLI, STI
+		d.set(PRIVILEGED, FormNone, 1)
 	case 0xd7:
 		d.set(XLAT, FormNone, 1)
 	case 0xe0, 0xe1, 0xe2, 0xe3:
@@ -201,7 +226,7 @@ func (d *decoder) upper(b byte) error {
 		return d.group5(b, size)
 	case 0xce, 0xd4, 0xd5, 0xd6, 0xea:
 		return ErrInvalid
-	default: // VEX, ENTER, far returns and jumps, INT n, INT1, CLI, STI
+	default: // VEX, far returns and jumps, INT1
 		return ErrUnsupported
 	}
 	return nil

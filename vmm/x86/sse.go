@@ -1,30 +1,47 @@
 package x86
 
-// Vector names an SSE instruction by what selects it: the prefix (none, 66, f3, f2) and the opcode behind 0f.
+// Vector names an SSE or MMX instruction by what selects it: the prefix (none, 66, f3, f2), and the opcode behind 0f, 0f 38 or 0f 3a.
 type Vector uint16
 
-// The prefixes of a Vector.
+// The prefixes of a Vector, and the bytes between 0f and the opcode.
 const (
 	VecNone Vector = iota << 8
 	Vec66
 	VecF3
 	VecF2
+	Vec38 Vector = 4 << 8
+	Vec3A Vector = 8 << 8
+	// Vectors is above them all.
+	Vectors = 12 << 8
 )
 
-// VecShape says what an SSE instruction's operands are. X is an XMM register of ModRM.reg, M one of ModRM.rm or memory of Inst.Size bytes, E a
-// general register or memory, G a general register.
+// VecShape says what an instruction's operands are. X is an XMM register of ModRM.reg, M one of ModRM.rm or memory of Inst.Size bytes, E a
+// general register or memory, G a general register; P is an MMX register of ModRM.reg, Q one of ModRM.rm or memory.
 type VecShape uint8
 
 // The shapes. Behind an X that is written it is also read, but by moves.
 const (
-	VecNo   VecShape = iota
-	VecXM            // X = f(X, M)
-	VecMX            // M = X
-	VecXE            // X = f(X, E)
-	VecEX            // E = X
-	VecGM            // G = f(M)
-	VecM             // M = f(M), a register: shifts by an immediate
-	VecTest          // flags = f(X, M)
+	VecNo     VecShape = iota
+	VecXM              // X = f(X, M)
+	VecMX              // M = X
+	VecXE              // X = f(X, E)
+	VecEX              // E = X
+	VecGM              // G = f(M)
+	VecM               // M = f(M), a register: shifts by an immediate
+	VecTest            // flags = f(X, M)
+	VecMask            // memory at RDI = X, where M's bytes have their upper bits
+	VecString          // flags, and RCX or XMM0 = f(X, M), strings whose lengths may be in RAX and RDX
+
+	MMXPQ    // P = f(P, Q)
+	MMXQP    // Q = P
+	MMXPE    // P = f(P, E)
+	MMXEP    // E = P
+	MMXGQ    // G = f(Q)
+	MMXQ     // Q = f(Q), a register: shifts by an immediate
+	MMXXQ    // X = f(X, Q)
+	MMXPM    // P = f(M)
+	MMXMask  // memory at RDI = P, where Q's bytes have their upper bits
+	MMXEmpty // EMMS
 )
 
 type vecEntry struct {
@@ -35,18 +52,32 @@ type vecEntry struct {
 	registers, memory bool
 }
 
-// vectors is the table of SSE and SSE2 (Intel SDM volume 2, table A-3) without MMX registers and without approximations (RCPPS, RSQRTPS).
+// vectors is the table of MMX, and of SSE to SSE4.2 (Intel SDM volume 2, tables ).
 var vectors = vectorTable()
 
-func vectorTable() (t [4 << 8]vecEntry) {
+// setter puts an entry into the table for some keys.
+type setter func(e vecEntry, keys ...Vector)
+
+func vectorTable() (t [Vectors]vecEntry) {
 	set := func(e vecEntry, keys ...Vector) {
 		for _, k := range keys {
 			t[k] = e
 		}
 	}
+	sse2(set)
+	sse3(set)
+	sse4(set)
+	mmx(set)
+	return t
+}
+
+func sse2(set setter) {
 	for op := Vector(0x51); op <= 0x5f; op++ { // arithmetic on floats: packed, and one of them
 		switch {
-		case op == 0x52 || op == 0x53 || op == 0x5b:
+		case op == 0x52 || op == 0x53:
+			set(vecEntry{shape: VecXM, size: 16}, op)
+			set(vecEntry{shape: VecXM, size: 4}, VecF3|op)
+		case op == 0x5b:
 		case op >= 0x54 && op <= 0x57:
 			set(vecEntry{shape: VecXM, size: 16}, op, Vec66|op)
 		case op == 0x5a:
@@ -92,19 +123,19 @@ func vectorTable() (t [4 << 8]vecEntry) {
 	}
 	set(vecEntry{shape: VecXM, size: 16}, Vec66|0x74, Vec66|0x75, Vec66|0x76)
 	set(vecEntry{shape: VecM, size: 16, registers: true, imm: true}, Vec66|0x71, Vec66|0x72, Vec66|0x73)
-	return t
+	set(vecEntry{shape: VecMask, size: 16, registers: true}, Vec66|0xf7)
 }
 
 // floats sets the four forms of an opcode: packed single, packed double, a single, a double.
-func floats(set func(vecEntry, ...Vector), op Vector, imm bool) {
+func floats(set setter, op Vector, imm bool) {
 	set(vecEntry{shape: VecXM, size: 16, imm: imm}, op, Vec66|op)
 	set(vecEntry{shape: VecXM, size: 4, imm: imm}, VecF3|op)
 	set(vecEntry{shape: VecXM, size: 8, imm: imm}, VecF2|op)
 }
 
-// vector decodes an SSE instruction.
-func (d *decoder) vector(b byte) error {
-	key := Vector(b)
+// vector decodes an MMX or SSE instruction, whose opcode is b behind what the table is for: 0, Vec38 or Vec3A.
+func (d *decoder) vector(table Vector, b byte) error {
+	key := table | Vector(b)
 	switch {
 	case d.rep == 0xf2:
 		key |= VecF2
@@ -125,6 +156,9 @@ func (d *decoder) vector(b byte) error {
 	if i.Size == 0 {
 		i.Size = i.From
 	}
+	if e.shape == MMXEmpty {
+		return nil
+	}
 	d.modRM(8, 8)
 	if d.short {
 		return nil
@@ -132,7 +166,7 @@ func (d *decoder) vector(b byte) error {
 	if i.IsMem && e.registers || !i.IsMem && e.memory {
 		return ErrInvalid
 	}
-	if e.shape == VecM && !shiftGroup(key, i.Reg&7) {
+	if (e.shape == VecM || e.shape == MMXQ) && !shiftGroup(key, i.Reg&7) {
 		return ErrInvalid
 	}
 	if e.imm {
@@ -144,8 +178,11 @@ func (d *decoder) vector(b byte) error {
 // shiftGroup reports whether there is a shift by an immediate of that number: words and doublewords to the right, arithmetically, and to the left;
 // quadwords and all 16 bytes to the right and to the left.
 func shiftGroup(key Vector, group uint8) bool {
-	if key == Vec66|0x73 {
+	switch key {
+	case Vec66 | 0x73:
 		return group == 2 || group == 3 || group == 6 || group == 7
+	case 0x73:
+		return group == 2 || group == 6
 	}
 	return group == 2 || group == 4 || group == 6
 }

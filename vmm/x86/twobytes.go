@@ -53,28 +53,36 @@ func (d *decoder) bits(b byte, size uint8) error {
 	case 0xaf:
 		d.set(IMUL, FormRM, size)
 		d.modRM(8, 8)
-	default: // segment registers, RSM
-		return ErrUnsupported
+	case 0xa0, 0xa1, 0xa8, 0xa9: // FS, GS
+		d.set(PUSHSEG+Op(b&1), FormNone, d.stackSize()).Reg = 4 + b>>3&1
+	default: // RSM
+		return ErrInvalid
 	}
 	return nil
 }
 
-// group15 knows the fences; the rest is about x87 and SSE as a whole.
+// group15 is about x87 and SSE as a whole, and the fences. What is in it beyond, CPUID doesn't tell of.
 func (d *decoder) group15() error {
 	group := d.modRM(8, 8)
-	if !d.inst.IsMem && group >= 5 && d.rep == 0 {
+	switch {
+	case d.short:
+	case d.rep != 0 || d.opSize:
+		return ErrInvalid
+	case !d.inst.IsMem && group >= 5: // fences
 		d.set(NOP, FormNone, 4)
-		return nil
-	}
-	if d.inst.IsMem && group == 7 && d.rep == 0 && !d.opSize { // CLFLUSH
-		d.set(NOP, FormNone, 4)
-		return nil
-	}
-	if d.inst.IsMem && (group == 2 || group == 3) && d.rep == 0 && !d.opSize {
+	case d.inst.IsMem && group == 7:
+		d.set(CLFLUSH, FormM, 1)
+	case d.inst.IsMem && group < 2:
+		d.set(FXSAVE+Op(group), FormM, 4)
+		if d.rex&8 != 0 {
+			d.inst.Size = 8 // of FIP and FDP in it
+		}
+	case d.inst.IsMem && group < 4:
 		d.set(LDMXCSR+Op(group-2), FormM, 4)
-		return nil
+	default: // XSAVE and the like
+		return ErrInvalid
 	}
-	return ErrUnsupported
+	return nil
 }
 
 // exchanges decodes 0xb0 to 0xc7.
@@ -121,19 +129,19 @@ func (d *decoder) exchanges(b byte, size uint8) error {
 		d.modRM(bytes, bytes)
 	case 0xc3: // MOVNTI
 		d.set(MOV, FormMR, size)
-		if d.modRM(8, 8); !d.inst.IsMem {
+		if d.modRM(8, 8); !d.inst.IsMem || d.opSize || d.rep != 0 {
 			return ErrInvalid
 		}
 	case 0xc7:
 		d.set(CMPXCHG16B, FormM, size)
 		if group := d.modRM(8, 8); group != 1 || !d.inst.IsMem {
-			return ErrUnsupported // RDRAND and the like
+			return ErrInvalid // RDRAND and the like, which CPUID doesn't tell of
 		}
 		d.inst.Size = 8
 		if d.rex&8 != 0 {
 			d.inst.Size = 16
 		}
-	case 0xb9:
+	case 0xb9: // UD1
 		d.set(UD2, FormNone, 1)
 		d.modRM(8, 8)
 	default:
@@ -149,13 +157,76 @@ func (d *decoder) rest(b byte, size uint8) error {
 		d.set(SYSCALL, FormNone, 8)
 	case 0x0b:
 		d.set(UD2, FormNone, 1)
+	case 0xff: // UD0
+		d.set(UD2, FormNone, 1)
+		d.modRM(8, 8)
 	case 0x0d, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f: // prefetches, hints and long NOPs
 		d.set(NOP, FormM, size)
 		d.modRM(8, 8)
 	case 0x31:
 		d.set(RDTSC, FormNone, 4)
+	case 0x38:
+		return d.threeBytes(d.byte())
+	case 0x3a:
+		return d.vector(Vec3A, d.byte())
+	case 0x00, 0x01, 0x02, 0x03:
+		return d.descriptors(b, size)
+	case 0x06, 0x07, 0x08, 0x09, 0x30, 0x32, 0x33, 0x34, 0x35: // CLTS, SYSRET, INVD, WBINVD, MSRs, RDPMC, SYSENTER, SYSEXIT
+		d.set(PRIVILEGED, FormNone, 1)
+	case 0x20, 0x21, 0x22, 0x23:
+		return d.controlRegister(b)
 	default:
-		return d.vector(b)
+		return d.vector(0, b)
+	}
+	return nil
+}
+
+// controlRegister decodes MOV of control and debug registers, in whose ModRM the mode isn't looked at.
+func (d *decoder) controlRegister(b byte) error {
+	number := d.byte()>>3&7 | d.rex<<1&8
+	switch {
+	case b&1 != 0 && number >= 8, b&1 == 0 && number != 0 && number != 2 && number != 3 && number != 4 && number != 8:
+		return ErrInvalid
+	}
+	d.set(PRIVILEGED, FormNone, 1)
+	return nil
+}
+
+// threeBytes decodes what follows 0f 38 and b: CRC32, and SSE.
+func (d *decoder) threeBytes(b byte) error {
+	if b&^1 != 0xf0 || d.rep != 0xf2 {
+		if b&^1 == 0xf0 {
+			return ErrInvalid // MOVBE, which CPUID doesn't tell of
+		}
+		return d.vector(Vec38, b)
+	}
+	from := d.size(b&1 == 0)
+	d.set(CRC32, FormRM, 4).From = from
+	if d.rex&8 != 0 {
+		d.inst.Size = 8
+	}
+	d.modRM(8, from)
+	return nil
+}
+
+// descriptors decodes 0x00 to 0x03: descriptor tables, and what user mode can know of them.
+func (d *decoder) descriptors(b byte, size uint8) error {
+	group := d.modRM(8, 8)
+	rm := d.inst.RM & 7
+	switch {
+	case d.short:
+	case b >= 2:
+		d.set(LAR, FormRM, size)
+	case b == 0 && (group == 4 || group == 5):
+		d.set(VERR+Op(group-4), FormM, 2)
+	case b == 0 && group < 4, b == 1 && (group == 4 || group == 6): // SLDT, STR, LLDT, LTR; SMSW (by UMIP), LMSW
+		d.set(PRIVILEGED, FormNone, 1)
+	case b == 1 && d.inst.IsMem && (group < 4 || group == 7), b == 1 && group == 7 && rm == 0: // tables, INVLPG, SWAPGS
+		d.set(PRIVILEGED, FormNone, 1)
+	case b == 1 && group == 7 && rm == 1 && !d.inst.IsMem:
+		d.set(RDTSCP, FormNone, 4)
+	default: // virtual machines, transactions, XGETBV: which CPUID doesn't tell of
+		return ErrInvalid
 	}
 	return nil
 }

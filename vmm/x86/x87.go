@@ -4,7 +4,7 @@ package x86
 // From is how many numbers it takes off the stack when it is done; Reg is 1 if memory has whole numbers.
 type FPU = Vector
 
-// The x87 instructions that are decoded. Not among them: environments and whole states, BCD, FPREM and transcendental functions, FISTTP.
+// The x87 instructions.
 const (
 	FPULoad       FPU = iota // of memory, or ST(i)
 	FPUStore                 // to memory, or ST(i)
@@ -30,6 +30,27 @@ const (
 	FPUStoreControl
 	FPUStoreStatus // to memory, or AX
 	FPUMove        // FCMOVcc
+	FPUWait
+	FPUCompareQuietly  // FUCOM
+	FPUClear           // FNCLEX
+	FPULoadEnvironment // Size is that of its words: 2 or 4
+	FPUStoreEnvironment
+	FPURestore
+	FPUSave
+	FPULoadBCD
+	FPUStoreBCD
+	FPUTruncate // FISTTP
+	FPUExtract
+	FPURemainder
+	FPURemainderNearest
+	FPUPower     // F2XM1
+	FPULogarithm // FYL2X
+	FPULogarithm1
+	FPUTangent
+	FPUArcTangent
+	FPUSine
+	FPUCosine
+	FPUSineCosine
 )
 
 // The groups of arithmetic, in the order of ModRM.reg.
@@ -50,10 +71,21 @@ var fpuMemory = [8][8]struct {
 	size uint8
 	pops uint8
 }{
-	1: {0: {FPULoad, 4, 0}, 2: {FPUStore, 4, 0}, 3: {FPUStore, 4, 1}, 5: {FPULoadControl, 2, 0}, 7: {FPUStoreControl, 2, 0}},
-	3: {0: {FPULoad, 4, 0}, 2: {FPUStore, 4, 0}, 3: {FPUStore, 4, 1}, 5: {FPULoad, 10, 0}, 7: {FPUStore, 10, 1}},
-	5: {0: {FPULoad, 8, 0}, 2: {FPUStore, 8, 0}, 3: {FPUStore, 8, 1}, 7: {FPUStoreStatus, 2, 0}},
-	7: {0: {FPULoad, 2, 0}, 2: {FPUStore, 2, 0}, 3: {FPUStore, 2, 1}, 5: {FPULoad, 8, 0}, 7: {FPUStore, 8, 1}},
+	1: {
+		0: {FPULoad, 4, 0}, 2: {FPUStore, 4, 0}, 3: {FPUStore, 4, 1}, 4: {FPULoadEnvironment, 4, 0}, 5: {FPULoadControl, 2, 0},
+		6: {FPUStoreEnvironment, 4, 0}, 7: {FPUStoreControl, 2, 0},
+	},
+	3: {
+		0: {FPULoad, 4, 0}, 1: {FPUTruncate, 4, 1}, 2: {FPUStore, 4, 0}, 3: {FPUStore, 4, 1}, 5: {FPULoad, 10, 0}, 7: {FPUStore, 10, 1},
+	},
+	5: {
+		0: {FPULoad, 8, 0}, 1: {FPUTruncate, 8, 1}, 2: {FPUStore, 8, 0}, 3: {FPUStore, 8, 1}, 4: {FPURestore, 4, 0}, 6: {FPUSave, 4, 0},
+		7: {FPUStoreStatus, 2, 0},
+	},
+	7: {
+		0: {FPULoad, 2, 0}, 1: {FPUTruncate, 2, 1}, 2: {FPUStore, 2, 0}, 3: {FPUStore, 2, 1}, 4: {FPULoadBCD, 10, 0}, 5: {FPULoad, 8, 0},
+		6: {FPUStoreBCD, 10, 1}, 7: {FPUStore, 8, 1},
+	},
 }
 
 // x87 decodes what follows the escape d8 to df (Intel SDM volume 2, A.5).
@@ -82,9 +114,12 @@ func (d *decoder) x87Memory(escape, group byte) error {
 	}
 	e := fpuMemory[escape][group]
 	if e.size == 0 {
-		return ErrUnsupported
+		return ErrInvalid
 	}
 	i.Vec, i.Size, i.From = e.op, e.size, e.pops
+	if d.opSize && d.rex&8 == 0 && (e.op >= FPULoadEnvironment && e.op <= FPUSave) {
+		i.Size = 2
+	}
 	if escape == 3 && e.size == 4 || escape == 7 {
 		i.Reg = 1
 	}
@@ -115,13 +150,15 @@ func (d *decoder) x87Registers(escape, group byte) error {
 	case escape == 3 && group < 4:
 		i.Vec, i.Cond = FPUMove, []Cond{CondAE, CondNE, CondA, CondNP}[group]
 	case escape == 2 && group == 5 && i.RM == 1: // FUCOMPP
-		i.Vec, i.From = FPUCompare, 2
-	case escape == 3 && group == 4 && i.RM == 2: // FNCLEX
+		i.Vec, i.From = FPUCompareQuietly, 2
+	case escape == 3 && group == 4 && i.RM == 2:
+		i.Vec = FPUClear
+	case escape == 3 && group == 4 && i.RM < 2: // FNENI, FNDISI: nothing any more
 		i.Vec = FPUNothing
 	case escape == 3 && group == 4 && i.RM == 3:
 		i.Vec = FPUInit
 	case (escape == 3 || escape == 7) && (group == 5 || group == 6):
-		i.Vec, i.From = FPUFlags, escape>>2
+		i.Vec, i.From, i.Reg = FPUFlags, escape>>2, 6-group
 	case (escape == 4 || escape == 6) && group&6 != 2:
 		i.Vec, i.Cond, i.From = FPUTo, Cond(group), escape>>1&1
 	case escape == 6 && group == 3 && i.RM == 1: // FCOMPP
@@ -131,11 +168,31 @@ func (d *decoder) x87Registers(escape, group byte) error {
 	case escape == 5 && (group == 2 || group == 3):
 		i.Vec, i.From = FPUStore, group-2
 	case escape == 5 && (group == 4 || group == 5):
-		i.Vec, i.From = FPUCompare, group-4
+		i.Vec, i.From = FPUCompareQuietly, group-4
 	case escape == 7 && group == 4 && i.RM == 0:
 		i.Vec, i.Size = FPUStoreStatus, 2
 	default:
-		return ErrUnsupported
+		return d.x87Aliases(escape, group)
+	}
+	return nil
+}
+
+// x87Aliases decodes what manuals leave out and processors do (AMD's APM volume 3, tables ).
+func (d *decoder) x87Aliases(escape, group byte) error {
+	i := &d.inst
+	switch {
+	case escape == 4 && (group == 2 || group == 3), escape == 6 && group == 2: // FCOM, FCOMP
+		i.Vec, i.From = FPUCompare, group&1|escape>>1&1
+	case (escape == 5 || escape == 7) && group == 1: // FXCH
+		i.Vec = FPUExchange
+	case escape == 7 && group == 0: // FFREEP
+		i.Vec, i.From = FPUFree, 1
+	case escape == 7 && (group == 2 || group == 3): // FSTP
+		i.Vec, i.From = FPUStore, 1
+	case escape == 3 && group == 4 && i.RM == 4: // FSETPM
+		i.Vec = FPUNothing
+	default:
+		return ErrInvalid
 	}
 	return nil
 }
@@ -149,13 +206,22 @@ func (d *decoder) x87Single(b byte) error {
 		return nil
 	}
 	ops := map[byte]FPU{
-		0x10: FPUNothing, 0x20: FPUNegate, 0x21: FPUAbsolute, 0x24: FPUTest, 0x25: FPUExamine, 0x36: FPUTurnDown, 0x37: FPUTurnUp,
-		0x3a: FPURoot, 0x3c: FPURound, 0x3d: FPUScale,
+		0x10: FPUWait, 0x20: FPUNegate, 0x21: FPUAbsolute, 0x24: FPUTest, 0x25: FPUExamine,
+		0x30: FPUPower, 0x31: FPULogarithm, 0x32: FPUTangent, 0x33: FPUArcTangent, 0x34: FPUExtract, 0x35: FPURemainderNearest, 0x36: FPUTurnDown,
+		0x37: FPUTurnUp, 0x38: FPURemainder, 0x39: FPULogarithm1, 0x3a: FPURoot, 0x3b: FPUSineCosine, 0x3c: FPURound, 0x3d: FPUScale, 0x3e: FPUSine,
+		0x3f: FPUCosine,
+	}
+	if b >= 0x18 && b < 0x20 { // FSTP1, which stores like FSTP
+		i.Vec, i.From, i.RM, i.Reg = FPUStore, 1, b&7, 1
+		return nil
 	}
 	op, ok := ops[b]
 	if !ok {
-		return ErrUnsupported
+		return ErrInvalid
 	}
 	i.Vec = op
+	if op == FPUWait { // FNOP, which counts as an instruction of x87's own
+		i.Reg = 1
+	}
 	return nil
 }

@@ -39,8 +39,12 @@ type Layout struct {
 	Segments [3]int32 // bases, by x86.Seg
 	Stash    int32    // a word for the emitter's own use
 	XMM      int32
+	MXCSR    int32 // the guest's; all its exceptions are masked
 	TLB      int32 // an mmu.TLB
 }
+
+// mxcsrOfGo is what Go's own code has: all exceptions masked, to nearest.
+const mxcsrOfGo = 0x1f80
 
 const (
 	readAt  = int32(unsafe.Offsetof(mmu.Entry{}.ReadBase))
@@ -486,10 +490,16 @@ func (e *Emitter) Doors(at uint64) (leave int) {
 		}
 	}
 	move(0x8b, 0x0f10)
+	control := asm.M(hostContext, e.at.MXCSR)
+	e.Emit(asm.Op(0x0fae), 4, 2, control, false)    // LDMXCSR
 	e.Emit(asm.Op(0xff), 4, 4, asm.R(hostA), false) // JMP
 	e.Align(16)
 	leave = e.Len()
 	move(0x89, 0x0f11)
+	e.Emit(asm.Op(0x0fae), 4, 3, control, false) // STMXCSR
+	e.Emit(asm.Op(0xc7), 4, 0, e.stash(), false) // MOV
+	e.Imm(mxcsrOfGo, 4)
+	e.Emit(asm.Op(0x0fae), 4, 2, e.stash(), false)
 	e.Raw(0xc3) // RET
 	return leave
 }

@@ -1,0 +1,86 @@
+package emu
+
+import "encoding/binary"
+
+// The bits of CPUID for what is done here (Intel SDM volume 2, CPUID): x86-64-v2.
+const (
+	// Leaf 1, EDX.
+	cpuidFPU, cpuidTSC, cpuidCX8, cpuidCMOV = 1 << 0, 1 << 4, 1 << 8, 1 << 15
+	cpuidCLFLUSH, cpuidMMX, cpuidFXSR       = 1 << 19, 1 << 23, 1 << 24
+	cpuidSSE, cpuidSSE2                     = 1 << 25, 1 << 26
+	// Leaf 1, ECX.
+	cpuidSSE3, cpuidSSSE3, cpuidCX16    = 1 << 0, 1 << 9, 1 << 13
+	cpuidSSE41, cpuidSSE42, cpuidPOPCNT = 1 << 19, 1 << 20, 1 << 23
+	cpuidHypervisor                     = 1 << 31
+	// Leaf 0x80000001, EDX and ECX.
+	cpuidSyscall, cpuidNX, cpuidRDTSCP, cpuidLong = 1 << 11, 1 << 20, 1 << 27, 1 << 29
+	cpuidLAHF, cpuidPREFETCHW                     = 1 << 0, 1 << 8
+	// Leaf 0x80000007, EDX.
+	cpuidInvariantTSC = 1 << 8
+
+	cpuidVendor = "WherryEmulat"
+	cpuidBrand  = "Wherry emulated x86-64-v2 processor"
+	// cpuidLines is CLFLUSH's unit, in 8 bytes, and how many processors share what leaf 1 is about.
+	cpuidLines = 64/8<<8 | 1<<16
+
+	cpuidLast         = 7
+	cpuidHypervisorAt = 0x40000000
+	cpuidExtended     = 0x80000000
+	cpuidExtendedLast = 0x80000008
+	cpuidBrandAt      = 0x80000002
+)
+
+// cpuidCaches are the caches that leaf 4 tells of, by its subleaf: some programs size their buffers by them. They are those of a common server.
+var cpuidCaches = [...][4]uint32{
+	cache(1, 1, 48<<10, 12), // data
+	cache(2, 1, 32<<10, 8),  // code
+	cache(3, 2, 2<<20, 16),
+	cache(3, 3, 32<<20, 16),
+}
+
+// cache is one of leaf 4's entries. kind is 1 for data, 2 for code, 3 for both.
+func cache(kind, level, size, ways uint32) [4]uint32 {
+	const line = 64
+	return [4]uint32{kind | level<<5 | 1<<8, line - 1 | (ways-1)<<22, size/line/ways - 1, 0}
+}
+
+// identify is what CPUID has for a leaf: EAX, EBX, ECX, EDX. It tells of what the emulator does, and of no more; of leaves that there aren't it has zeros.
+func identify(leaf, subleaf uint32) (r [4]uint32) {
+	switch {
+	case leaf == 0:
+		return [4]uint32{cpuidLast, word(cpuidVendor), word(cpuidVendor[8:]), word(cpuidVendor[4:])}
+	case leaf == 1:
+		return [4]uint32{
+			0x600, cpuidLines, cpuidSSE3 | cpuidSSSE3 | cpuidCX16 | cpuidSSE41 | cpuidSSE42 | cpuidPOPCNT | cpuidHypervisor,
+			cpuidFPU | cpuidTSC | cpuidCX8 | cpuidCMOV | cpuidCLFLUSH | cpuidMMX | cpuidFXSR | cpuidSSE | cpuidSSE2,
+		}
+	case leaf == 4 && int(subleaf) < len(cpuidCaches):
+		return cpuidCaches[subleaf]
+	case leaf == cpuidHypervisorAt:
+		return [4]uint32{cpuidHypervisorAt, word(cpuidVendor), word(cpuidVendor[4:]), word(cpuidVendor[8:])}
+	case leaf == cpuidExtended:
+		return [4]uint32{cpuidExtendedLast}
+	case leaf == cpuidExtended+1:
+		return [4]uint32{2: cpuidLAHF | cpuidPREFETCHW, 3: cpuidSyscall | cpuidNX | cpuidRDTSCP | cpuidLong}
+	case leaf >= cpuidBrandAt && leaf < cpuidBrandAt+3:
+		var brand [48]byte
+		copy(brand[:], cpuidBrand)
+		for i := range r {
+			r[i] = binary.LittleEndian.Uint32(brand[int(leaf-cpuidBrandAt)*16+4*i:])
+		}
+	case leaf == cpuidExtended+7:
+		return [4]uint32{3: cpuidInvariantTSC}
+	case leaf == cpuidExtendedLast:
+		return [4]uint32{46 | 48<<8} // bits of physical and virtual addresses
+	}
+	return r
+}
+
+// word is the first four bytes of s.
+func word(s string) uint32 { return binary.LittleEndian.Uint32([]byte(s[:4])) }
+
+func doIdentify(c *VCPU, _ *op) bool {
+	r := identify(uint32(c.file[regAX]), uint32(c.file[regCX]))
+	c.file[regAX], c.file[regBX], c.file[regCX], c.file[regDX] = uint64(r[0]), uint64(r[1]), uint64(r[2]), uint64(r[3])
+	return true
+}
