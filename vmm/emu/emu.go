@@ -32,7 +32,7 @@ var (
 func New(memory *phys.Memory) *Machine {
 	m := &Machine{memory: memory, kept: map[place]*block{}}
 	m.store.off, m.store.after, m.store.newMemory = !code.Possible, translateAfter, code.NewMemory
-	m.store.emit = code.New(layout)
+	m.store.emit = code.New(vcpuLayout)
 	memory.OnEvict(func(phys.Addr) { m.store.doubt = true })
 	return m
 }

@@ -52,11 +52,11 @@ func (c *VCPU) step(most uint64) {
 	}
 	c.running = b
 	c.rip = b.end
-	c.ended(b, c.exec(b.ops, 0))
+	c.blockEnded(b, c.exec(b.ops, 0))
 }
 
-// ended goes on after step n of b, where exec ended.
-func (c *VCPU) ended(b *block, n int) {
+// blockEnded goes on after step n of b, where exec ended.
+func (c *VCPU) blockEnded(b *block, n int) {
 	switch {
 	case n == len(b.ops):
 		c.instructions += b.count

@@ -45,8 +45,8 @@ type store struct {
 	emit      *code.Emitter
 }
 
-// layout is where translated code finds a VCPU's parts.
-var layout = code.Layout{
+// vcpuLayout is where translated code finds a VCPU's parts.
+var vcpuLayout = code.Layout{
 	Count: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.count)), Exit: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.exit)),
 	Block: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.block)), Flags: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.flags)),
 	Resume: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.resume)), Jumps: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.jumps)),
@@ -222,7 +222,7 @@ func (c *VCPU) runTranslated(b *block, most uint64) {
 			continue
 		case code.ExitLast:
 			c.takeOver(b)
-			c.ended(b, c.exec(b.ops, what))
+			c.blockEnded(b, c.exec(b.ops, what))
 			continue
 		case code.ExitLink:
 			at = c.link(b.native.ways[what])
@@ -260,7 +260,7 @@ func (c *VCPU) oneInstruction(b *block, n int) uint64 {
 	if n == rest {
 		n = c.exec(b.ops, n)
 	}
-	c.ended(b, n)
+	c.blockEnded(b, n)
 	return 0
 }
 
