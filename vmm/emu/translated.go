@@ -154,6 +154,7 @@ func (c *VCPU) instructionsOf(b *block) ([]code.Inst, error) {
 
 // begin drops all code and makes new memory for it: what was executed at an address isn't replaced.
 func (k *store) begin() error {
+	k.number++ // first: no block has code any more
 	if err := k.close(); err != nil {
 		return err
 	}
@@ -162,7 +163,6 @@ func (k *store) begin() error {
 		return err
 	}
 	k.memory = memory
-	k.number++
 	k.blocks = k.blocks[:0]
 	if k.jumps == nil {
 		k.jumps = new([code.JumpsSize]code.Jump)
