@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -65,7 +66,8 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	c := &VCPU{machine: m, memory: m.memory, tlb: mmu.NewTLB(m.memory), extended: x86.NewExtended()}
 	c.regs.RFLAGS = x86.Fixed | x86.IF
 	c.fpu.init()
-	c.setMXCSR(c.extended.MXCSR)
+	c.sse.Keep(&c.extended.MXCSR)
+	c.sse.Load(c.extended.MXCSR)
 	c.blocks.init()
 	m.memory.OnEvict(func(phys.Addr) { c.blocks.forgetPlaces() })
 	m.vcpus = append(m.vcpus, c)
@@ -84,7 +86,7 @@ type VCPU struct {
 	kicked   atomic.Bool
 
 	fpu          fpu              // x87's part of extended
-	sse          x86.FloatEnv     // what extended.MXCSR says
+	sse          vector.Unit      // what extended.MXCSR says
 	file         [regCount]uint64 // while Run runs
 	rip          uint64
 	flags        lazy
@@ -134,7 +136,7 @@ func (c *VCPU) Extended() (x86.Extended, error) {
 func (c *VCPU) SetExtended(e *x86.Extended) error {
 	c.extended = *e
 	c.fpu.load(e)
-	c.setMXCSR(e.MXCSR)
+	c.sse.Load(e.MXCSR)
 	return nil
 }
 

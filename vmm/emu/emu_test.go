@@ -336,7 +336,7 @@ func TestControlOfSSE(t *testing.T) {
 func TestFloatingPointExceptions(t *testing.T) {
 	_, c := newGuest(t, []byte{0xf2, 0x0f, 0x5e, 0xc1}, phys.Options{}) // divsd xmm0, xmm1
 	c.extended.XMM[0][0] = math.Float64bits(1)
-	c.setMXCSR(0x1f80 &^ (1 << 9)) // not masked: division by zero
+	c.sse.Load(0x1f80 &^ (1 << 9)) // not masked: division by zero
 	exit := run(t, c, 1)
 	if exit.Vector != x86.SIMDFloatingPoint || c.regs.RIP != codeAt || c.extended.XMM[0][0] != math.Float64bits(1) || c.extended.MXCSR&0x3f != 4 {
 		t.Errorf("%+v at %#x, MXCSR %#x", exit, c.regs.RIP, c.extended.MXCSR)

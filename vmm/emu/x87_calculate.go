@@ -1,6 +1,9 @@
 package emu
 
-import "github.com/wherry/wherry/vmm/x86"
+import (
+	"github.com/wherry/wherry/vmm/emu/vector"
+	"github.com/wherry/wherry/vmm/x86"
+)
 
 // result ends an instruction whose result goes to ST(i), and takes pops numbers off the stack.
 func (c *VCPU) result(o *op, i uint8, v x86.Float80, pops uint8) bool {
@@ -181,7 +184,7 @@ func doFPUFlags(c *VCPU, o *op) bool {
 		order = f.env.Compare80(f.st(0), f.st(o.s), o.d == 0)
 	}
 	ok := c.kept(o)
-	c.flags.set(orderFlags(order)) // whatever exceptions there were
+	c.flags.set(vector.OrderFlags(order)) // whatever exceptions there were
 	if ok {
 		f.pop(o.from)
 	}

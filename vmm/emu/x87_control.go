@@ -3,6 +3,7 @@ package emu
 import (
 	"encoding/binary"
 
+	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -200,7 +201,7 @@ func doSaveExtended(c *VCPU, o *op) bool {
 		le.PutUint32(p[16:], uint32(e.FDP))
 	}
 	le.PutUint32(p[saveMXCSRAt:], e.MXCSR)
-	le.PutUint32(p[saveMXCSRAt+4:], mxcsrWritable)
+	le.PutUint32(p[saveMXCSRAt+4:], vector.Writable)
 	for i, s := range e.ST {
 		le.PutUint64(p[saveSTAt+16*i:], s.Mantissa)
 		le.PutUint16(p[saveSTAt+16*i+8:], s.SignExponent)
@@ -223,7 +224,7 @@ func doRestoreExtended(c *VCPU, o *op) bool {
 	}
 	le := binary.LittleEndian
 	control := le.Uint32(p[saveMXCSRAt:])
-	if control&^mxcsrWritable != 0 {
+	if control&^vector.Writable != 0 {
 		return c.raise(x86.GeneralProtection)
 	}
 	e := &c.extended
@@ -240,6 +241,6 @@ func doRestoreExtended(c *VCPU, o *op) bool {
 		e.XMM[i] = [2]uint64{le.Uint64(p[saveXMMAt+16*i:]), le.Uint64(p[saveXMMAt+16*i+8:])}
 	}
 	c.fpu.load(e)
-	c.setMXCSR(control)
+	c.sse.Load(control)
 	return true
 }
