@@ -7,6 +7,7 @@ import (
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/emu/vector"
+	"github.com/wherry/wherry/vmm/emu/x87"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -65,7 +66,7 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	}
 	c := &VCPU{machine: m, memory: m.memory, tlb: mmu.NewTLB(m.memory), extended: x86.NewExtended()}
 	c.regs.RFLAGS = x86.Fixed | x86.IF
-	c.fpu.init()
+	c.fpu.Init()
 	c.sse.Keep(&c.extended.MXCSR)
 	c.sse.Load(c.extended.MXCSR)
 	c.blocks.init()
@@ -85,7 +86,7 @@ type VCPU struct {
 	regs     x86.Regs // as callers see them, between Runs
 	kicked   atomic.Bool
 
-	fpu          fpu              // x87's part of extended
+	fpu          x87.FPU          // x87's part of extended
 	sse          vector.Unit      // what extended.MXCSR says
 	file         [regCount]uint64 // while Run runs
 	rip          uint64
@@ -128,14 +129,14 @@ func (c *VCPU) flush() {
 
 // Extended implements vmm.VCPU.
 func (c *VCPU) Extended() (x86.Extended, error) {
-	c.fpu.save(&c.extended)
+	c.fpu.Save(&c.extended)
 	return c.extended, nil
 }
 
 // SetExtended implements vmm.VCPU.
 func (c *VCPU) SetExtended(e *x86.Extended) error {
 	c.extended = *e
-	c.fpu.load(e)
+	c.fpu.Load(e)
 	c.sse.Load(e.MXCSR)
 	return nil
 }

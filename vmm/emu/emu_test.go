@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/emu/x87"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
 )
@@ -342,9 +343,9 @@ func TestFloatingPointExceptions(t *testing.T) {
 		t.Errorf("%+v at %#x, MXCSR %#x", exit, c.regs.RIP, c.extended.MXCSR)
 	}
 	_, c = newGuest(t, []byte{0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9, 0x90, 0x9b}, phys.Options{}) // fld1; fldz; fdivp; nop; fwait
-	c.fpu.setControl(controlInit &^ 4)
-	if exit := run(t, c, 10); exit.Vector != x86.FloatingPoint || c.regs.RIP != codeAt+7 || c.fpu.status()&0xff != 0x84 {
-		t.Errorf("%+v at %#x, status %#x", exit, c.regs.RIP, c.fpu.status())
+	c.fpu.SetControl(x87.ControlInit &^ 4)
+	if exit := run(t, c, 10); exit.Vector != x86.FloatingPoint || c.regs.RIP != codeAt+7 || c.fpu.Status()&0xff != 0x84 {
+		t.Errorf("%+v at %#x, status %#x", exit, c.regs.RIP, c.fpu.Status())
 	}
 }
 

@@ -5,9 +5,6 @@ import (
 	"github.com/wherry/wherry/vmm/x86"
 )
 
-// mmxExponent is what writing an MMX register makes of the rest of its x87 register.
-const mmxExponent = 0xffff
-
 // mmx makes the step of an instruction with MMX registers, whose function is SSE's where it has none of its own.
 func (t *translator) mmx(o op) {
 	in := t.in
@@ -36,16 +33,14 @@ var mmxSteps = [...]func(*VCPU, *op) bool{
 	x86.MMXEmpty - x86.MMXPQ: doMMXEmpty,
 }
 
-func (c *VCPU) mm(r uint8) vector.Vec { return vector.Vec{Lo: c.fpu.regs[r&7].Mantissa} }
+func (c *VCPU) mm(r uint8) vector.Vec { return vector.Vec{Lo: c.fpu.MM(r)} }
 
 func (c *VCPU) setMM(r uint8, v vector.Vec) {
-	c.fpu.regs[r&7] = x86.Float80{Mantissa: v.Lo, SignExponent: mmxExponent}
+	c.fpu.SetMM(r, v.Lo)
 }
 
 // mmxBegin is what all do but EMMS: no register is empty, and ST(0) is the first (Intel SDM volume 1, 9.5.1).
-func (c *VCPU) mmxBegin() {
-	c.fpu.top, c.fpu.full = 0, 0xff
-}
+func (c *VCPU) mmxBegin() { c.fpu.BeginMMX() }
 
 // mmxOperand is the one of ModRM.rm.
 func (c *VCPU) mmxOperand(o *op) (vector.Vec, bool) {
@@ -181,6 +176,6 @@ func doMMXEmpty(c *VCPU, _ *op) bool {
 	if !c.waitFPU() {
 		return false
 	}
-	c.fpu.top, c.fpu.full = 0, 0
+	c.fpu.EndMMX()
 	return true
 }
