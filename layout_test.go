@@ -58,9 +58,11 @@ var plan = map[string][]string{
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	"edge/page":                     {"fault"},
 	"vmm":                           {"vmm/phys", "vmm/x86"},
-	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/x86"},
 	"vmm/emu/asm":                   {"vmm/x86"}, // in tests only
 	"vmm/emu/code":                  {"vmm/emu/asm", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/emu/vector":                {"vmm/x86"},
+	"vmm/emu/x87":                   {"vmm/x86"},
 	"vmm/mmu":                       {"vmm/phys"},
 	"vmm/phys":                      {},
 	"vmm/x86":                       {},

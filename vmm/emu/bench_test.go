@@ -67,10 +67,10 @@ func BenchmarkSteps(b *testing.B) {
 			_, c := newGuest(b, loop, phys.Options{})
 			one, half := math.Float64bits(1.1), math.Float64bits(0.9)
 			c.extended.XMM[0][0], c.extended.XMM[1][0] = one, half
-			c.extended.MXCSR |= mxcsrInexact
+			c.extended.MXCSR |= 1 << 5
 			c.extended.XMM[2], c.extended.XMM[7] = [2]uint64{0x3f8ccccd3f8ccccd, 0x3f8ccccd3f8ccccd}, [2]uint64{0x3f8000003f800000, 0x3f8000003f800000}
-			c.fpu.full = 3
-			c.fpu.regs[0], c.fpu.regs[1] = x86.Pi, x86.One
+			c.fpu.Push(x86.One)
+			c.fpu.Push(x86.Pi)
 			before, start := c.Instructions(), cpuTime(b)
 			for b.Loop() {
 				c.regs.RIP, c.regs.RBX, c.regs.RSI = codeAt, dataAt+64, dataAt

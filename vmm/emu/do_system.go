@@ -84,3 +84,9 @@ func doInterrupt(c *VCPU, o *op) bool {
 	c.exit.Code = uint32(o.imm)<<3 | 2 // a gate of the IDT
 	return false
 }
+
+func doIdentify(c *VCPU, _ *op) bool {
+	r := x86.Identify(uint32(c.file[regAX]), uint32(c.file[regCX]))
+	c.file[regAX], c.file[regBX], c.file[regCX], c.file[regDX] = uint64(r[0]), uint64(r[1]), uint64(r[2]), uint64(r[3])
+	return true
+}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/emu/code"
+	"github.com/wherry/wherry/vmm/emu/vector"
+	"github.com/wherry/wherry/vmm/emu/x87"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -78,8 +80,9 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	c := &VCPU{machine: m, memory: m.memory, extended: x86.NewExtended()}
 	c.regs.RFLAGS = x86.Fixed | x86.IF
 	c.tlb.Follow(m.memory)
-	c.fpu.init()
-	c.setMXCSR(c.extended.MXCSR)
+	c.fpu.Init()
+	c.sse.Keep(&c.extended.MXCSR)
+	c.sse.Load(c.extended.MXCSR)
 	m.memory.OnEvict(func(phys.Addr) { c.blocks.forgetPlaces() })
 	m.vcpus = append(m.vcpus, c)
 	return c, nil
@@ -99,8 +102,8 @@ type VCPU struct {
 	regs     x86.Regs // as callers see them, between Runs
 	kicked   atomic.Bool
 
-	fpu          fpu          // x87's part of extended
-	sse          x86.FloatEnv // what extended.MXCSR says
+	fpu          x87.FPU     // x87's part of extended
+	sse          vector.Unit // what extended.MXCSR says
 	rip          uint64
 	flags        lazy
 	other        x86.Flags // the flags that aren't arithmetic
@@ -142,15 +145,15 @@ func (c *VCPU) flush() {
 
 // Extended implements vmm.VCPU.
 func (c *VCPU) Extended() (x86.Extended, error) {
-	c.fpu.save(&c.extended)
+	c.fpu.Save(&c.extended)
 	return c.extended, nil
 }
 
 // SetExtended implements vmm.VCPU.
 func (c *VCPU) SetExtended(e *x86.Extended) error {
 	c.extended = *e
-	c.fpu.load(e)
-	c.setMXCSR(e.MXCSR)
+	c.fpu.Load(e)
+	c.sse.Load(e.MXCSR)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/emu/x87"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
 )
@@ -356,15 +357,15 @@ func TestControlOfSSE(t *testing.T) {
 func TestFloatingPointExceptions(t *testing.T) {
 	_, c := newGuest(t, []byte{0xf2, 0x0f, 0x5e, 0xc1}, phys.Options{}) // divsd xmm0, xmm1
 	c.extended.XMM[0][0] = math.Float64bits(1)
-	c.setMXCSR(0x1f80 &^ (1 << 9)) // not masked: division by zero
+	c.sse.Load(0x1f80 &^ (1 << 9)) // not masked: division by zero
 	exit := run(t, c, 1)
 	if exit.Vector != x86.SIMDFloatingPoint || c.regs.RIP != codeAt || c.extended.XMM[0][0] != math.Float64bits(1) || c.extended.MXCSR&0x3f != 4 {
 		t.Errorf("%+v at %#x, MXCSR %#x", exit, c.regs.RIP, c.extended.MXCSR)
 	}
 	_, c = newGuest(t, []byte{0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9, 0x90, 0x9b}, phys.Options{}) // fld1; fldz; fdivp; nop; fwait
-	c.fpu.setControl(controlInit &^ 4)
-	if exit := run(t, c, 10); exit.Vector != x86.FloatingPoint || c.regs.RIP != codeAt+7 || c.fpu.status()&0xff != 0x84 {
-		t.Errorf("%+v at %#x, status %#x", exit, c.regs.RIP, c.fpu.status())
+	c.fpu.SetControl(x87.ControlInit &^ 4)
+	if exit := run(t, c, 10); exit.Vector != x86.FloatingPoint || c.regs.RIP != codeAt+7 || c.fpu.Status()&0xff != 0x84 {
+		t.Errorf("%+v at %#x, status %#x", exit, c.regs.RIP, c.fpu.Status())
 	}
 }
 

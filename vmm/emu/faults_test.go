@@ -59,7 +59,7 @@ func (g *generator) worse() {
 		}
 	}
 	if g.extended.FSW&^g.extended.FCW&0x3f != 0 {
-		g.extended.FSW |= statusBusy
+		g.extended.FSW |= 0x8080
 	}
 }
 

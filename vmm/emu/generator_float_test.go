@@ -44,17 +44,17 @@ func (g *generator) x87() []byte {
 		if g.random.IntN(8) == 0 {
 			depth = g.random.IntN(3)
 		}
-		g.extended.FCW = 0x7f | uint16(g.random.IntN(4))<<controlRounding
+		g.extended.FCW = 0x7f | uint16(g.random.IntN(4))<<10
 		switch g.random.IntN(4) {
 		case 0:
-			g.extended.FCW |= 2 << controlPrecision
+			g.extended.FCW |= 2 << 8
 		case 1:
-			g.extended.FCW |= 0 << controlPrecision
+			g.extended.FCW |= 0 << 8
 		default:
-			g.extended.FCW |= 3 << controlPrecision
+			g.extended.FCW |= 3 << 8
 		}
 		top := g.random.IntN(8)
-		g.extended.FSW = uint16(top)<<statusTop | uint16(g.random.Uint32())&(codes|0x7f)
+		g.extended.FSW = uint16(top)<<11 | uint16(g.random.Uint32())&0x477f
 		for i := range depth {
 			g.extended.FTW |= 1 << ((top + i) & 7)
 		}
@@ -139,7 +139,7 @@ func (g *generator) vector() []byte {
 		for i := range g.extended.ST {
 			g.extended.ST[i] = x86.Slot80{Mantissa: g.float(), SignExponent: uint16(g.random.Uint32())}
 		}
-		g.extended.FSW, g.extended.FTW = uint16(g.random.IntN(8))<<statusTop, uint8(g.random.Uint32())
+		g.extended.FSW, g.extended.FTW = uint16(g.random.IntN(8))<<11, uint8(g.random.Uint32())
 		code := vectorCodes[g.random.IntN(len(vectorCodes))]
 		if code[0] != 0x0f {
 			g.out = append(g.out, code[0])

@@ -1,45 +1,15 @@
 package emu
 
 import (
-	"math"
-
+	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/x86"
 )
-
-// mmxExponent is what writing an MMX register makes of the rest of its x87 register.
-const mmxExponent = 0xffff
-
-// mmxFuncs are the instructions that don't do with MMX registers what SSE's do with the low half of XMM registers.
-func mmxFuncs(t *[x86.Vectors]vecFunc) {
-	for _, op := range []x86.Vector{ // they take half of the result from each operand
-		0x63, 0x67, 0x6b, x86.Vec38 | 0x01, x86.Vec38 | 0x02, x86.Vec38 | 0x03, x86.Vec38 | 0x05, x86.Vec38 | 0x06, x86.Vec38 | 0x07,
-	} {
-		f := t[p66|op]
-		t[op] = func(d, s vec, imm uint8) vec {
-			r := f(d, s, imm)
-			return vec{lo: r.lo&math.MaxUint32 | r.hi<<32}
-		}
-	}
-	for op := x86.Vector(0x68); op <= 0x6a; op++ { // the upper halves of 8 bytes
-		f := t[p66|op-8]
-		t[op] = func(d, s vec, imm uint8) vec { return vec{lo: f(d, s, imm).hi} }
-	}
-	t[0x70] = func(_, s vec, imm uint8) vec { return vec{lo: shuffleWords(s.lo, imm)} }
-	t[0xc4] = func(d, s vec, imm uint8) vec { return insert(d, s.lo, imm&3, 2) }
-	t[0xc5] = func(_, s vec, imm uint8) vec { return vec{lo: pick(s, imm&3, 2) & 0xffff} }
-	t[0x6e], t[0x6f], t[0x7e], t[0x7f], t[0xe7], t[pF3|0xd6], t[pF2|0xd6] = takeLow, takeLow, takeLow, takeLow, takeLow, takeLow, takeLow
-	t[x86.Vec38] = func(d, s vec, imm uint8) vec {
-		const eight = 0x8787878787878787 // of the bytes' numbers the last 3 bits count
-		return shuffleBytes(d, vec{lo: s.lo & eight}, imm)
-	}
-	t[x86.Vec3A|0x0f] = func(d, s vec, imm uint8) vec { return align(d, s, imm, 8) }
-}
 
 // mmx makes the step of an instruction with MMX registers, whose function is SSE's where it has none of its own.
 func (t *translator) mmx(o op) {
 	in := t.in
 	if o.vec.f == nil && o.vec.float == nil {
-		o.vec.f = vecs[in.Vec|p66]
+		o.vec.f = vector.Funcs[in.Vec|p66]
 	}
 	o.vec.aligned = in.IsMem && in.Size == 16
 	o.do = mmxSteps[in.VecShape-x86.MMXPQ]
@@ -63,19 +33,17 @@ var mmxSteps = [...]func(*VCPU, *op) bool{
 	x86.MMXEmpty - x86.MMXPQ: doMMXEmpty,
 }
 
-func (c *VCPU) mm(r uint8) vec { return vec{lo: c.fpu.regs[r&7].Mantissa} }
+func (c *VCPU) mm(r uint8) vector.Vec { return vector.Vec{Lo: c.fpu.MM(r)} }
 
-func (c *VCPU) setMM(r uint8, v vec) {
-	c.fpu.regs[r&7] = x86.Float80{Mantissa: v.lo, SignExponent: mmxExponent}
+func (c *VCPU) setMM(r uint8, v vector.Vec) {
+	c.fpu.SetMM(r, v.Lo)
 }
 
 // mmxBegin is what all do but EMMS: no register is empty, and ST(0) is the first (Intel SDM volume 1, 9.5.1).
-func (c *VCPU) mmxBegin() {
-	c.fpu.top, c.fpu.full = 0, 0xff
-}
+func (c *VCPU) mmxBegin() { c.fpu.BeginMMX() }
 
 // mmxOperand is the one of ModRM.rm.
-func (c *VCPU) mmxOperand(o *op) (vec, bool) {
+func (c *VCPU) mmxOperand(o *op) (vector.Vec, bool) {
 	if o.from == 0 {
 		return c.mm(o.s), true
 	}
@@ -103,7 +71,7 @@ func doMMXStore(c *VCPU, o *op) bool {
 		c.setMM(o.s, c.mm(o.d))
 		return true
 	}
-	return c.mmxStored(c.store(c.ea(o), c.mm(o.d).lo, 8))
+	return c.mmxStored(c.store(c.ea(o), c.mm(o.d).Lo, 8))
 }
 
 // mmxStored is the end of an instruction that wrote to memory, and maybe to the block that runs.
@@ -118,7 +86,7 @@ func doMMXOfGeneral(c *VCPU, o *op) bool {
 	if !c.waitFPU() {
 		return false
 	}
-	s, ok := vec{lo: cut(c.file[o.s&regMask], o.vec.general)}, true
+	s, ok := vector.Vec{Lo: cut(c.file[o.s&regMask], o.vec.general)}, true
 	if o.from != 0 {
 		s, ok = c.loadVec(o)
 	}
@@ -133,7 +101,7 @@ func doMMXToGeneral(c *VCPU, o *op) bool {
 	if !c.waitFPU() {
 		return false
 	}
-	v := c.mm(o.d).lo
+	v := c.mm(o.d).Lo
 	if o.from != 0 {
 		return c.mmxStored(c.store(c.ea(o), v, o.size))
 	}
@@ -147,7 +115,7 @@ func doGeneralOfMMX(c *VCPU, o *op) bool {
 		return false
 	}
 	c.mmxBegin()
-	c.put(o.d, o.vec.f(vec{}, c.mm(o.s), o.vec.imm).lo, 4)
+	c.put(o.d, o.vec.f(vector.Vec{}, c.mm(o.s), o.vec.imm).Lo, 4)
 	return true
 }
 
@@ -156,7 +124,7 @@ func doMMXInPlace(c *VCPU, o *op) bool {
 		return false
 	}
 	c.mmxBegin()
-	c.setMM(o.d, o.vec.f(c.mm(o.d), vec{}, o.vec.imm))
+	c.setMM(o.d, o.vec.f(c.mm(o.d), vector.Vec{}, o.vec.imm))
 	return true
 }
 
@@ -190,7 +158,7 @@ func doMMXOfVec(c *VCPU, o *op) bool {
 		return false
 	}
 	c.mmxBegin()
-	v, ok := c.compute(o, vec{}, s)
+	v, ok := c.compute(o, vector.Vec{}, s)
 	if ok {
 		c.setMM(o.d, v)
 	}
@@ -208,6 +176,6 @@ func doMMXEmpty(c *VCPU, _ *op) bool {
 	if !c.waitFPU() {
 		return false
 	}
-	c.fpu.top, c.fpu.full = 0, 0
+	c.fpu.EndMMX()
 	return true
 }

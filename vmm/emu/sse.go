@@ -3,49 +3,60 @@ package emu
 import (
 	"encoding/binary"
 
+	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
-// vec is an XMM register.
-type vec struct{ lo, hi uint64 }
+const (
+	p66 = x86.Vec66
+	pF3 = x86.VecF3
+	pF2 = x86.VecF2
+	p38 = x86.Vec66 | x86.Vec38
+	p3A = x86.Vec66 | x86.Vec3A
+)
 
-// vecFunc computes what X gets (or M, or G, by the shape) of what was in it, of the other operand, and of the immediate. Other operands than XMM registers are
-// in s.lo; of general registers s.hi is the size.
-type vecFunc func(d, s vec, imm uint8) vec
-
-func (c *VCPU) xmm(r uint8) vec {
+func (c *VCPU) xmm(r uint8) vector.Vec {
 	x := &c.extended.XMM[r&15]
-	return vec{x[0], x[1]}
+	return vector.Vec{Lo: x[0], Hi: x[1]}
 }
 
-func (c *VCPU) setXMM(r uint8, v vec) { c.extended.XMM[r&15] = [2]uint64{v.lo, v.hi} }
+func (c *VCPU) setXMM(r uint8, v vector.Vec) { c.extended.XMM[r&15] = [2]uint64{v.Lo, v.Hi} }
 
 // vecOp is what op.vec points to, for the steps that have one.
 type vecOp struct {
-	f       vecFunc
-	float   floatFunc                         // instead of f
-	flags   func(c *VCPU, d, s vec) x86.Flags // of VecTest
+	f       vector.Func
+	float   vector.FloatFunc                                // instead of f
+	flags   func(u *vector.Unit, d, s vector.Vec) x86.Flags // of VecTest
+	blend   func(d, s, mask vector.Vec) vector.Vec
 	imm     uint8
 	general uint8 // the size of general registers
 	aligned bool  // memory must be
 }
 
 // compute is what o's instruction gives for d and s. It returns false if that interrupts.
-func (c *VCPU) compute(o *op, d, s vec) (vec, bool) {
+func (c *VCPU) compute(o *op, d, s vector.Vec) (vector.Vec, bool) {
 	v := o.vec
 	if v.float == nil {
 		return v.f(d, s, v.imm), true
 	}
-	r := v.float(c, d, s, v.imm)
+	r := v.float(&c.sse, d, s, v.imm)
 	return r, c.sse.Status == 0 || c.signaled()
+}
+
+// signaled ends an operation on floats with exceptions. It returns false if one interrupts.
+func (c *VCPU) signaled() bool {
+	if c.sse.Signaled() {
+		return c.raise(x86.SIMDFloatingPoint)
+	}
+	return true
 }
 
 // vector makes the step of an SSE or MMX instruction.
 func (t *translator) vector() {
 	in := t.in
 	v := &vecOp{
-		f: vecs[in.Vec], float: floats[in.Vec], flags: vecFlags[in.Vec], imm: uint8(in.Imm), general: in.From,
+		f: vector.Funcs[in.Vec], float: vector.Floats[in.Vec], flags: vector.Flags[in.Vec], blend: vector.Blend(in.Vec), imm: uint8(in.Imm), general: in.From,
 		aligned: in.IsMem && in.Size == 16 && !unaligned[in.Vec],
 	}
 	o := op{d: in.Reg, s: in.RM, size: in.Size, vec: v, seg: segment(in.Mem.Seg), shift: uint8(bit(in.Mem.Addr32))}
@@ -53,13 +64,13 @@ func (t *translator) vector() {
 		a := t.address()
 		a.d, a.size, a.vec = o.d, o.size, v
 		o = a
-		if f := vecsOfMemory[in.Vec]; f != nil {
+		if f := vector.OfMemory[in.Vec]; f != nil {
 			v.f = f
 		}
 	}
 	switch in.VecShape {
 	case x86.VecM, x86.MMXQ:
-		v.f = vecShifts[in.Vec|p66][in.Reg&7]
+		v.f = vector.Shifts[in.Vec|p66][in.Reg&7]
 		o.d = in.RM
 	case x86.VecGM, x86.MMXGQ:
 		if in.Vec&0xff != 0xc5 {
@@ -67,7 +78,7 @@ func (t *translator) vector() {
 		}
 	case x86.VecEX:
 		if in.Vec == p3A|0x16 { // PEXTRD or PEXTRQ
-			v.f = func(_, s vec, imm uint8) vec { return vec{lo: pick(s, imm, in.From)} }
+			v.f = func(_, s vector.Vec, imm uint8) vector.Vec { return vector.Vec{Lo: vector.Pick(s, imm, in.From)} }
 		}
 	case x86.VecString:
 		o.cond = x86.Cond(in.Vec & 3)
@@ -76,11 +87,15 @@ func (t *translator) vector() {
 		t.mmx(o)
 		return
 	}
-	if o.do = vecQuick[in.Vec][bit(in.IsMem)]; o.do == nil {
-		o.do = vecSteps[in.VecShape][bit(in.IsMem)]
-	}
-	if v.f == nil && v.float == nil && v.flags == nil && in.VecShape != x86.VecString && in.VecShape != x86.VecMask {
+	switch quick := vecQuick[in.Vec][bit(in.IsMem)]; {
+	case quick != nil:
+		o.do = quick
+	case v.blend != nil:
+		o.do = [2]func(*VCPU, *op) bool{doVecBlend, doVecBlendMemory}[bit(in.IsMem)]
+	case v.f == nil && v.float == nil && v.flags == nil && in.VecShape != x86.VecString && in.VecShape != x86.VecMask:
 		o.do = doUnsupported
+	default:
+		o.do = vecSteps[in.VecShape][bit(in.IsMem)]
 	}
 	t.add(o)
 }
@@ -113,7 +128,7 @@ func doVec(c *VCPU, o *op) bool {
 }
 
 func doVecInPlace(c *VCPU, o *op) bool {
-	c.setXMM(o.d, o.vec.f(c.xmm(o.d), vec{}, o.vec.imm))
+	c.setXMM(o.d, o.vec.f(c.xmm(o.d), vector.Vec{}, o.vec.imm))
 	return true
 }
 
@@ -123,7 +138,7 @@ func doVecOfMemory(c *VCPU, o *op) bool {
 		return false
 	}
 	if o.size < 16 {
-		s.hi = uint64(o.vec.general)
+		s.Hi = uint64(o.vec.general)
 	}
 	v, ok := c.compute(o, c.xmm(o.d), s)
 	if ok {
@@ -139,10 +154,10 @@ func doVecBack(c *VCPU, o *op) bool {
 }
 
 func doVecToMemory(c *VCPU, o *op) bool {
-	v := o.vec.f(vec{}, c.xmm(o.d), o.vec.imm)
+	v := o.vec.f(vector.Vec{}, c.xmm(o.d), o.vec.imm)
 	va := c.ea(o)
 	if o.size < 16 {
-		return c.store(va, v.lo, o.size)
+		return c.store(va, v.Lo, o.size)
 	}
 	if o.vec.aligned && va%16 != 0 {
 		return c.raise(x86.GeneralProtection)
@@ -150,21 +165,21 @@ func doVecToMemory(c *VCPU, o *op) bool {
 	return c.storeVec(va, v)
 }
 
-func (c *VCPU) storeVec(va uint64, v vec) bool {
+func (c *VCPU) storeVec(va uint64, v vector.Vec) bool {
 	off := va & offMask
 	if e := c.tlb.Entry(va); e.Writes(va) && off <= phys.PageSize-16 {
 		p := e.Page[off : off+16]
-		binary.LittleEndian.PutUint64(p, v.lo)
-		binary.LittleEndian.PutUint64(p[8:], v.hi)
+		binary.LittleEndian.PutUint64(p, v.Lo)
+		binary.LittleEndian.PutUint64(p[8:], v.Hi)
 		return true
 	}
-	p := bytesOf(v)
+	p := vector.BytesOf(v)
 	return c.storeSlowly(va, p[:])
 }
 
 func doVecOfGeneral(c *VCPU, o *op) bool {
 	size := uint64(o.vec.general)
-	v, ok := c.compute(o, c.xmm(o.d), vec{cut(c.file[o.s&regMask], o.vec.general), size})
+	v, ok := c.compute(o, c.xmm(o.d), vector.Vec{Lo: cut(c.file[o.s&regMask], o.vec.general), Hi: size})
 	if ok {
 		c.setXMM(o.d, v)
 	}
@@ -172,14 +187,14 @@ func doVecOfGeneral(c *VCPU, o *op) bool {
 }
 
 func doVecToGeneral(c *VCPU, o *op) bool {
-	c.put(o.s, o.vec.f(vec{}, c.xmm(o.d), o.vec.imm).lo, o.vec.general)
+	c.put(o.s, o.vec.f(vector.Vec{}, c.xmm(o.d), o.vec.imm).Lo, o.vec.general)
 	return true
 }
 
 func doGeneralOfVec(c *VCPU, o *op) bool {
-	v, ok := c.compute(o, vec{}, c.xmm(o.s))
+	v, ok := c.compute(o, vector.Vec{}, c.xmm(o.s))
 	if ok {
-		c.put(o.d, v.lo, o.vec.general)
+		c.put(o.d, v.Lo, o.vec.general)
 	}
 	return ok
 }
@@ -189,9 +204,9 @@ func doGeneralOfMemory(c *VCPU, o *op) bool {
 	if !ok {
 		return false
 	}
-	v, ok := c.compute(o, vec{}, s)
+	v, ok := c.compute(o, vector.Vec{}, s)
 	if ok {
-		c.put(o.d, v.lo, o.vec.general)
+		c.put(o.d, v.Lo, o.vec.general)
 	}
 	return ok
 }
@@ -203,12 +218,59 @@ func doVecTestMemory(c *VCPU, o *op) bool {
 	return ok && c.testVec(o, s)
 }
 
-func (c *VCPU) testVec(o *op, s vec) bool {
-	flags := o.vec.flags(c, c.xmm(o.d), s)
+func (c *VCPU) testVec(o *op, s vector.Vec) bool {
+	flags := o.vec.flags(&c.sse, c.xmm(o.d), s)
 	if c.sse.Status != 0 && !c.signaled() {
 		return false
 	}
 	c.flags.set(flags)
+	return true
+}
+
+func doVecBlend(c *VCPU, o *op) bool {
+	c.setXMM(o.d, o.vec.blend(c.xmm(o.d), c.xmm(o.s), c.xmm(0)))
+	return true
+}
+
+func doVecBlendMemory(c *VCPU, o *op) bool {
+	s, ok := c.loadVec(o)
+	if ok {
+		c.setXMM(o.d, o.vec.blend(c.xmm(o.d), s, c.xmm(0)))
+	}
+	return ok
+}
+
+func doVecString(c *VCPU, o *op) bool { return c.compareStrings(o, c.xmm(o.s)) }
+
+func doVecStringMemory(c *VCPU, o *op) bool {
+	s, ok := c.loadVec(o)
+	return ok && c.compareStrings(o, s)
+}
+
+// compareStrings is PCMPESTRM, PCMPESTRI, PCMPISTRM and PCMPISTRI, which are numbered so in o.cond.
+func (c *VCPU) compareStrings(o *op, s vector.Vec) bool {
+	first, second := extend(c.file[regAX], o.vec.general), extend(c.file[regDX], o.vec.general)
+	index, mask, flags := vector.Strings(c.xmm(o.d), s, o.vec.imm, o.cond&2 != 0, first, second)
+	if o.cond&1 != 0 {
+		c.put(regCX, uint64(index), 4)
+	} else {
+		c.setXMM(0, mask)
+	}
+	c.flags.set(flags)
+	return true
+}
+
+func doLoadControl(c *VCPU, o *op) bool {
+	v := uint32(c.file[o.d&regMask])
+	if v&^vector.Writable != 0 {
+		return c.raise(x86.GeneralProtection)
+	}
+	c.sse.Load(v)
+	return true
+}
+
+func doStoreControl(c *VCPU, o *op) bool {
+	c.file[o.d&regMask] = uint64(c.extended.MXCSR)
 	return true
 }
 
@@ -218,8 +280,8 @@ func doVecMask(c *VCPU, o *op) bool {
 }
 
 // storeMasked writes those of the first size bytes of v whose bytes in mask have their upper bits.
-func (c *VCPU) storeMasked(va uint64, v, mask vec, size int) bool {
-	p, m := bytesOf(v), bytesOf(mask)
+func (c *VCPU) storeMasked(va uint64, v, mask vector.Vec, size int) bool {
+	p, m := vector.BytesOf(v), vector.BytesOf(mask)
 	part := va // where the access begins in its page, which is what a fault tells of
 	for i := range size {
 		at := va + uint64(i)
@@ -240,10 +302,10 @@ func (c *VCPU) storeMasked(va uint64, v, mask vec, size int) bool {
 }
 
 // loadVec reads size bytes, and zeros behind them.
-func (c *VCPU) loadVec(o *op) (v vec, ok bool) {
+func (c *VCPU) loadVec(o *op) (v vector.Vec, ok bool) {
 	va := c.ea(o)
 	if o.size < 16 {
-		v.lo, ok = c.load(va, o.size)
+		v.Lo, ok = c.load(va, o.size)
 		return v, ok
 	}
 	if o.vec.aligned && va%16 != 0 {
@@ -252,11 +314,11 @@ func (c *VCPU) loadVec(o *op) (v vec, ok bool) {
 	off := va & offMask
 	if e := c.tlb.Entry(va); e.Reads(va) && off <= phys.PageSize-16 {
 		p := e.Page[off : off+16]
-		return vec{binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])}, true
+		return vector.Vec{Lo: binary.LittleEndian.Uint64(p), Hi: binary.LittleEndian.Uint64(p[8:])}, true
 	}
-	if v.lo, ok = c.load(va, 8); !ok {
+	if v.Lo, ok = c.load(va, 8); !ok {
 		return v, false
 	}
-	v.hi, ok = c.load(va+8, 8)
+	v.Hi, ok = c.load(va+8, 8)
 	return v, ok
 }

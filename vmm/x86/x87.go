@@ -51,6 +51,10 @@ const (
 	FPUSine
 	FPUCosine
 	FPUSineCosine
+	FPUNoOperation // FNOP
+
+	// FPUs is above them all.
+	FPUs
 )
 
 // The groups of arithmetic, in the order of ModRM.reg.
@@ -117,6 +121,9 @@ func (d *decoder) x87Memory(escape, group byte) error {
 		return ErrInvalid
 	}
 	i.Vec, i.Size, i.From = e.op, e.size, e.pops
+	if e.op == FPUTruncate {
+		i.Imm, i.Reg = 1, 1 // whole, and not rounded
+	}
 	if d.opSize && d.rex&8 == 0 && (e.op >= FPULoadEnvironment && e.op <= FPUSave) {
 		i.Size = 2
 	}
@@ -206,7 +213,7 @@ func (d *decoder) x87Single(b byte) error {
 		return nil
 	}
 	ops := map[byte]FPU{
-		0x10: FPUWait, 0x20: FPUNegate, 0x21: FPUAbsolute, 0x24: FPUTest, 0x25: FPUExamine,
+		0x10: FPUNoOperation, 0x20: FPUNegate, 0x21: FPUAbsolute, 0x24: FPUTest, 0x25: FPUExamine,
 		0x30: FPUPower, 0x31: FPULogarithm, 0x32: FPUTangent, 0x33: FPUArcTangent, 0x34: FPUExtract, 0x35: FPURemainderNearest, 0x36: FPUTurnDown,
 		0x37: FPUTurnUp, 0x38: FPURemainder, 0x39: FPULogarithm1, 0x3a: FPURoot, 0x3b: FPUSineCosine, 0x3c: FPURound, 0x3d: FPUScale, 0x3e: FPUSine,
 		0x3f: FPUCosine,
@@ -220,8 +227,5 @@ func (d *decoder) x87Single(b byte) error {
 		return ErrInvalid
 	}
 	i.Vec = op
-	if op == FPUWait { // FNOP, which counts as an instruction of x87's own
-		i.Reg = 1
-	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package emu
+package vector
 
 import (
 	"math"
@@ -14,41 +14,41 @@ const (
 	p3A = x86.Vec66 | x86.Vec3A
 )
 
-func take(_, s vec, _ uint8) vec { return s }
+func take(_, s Vec, _ uint8) Vec { return s }
 
-func takeLow(_, s vec, _ uint8) vec { return vec{lo: s.lo} }
+func takeLow(_, s Vec, _ uint8) Vec { return Vec{Lo: s.Lo} }
 
-func takeHigh(_, s vec, _ uint8) vec { return vec{lo: s.hi} }
+func takeHigh(_, s Vec, _ uint8) Vec { return Vec{Lo: s.Hi} }
 
-// vecs and floats are what instructions compute, with registers. Of MMX, those are in it that don't do what SSE's do with the low half.
+// Funcs and Floats are what instructions compute, with registers. Of MMX, those are in it that don't do what SSE's do with the low half.
 var (
-	vecs   = vecTable()
-	floats = floatTable()
+	Funcs  = funcTable()
+	Floats = floatTable()
 )
 
-// vecsOfMemory is what they compute of memory where that is something else: loads clear the rest of a register.
-var vecsOfMemory = map[x86.Vector]vecFunc{
+// OfMemory is what they compute of memory where that is something else: loads clear the rest of a register.
+var OfMemory = map[x86.Vector]Func{
 	pF3 | 0x10: takeLow, pF2 | 0x10: takeLow, pF3 | 0x7e: takeLow, p66 | 0x6e: takeLow,
-	0x12: func(d, s vec, _ uint8) vec { return vec{s.lo, d.hi} },
+	0x12: func(d, s Vec, _ uint8) Vec { return Vec{s.Lo, d.Hi} },
 	0x17: takeHigh, p66 | 0x17: takeHigh,
 	pF3 | 0x11: take, pF2 | 0x11: take,
-	p3A | 0x21: func(d, s vec, imm uint8) vec { return insert32(d, s.lo, imm) },
+	p3A | 0x21: func(d, s Vec, imm uint8) Vec { return insert32(d, s.Lo, imm) },
 }
 
-// vecShifts is by the group in ModRM.reg.
-var vecShifts = map[x86.Vector][8]vecFunc{
+// Shifts is by the group in ModRM.reg.
+var Shifts = map[x86.Vector][8]Func{
 	p66 | 0x71: {2: shiftByImm(16, right), 4: shiftByImm(16, arithmetic(16)), 6: shiftByImm(16, left)},
 	p66 | 0x72: {2: shiftByImm(32, right), 4: shiftByImm(32, arithmetic(32)), 6: shiftByImm(32, left)},
 	p66 | 0x73: {2: shiftByImm(64, right), 3: shiftBytes(false), 6: shiftByImm(64, left), 7: shiftBytes(true)},
 }
 
-// vecFlags are the instructions that set flags alone.
-var vecFlags = map[x86.Vector]func(c *VCPU, d, s vec) x86.Flags{
+// Flags are the instructions that set flags alone.
+var Flags = map[x86.Vector]func(u *Unit, d, s Vec) x86.Flags{
 	0x2e: comparison(4, false), 0x2f: comparison(4, true), p66 | 0x2e: comparison(8, false), p66 | 0x2f: comparison(8, true),
 	p38 | 0x17: testBits,
 }
 
-func vecTable() (t [x86.Vectors]vecFunc) {
+func funcTable() (t [x86.Vectors]Func) {
 	moves(&t)
 	and, andNot := whole(func(a, b uint64) uint64 { return a & b }), whole(func(a, b uint64) uint64 { return ^a & b })
 	or, xor := whole(func(a, b uint64) uint64 { return a | b }), whole(func(a, b uint64) uint64 { return a ^ b })
@@ -64,7 +64,7 @@ func vecTable() (t [x86.Vectors]vecFunc) {
 	return t
 }
 
-func floatTable() (t [x86.Vectors]floatFunc) {
+func floatTable() (t [x86.Vectors]FloatFunc) {
 	for op, f := range map[x86.Vector]float32s{
 		0x51: root32, 0x52: reciprocalRoot, 0x53: reciprocal, 0x58: add32, 0x59: multiply32, 0x5c: subtract32, 0x5d: extreme32(x86.Less), 0x5e: divide32,
 		0x5f: extreme32(x86.Greater),
@@ -72,7 +72,7 @@ func floatTable() (t [x86.Vectors]floatFunc) {
 		t[op], t[pF3|op] = packed32(f), scalar32(f)
 	}
 	for op, f := range map[x86.Vector]float64s{
-		0x51: root64, 0x58: add64, 0x59: multiply64, 0x5c: subtract64, 0x5d: extreme64(x86.Less), 0x5e: divide64, 0x5f: extreme64(x86.Greater),
+		0x51: root64, 0x58: Add64, 0x59: Multiply64, 0x5c: Subtract64, 0x5d: extreme64(x86.Less), 0x5e: Divide64, 0x5f: extreme64(x86.Greater),
 	} {
 		t[p66|op], t[pF2|op] = packed64(f), scalar64(f)
 	}
@@ -84,7 +84,7 @@ func floatTable() (t [x86.Vectors]floatFunc) {
 	return t
 }
 
-func moves(t *[x86.Vectors]vecFunc) {
+func moves(t *[x86.Vectors]Func) {
 	for _, k := range []x86.Vector{
 		0x10, p66 | 0x10, 0x28, p66 | 0x28, p66 | 0x6f, pF3 | 0x6f, 0x11, p66 | 0x11, 0x29, p66 | 0x29, p66 | 0x7f, pF3 | 0x7f,
 		0x2b, p66 | 0x2b, p66 | 0xe7, 0x13, p66 | 0x13, 0x17, p66 | 0x17, p66 | 0x7e,
@@ -92,27 +92,27 @@ func moves(t *[x86.Vectors]vecFunc) {
 		t[k] = take
 	}
 	t[p66|0x6e], t[pF3|0x7e], t[p66|0xd6] = takeLow, takeLow, takeLow
-	single := func(d, s vec, _ uint8) vec { return vec{d.lo&^math.MaxUint32 | s.lo&math.MaxUint32, d.hi} }
-	double := func(d, s vec, _ uint8) vec { return vec{s.lo, d.hi} }
+	single := func(d, s Vec, _ uint8) Vec { return Vec{d.Lo&^math.MaxUint32 | s.Lo&math.MaxUint32, d.Hi} }
+	double := func(d, s Vec, _ uint8) Vec { return Vec{s.Lo, d.Hi} }
 	t[pF3|0x10], t[pF3|0x11], t[pF2|0x10], t[pF2|0x11] = single, single, double, double
 	t[p66|0x12] = double
-	t[0x12] = func(d, s vec, _ uint8) vec { return vec{s.hi, d.hi} }
-	t[0x16] = func(d, s vec, _ uint8) vec { return vec{d.lo, s.lo} }
+	t[0x12] = func(d, s Vec, _ uint8) Vec { return Vec{s.Hi, d.Hi} }
+	t[0x16] = func(d, s Vec, _ uint8) Vec { return Vec{d.Lo, s.Lo} }
 	t[p66|0x16] = t[0x16]
 	t[0x50], t[p66|0x50] = signs(32), signs(64)
 	t[p66|0xc4], t[p66|0xc5] = insertWord, extractWord
 }
 
-func shuffles(t *[x86.Vectors]vecFunc) {
+func shuffles(t *[x86.Vectors]Func) {
 	t[0x14], t[0x15], t[p66|0x14], t[p66|0x15] = interleave(4, false), interleave(4, true), interleave(8, false), interleave(8, true)
 	t[0xc6], t[p66|0xc6] = shuffle32, shuffle64
-	t[p66|0x70] = func(_, s vec, imm uint8) vec { return shuffle32(s, s, imm) }
-	t[pF3|0x70] = func(_, s vec, imm uint8) vec { return vec{s.lo, shuffleWords(s.hi, imm)} }
-	t[pF2|0x70] = func(_, s vec, imm uint8) vec { return vec{shuffleWords(s.lo, imm), s.hi} }
+	t[p66|0x70] = func(_, s Vec, imm uint8) Vec { return shuffle32(s, s, imm) }
+	t[pF3|0x70] = func(_, s Vec, imm uint8) Vec { return Vec{s.Lo, shuffleWords(s.Hi, imm)} }
+	t[pF2|0x70] = func(_, s Vec, imm uint8) Vec { return Vec{shuffleWords(s.Lo, imm), s.Hi} }
 	t[p66|0x63], t[p66|0x67], t[p66|0x6b] = pack(16, false), pack(16, true), pack(32, false)
 }
 
-func integers(t *[x86.Vectors]vecFunc) {
+func integers(t *[x86.Vectors]Func) {
 	for i, width := range []uint8{16, 32, 64} {
 		n := x86.Vector(i) + 1
 		t[p66|0xd0+n], t[p66|0xf0+n] = shiftByVec(width, right), shiftByVec(width, left)

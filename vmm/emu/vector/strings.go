@@ -1,4 +1,4 @@
-package emu
+package vector
 
 import (
 	"math/bits"
@@ -22,8 +22,8 @@ type stringSet struct {
 	valid int // before its end
 }
 
-func newStringSet(v vec, imm uint8) (s stringSet) {
-	p := bytesOf(v)
+func newStringSet(v Vec, imm uint8) (s stringSet) {
+	p := BytesOf(v)
 	s.size = 16
 	if imm&stringWords != 0 {
 		s.size = 8
@@ -85,21 +85,14 @@ func match(a, b stringSet, imm uint8) (m uint32) {
 	return m
 }
 
-func doVecString(c *VCPU, o *op) bool { return c.compareStrings(o, c.xmm(o.s)) }
-
-func doVecStringMemory(c *VCPU, o *op) bool {
-	s, ok := c.loadVec(o)
-	return ok && c.compareStrings(o, s)
-}
-
-// compareStrings is PCMPESTRM, PCMPESTRI, PCMPISTRM and PCMPISTRI, which are numbered so in o.cond.
-func (c *VCPU) compareStrings(o *op, s vec) bool {
-	imm := o.vec.imm
-	a, b := newStringSet(c.xmm(o.d), imm), newStringSet(s, imm)
-	if o.cond&2 != 0 {
+// Strings is PCMPESTRM, PCMPESTRI, PCMPISTRM and PCMPISTRI: the number of the match, or what XMM0 gets, and flags. Lengths are those of the first two, where
+// they don't end at 0.
+func Strings(x, y Vec, imm uint8, ends bool, first, second int64) (index int, mask Vec, f x86.Flags) {
+	a, b := newStringSet(x, imm), newStringSet(y, imm)
+	if ends {
 		a, b = a.ended(), b.ended()
 	} else {
-		a, b = a.long(extend(c.file[regAX], o.vec.general)), b.long(extend(c.file[regDX], o.vec.general))
+		a, b = a.long(first), b.long(second)
 	}
 	m := match(a, b, imm)
 	if all := uint32(1)<<a.size - 1; imm&stringNegate != 0 && imm&stringOnlyLong != 0 {
@@ -107,19 +100,15 @@ func (c *VCPU) compareStrings(o *op, s vec) bool {
 	} else if imm&stringNegate != 0 {
 		m ^= all
 	}
-	if o.cond&1 != 0 {
-		c.put(regCX, uint64(indexOf(m, a.size, imm)), 4)
-	} else {
-		c.setXMM(0, maskOfMatch(m, a.size, imm))
-	}
-	var f x86.Flags
-	for flag, on := range map[x86.Flags]bool{x86.CF: m != 0, x86.ZF: b.valid < b.size, x86.SF: a.valid < a.size, x86.OF: m&1 != 0} {
-		if on {
-			f |= flag
+	for _, c := range [...]struct {
+		flag x86.Flags
+		on   bool
+	}{{x86.CF, m != 0}, {x86.ZF, b.valid < b.size}, {x86.SF, a.valid < a.size}, {x86.OF, m&1 != 0}} {
+		if c.on {
+			f |= c.flag
 		}
 	}
-	c.flags.set(f)
-	return true
+	return indexOf(m, a.size, imm), maskOfMatch(m, a.size, imm), f
 }
 
 // indexOf is the first or the last match, or size if there is none.
@@ -134,9 +123,9 @@ func indexOf(m uint32, size int, imm uint8) int {
 }
 
 // maskOfMatch is the matches as bits, or as whole numbers.
-func maskOfMatch(m uint32, size int, imm uint8) vec {
+func maskOfMatch(m uint32, size int, imm uint8) Vec {
 	if imm&stringLast == 0 {
-		return vec{lo: uint64(m)}
+		return Vec{Lo: uint64(m)}
 	}
 	var p [16]byte
 	for i := range p {

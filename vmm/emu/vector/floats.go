@@ -1,4 +1,4 @@
-package emu
+package vector
 
 import (
 	"math"
@@ -6,36 +6,36 @@ import (
 	"github.com/wherry/wherry/vmm/x86"
 )
 
-// floatFunc is a vecFunc that looks at MXCSR. Exceptions are in c.sse.Status.
-type floatFunc func(c *VCPU, d, s vec, imm uint8) vec
+// FloatFunc is a Func that looks at MXCSR. Exceptions are in u.Status.
+type FloatFunc func(u *Unit, d, s Vec, imm uint8) Vec
 
 // float32s and float64s are an operation on two numbers by their bits.
 type (
-	float32s func(c *VCPU, a, b uint32) uint32
-	float64s func(c *VCPU, a, b uint64) uint64
+	float32s func(u *Unit, a, b uint32) uint32
+	float64s func(u *Unit, a, b uint64) uint64
 )
 
-func packed32(f float32s) floatFunc {
-	return func(c *VCPU, d, s vec, _ uint8) vec {
-		return vec{
-			uint64(f(c, uint32(d.lo), uint32(s.lo))) | uint64(f(c, uint32(d.lo>>32), uint32(s.lo>>32)))<<32,
-			uint64(f(c, uint32(d.hi), uint32(s.hi))) | uint64(f(c, uint32(d.hi>>32), uint32(s.hi>>32)))<<32,
+func packed32(f float32s) FloatFunc {
+	return func(u *Unit, d, s Vec, _ uint8) Vec {
+		return Vec{
+			uint64(f(u, uint32(d.Lo), uint32(s.Lo))) | uint64(f(u, uint32(d.Lo>>32), uint32(s.Lo>>32)))<<32,
+			uint64(f(u, uint32(d.Hi), uint32(s.Hi))) | uint64(f(u, uint32(d.Hi>>32), uint32(s.Hi>>32)))<<32,
 		}
 	}
 }
 
-func scalar32(f float32s) floatFunc {
-	return func(c *VCPU, d, s vec, _ uint8) vec {
-		return vec{d.lo&^math.MaxUint32 | uint64(f(c, uint32(d.lo), uint32(s.lo))), d.hi}
+func scalar32(f float32s) FloatFunc {
+	return func(u *Unit, d, s Vec, _ uint8) Vec {
+		return Vec{d.Lo&^math.MaxUint32 | uint64(f(u, uint32(d.Lo), uint32(s.Lo))), d.Hi}
 	}
 }
 
-func packed64(f float64s) floatFunc {
-	return func(c *VCPU, d, s vec, _ uint8) vec { return vec{f(c, d.lo, s.lo), f(c, d.hi, s.hi)} }
+func packed64(f float64s) FloatFunc {
+	return func(u *Unit, d, s Vec, _ uint8) Vec { return Vec{f(u, d.Lo, s.Lo), f(u, d.Hi, s.Hi)} }
 }
 
-func scalar64(f float64s) floatFunc {
-	return func(c *VCPU, d, s vec, _ uint8) vec { return vec{f(c, d.lo, s.lo), d.hi} }
+func scalar64(f float64s) FloatFunc {
+	return func(u *Unit, d, s Vec, _ uint8) Vec { return Vec{f(u, d.Lo, s.Lo), d.Hi} }
 }
 
 // Numbers that fast paths take: finite ones that aren't denormal, and where a product's or quotient's error can be computed, not near the lowest ones either.
@@ -57,92 +57,92 @@ func fit32(a uint32) bool { return abs32(a)-1 >= normal32-1 }
 func fit64(a uint64) bool { return abs64(a)-1 >= normal64-1 }
 
 // exact notes whether an operation's error is 0, unless sure.
-func (c *VCPU) exact(ok bool) {
+func (u *Unit) exact(ok bool) {
 	if !ok {
-		c.sse.Status |= x86.FloatInexact
+		u.Status |= x86.FloatInexact
 	}
 }
 
-func add64(c *VCPU, a, b uint64) uint64 {
-	if plain, sure := c.plain(); plain && fit64(a) && fit64(b) {
+func Add64(u *Unit, a, b uint64) uint64 {
+	if plain, sure := u.plain(); plain && fit64(a) && fit64(b) {
 		x, y := math.Float64frombits(a), math.Float64frombits(b)
 		r := x + y
 		if bits := math.Float64bits(r); abs64(bits) < inf64 {
 			if !sure {
 				back := r - x
-				c.exact((x-(r-back))+(y-back) == 0)
+				u.exact((x-(r-back))+(y-back) == 0)
 			}
 			return bits
 		}
 	}
-	return c.sse.Calculate(x86.Double, x86.FloatAdd, a, b)
+	return u.Calculate(x86.Double, x86.FloatAdd, a, b)
 }
 
-func subtract64(c *VCPU, a, b uint64) uint64 {
-	if plain, _ := c.plain(); plain && fit64(a) && fit64(b) && abs64(b) < inf64 {
-		return add64(c, a, b^1<<63)
+func Subtract64(u *Unit, a, b uint64) uint64 {
+	if plain, _ := u.plain(); plain && fit64(a) && fit64(b) && abs64(b) < inf64 {
+		return Add64(u, a, b^1<<63)
 	}
-	return c.sse.Calculate(x86.Double, x86.FloatSubtract, a, b)
+	return u.Calculate(x86.Double, x86.FloatSubtract, a, b)
 }
 
-func multiply64(c *VCPU, a, b uint64) uint64 {
-	if plain, sure := c.plain(); plain && fit64(a) && fit64(b) {
+func Multiply64(u *Unit, a, b uint64) uint64 {
+	if plain, sure := u.plain(); plain && fit64(a) && fit64(b) {
 		x, y := math.Float64frombits(a), math.Float64frombits(b)
 		r := x * y
 		if bits := math.Float64bits(r); abs64(bits)-far64 < inf64-far64 {
 			if !sure {
-				c.exact(math.FMA(x, y, -r) == 0)
+				u.exact(math.FMA(x, y, -r) == 0)
 			}
 			return bits
 		} else if abs64(bits) == 0 && (abs64(a) == 0 || abs64(b) == 0) {
 			return bits
 		}
 	}
-	return c.sse.Calculate(x86.Double, x86.FloatMultiply, a, b)
+	return u.Calculate(x86.Double, x86.FloatMultiply, a, b)
 }
 
-func divide64(c *VCPU, a, b uint64) uint64 {
-	if plain, sure := c.plain(); plain && fit64(b) && abs64(a)-far64 < inf64-far64 && abs64(b) < inf64 {
+func Divide64(u *Unit, a, b uint64) uint64 {
+	if plain, sure := u.plain(); plain && fit64(b) && abs64(a)-far64 < inf64-far64 && abs64(b) < inf64 {
 		x, y := math.Float64frombits(a), math.Float64frombits(b)
 		r := x / y
 		if bits := math.Float64bits(r); abs64(bits)-far64 < inf64-far64 {
 			if !sure {
-				c.exact(math.FMA(r, y, -x) == 0)
+				u.exact(math.FMA(r, y, -x) == 0)
 			}
 			return bits
 		}
 	}
-	return c.sse.Calculate(x86.Double, x86.FloatDivide, a, b)
+	return u.Calculate(x86.Double, x86.FloatDivide, a, b)
 }
 
 // root64 takes the second operand's alone.
-func root64(c *VCPU, _, b uint64) uint64 {
-	if plain, sure := c.plain(); plain && b-far64 < inf64-far64 {
+func root64(u *Unit, _, b uint64) uint64 {
+	if plain, sure := u.plain(); plain && b-far64 < inf64-far64 {
 		y := math.Float64frombits(b)
 		r := math.Sqrt(y)
 		if !sure {
-			c.exact(math.FMA(r, r, -y) == 0)
+			u.exact(math.FMA(r, r, -y) == 0)
 		}
 		return math.Float64bits(r)
 	}
-	return c.sse.Calculate(x86.Double, x86.FloatRoot, b, b)
+	return u.Calculate(x86.Double, x86.FloatRoot, b, b)
 }
 
 // arithmetic32 is an operation on singles in doubles, which are so much wider that the result is the same (Figueroa, "When is double rounding innocuous?"). Their
 // products are exact; error says whether the double is, of the others.
 func arithmetic32(op x86.FloatOp, f func(x, y float64) (r float64, exact bool)) float32s {
-	return func(c *VCPU, a, b uint32) uint32 {
-		if plain, sure := c.plain(); plain && fit32(a) && fit32(b) && abs32(a) < inf32 && abs32(b) < inf32 {
+	return func(u *Unit, a, b uint32) uint32 {
+		if plain, sure := u.plain(); plain && fit32(a) && fit32(b) && abs32(a) < inf32 && abs32(b) < inf32 {
 			r, exact := f(float64(math.Float32frombits(a)), float64(math.Float32frombits(b)))
 			single := float32(r)
 			if bits := math.Float32bits(single); abs32(bits)-2*normal32 < inf32-2*normal32 || r == 0 {
 				if !sure {
-					c.exact(exact && float64(single) == r)
+					u.exact(exact && float64(single) == r)
 				}
 				return bits
 			}
 		}
-		return uint32(c.sse.Calculate(x86.Single, op, uint64(a), uint64(b)))
+		return uint32(u.Calculate(x86.Single, op, uint64(a), uint64(b)))
 	}
 }
 
@@ -169,14 +169,14 @@ var (
 )
 
 // root32 takes the second operand's alone.
-func root32(c *VCPU, _, b uint32) uint32 { return rootOf32(c, b, b) }
+func root32(u *Unit, _, b uint32) uint32 { return rootOf32(u, b, b) }
 
 // extreme is MINPS or MAXPS and the like. They are not symmetric: of equal ones, and if one is NaN, it is the second (Intel SDM volume 2, MINPS).
-func (c *VCPU) extreme(l *x86.Layout, a, b uint64, want x86.Order) uint64 {
-	if c.sse.ZeroDenormals {
+func (u *Unit) extreme(l *x86.Layout, a, b uint64, want x86.Order) uint64 {
+	if u.ZeroDenormals {
 		a, b = zeroed(l, a), zeroed(l, b)
 	}
-	if c.sse.Compare(l, a, b, true) == want {
+	if u.Compare(l, a, b, true) == want {
 		return a
 	}
 	return b
@@ -191,11 +191,11 @@ func zeroed(l *x86.Layout, a uint64) uint64 {
 }
 
 func extreme32(want x86.Order) float32s {
-	return func(c *VCPU, a, b uint32) uint32 { return uint32(c.extreme(x86.Single, uint64(a), uint64(b), want)) }
+	return func(u *Unit, a, b uint32) uint32 { return uint32(u.extreme(x86.Single, uint64(a), uint64(b), want)) }
 }
 
 func extreme64(want x86.Order) float64s {
-	return func(c *VCPU, a, b uint64) uint64 {
+	return func(u *Unit, a, b uint64) uint64 {
 		x, y := math.Float64frombits(a), math.Float64frombits(b)
 		if fit64(a) && fit64(b) && x-x == 0 && y-y == 0 {
 			if x < y && want == x86.Less || x > y && want == x86.Greater {
@@ -203,7 +203,7 @@ func extreme64(want x86.Order) float64s {
 			}
 			return b
 		}
-		return c.extreme(x86.Double, a, b, want)
+		return u.extreme(x86.Double, a, b, want)
 	}
 }
 
@@ -226,7 +226,7 @@ func holds(p uint8, order x86.Order) bool {
 // loud are the predicates that are invalid for any NaN.
 func loud(p uint8) bool { return p&3 == 1 || p&3 == 2 }
 
-func order64(c *VCPU, a, b uint64, loud bool) x86.Order {
+func order64(u *Unit, a, b uint64, loud bool) x86.Order {
 	if fit64(a) && fit64(b) {
 		x, y := math.Float64frombits(a), math.Float64frombits(b)
 		switch {
@@ -238,40 +238,40 @@ func order64(c *VCPU, a, b uint64, loud bool) x86.Order {
 			return x86.Equal
 		}
 	}
-	return c.sse.Compare(x86.Double, a, b, loud)
+	return u.Compare(x86.Double, a, b, loud)
 }
 
-func order32(c *VCPU, a, b uint32, loud bool) x86.Order {
-	return c.sse.Compare(x86.Single, uint64(a), uint64(b), loud)
+func order32(u *Unit, a, b uint32, loud bool) x86.Order {
+	return u.Compare(x86.Single, uint64(a), uint64(b), loud)
 }
 
 // predicate makes an operation of a comparison by its immediate.
-func predicate(make32 func(float32s) floatFunc, make64 func(float64s) floatFunc) floatFunc {
-	var all [8]floatFunc
+func predicate(make32 func(float32s) FloatFunc, make64 func(float64s) FloatFunc) FloatFunc {
+	var all [8]FloatFunc
 	for p := range uint8(8) {
 		if make32 != nil {
-			all[p] = make32(func(c *VCPU, a, b uint32) uint32 { return -uint32(bit(holds(p, order32(c, a, b, loud(p))))) })
+			all[p] = make32(func(u *Unit, a, b uint32) uint32 { return -uint32(bit(holds(p, order32(u, a, b, loud(p))))) })
 		} else {
-			all[p] = make64(func(c *VCPU, a, b uint64) uint64 { return -bit(holds(p, order64(c, a, b, loud(p)))) })
+			all[p] = make64(func(u *Unit, a, b uint64) uint64 { return -bit(holds(p, order64(u, a, b, loud(p)))) })
 		}
 	}
-	return func(c *VCPU, d, s vec, imm uint8) vec { return all[imm&7](c, d, s, 0) }
+	return func(u *Unit, d, s Vec, imm uint8) Vec { return all[imm&7](u, d, s, 0) }
 }
 
 // comparison is the flags of UCOMISS, and of COMISS, which is loud, and the like.
-func comparison(size uint8, loud bool) func(c *VCPU, d, s vec) x86.Flags {
-	return func(c *VCPU, d, s vec) x86.Flags {
+func comparison(size uint8, loud bool) func(u *Unit, d, s Vec) x86.Flags {
+	return func(u *Unit, d, s Vec) x86.Flags {
 		var order x86.Order
 		if size == 4 {
-			order = order32(c, uint32(d.lo), uint32(s.lo), loud)
+			order = order32(u, uint32(d.Lo), uint32(s.Lo), loud)
 		} else {
-			order = order64(c, d.lo, s.lo, loud)
+			order = order64(u, d.Lo, s.Lo, loud)
 		}
-		return orderFlags(order)
+		return OrderFlags(order)
 	}
 }
 
-func orderFlags(order x86.Order) x86.Flags {
+func OrderFlags(order x86.Order) x86.Flags {
 	switch order {
 	case x86.Less:
 		return x86.CF

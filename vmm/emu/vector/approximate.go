@@ -1,4 +1,4 @@
-package emu
+package vector
 
 import "math"
 
@@ -41,7 +41,7 @@ func approximated(sign uint32, r float64, exp int) uint32 {
 	return sign | bits
 }
 
-func reciprocal(_ *VCPU, _, b uint32) uint32 {
+func reciprocal(_ *Unit, _, b uint32) uint32 {
 	if r, special := approximateSpecial(b); special {
 		return r
 	}
@@ -52,7 +52,7 @@ func reciprocal(_ *VCPU, _, b uint32) uint32 {
 	return approximated(sign, 1/middle(size, reciprocalDigits), bias32-int(size>>mantissa32))
 }
 
-func reciprocalRoot(_ *VCPU, _, b uint32) uint32 {
+func reciprocalRoot(_ *Unit, _, b uint32) uint32 {
 	if r, special := approximateSpecial(b); special {
 		return r
 	}

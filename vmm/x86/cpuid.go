@@ -1,4 +1,4 @@
-package emu
+package x86
 
 import "encoding/binary"
 
@@ -44,8 +44,8 @@ func cache(kind, level, size, ways uint32) [4]uint32 {
 	return [4]uint32{kind | level<<5 | 1<<8, line - 1 | (ways-1)<<22, size/line/ways - 1, 0}
 }
 
-// identify is what CPUID has for a leaf: EAX, EBX, ECX, EDX. It tells of what the emulator does, and of no more; of leaves that there aren't it has zeros.
-func identify(leaf, subleaf uint32) (r [4]uint32) {
+// Identify is what the emulator's CPUID has for a leaf: EAX, EBX, ECX, EDX. It tells of what the emulator does, and of no more; of leaves that there aren't it has zeros.
+func Identify(leaf, subleaf uint32) (r [4]uint32) {
 	switch {
 	case leaf == 0:
 		return [4]uint32{cpuidLast, word(cpuidVendor), word(cpuidVendor[8:]), word(cpuidVendor[4:])}
@@ -78,9 +78,3 @@ func identify(leaf, subleaf uint32) (r [4]uint32) {
 
 // word is the first four bytes of s.
 func word(s string) uint32 { return binary.LittleEndian.Uint32([]byte(s[:4])) }
-
-func doIdentify(c *VCPU, _ *op) bool {
-	r := identify(uint32(c.file[regAX]), uint32(c.file[regCX]))
-	c.file[regAX], c.file[regBX], c.file[regCX], c.file[regDX] = uint64(r[0]), uint64(r[1]), uint64(r[2]), uint64(r[3])
-	return true
-}

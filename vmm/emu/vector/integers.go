@@ -1,4 +1,4 @@
-package emu
+package vector
 
 import (
 	"encoding/binary"
@@ -6,7 +6,7 @@ import (
 )
 
 // lanes applies f to each pair of numbers of width bits.
-func lanes(width uint8, f func(a, b uint64) uint64) vecFunc {
+func lanes(width uint8, f func(a, b uint64) uint64) Func {
 	mask := uint64(1)<<width - 1
 	half := func(a, b uint64) (r uint64) {
 		for at := uint8(0); at < 64; at += width {
@@ -17,16 +17,16 @@ func lanes(width uint8, f func(a, b uint64) uint64) vecFunc {
 	if width == 64 {
 		half = f
 	}
-	return func(d, s vec, _ uint8) vec { return vec{half(d.lo, s.lo), half(d.hi, s.hi)} }
+	return func(d, s Vec, _ uint8) Vec { return Vec{half(d.Lo, s.Lo), half(d.Hi, s.Hi)} }
 }
 
 // signed is lanes of signed numbers.
-func signed(width uint8, f func(a, b int64) int64) vecFunc {
+func signed(width uint8, f func(a, b int64) int64) Func {
 	size := width / 8
 	return lanes(width, func(a, b uint64) uint64 { return uint64(f(extend(a, size), extend(b, size))) })
 }
 
-func whole(f func(a, b uint64) uint64) vecFunc { return lanes(64, f) }
+func whole(f func(a, b uint64) uint64) Func { return lanes(64, f) }
 
 func add(a, b uint64) uint64 { return a + b }
 
@@ -46,19 +46,19 @@ func saturate(v int64, width uint8) int64 {
 
 func saturateUnsigned(v int64, width uint8) uint64 { return uint64(min(max(v, 0), 1<<width-1)) }
 
-func addSaturated(width uint8) vecFunc {
+func addSaturated(width uint8) Func {
 	return signed(width, func(a, b int64) int64 { return saturate(a+b, width) })
 }
 
-func subtractSaturated(width uint8) vecFunc {
+func subtractSaturated(width uint8) Func {
 	return signed(width, func(a, b int64) int64 { return saturate(a-b, width) })
 }
 
-func addUnsigned(width uint8) vecFunc {
+func addUnsigned(width uint8) Func {
 	return lanes(width, func(a, b uint64) uint64 { return saturateUnsigned(int64(a+b), width) })
 }
 
-func subtractUnsigned(width uint8) vecFunc {
+func subtractUnsigned(width uint8) Func {
 	return lanes(width, func(a, b uint64) uint64 { return saturateUnsigned(int64(a-b), width) })
 }
 
@@ -70,38 +70,38 @@ func left(a uint64, n uint8) uint64 { return a << n }
 func right(a uint64, n uint8) uint64 { return a >> n }
 
 // shiftBy shifts by count, all bits at most.
-func shiftBy(d vec, width uint8, count uint64, how shift) vec {
+func shiftBy(d Vec, width uint8, count uint64, how shift) Vec {
 	n := uint8(min(count, uint64(width)))
-	return lanes(width, func(a, _ uint64) uint64 { return how(a, n) })(d, vec{}, 0)
+	return lanes(width, func(a, _ uint64) uint64 { return how(a, n) })(d, Vec{}, 0)
 }
 
 // shiftByVec shifts by the number in the low half of s; shiftByImm by the immediate.
-func shiftByVec(width uint8, how shift) vecFunc {
-	return func(d, s vec, _ uint8) vec { return shiftBy(d, width, s.lo, how) }
+func shiftByVec(width uint8, how shift) Func {
+	return func(d, s Vec, _ uint8) Vec { return shiftBy(d, width, s.Lo, how) }
 }
 
-func shiftByImm(width uint8, how shift) vecFunc {
-	return func(d, _ vec, imm uint8) vec { return shiftBy(d, width, uint64(imm), how) }
+func shiftByImm(width uint8, how shift) Func {
+	return func(d, _ Vec, imm uint8) Vec { return shiftBy(d, width, uint64(imm), how) }
 }
 
 func arithmetic(width uint8) shift {
 	return func(a uint64, n uint8) uint64 { return uint64(extend(a, width/8) >> min(n, width-1)) }
 }
 
-func bytesOf(v vec) (p [16]byte) {
-	binary.LittleEndian.PutUint64(p[:], v.lo)
-	binary.LittleEndian.PutUint64(p[8:], v.hi)
+func BytesOf(v Vec) (p [16]byte) {
+	binary.LittleEndian.PutUint64(p[:], v.Lo)
+	binary.LittleEndian.PutUint64(p[8:], v.Hi)
 	return p
 }
 
-func vecOf(p [16]byte) vec {
-	return vec{binary.LittleEndian.Uint64(p[:]), binary.LittleEndian.Uint64(p[8:])}
+func vecOf(p [16]byte) Vec {
+	return Vec{binary.LittleEndian.Uint64(p[:]), binary.LittleEndian.Uint64(p[8:])}
 }
 
 // shiftBytes shifts all 16 bytes.
-func shiftBytes(toLeft bool) vecFunc {
-	return func(d, _ vec, imm uint8) vec {
-		p, n := bytesOf(d), int(min(imm, 16))
+func shiftBytes(toLeft bool) Func {
+	return func(d, _ Vec, imm uint8) Vec {
+		p, n := BytesOf(d), int(min(imm, 16))
 		var r [16]byte
 		if toLeft {
 			copy(r[n:], p[:])
@@ -113,9 +113,9 @@ func shiftBytes(toLeft bool) vecFunc {
 }
 
 // interleave takes numbers of size bytes from the low or the high halves in turns.
-func interleave(size int, high bool) vecFunc {
-	return func(d, s vec, _ uint8) vec {
-		a, b := bytesOf(d), bytesOf(s)
+func interleave(size int, high bool) Func {
+	return func(d, s Vec, _ uint8) Vec {
+		a, b := BytesOf(d), BytesOf(s)
 		from := 0
 		if high {
 			from = 8
@@ -130,7 +130,7 @@ func interleave(size int, high bool) vecFunc {
 }
 
 // pack makes numbers of half the width of d's and s's, bounded.
-func pack(width uint8, unsigned bool) vecFunc {
+func pack(width uint8, unsigned bool) Func {
 	half := func(a uint64) (r uint64) {
 		for at := uint8(0); at < 64; at += width {
 			v := extend(a>>at, width/8)
@@ -143,7 +143,7 @@ func pack(width uint8, unsigned bool) vecFunc {
 		}
 		return r
 	}
-	return func(d, s vec, _ uint8) vec { return vec{half(d.lo) | half(d.hi)<<32, half(s.lo) | half(s.hi)<<32} }
+	return func(d, s Vec, _ uint8) Vec { return Vec{half(d.Lo) | half(d.Hi)<<32, half(s.Lo) | half(s.Hi)<<32} }
 }
 
 // shuffleWords picks four numbers of 16 bits of a by the immediate.
@@ -154,57 +154,57 @@ func shuffleWords(a uint64, imm uint8) (r uint64) {
 	return r
 }
 
-func number32(v vec, i uint8) uint64 {
+func number32(v Vec, i uint8) uint64 {
 	if i&2 != 0 {
-		v.lo = v.hi
+		v.Lo = v.Hi
 	}
-	return v.lo >> (i & 1 * 32) & 0xffffffff
+	return v.Lo >> (i & 1 * 32) & 0xffffffff
 }
 
 // shuffle32 takes two numbers of a and two of b.
-func shuffle32(a, b vec, imm uint8) vec {
-	return vec{
+func shuffle32(a, b Vec, imm uint8) Vec {
+	return Vec{
 		number32(a, imm&3) | number32(a, imm>>2&3)<<32,
 		number32(b, imm>>4&3) | number32(b, imm>>6)<<32,
 	}
 }
 
-func shuffle64(d, s vec, imm uint8) vec {
-	r := vec{d.lo, s.lo}
+func shuffle64(d, s Vec, imm uint8) Vec {
+	r := Vec{d.Lo, s.Lo}
 	if imm&1 != 0 {
-		r.lo = d.hi
+		r.Lo = d.Hi
 	}
 	if imm&2 != 0 {
-		r.hi = s.hi
+		r.Hi = s.Hi
 	}
 	return r
 }
 
 // signs collects the upper bits of numbers of width bits.
-func signs(width uint8) vecFunc {
-	return func(_, s vec, _ uint8) vec {
+func signs(width uint8) Func {
+	return func(_, s Vec, _ uint8) Vec {
 		var r uint64
 		for i := range 128 / width {
-			half := s.lo
+			half := s.Lo
 			at := (i + 1) * width
 			if at > 64 {
-				half, at = s.hi, at-64
+				half, at = s.Hi, at-64
 			}
 			r |= half >> (at - 1) & 1 << i
 		}
-		return vec{lo: r}
+		return Vec{Lo: r}
 	}
 }
 
-func insertWord(d, s vec, imm uint8) vec {
-	p := bytesOf(d)
-	binary.LittleEndian.PutUint16(p[imm&7*2:], uint16(s.lo))
+func insertWord(d, s Vec, imm uint8) Vec {
+	p := BytesOf(d)
+	binary.LittleEndian.PutUint16(p[imm&7*2:], uint16(s.Lo))
 	return vecOf(p)
 }
 
-func extractWord(_, s vec, imm uint8) vec {
-	p := bytesOf(s)
-	return vec{lo: uint64(binary.LittleEndian.Uint16(p[imm&7*2:]))}
+func extractWord(_, s Vec, imm uint8) Vec {
+	p := BytesOf(s)
+	return Vec{Lo: uint64(binary.LittleEndian.Uint16(p[imm&7*2:]))}
 }
 
 func multiplyAdd(a, b uint64) uint64 {
