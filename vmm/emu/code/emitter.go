@@ -23,26 +23,6 @@ var hostOf = [16]asm.Reg{
 	asm.R12, asm.CX, asm.DX, asm.BX, asm.R13, asm.BP, asm.SI, asm.DI, asm.R8, asm.R9, asm.R10, asm.R11, asm.None, asm.None, asm.None, asm.None,
 }
 
-// Bias is how far behind the context that Enter is given its register points, so that distances to what is used most fit in a byte.
-const Bias = 128
-
-// Layout is where translated code finds things, from the register of the context.
-type Layout struct {
-	Count    int32    // instructions that are left, 4 bytes
-	Exit     int32    // why it left, 4 bytes
-	Block    int32    // which block it left, 4 bytes
-	Flags    int32    // the guest's, as HostFlags has them, 4 bytes
-	Resume   int32    // where it goes on after ExitStep
-	Jumps    int32    // the address of a table of JumpsSize Jumps
-	RIP      int32    // where it left to
-	File     int32    // the general registers
-	Segments [3]int32 // bases, by x86.Seg
-	Stash    int32    // a word for the emitter's own use
-	XMM      int32
-	MXCSR    int32 // the guest's; all its exceptions are masked
-	TLB      int32 // an mmu.TLB
-}
-
 // mxcsrOfGo is what Go's own code has: all exceptions masked, to nearest.
 const mxcsrOfGo = 0x1f80
 
@@ -59,17 +39,6 @@ const (
 	dx = 2
 	sp = 4
 	bp = 5
-)
-
-// Why translated code comes back: Layout.Exit has it above ExitShift, and below a number.
-const (
-	ExitStep     = iota // the instruction with Inst.Step has to be done, then it goes on at Layout.Resume
-	ExitLast            // so does the rest of the block
-	ExitLink            // a way out of the block, by its number, isn't linked yet
-	ExitIndirect        // the table of jumps doesn't have RIP
-	ExitCount           // the block has more instructions than are left
-	ExitStale           // its page was written
-	ExitShift    = 16
 )
 
 // Block is what is translated: instructions that are entered at the first one.
@@ -464,19 +433,6 @@ func (e *Emitter) address(to asm.Reg, based bool) {
 		e.Emit(asm.Op(0x03), 8, to, asm.M(hostContext, e.at.Segments[m.Seg]), false)
 	}
 }
-
-// Jumps say where the code for an address is. The one for va is at JumpOf(va).
-type Jump struct{ VA, Code uint64 }
-
-const (
-	// JumpsSize is how many indirect jumps are found without Go.
-	JumpsSize = 1 << jumpsBits
-	jumpsBits = 13
-	jumpBits  = 4 // log2 of a Jump's size
-)
-
-// JumpOf is where the jump to va is.
-func JumpOf(va uint64) uint64 { return (va ^ va>>jumpsBits) % JumpsSize }
 
 // Doors writes how code is entered, for an address that Enter is told, and returns where it is left.
 func (e *Emitter) Doors(at uint64) (leave int) {
