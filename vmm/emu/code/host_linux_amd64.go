@@ -11,7 +11,13 @@ import (
 // Possible says that this host executes what emit.go writes. LAHF isn't in the oldest processors with 64 bits.
 var Possible = hasLAHF()
 
-var hostHasPOPCNT = cpu.X86.HasPOPCNT
+var (
+	hostHasPOPCNT = cpu.X86.HasPOPCNT
+	hostHasSSE3   = cpu.X86.HasSSE3
+	hostHasSSSE3  = cpu.X86.HasSSSE3
+	hostHasSSE41  = cpu.X86.HasSSE41
+	hostHasSSE42  = cpu.X86.HasSSE42
+)
 
 // Enter calls the door into translated code with context, for it to go on at code. The goroutine's stack stays as it is; a signal that comes meanwhile
 // finds a place that isn't Go's, and lets it be.

@@ -11,6 +11,10 @@ import (
 const (
 	Possible      = false
 	hostHasPOPCNT = false
+	hostHasSSE3   = false
+	hostHasSSSE3  = false
+	hostHasSSE41  = false
+	hostHasSSE42  = false
 )
 
 type mapping struct {

@@ -5,13 +5,13 @@ import (
 	"github.com/wherry/wherry/vmm/x86"
 )
 
-// vector emits SSE and SSE2, which every host has: the instruction itself, on the same registers.
+// vector emits SSE and SSE2, which every host has, and what this one has beyond: the instruction itself, on the same registers.
 func (e *Emitter) vector() bool {
 	in := e.in
-	if int(in.Vec) >= len(knownVectors) || !knownVectors[in.Vec] {
+	if !knownVectors[in.Vec] {
 		return false
 	}
-	o := asm.Opcode{Bytes: 0x0f00 | uint32(in.Vec&0xff), Prefix: vectorPrefixes[in.Vec>>8]}
+	o := asm.Opcode{Bytes: vectorTables[in.Vec>>10] | uint32(in.Vec&0xff), Prefix: vectorPrefixes[in.Vec>>8&3]}
 	wide := uint8(4)
 	switch in.VecShape {
 	case x86.VecXE, x86.VecEX, x86.VecGM:
@@ -36,15 +36,18 @@ func (e *Emitter) vector() bool {
 		x, done = e.target(in.Reg)
 	}
 	e.Emit(o, wide, x, rm, false)
-	if vectorImmediates[in.Vec] {
+	if vectorImmediates[in.Vec] || in.Vec >= x86.Vec3A {
 		e.Imm(in.Imm, 1)
 	}
-	if in.VecShape == x86.VecTest {
+	if in.VecShape == x86.VecTest || in.VecShape == x86.VecString {
 		e.wrote(false)
 	}
 	done()
 	return true
 }
+
+// vectorTables are the bytes before the opcode.
+var vectorTables = [3]uint32{0x0f00, 0x0f3800, 0x0f3a00}
 
 var vectorPrefixes = [4]byte{0, 0x66, 0xf3, 0xf2}
 
@@ -61,7 +64,10 @@ func (e *Emitter) vectorMemory() asm.Operand {
 }
 
 // unalignedVectors are the moves whose memory needs no alignment.
-var unalignedVectors = vectorSet(0x10, 0x11, x86.Vec66|0x10, x86.Vec66|0x11, x86.VecF3|0x6f, x86.VecF3|0x7f)
+var unalignedVectors = vectorSet(
+	0x10, 0x11, x86.Vec66|0x10, x86.Vec66|0x11, x86.VecF3|0x6f, x86.VecF3|0x7f,
+	x86.VecF2|0xf0, x86.Vec66|x86.Vec3A|0x62, x86.Vec66|x86.Vec3A|0x63,
+)
 
 // vectorImmediates are those with a byte behind the operands.
 var vectorImmediates = vectorSet(
@@ -69,15 +75,15 @@ var vectorImmediates = vectorSet(
 	x86.Vec66|0xc6, x86.Vec66|0x70, x86.VecF3|0x70, x86.VecF2|0x70, x86.Vec66|0xc4, x86.Vec66|0xc5, x86.Vec66|0x71, x86.Vec66|0x72, x86.Vec66|0x73,
 )
 
-func vectorSet(all ...x86.Vector) (set [4 << 8]bool) {
+func vectorSet(all ...x86.Vector) (set [x86.Vectors]bool) {
 	for _, v := range all {
 		set[v] = true
 	}
 	return set
 }
 
-// knownVectors are those that are SSE or SSE2 and whose size in memory is x86.Inst.Size.
-var knownVectors = func() [4 << 8]bool {
+// knownVectors are those that the host has and whose size in memory is x86.Inst.Size.
+var knownVectors = func() [x86.Vectors]bool {
 	set := vectorImmediates
 	add := func(from, to x86.Vector) {
 		for v := from; v <= to; v++ {
@@ -95,6 +101,7 @@ var knownVectors = func() [4 << 8]bool {
 			set[prefix|op] = true
 		}
 	}
+	beyond(&set, add)
 	set[x86.VecF3|0x5b], set[x86.VecF3|0x6f], set[x86.VecF3|0x7e], set[x86.VecF3|0x7f] = true, true, true, true
 	add(x86.Vec66|0x60, x86.Vec66|0x6f)
 	add(x86.Vec66|0x74, x86.Vec66|0x76)
@@ -104,3 +111,32 @@ var knownVectors = func() [4 << 8]bool {
 	add(x86.Vec66|0xf8, x86.Vec66|0xfe)
 	return set
 }()
+
+// beyond adds what isn't in every host. Left out is what differs between hosts (DPPS, approximations), or has RAX in it.
+func beyond(set *[x86.Vectors]bool, add func(from, to x86.Vector)) {
+	const two, three = x86.Vec66 | x86.Vec38, x86.Vec66 | x86.Vec3A
+	if hostHasSSE3 {
+		for _, v := range []x86.Vector{
+			x86.VecF2 | 0x12, x86.VecF3 | 0x12, x86.VecF3 | 0x16, x86.Vec66 | 0x7c, x86.VecF2 | 0x7c, x86.Vec66 | 0x7d, x86.VecF2 | 0x7d,
+			x86.Vec66 | 0xd0, x86.VecF2 | 0xd0, x86.VecF2 | 0xf0,
+		} {
+			set[v] = true
+		}
+	}
+	if hostHasSSSE3 {
+		add(two, two|0x0b)
+		add(two|0x1c, two|0x1e)
+		set[three|0x0f] = true
+	}
+	if hostHasSSE41 {
+		set[two|0x10], set[two|0x14], set[two|0x15], set[two|0x17] = true, true, true, true
+		add(two|0x20, two|0x25)
+		add(two|0x28, two|0x2b)
+		add(two|0x30, two|0x35)
+		add(two|0x38, two|0x41)
+		add(three|0x08, three|0x0e)
+	}
+	if hostHasSSE42 {
+		set[two|0x37], set[three|0x62], set[three|0x63] = true, true, true
+	}
+}
