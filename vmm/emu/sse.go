@@ -41,7 +41,7 @@ func (c *VCPU) compute(o *op, d, s vector.Vec) (vector.Vec, bool) {
 		return v.f(d, s, v.imm), true
 	}
 	r := v.float(&c.sse, d, s, v.imm)
-	return r, c.sse.Status == 0 || c.signaled()
+	return r, !c.sse.Noted() || c.signaled()
 }
 
 // signaled ends an operation on floats with exceptions. It returns false if one interrupts.

@@ -256,12 +256,10 @@ func (a *FloatEnv) Remainder80(x, y Float80, nearest bool) (rest Float80, quotie
 	case p.denormal || q.denormal:
 		a.Status |= FloatDenormal
 	}
-	if p.class == zero || q.class == infinite {
-		return pack80(a.round(p, wide)), 0, true
-	}
 	distance := p.exp - q.exp
-	if distance < 0 && !(nearest && distance == -1) {
-		return pack80(a.round(p, wide)), 0, true
+	if p.class == zero || q.class == infinite || distance < 0 && !(nearest && distance == -1) {
+		exact := FloatEnv{Masks: FloatExceptions} // x itself, which is no underflow
+		return pack80(exact.round(p, wide)), 0, true
 	}
 	complete = distance < 64
 	steps := distance

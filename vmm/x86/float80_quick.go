@@ -19,8 +19,16 @@ func (a *FloatEnv) quick(op FloatOp, x, y Float80) (r Float80, ok bool) {
 			high, low, exp = high<<1|low>>63, low<<1, exp-1
 		}
 	case FloatDivide:
-		n := quotient(number{m: x.Mantissa, exp: int(p)}, number{m: y.Mantissa, exp: int(q)})
-		high, low, exp = n.m, n.rest, n.exp+bias80
+		exp = int(p) - int(q) + bias80
+		high, low = x.Mantissa>>1, x.Mantissa<<63
+		if x.Mantissa < y.Mantissa {
+			high, low, exp = x.Mantissa, 0, exp-1
+		}
+		var left uint64
+		high, left = bits.Div64(high, low, y.Mantissa)
+		if low, left = bits.Div64(left, 0, y.Mantissa); left != 0 {
+			low |= 1
+		}
 	case FloatSubtract:
 		y.SignExponent ^= sign80
 		sign ^= sign80

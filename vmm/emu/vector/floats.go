@@ -128,8 +128,8 @@ func root64(u *Unit, _, b uint64) uint64 {
 	return u.Calculate(x86.Double, x86.FloatRoot, b, b)
 }
 
-// arithmetic32 is an operation on singles in doubles, which are so much wider that the result is the same (Figueroa, "When is double rounding innocuous?"). Their
-// products are exact; error says whether the double is, of the others.
+// arithmetic32 is an operation on singles in doubles, which are so much wider that the result is the same (Figueroa, "When is double rounding innocuous?"). exact says
+// whether the double is the whole result.
 func arithmetic32(op x86.FloatOp, f func(x, y float64) (r float64, exact bool)) float32s {
 	return func(u *Unit, a, b uint32) uint32 {
 		if plain, sure := u.plain(); plain && fit32(a) && fit32(b) && abs32(a) < inf32 && abs32(b) < inf32 {
@@ -147,18 +147,7 @@ func arithmetic32(op x86.FloatOp, f func(x, y float64) (r float64, exact bool)) 
 }
 
 var (
-	add32 = arithmetic32(x86.FloatAdd, func(x, y float64) (float64, bool) {
-		r := x + y
-		back := r - x
-		return r, (x-(r-back))+(y-back) == 0
-	})
-	subtract32 = arithmetic32(x86.FloatSubtract, func(x, y float64) (float64, bool) {
-		r := x - y
-		back := x - r
-		return r, (x-(r+back))-(y-back) == 0
-	})
-	multiply32 = arithmetic32(x86.FloatMultiply, func(x, y float64) (float64, bool) { return x * y, true })
-	divide32   = arithmetic32(x86.FloatDivide, func(x, y float64) (float64, bool) {
+	divide32 = arithmetic32(x86.FloatDivide, func(x, y float64) (float64, bool) {
 		r := x / y
 		return r, y != 0 && math.FMA(r, y, -x) == 0
 	})
@@ -167,6 +156,45 @@ var (
 		return r, math.FMA(r, r, -y) == 0
 	})
 )
+
+// add32, subtract32 and multiply32 are what programs do most with singles: the same without a call for the operation.
+func add32(u *Unit, a, b uint32) uint32 {
+	if plain, sure := u.plain(); plain && fit32(a) && fit32(b) && abs32(a) < inf32 && abs32(b) < inf32 {
+		x, y := float64(math.Float32frombits(a)), float64(math.Float32frombits(b))
+		r := x + y
+		single := float32(r)
+		if bits := math.Float32bits(single); abs32(bits)-2*normal32 < inf32-2*normal32 || r == 0 {
+			if !sure {
+				back := r - x
+				u.exact((x-(r-back))+(y-back) == 0 && float64(single) == r)
+			}
+			return bits
+		}
+	}
+	return uint32(u.Calculate(x86.Single, x86.FloatAdd, uint64(a), uint64(b)))
+}
+
+func subtract32(u *Unit, a, b uint32) uint32 {
+	if plain, _ := u.plain(); plain && fit32(a) && fit32(b) && abs32(b) < inf32 {
+		return add32(u, a, b^1<<31)
+	}
+	return uint32(u.Calculate(x86.Single, x86.FloatSubtract, uint64(a), uint64(b)))
+}
+
+// multiply32's products are exact in doubles.
+func multiply32(u *Unit, a, b uint32) uint32 {
+	if plain, sure := u.plain(); plain && fit32(a) && fit32(b) && abs32(a) < inf32 && abs32(b) < inf32 {
+		r := float64(math.Float32frombits(a)) * float64(math.Float32frombits(b))
+		single := float32(r)
+		if bits := math.Float32bits(single); abs32(bits)-2*normal32 < inf32-2*normal32 || r == 0 {
+			if !sure {
+				u.exact(float64(single) == r)
+			}
+			return bits
+		}
+	}
+	return uint32(u.Calculate(x86.Single, x86.FloatMultiply, uint64(a), uint64(b)))
+}
 
 // root32 takes the second operand's alone.
 func root32(u *Unit, _, b uint32) uint32 { return rootOf32(u, b, b) }

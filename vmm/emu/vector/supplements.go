@@ -256,7 +256,14 @@ func Blend(key x86.Vector) func(d, s, mask Vec) Vec {
 }
 
 // stage ends a part of an operation that has several. It returns false if an exception interrupts: the next ones don't happen.
-func (u *Unit) stage() bool { return u.Status&^u.Masks == 0 }
+func (u *Unit) stage() bool {
+	if u.Status&^u.Masks != 0 {
+		return false
+	}
+	u.earlier |= u.Status
+	u.Status = 0
+	return true
+}
 
 // dotProduct32 is DPPS: products, their sums in pairs, and the sum of these (Intel SDM volume 2, DPPS).
 func dotProduct32(u *Unit, d, s Vec, imm uint8) Vec {

@@ -22,8 +22,9 @@ const (
 
 // Unit is what operations on floats look at, and where they leave their exceptions: in Status, until Signaled.
 type Unit struct {
-	x86.FloatEnv         // what MXCSR says
-	mxcsr        *uint32 // where it is kept
+	x86.FloatEnv                 // what MXCSR says
+	mxcsr        *uint32         // where it is kept
+	earlier      x86.FloatStatus // exceptions of the stages that an operation has behind it
 }
 
 // Keep has MXCSR kept at p. What is there is taken by Load.
@@ -44,14 +45,17 @@ func (u *Unit) plain() (plain, sure bool) {
 	return v&mxcsrHow == mxcsrPlain, v&mxcsrInexact != 0
 }
 
+// Noted reports whether there is something for Signaled.
+func (u *Unit) Noted() bool { return u.Status|u.earlier != 0 }
+
 // Signaled ends an operation with exceptions. It returns true if one of them interrupts: then there is no result.
 func (u *Unit) Signaled() bool {
-	status := u.Status
-	u.Status = 0
+	status, earlier := u.Status, u.earlier
+	u.Status, u.earlier = 0, 0
 	const before = x86.FloatInvalid | x86.FloatDenormal | x86.FloatZeroDivide
 	if status&^u.Masks&before != 0 { // then nothing was calculated (Intel SDM volume 1, 11.5.3)
 		status &= before
 	}
-	*u.mxcsr |= uint32(status)
+	*u.mxcsr |= uint32(status | earlier)
 	return status&^u.Masks != 0
 }
