@@ -33,6 +33,7 @@ type Caps struct {
 	Parallel      bool   // VCPUs run at the same time
 	Ring0Native   bool   // privileged code isn't interpreted
 	ShadowPaging  bool   // changes of present page-table entries need Flush, and it is slow
+	Translates    bool   // an emulator makes the host's own code of the guest's
 	CPUIDTrapped  bool   // the guest sees the features that CPUID was set to
 	Debug         bool   // single steps and breakpoints end Run with ExitDebug
 	ExitCost      time.Duration

@@ -16,10 +16,10 @@ const (
 	blockInstructionsMax = 64
 )
 
-// blocks keeps predecoded code. places finds by virtual address and is forgotten with the translations; kept finds by both addresses.
+// blocks finds predecoded code by virtual address. It is forgotten with the translations; Machine.kept finds by both addresses.
 type blocks struct {
 	places [placesSize]*block
-	kept   map[place]*block
+	filled bool // since they were forgotten
 }
 
 // place is where code lies: its steps have virtual addresses in them.
@@ -27,8 +27,6 @@ type place struct {
 	pa phys.Addr
 	va uint64
 }
-
-func (k *blocks) init() { k.kept = map[place]*block{} }
 
 // at returns the block at va, or nil if it has to be found.
 func (k *blocks) at(va uint64) *block {
@@ -41,29 +39,57 @@ func (k *blocks) at(va uint64) *block {
 // placeOf mixes the page's number in: functions begin at like offsets.
 func placeOf(va uint64) uint64 { return (va ^ va>>12*37) % placesSize }
 
-func (k *blocks) forgetPlaces() { clear(k.places[:]) }
+func (k *blocks) put(b *block) {
+	k.places[placeOf(b.va)] = b
+	k.filled = true
+}
+
+func (k *blocks) forgetPlaces() {
+	if k.filled {
+		clear(k.places[:])
+		k.filled = false
+	}
+}
+
+// keptAt returns the block at RIP if it is kept, and else where RIP is, unless it faults.
+func (c *VCPU) keptAt() (*block, phys.Addr, *mmu.Fault) {
+	t, fault := mmu.Walk(c.memory, c.space, c.rip, mmu.Execute)
+	if fault != nil {
+		return nil, 0, fault
+	}
+	b := c.machine.kept[place{t.Addr, c.rip}]
+	if b == nil || !b.fresh() {
+		return nil, t.Addr, nil
+	}
+	if second := b.pages[1]; second != b.pages[0] {
+		if next, fault := mmu.Walk(c.memory, c.space, second.va, mmu.Execute); fault != nil || next.Addr != second.pa {
+			return nil, t.Addr, nil
+		}
+	}
+	c.blocks.put(b)
+	return b, t.Addr, nil
+}
 
 // find returns the block at RIP with at most so many instructions, or nil after a fault. Shorter ones than there could be aren't kept.
 func (c *VCPU) find(most uint64) *block {
-	t, fault := mmu.Walk(c.memory, c.space, c.rip, mmu.Execute)
-	if fault != nil {
+	b, pa, fault := c.keptAt()
+	switch {
+	case fault != nil:
 		c.fault(fault)
 		return nil
-	}
-	key := place{t.Addr, c.rip}
-	k := &c.blocks
-	if b := k.kept[key]; b != nil && b.fresh() && b.count <= most {
-		k.places[placeOf(c.rip)] = b
+	case b != nil && b.count <= most:
 		return b
+	case b != nil:
+		pa = b.pages[0].pa + phys.Addr(b.va&offMask)
 	}
-	b := c.decode(c.rip, t.Addr, int(min(most, blockInstructionsMax)))
+	b = c.decode(c.rip, pa, int(min(most, blockInstructionsMax)))
 	if b != nil && most >= blockInstructionsMax {
-		if len(k.kept) >= blocksMax {
-			clear(k.kept)
-			k.forgetPlaces()
+		m := c.machine
+		if len(m.kept) >= blocksMax {
+			clear(m.kept)
 		}
-		k.kept[key] = b
-		k.places[placeOf(c.rip)] = b
+		m.kept[place{pa, c.rip}] = b
+		c.blocks.put(b)
 	}
 	return b
 }
@@ -83,6 +109,8 @@ func (c *VCPU) decode(va uint64, pa phys.Addr, most int) *block {
 	}
 	b := &block{va: va, end: va}
 	b.gens = [2]*uint32{slot.Code(index), slot.Code(index)}
+	b.pages[0] = codePage{va &^ offMask, pa &^ offMask}
+	b.pages[1] = b.pages[0]
 	c.machine.forgetWriting(page)
 	t := translator{ops: make([]op, 0, 16)}
 	code := page[pa&offMask:]
@@ -129,6 +157,7 @@ func (c *VCPU) straddling(b *block, code []byte) (x86.Inst, error) {
 	}
 	if slot, index, err := c.memory.Locate(t.Addr); err == nil {
 		b.gens[1] = slot.Code(index)
+		b.pages[1] = codePage{next, t.Addr}
 	}
 	c.machine.forgetWriting(page)
 	return x86.Decode(append(whole, page[:x86.InstMax]...))

@@ -15,6 +15,8 @@ func (c *VCPU) count(o *op) uint8 {
 	return n & 31
 }
 
+// Shifts by n bits leave the flags of the last of n shifts by one. Intel defines OF for one alone; here it has to be something.
+
 // shifted is what shifts leave: r in d, its flags, and those of carry and overflow.
 func (c *VCPU) shifted(o *op, r uint64, carry, overflow bool) {
 	top := o.size*8 - 1
@@ -46,7 +48,7 @@ func doShiftRight(c *VCPU, o *op) bool {
 	if n == 0 {
 		return c.unshifted(o)
 	}
-	c.shifted(o, v>>n, v>>(n-1)&1 != 0, v>>(o.size*8-1) != 0)
+	c.shifted(o, v>>n, v>>(n-1)&1 != 0, v>>(n-1)>>(o.size*8-1) != 0)
 	return true
 }
 
@@ -83,7 +85,8 @@ func doShiftLeft32(c *VCPU, o *op) bool {
 
 func doShiftRight64(c *VCPU, o *op) bool {
 	d := &c.file[o.d&regMask]
-	carry, top := *d>>((o.imm-1)&63)&1, *d>>63
+	before := *d >> ((o.imm - 1) & 63)
+	carry, top := before&1, before>>63
 	*d >>= o.imm & 63
 	c.flags.result, c.flags.carries, c.flags.top = int64(*d), carry<<63|(carry^top)<<62, 63
 	return true
@@ -92,7 +95,8 @@ func doShiftRight64(c *VCPU, o *op) bool {
 func doShiftRight32(c *VCPU, o *op) bool {
 	d := &c.file[o.d&regMask]
 	v := uint64(uint32(*d))
-	carry, top := v>>((o.imm-1)&31)&1, v>>31
+	before := v >> ((o.imm - 1) & 31)
+	carry, top := before&1, before>>31
 	*d = v >> (o.imm & 31)
 	c.flags.result, c.flags.carries, c.flags.top = int64(int32(*d)), carry<<31|(carry^top)<<30, 31
 	return true

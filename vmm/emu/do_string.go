@@ -126,7 +126,7 @@ func (c *VCPU) stringRun(o *op, what x86.Op) bool {
 func (c *VCPU) copyRun(o *op) bool {
 	from, to := c.stringFrom(o), c.stringTo(o)
 	source, target := c.tlb.Entry(from), c.tlb.Entry(to)
-	if source.ReadTag != from>>phys.PageShift || target.WriteTag != to>>phys.PageShift {
+	if !source.Reads(from) || !target.Writes(to) {
 		return false
 	}
 	bytes := min(phys.PageSize-from&offMask, phys.PageSize-to&offMask)
@@ -145,7 +145,7 @@ func (c *VCPU) copyRun(o *op) bool {
 func (c *VCPU) fillRun(o *op) bool {
 	to := c.stringTo(o)
 	target := c.tlb.Entry(to)
-	if target.WriteTag != to>>phys.PageShift {
+	if !target.Writes(to) {
 		return false
 	}
 	rounds := min((phys.PageSize-to&offMask)/uint64(o.size), c.file[regCX])

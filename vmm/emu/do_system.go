@@ -63,7 +63,7 @@ func doPopFlags(c *VCPU, o *op) bool {
 
 // doTime counts instructions: the same program sees the same time.
 func doTime(c *VCPU, _ *op) bool {
-	t := c.instructions
+	t := c.instructions + c.running.count - 1 // it is the last one of its block
 	c.put(regAX, t&0xffffffff, 4)
 	c.put(regDX, t>>32, 4)
 	return true

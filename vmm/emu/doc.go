@@ -1,5 +1,5 @@
 // Package emu is a machine without hardware for it: an interpreter of x86-64 in user mode, and the
-// reference for vmm/kvm.
+// reference for vmm/kvm. On amd64 it makes the host's own code of blocks that are executed often.
 //
 //	RIP ─▶ places (by virtual address) ─▶ kept (by physical address) ─▶ decode: x86.Inst ─▶ translate: steps
 //	 ▲                                                                                            │
@@ -7,6 +7,14 @@
 //
 // A block is straight code in one page, decoded once; it is used while its pages have the generation that it was decoded in, so a guest may
 // write its own code. A comparison and the jump behind it are one step. Data accesses go through mmu.TLB.
+//
+// Of a block that was interpreted translateAfter times, vmm/emu/code makes the host's code. What that leaves to Go, exec does with the steps of the one
+// instruction, and code goes on behind it.
+//
+//	           enter              links: direct jumps, made when they are first gone
+//	runTranslated ─▶ block ─▶ block ─▶ block ─▶ …      indirect ones go through a table by address
+//	           ▲      │ oneInstruction: exec
+//	           └──────┴── count used up, page written, jump to what has no code: back to Run
 //
 // It promises that the same guest does the same after the same number of instructions, wherever it runs; that each instruction happens as a whole or
 // not at all (repeated string instructions: each round); and that what isn't done ends Run with vmm.ExitUnsupported and the bytes.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/emu/code"
 	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/emu/x87"
 	"github.com/wherry/wherry/vmm/mmu"
@@ -20,6 +21,8 @@ const vcpusMax = 256
 type Machine struct {
 	memory *phys.Memory
 	vcpus  []*VCPU
+	kept   map[place]*block // predecoded code
+	store  store
 }
 
 var (
@@ -28,7 +31,16 @@ var (
 )
 
 // New makes a machine with memory, which it owns from now on.
-func New(memory *phys.Memory) *Machine { return &Machine{memory: memory} }
+func New(memory *phys.Memory) *Machine {
+	m := &Machine{memory: memory, kept: map[place]*block{}}
+	m.store.off, m.store.after, m.store.newMemory = !code.Possible, translateAfter, code.NewMemory
+	m.store.emit = code.New(vcpuLayout)
+	memory.OnEvict(func(phys.Addr) { m.store.doubt = true })
+	return m
+}
+
+// Interpret has all instructions interpreted: the guest does the same, and nothing becomes the host's code. It is called before the first Run.
+func (m *Machine) Interpret() { m.store.off = true }
 
 // Phys implements vmm.Machine.
 func (m *Machine) Phys() *phys.Memory { return m.memory }
@@ -48,28 +60,29 @@ func (m *Machine) Flush(phys.Addr, uint64) error {
 	for _, c := range m.vcpus {
 		c.flush()
 	}
+	m.store.doubt = true
 	return nil
 }
 
 // Caps implements vmm.Machine.
 func (m *Machine) Caps() vmm.Caps {
-	return vmm.Caps{Name: "emulator", Deterministic: true, CPUIDTrapped: true, ExitCost: time.Microsecond}
+	return vmm.Caps{Name: "emulator", Deterministic: true, CPUIDTrapped: true, Translates: !m.store.off, ExitCost: time.Microsecond}
 }
 
 // Close implements vmm.Machine.
-func (m *Machine) Close() error { return m.memory.Close() }
+func (m *Machine) Close() error { return errors.Join(m.store.close(), m.memory.Close()) }
 
 // NewVCPU implements vmm.Machine.
 func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	if len(m.vcpus) == vcpusMax {
 		return nil, errors.New("the machine has as many virtual processors as it can; end some of the guest's threads")
 	}
-	c := &VCPU{machine: m, memory: m.memory, tlb: mmu.NewTLB(m.memory), extended: x86.NewExtended()}
+	c := &VCPU{machine: m, memory: m.memory, extended: x86.NewExtended()}
 	c.regs.RFLAGS = x86.Fixed | x86.IF
+	c.tlb.Follow(m.memory)
 	c.fpu.Init()
 	c.sse.Keep(&c.extended.MXCSR)
 	c.sse.Load(c.extended.MXCSR)
-	c.blocks.init()
 	m.memory.OnEvict(func(phys.Addr) { c.blocks.forgetPlaces() })
 	m.vcpus = append(m.vcpus, c)
 	return c, nil
@@ -77,18 +90,20 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 
 // VCPU is an emulated virtual processor.
 type VCPU struct {
+	host host
+	file [regCount]uint64 // while Run runs
+
 	machine  *Machine
 	memory   *phys.Memory
-	tlb      *mmu.TLB
+	tlb      mmu.TLB
 	space    mmu.Space
 	system   x86.System
 	extended x86.Extended
 	regs     x86.Regs // as callers see them, between Runs
 	kicked   atomic.Bool
 
-	fpu          x87.FPU          // x87's part of extended
-	sse          vector.Unit      // what extended.MXCSR says
-	file         [regCount]uint64 // while Run runs
+	fpu          x87.FPU     // x87's part of extended
+	sse          vector.Unit // what extended.MXCSR says
 	rip          uint64
 	flags        lazy
 	other        x86.Flags // the flags that aren't arithmetic
@@ -116,6 +131,7 @@ func (c *VCPU) SetSystem(s x86.System) error {
 	if space != c.space || s.CR3 != c.system.CR3 {
 		c.space = space
 		c.flush()
+		c.machine.store.doubt = true
 	}
 	c.system = s
 	return nil

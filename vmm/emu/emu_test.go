@@ -61,6 +61,26 @@ func TestBudgetIsExact(t *testing.T) {
 	}
 }
 
+// TestTimeIsCounted: RDTSC tells the instructions before it, in whatever steps they were executed.
+func TestTimeIsCounted(t *testing.T) {
+	for size := uint64(1); size < 70; size++ {
+		_, c := newGuest(t, []byte{
+			0x90, 0x90, 0x90, // 0: nop
+			0x0f, 0x31, // 3: rdtsc
+			0x01, 0xc3, // 5: add ebx, eax
+			0xff, 0xce, // 7: dec esi
+			0x75, 0xf5, // 9: jne 0
+			0x0f, 0x05,
+		}, phys.Options{})
+		c.regs.RSI = 10
+		for run(t, c, size).Kind == vmm.ExitSpent {
+		}
+		if want := uint64(10*3 + 7*45); c.regs.RBX != want {
+			t.Errorf("in steps of %d the times' sum is %d, want %d", size, c.regs.RBX, want)
+		}
+	}
+}
+
 func TestCodeThatWritesItself(t *testing.T) {
 	_, c := newGuest(t, []byte{
 		0xc6, 0x05, 0x01, 0x00, 0x00, 0x00, 0x07, // 0: mov byte [rip+1], 7: the immediate of the next

@@ -19,7 +19,7 @@ func (c *VCPU) ea(o *op) uint64 {
 // load reads a number of size bytes. It returns false after a fault, which is in c.exit.
 func (c *VCPU) load(va uint64, size uint8) (uint64, bool) {
 	off := va & offMask
-	if e := c.tlb.Entry(va); e.ReadTag == va>>phys.PageShift && off <= phys.PageSize-8 {
+	if e := c.tlb.Entry(va); e.Reads(va) && off <= phys.PageSize-8 {
 		return cut(binary.LittleEndian.Uint64(e.Page[off:off+8]), size), true
 	}
 	var word [8]byte
@@ -44,7 +44,7 @@ func (c *VCPU) loadSlowly(va uint64, p []byte) bool {
 // store writes the low size bytes of v. It returns false after a fault, and also where the block that runs has changed itself (c.exit.Kind is then 0).
 func (c *VCPU) store(va, v uint64, size uint8) bool {
 	off := va & offMask
-	if e := c.tlb.Entry(va); e.WriteTag == va>>phys.PageShift && off <= phys.PageSize-8 {
+	if e := c.tlb.Entry(va); e.Writes(va) && off <= phys.PageSize-8 {
 		p := e.Page[off : off+8]
 		switch size {
 		case 8:
@@ -65,7 +65,7 @@ func (c *VCPU) store(va, v uint64, size uint8) bool {
 
 // storeSlowly writes all of p or nothing.
 func (c *VCPU) storeSlowly(va uint64, p []byte) bool {
-	if first := phys.PageSize - va&offMask; uint64(len(p)) > first && (!c.probe(va) || !c.probe(va+first)) {
+	if first := phys.PageSize - va&offMask; uint64(len(p)) > first && !(c.probe(va) && c.probe(va+first)) {
 		return false
 	}
 	if !c.storeParts(va, p) {
@@ -101,7 +101,7 @@ func (c *VCPU) probe(va uint64) bool {
 
 // probeRange is probe for size bytes.
 func (c *VCPU) probeRange(va uint64, size uint8) bool {
-	if e := c.tlb.Entry(va); e.WriteTag == va>>phys.PageShift && va&offMask <= phys.PageSize-8 {
+	if e := c.tlb.Entry(va); e.Writes(va) && va&offMask <= phys.PageSize-8 {
 		return true
 	}
 	next := va&^offMask + phys.PageSize

@@ -35,9 +35,8 @@ const (
 	saveAt    = 0x1800 // the same after
 )
 
-func newNative(t testing.TB) *native {
+func newNative(t testing.TB, size uintptr) *native {
 	t.Helper()
-	const size = dataAt - codeAt + dataPages*phys.PageSize
 	wanted := uintptr(codeAt)
 	p, err := unix.MmapPtr(-1, 0, *(*unsafe.Pointer)(unsafe.Pointer(&wanted)), size, unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED_NOREPLACE)
 	if err != nil {
@@ -93,7 +92,7 @@ func (n *native) run(code []byte, r *[17]uint64, x *x86.Extended) {
 	for i, v := range r {
 		*n.word(stateAt + 8*i) = v
 	}
-	entry := uintptr(codeAt)
+	entry := unsafe.Pointer(unsafe.SliceData(n.memory))
 	f := &entry // a func value points to where its code's address is
 	(*(*func())(unsafe.Pointer(&f)))()
 	for i := range r {
@@ -196,7 +195,7 @@ type differ struct {
 }
 
 func newDiffer(t *testing.T, seed uint64) *differ {
-	d := &differ{t: t, native: newNative(t), random: rand.New(rand.NewPCG(seed, 7)), kinds: map[string]int{}, failed: map[string]bool{}}
+	d := &differ{t: t, native: newNative(t, dataAt-codeAt+dataPages*phys.PageSize), random: rand.New(rand.NewPCG(seed, 7)), kinds: map[string]int{}, failed: map[string]bool{}}
 	d.machine, d.vcpu = newGuest(t, nil, phys.Options{})
 	return d
 }

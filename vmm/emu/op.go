@@ -1,6 +1,9 @@
 package emu
 
-import "github.com/wherry/wherry/vmm/x86"
+import (
+	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/x86"
+)
 
 // op is a step of a predecoded instruction. Most instructions are one or two.
 type op struct {
@@ -79,10 +82,18 @@ type block struct {
 	va      uint64
 	end     uint64 // of the instruction after it
 	ops     []op
-	count   uint64 // of instructions
+	count   uint64      // of instructions
+	pages   [2]codePage // twice the same one, mostly
 	gens    [2]*uint32
 	written [2]uint32 // what gens stood at when the block was decoded
 	exit    error     // why it ends where it ends: x86.ErrInvalid, x86.ErrUnsupported, or nil
+	native  translation
+}
+
+// codePage is what a page with code is translated to.
+type codePage struct {
+	va uint64
+	pa phys.Addr
 }
 
 func (b *block) fresh() bool { return *b.gens[0] == b.written[0] && *b.gens[1] == b.written[1] }

@@ -46,9 +46,17 @@ func (c *VCPU) step(most uint64) {
 		c.refuse(b)
 		return
 	}
+	if c.runsTranslated() && b.count <= most && c.warm(b) {
+		c.runTranslated(b, most)
+		return
+	}
 	c.running = b
 	c.rip = b.end
-	n := c.exec(b.ops, 0)
+	c.blockEnded(b, c.exec(b.ops, 0))
+}
+
+// blockEnded goes on after step n of b, where exec ended.
+func (c *VCPU) blockEnded(b *block, n int) {
 	switch {
 	case n == len(b.ops):
 		c.instructions += b.count

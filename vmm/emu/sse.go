@@ -167,7 +167,7 @@ func doVecToMemory(c *VCPU, o *op) bool {
 
 func (c *VCPU) storeVec(va uint64, v vector.Vec) bool {
 	off := va & offMask
-	if e := c.tlb.Entry(va); e.WriteTag == va>>phys.PageShift && off <= phys.PageSize-16 {
+	if e := c.tlb.Entry(va); e.Writes(va) && off <= phys.PageSize-16 {
 		p := e.Page[off : off+16]
 		binary.LittleEndian.PutUint64(p, v.Lo)
 		binary.LittleEndian.PutUint64(p[8:], v.Hi)
@@ -312,7 +312,7 @@ func (c *VCPU) loadVec(o *op) (v vector.Vec, ok bool) {
 		return v, c.raise(x86.GeneralProtection)
 	}
 	off := va & offMask
-	if e := c.tlb.Entry(va); e.ReadTag == va>>phys.PageShift && off <= phys.PageSize-16 {
+	if e := c.tlb.Entry(va); e.Reads(va) && off <= phys.PageSize-16 {
 		p := e.Page[off : off+16]
 		return vector.Vec{Lo: binary.LittleEndian.Uint64(p), Hi: binary.LittleEndian.Uint64(p[8:])}, true
 	}

@@ -254,7 +254,8 @@ func TestTLB(t *testing.T) {
 	if err := b.Map(0x1000, 8<<20, 0x1000, User|Write); err != nil {
 		t.Fatal(err)
 	}
-	tlb := NewTLB(m)
+	var tlb TLB
+	tlb.Follow(m)
 	load := func(access Access) *Entry {
 		t.Helper()
 		if _, fault := tlb.Load(m, b.Space(), 0x1000, access); fault != nil {
@@ -262,24 +263,24 @@ func TestTLB(t *testing.T) {
 		}
 		return tlb.Entry(0x1000)
 	}
-	if e := load(Read); e.ReadTag != 1 || e.WriteTag != noPage || e.Page[0] != 7 {
+	if e := load(Read); !e.Reads(0x1000) || e.Writes(0x1000) || e.Page[0] != 7 {
 		t.Error("after a read there is no translation for reading alone")
 	}
-	if e := load(Store); e.WriteTag != 1 {
+	if e := load(Store); !e.Writes(0x1000) {
 		t.Error("after a write there is no translation for writing")
 	}
 	slot, index, _ := m.Locate(8 << 20)
 	gen := slot.Code(index)
 	was := *gen
 	tlb.ForgetWriting(tlb.Entry(0x1000).Page)
-	if tlb.Entry(0x1000).WriteTag != noPage {
+	if tlb.Entry(0x1000).Writes(0x1000) {
 		t.Error("a write to code would go unnoticed")
 	}
-	if e := load(Store); *gen == was || e.WriteTag != 1 {
+	if e := load(Store); *gen == was || !e.Writes(0x1000) {
 		t.Error("a write to code wasn't noted once")
 	}
 	m.Restore()
-	if tlb.Entry(0x1000).ReadTag != noPage {
+	if tlb.Entry(0x1000).Reads(0x1000) {
 		t.Error("Restore left a translation: its next write would go unnoticed")
 	}
 }

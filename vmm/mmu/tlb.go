@@ -3,39 +3,55 @@ package mmu
 import "github.com/wherry/wherry/vmm/phys"
 
 const (
-	tlbSize = 1024
-	// noPage is the number of no page: virtual page numbers have 52 bits.
-	noPage = ^uint64(0)
+	// TLBSize is how many translations there are: that of a page lies where the page's number says.
+	TLBSize = 1 << TLBBits
+	TLBBits = 10
 )
 
-// TLB keeps translations of the emulator's data accesses as host pointers. Who reads an entry compares a tag and is done:
+// TLB keeps translations of the emulator's data accesses as host pointers. Who reads an entry compares and is done:
 //
-//	if e := tlb.Entry(va); e.ReadTag == va>>phys.PageShift { … e.Page[va&(phys.PageSize-1)] … }
+//	if e := tlb.Entry(va); e.Reads(va) { … e.Page[va&(phys.PageSize-1)] … }
+//
+// Translated code does the same without Go, so the layout of Entry is a promise, and a TLB begins with its entries.
 //
 // An entry is for writing only while a write needs no note: the tables' dirty bit is set, and so is the memory's, and no code was decoded from the
 // page. Else Load makes the note.
 type TLB struct {
-	entries [tlbSize]Entry
+	entries [TLBSize]Entry
 	filled  bool // since the last Flush
 	misses  uint64
 }
 
-// Entry is a translation of one virtual page.
+// Entry is a translation of one virtual page: where the page begins, if the entry is for such accesses, else a page whose entry is another one.
 type Entry struct {
-	ReadTag, WriteTag uint64 // the virtual page's number, or of no page
-	Page              *[phys.PageSize]byte
+	ReadBase, WriteBase uint64
+	Page                *[phys.PageSize]byte
+	_                   uint64 // makes the size a power of two
 }
 
-// NewTLB makes a TLB that follows m: what goes from m, goes from it.
-func NewTLB(m *phys.Memory) *TLB {
-	t := &TLB{filled: true}
+// EntryBits is log2 of an Entry's size.
+const EntryBits = 5
+
+// Reads reports whether e has the page of va, for reading.
+func (e *Entry) Reads(va uint64) bool { return va-e.ReadBase < phys.PageSize }
+
+// Writes is Reads for writing.
+func (e *Entry) Writes(va uint64) bool { return va-e.WriteBase < phys.PageSize }
+
+// noPage is a page that isn't looked for in entry i.
+func noPage(i uint64) uint64 { return (i ^ 1) << phys.PageShift }
+
+// Follow begins with an empty TLB and has what goes from m go from t.
+func (t *TLB) Follow(m *phys.Memory) {
+	t.filled = true
 	t.Flush()
 	m.OnEvict(func(phys.Addr) { t.Flush() })
-	return t
 }
 
+func index(va uint64) uint64 { return va >> phys.PageShift % TLBSize }
+
 // Entry is where the translation of va is, if it is there.
-func (t *TLB) Entry(va uint64) *Entry { return &t.entries[va>>phys.PageShift%tlbSize] }
+func (t *TLB) Entry(va uint64) *Entry { return &t.entries[index(va)] }
 
 // Flush forgets all translations.
 func (t *TLB) Flush() {
@@ -43,7 +59,7 @@ func (t *TLB) Flush() {
 		return
 	}
 	for i := range t.entries {
-		t.entries[i] = Entry{ReadTag: noPage, WriteTag: noPage}
+		t.entries[i] = Entry{ReadBase: noPage(uint64(i)), WriteBase: noPage(uint64(i))}
 	}
 	t.filled = false
 }
@@ -55,7 +71,7 @@ func (t *TLB) Misses() uint64 { return t.misses }
 func (t *TLB) ForgetWriting(page *[phys.PageSize]byte) {
 	for i := range t.entries {
 		if t.entries[i].Page == page {
-			t.entries[i].WriteTag = noPage
+			t.entries[i].WriteBase = noPage(uint64(i))
 		}
 	}
 }
@@ -75,10 +91,11 @@ func (t *TLB) Load(m *phys.Memory, s Space, va uint64, access Access) (*[phys.Pa
 	if access&CodeFetch != 0 {
 		return page, nil // blocks of code are kept elsewhere
 	}
-	tag := va >> phys.PageShift
-	e := Entry{ReadTag: tag, WriteTag: noPage, Page: page}
-	if slot, index, err := m.Locate(at.Addr); err == nil && write && slot.Writable(index) {
-		e.WriteTag = tag
+	base := va &^ (phys.PageSize - 1)
+	e := Entry{ReadBase: base, WriteBase: noPage(index(va)), Page: page}
+	written := write || at.Entry&Dirty != 0 && at.Allowed&(Write|User) == Write|User // then a write needs no walk
+	if slot, index, err := m.Locate(at.Addr); err == nil && written && slot.Writable(index) {
+		e.WriteBase = base
 	}
 	*t.Entry(va) = e
 	t.filled = true

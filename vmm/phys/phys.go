@@ -111,6 +111,9 @@ func (m *Memory) Slots() []*Slot { return m.slots }
 // OnEvict has f called for each page that goes, or comes back with other bytes: whoever keeps pointers to it forgets them.
 func (m *Memory) OnEvict(f func(Addr)) { m.onEvict = append(m.onEvict, f) }
 
+// Budgeted reports whether pages may have to go.
+func (m *Memory) Budgeted() bool { return m.options.BudgetPages > 0 }
+
 // Metrics returns m's counts.
 func (m *Memory) Metrics() Metrics { return m.metrics }
 

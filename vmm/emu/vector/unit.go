@@ -7,6 +7,7 @@ const (
 	mxcsrInexact  = 1 << 5
 	mxcsrDAZ      = 1 << 6
 	mxcsrMasksAt  = 7
+	mxcsrMasks    = 0x3f << mxcsrMasksAt
 	mxcsrNoSignal = 3 << (mxcsrMasksAt + 4) // the masks of inexact results and of underflow, which exact ones can have too
 	mxcsrRoundAt  = 13
 	mxcsrFTZ      = 1 << 15
