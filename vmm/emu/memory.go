@@ -65,7 +65,7 @@ func (c *VCPU) store(va, v uint64, size uint8) bool {
 
 // storeSlowly writes all of p or nothing.
 func (c *VCPU) storeSlowly(va uint64, p []byte) bool {
-	if first := phys.PageSize - va&offMask; uint64(len(p)) > first && !(c.probe(va) && c.probe(va+first)) {
+	if first := phys.PageSize - va&offMask; uint64(len(p)) > first && (!c.probe(va) || !c.probe(va+first)) {
 		return false
 	}
 	if !c.storeParts(va, p) {
