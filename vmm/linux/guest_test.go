@@ -104,10 +104,9 @@ func read(t testing.TB, file string) []byte {
 
 // result is what a program did.
 type result struct {
-	stop   Stop
-	out    string
-	p      *Process
-	events []string
+	stop Stop
+	out  string
+	p    *Process
 }
 
 // runGuest runs a program to its end.

@@ -22,8 +22,10 @@ func runs(t testing.TB, few int) int {
 // slices are how long tasks run before the next one's turn: from a few instructions to rarely, or at random.
 func slicesOf(i int) Slice {
 	bounds := []Slice{
-		{Instructions: 701, CPU: 300 * time.Microsecond}, {Instructions: 20_011, CPU: time.Millisecond},
-		{Instructions: 300_007, CPU: 3 * time.Millisecond}, {Instructions: 3_000_000, CPU: 5 * time.Millisecond},
+		{Instructions: 701, CPU: 300 * time.Microsecond},
+		{Instructions: 20_011, CPU: time.Millisecond},
+		{Instructions: 300_007, CPU: 3 * time.Millisecond},
+		{Instructions: 3_000_000, CPU: 5 * time.Millisecond},
 	}
 	s := bounds[i%len(bounds)]
 	if i%3 != 0 {
@@ -57,13 +59,13 @@ func stress(t *testing.T, file string, args []string, few int) {
 }
 
 func TestGoThreads(t *testing.T) {
-	stress(t, buildGo(t, "threads"), []string{"threads", "1"}, 4)
+	stress(t, buildGo(t, "threads"), []string{"threads", "1"}, 3)
 }
 
 func TestPthreads(t *testing.T) {
 	for _, compiler := range []string{"musl-gcc", "gcc"} {
 		t.Run(compiler, func(t *testing.T) {
-			stress(t, buildC(t, compiler, "pthreads", "-pthread"), []string{"pthreads", "60"}, 4)
+			stress(t, buildC(t, compiler, "pthreads", "-pthread"), []string{"pthreads", "40"}, 3)
 		})
 	}
 }
