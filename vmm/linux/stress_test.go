@@ -46,7 +46,8 @@ func stress(t *testing.T, file string, args []string, few int) {
 		n := runs(t, few)
 		for i := range n {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
-				r := runGuest(t, newMachine(), file, Options{Args: args, Slice: slicesOf(i), Time: Time{Virtual: i%2 == 0}, Env: []string{"GODEBUG=" + os.Getenv("GODEBUG")}}, "")
+				o := Options{Args: args, Slice: slicesOf(i), Time: Time{Virtual: i%2 == 0}}
+				r := runGuest(t, newMachine(), file, o, "")
 				if r.stop.Kind != Exited || r.stop.Status != 0 || r.out != want {
 					t.Errorf("slices %+v: stop %+v\n%s\nwanted\n%s", slicesOf(i), r.stop, r.out, want)
 					return
