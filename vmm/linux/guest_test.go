@@ -85,8 +85,11 @@ func build(t testing.TB, key string, env []string, command ...string) string {
 	return out
 }
 
+// goStatic is the environment in which go makes static guests.
+var goStatic = []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS="}
+
 func buildGo(t testing.TB, name string) string {
-	return build(t, "go "+name, []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS="}, "go", "build", "-trimpath", "-o", "OUTPUT", "./testdata/"+name)
+	return build(t, "go "+name, goStatic, "go", "build", "-trimpath", "-o", "OUTPUT", "./testdata/"+name)
 }
 
 func buildC(t testing.TB, compiler, name string, flags ...string) string {
@@ -104,10 +107,9 @@ func read(t testing.TB, file string) []byte {
 
 // result is what a program did.
 type result struct {
-	stop   Stop
-	out    string
-	p      *Process
-	events []string
+	stop Stop
+	out  string
+	p    *Process
 }
 
 // runGuest runs a program to its end.

@@ -164,8 +164,9 @@ func TestLoadSaysWhatItDoesNotTake(t *testing.T) {
 
 // interesting are numbers that calls may get wrong.
 var interesting = []uint64{
-	0, 1, 2, 3, 4, 7, 8, 16, 100, 4096, 4097, 65536, 1 << 20, 1 << 31, 1<<31 - 1, 1 << 32, 1<<32 - 1, 1 << 40, 1 << 47, 1<<47 - 1, 1<<47 - 4096, 1 << 62, 1 << 63, 1<<63 - 1,
-	^uint64(0), ^uint64(3), ^uint64(99), ^uint64(4095), tinyBase, tinyBase + 8, tinyBase + 2048, tinyBase + 4095, tinyBase + 4096, 0x7fffff7ff000, 0x7fffffffe000, 0x7fffffffefff, 0x10000,
+	0, 1, 2, 3, 4, 7, 8, 16, 100, 4096, 4097, 65536, 1 << 20, 1 << 31, 1<<31 - 1, 1 << 32, 1<<32 - 1, 1 << 40, 1 << 47, 1<<47 - 1, 1<<47 - 4096, 1 << 62, 1 << 63,
+	1<<63 - 1, ^uint64(0), ^uint64(3), ^uint64(99), ^uint64(4095), tinyBase, tinyBase + 8, tinyBase + 2048, tinyBase + 4095, tinyBase + 4096,
+	0x7fffff7ff000, 0x7fffffffe000, 0x7fffffffefff, 0x10000,
 }
 
 // abuse makes calls of any number with any arguments, as a program would, until there is no process left or all bytes are used.

@@ -25,6 +25,7 @@ func callMmap(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 }
 
 func callMunmap(p *Process, _ *Task, a *args) (uint64, abi.Errno) { return p.space.Unmap(a[0], a[1]) }
+
 func callMprotect(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	return p.space.Protect(a[0], a[1], uint32(a[2]))
 }
@@ -32,6 +33,7 @@ func callBrk(p *Process, _ *Task, a *args) (uint64, abi.Errno) { return p.space.
 func callMadvise(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	return p.space.Advise(a[0], a[1], uint64(uint32(a[2])))
 }
+
 func callMincore(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	return p.space.Incore(a[0], a[1], a[2])
 }

@@ -84,7 +84,7 @@ func TestEachRequestFindsTheProcessAsItWas(t *testing.T) {
 				var out bytes.Buffer
 				p := resume(t, newMachine(), s, images, &out)
 				first := map[string]string{}
-				for i := range 60 {
+				for i := range 40 {
 					request := fmt.Sprintf("{\"a\": %d, \"b\": %q}\n", i%3, strings.Repeat("x", i%3*500))
 					p.WriteStdin([]byte(request))
 					if i%2 == 0 {

@@ -18,7 +18,7 @@ func TestGoStandardLibrary(t *testing.T) {
 	}
 	for _, pkg := range packages {
 		t.Run(pkg, func(t *testing.T) {
-			file := build(t, "test "+pkg, []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS="}, "go", "test", "-c", "-o", "OUTPUT", pkg)
+			file := build(t, "test "+pkg, goStatic, "go", "test", "-c", "-o", "OUTPUT", pkg)
 			onAll(t, func(t *testing.T, newMachine func() vmm.Machine) {
 				o := Options{Args: []string{"test", "-test.short"}, Memory: 1 << 30, Limits: Limits{Wall: 20 * time.Minute}}
 				r := runGuest(t, newMachine(), file, o, "")

@@ -22,8 +22,10 @@ func runs(t testing.TB, few int) int {
 // slices are how long tasks run before the next one's turn: from a few instructions to rarely, or at random.
 func slicesOf(i int) Slice {
 	bounds := []Slice{
-		{Instructions: 701, CPU: 300 * time.Microsecond}, {Instructions: 20_011, CPU: time.Millisecond},
-		{Instructions: 300_007, CPU: 3 * time.Millisecond}, {Instructions: 3_000_000, CPU: 5 * time.Millisecond},
+		{Instructions: 701, CPU: 300 * time.Microsecond},
+		{Instructions: 20_011, CPU: time.Millisecond},
+		{Instructions: 300_007, CPU: 3 * time.Millisecond},
+		{Instructions: 3_000_000, CPU: 5 * time.Millisecond},
 	}
 	s := bounds[i%len(bounds)]
 	if i%3 != 0 {
@@ -44,7 +46,8 @@ func stress(t *testing.T, file string, args []string, few int) {
 		n := runs(t, few)
 		for i := range n {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
-				r := runGuest(t, newMachine(), file, Options{Args: args, Slice: slicesOf(i), Time: Time{Virtual: i%2 == 0}, Env: []string{"GODEBUG=" + os.Getenv("GODEBUG")}}, "")
+				o := Options{Args: args, Slice: slicesOf(i), Time: Time{Virtual: i%2 == 0}}
+				r := runGuest(t, newMachine(), file, o, "")
 				if r.stop.Kind != Exited || r.stop.Status != 0 || r.out != want {
 					t.Errorf("slices %+v: stop %+v\n%s\nwanted\n%s", slicesOf(i), r.stop, r.out, want)
 					return
@@ -57,13 +60,13 @@ func stress(t *testing.T, file string, args []string, few int) {
 }
 
 func TestGoThreads(t *testing.T) {
-	stress(t, buildGo(t, "threads"), []string{"threads", "1"}, 4)
+	stress(t, buildGo(t, "threads"), []string{"threads", "1"}, 3)
 }
 
 func TestPthreads(t *testing.T) {
 	for _, compiler := range []string{"musl-gcc", "gcc"} {
 		t.Run(compiler, func(t *testing.T) {
-			stress(t, buildC(t, compiler, "pthreads", "-pthread"), []string{"pthreads", "60"}, 4)
+			stress(t, buildC(t, compiler, "pthreads", "-pthread"), []string{"pthreads", "40"}, 3)
 		})
 	}
 }

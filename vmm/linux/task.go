@@ -52,8 +52,6 @@ const (
 	waitSignal          // a signal: pause, sigsuspend, sigtimedwait
 )
 
-var waitKinds = [...]string{ready: "ready", waitFiles: "files", waitFutex: "futex", waitSleep: "sleep", waitSignal: "signal"}
-
 // wait is what a task waits for, and what its call was.
 type wait struct {
 	Kind     waitKind

@@ -137,20 +137,25 @@ func (a Area) joins(b Area) bool {
 	return a.End == b.Start && a.Prot == b.Prot && a.Kind == b.Kind && a.Source == b.Source && (a.Source == 0 || a.Offset+b.Start-a.Start == b.Offset)
 }
 
-// protect gives [start, end), which is covered, another protection.
+// protect gives [start, end), which is covered, another protection, and joins what is alike then.
 func (l areas) protect(start, end uint64, prot uint32) areas {
 	l = l.split(start).split(end)
-	var changed []Area
-	for i := l.after(start); i < len(l) && l[i].End <= end; i++ {
-		a := l[i]
-		a.Prot = prot
-		changed = append(changed, a)
+	from := l.after(start)
+	to := from
+	for ; to < len(l) && l[to].End <= end; to++ {
+		l[to].Prot = prot
 	}
-	l = l.remove(start, end)
-	for _, a := range changed {
-		l = l.insert(a)
+	from = max(from-1, 0)
+	to = min(to+1, len(l))
+	kept := l[:from]
+	for _, a := range l[from:to] {
+		if n := len(kept); n > 0 && kept[n-1].joins(a) {
+			kept[n-1].End = a.End
+		} else {
+			kept = append(kept, a)
+		}
 	}
-	return l
+	return append(kept, l[to:]...)
 }
 
 // allows reports whether prot lets the program do access, one of PROT_READ, PROT_WRITE and PROT_EXEC: what can be written or executed can be

@@ -402,13 +402,16 @@ func (s *Space) move(old, to, size uint64) abi.Errno {
 	return 0
 }
 
+// incoreMax bounds the pages of one mincore, as it looks at each.
+const incoreMax = 1 << 20
+
 // Incore is mincore: it writes a byte for each page at out.
 func (s *Space) Incore(start, length, out uint64) (uint64, abi.Errno) {
 	size := pages(length)
 	if start&PageMask != 0 {
 		return 0, abi.EINVAL
 	}
-	if !user(start, size) || !s.areas.covers(start, start+size) || size/PageSize > s.size {
+	if !user(start, size) || !s.areas.covers(start, start+size) || size/PageSize > incoreMax {
 		return 0, abi.ENOMEM
 	}
 	var b [PageSize]byte
