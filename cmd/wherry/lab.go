@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -83,7 +82,7 @@ func newLabSteeringCommand(what, short string) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 			defer cancel()
-			answer, err := lab.Command(ctx, dir, what, args[0], strings.Join(args[1:], ""))
+			answer, err := lab.Command(ctx, dir, what, args[0], args[1:]...)
 			if err != nil {
 				return err
 			}

@@ -37,7 +37,7 @@ func listenDoor(dir string) (net.Listener, error) {
 
 // Command has a running lab do something to a node: kill (SIGKILL), pause (SIGSTOP), resume (SIGCONT, and no longer cut off), restart, or
 // cut (nothing passes between it and the other nodes, or one other). It returns the node's state in JSON.
-func Command(ctx context.Context, dir, what, name, other string) (string, error) {
+func Command(ctx context.Context, dir, what, name string, other ...string) (string, error) {
 	if !slices.Contains(commands, what) {
 		return "", fmt.Errorf("%q isn't one of %s", what, strings.Join(commands, ", "))
 	}
@@ -45,7 +45,7 @@ func Command(ctx context.Context, dir, what, name, other string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	text, err := node.AskDoor(ctx, dir, "/"+what+"?"+url.Values{"node": {name}, "other": {other}}.Encode(), nil)
+	text, err := node.AskDoor(ctx, dir, "/"+what+"?"+url.Values{"node": {name}, "other": other}.Encode(), nil)
 	if errors.As(err, new(*net.OpError)) {
 		return "", fmt.Errorf("no lab runs in %s: start it with wherry lab --dir %s", dir, dir)
 	}
