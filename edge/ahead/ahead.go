@@ -74,13 +74,13 @@ func New(o Options) *Ahead {
 
 // Run lets pages be looked at until ctx ends.
 func (a *Ahead) Run(ctx context.Context) {
-	a.setContext(ctx)
+	a.begin(ctx)
 	tick := time.NewTicker(usedWithin / 4)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			a.setContext(nil)
+			a.end()
 			a.running.Wait()
 			return
 		case <-tick.C:
@@ -89,10 +89,17 @@ func (a *Ahead) Run(ctx context.Context) {
 	}
 }
 
-func (a *Ahead) setContext(ctx context.Context) {
+func (a *Ahead) begin(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ctx = ctx
+}
+
+// end has no more pages looked at.
+func (a *Ahead) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ctx = nil
 }
 
 // Used is told of each client's request for what the cache has under a key. It costs one look at a counter where nothing is waited for.

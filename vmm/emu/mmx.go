@@ -21,7 +21,7 @@ func (t *translator) mmx(o op) {
 }
 
 var mmxSteps = [...]func(*VCPU, *op) bool{
-	x86.MMXPQ - x86.MMXPQ:    doMMX,
+	0:                        doMMX, // x86.MMXPQ
 	x86.MMXQP - x86.MMXPQ:    doMMXStore,
 	x86.MMXPE - x86.MMXPQ:    doMMXOfGeneral,
 	x86.MMXEP - x86.MMXPQ:    doMMXToGeneral,

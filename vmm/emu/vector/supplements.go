@@ -12,7 +12,7 @@ func supplements(t *[x86.Vectors]Func) {
 	t[pF3|0x12] = func(_, s Vec, _ uint8) Vec { return Vec{twice(s.Lo), twice(s.Hi)} }
 	t[pF3|0x16] = func(_, s Vec, _ uint8) Vec { return Vec{twice(s.Lo >> 32), twice(s.Hi >> 32)} }
 	t[pF2|0xf0], t[p38|0x2a] = take, take
-	t[p38|0x00] = shuffleBytes
+	t[p38] = shuffleBytes
 	t[p38|0x01], t[p38|0x02], t[p38|0x03] = neighbours(16, add), neighbours(32, add), neighbours(16, plusSaturated)
 	t[p38|0x05], t[p38|0x06], t[p38|0x07] = neighbours(16, subtract), neighbours(32, subtract), neighbours(16, minusSaturated)
 	t[p38|0x04] = lanes(16, multiplyAddBytes)

@@ -92,8 +92,9 @@ func TestImage(t *testing.T) {
 		return m.Digest()
 	}
 	one := ImageOptions{Program: []byte("1")}
-	if digest(one) != digest(one) || digest(one) == digest(ImageOptions{Program: []byte("2")}) || digest(one) == digest(one, "/proc/made") ||
-		digest(one) == digest(ImageOptions{Program: []byte("1"), Writable: []string{"/data"}}) {
+	first := digest(one)
+	if again := digest(one); first != again || first == digest(ImageOptions{Program: []byte("2")}) || first == digest(one, "/proc/made") ||
+		first == digest(ImageOptions{Program: []byte("1"), Writable: []string{"/data"}}) {
 		t.Error("images are mixed up")
 	}
 }
