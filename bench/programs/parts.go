@@ -110,8 +110,13 @@ func (r *run) cpu(context.Context) error {
 		program, kind string
 		rounds        int // for about a second
 	}{
-		{r.cpuC, "integer", 400}, {r.cpuC, "float", 400}, {r.cpuC, "memory", 40}, {r.cpuC, "hash", 100},
-		{r.cpuGo, "json", 200}, {r.cpuGo, "sha256", 1500}, {r.cpuGo, "map", 300},
+		{r.cpuC, "integer", 400},
+		{r.cpuC, "float", 400},
+		{r.cpuC, "memory", 40},
+		{r.cpuC, "hash", 100},
+		{r.cpuGo, "json", 200},
+		{r.cpuGo, "sha256", 1500},
+		{r.cpuGo, "map", 300},
 	} {
 		native, err := work(w.kind, r.times(w.rounds), w.program)
 		if err != nil {

@@ -38,8 +38,10 @@ func newPlaces(t *testing.T, names ...config.NodeID) *places { return newPlacesW
 // newPlacesWith has change look at the options of each node.
 func newPlacesWith(t *testing.T, change func(p *places, o *Options), names ...config.NodeID) *places {
 	t.Helper()
-	p := &places{change: change, net: simnet.New(simnet.Options{Seed: 3}), hosts: map[config.NodeID]*simnet.Host{}, links: map[config.NodeID]*Links{},
-		stops: map[config.NodeID]func(){}, ids: map[config.NodeID]*mesh.Identity{}}
+	p := &places{
+		change: change, net: simnet.New(simnet.Options{Seed: 3}), hosts: map[config.NodeID]*simnet.Host{}, links: map[config.NodeID]*Links{},
+		stops: map[config.NodeID]func(){}, ids: map[config.NodeID]*mesh.Identity{},
+	}
 	authority, err := mesh.NewAuthority(t.TempDir(), "cdn.test", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -47,8 +49,10 @@ func newPlacesWith(t *testing.T, change func(p *places, o *Options), names ...co
 	for i, name := range names {
 		at := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
 		p.hosts[name] = p.net.Host(string(name), at)
-		p.records = append(p.records, feed.NodeRecord{Name: name, Cluster: config.ClusterName(name), Mesh: netip.AddrPortFrom(at, 4000).String(),
-			Roles: []feed.Role{feed.RoleEdge}})
+		p.records = append(p.records, feed.NodeRecord{
+			Name: name, Cluster: config.ClusterName(name), Mesh: netip.AddrPortFrom(at, 4000).String(),
+			Roles: []feed.Role{feed.RoleEdge},
+		})
 	}
 	for _, name := range names {
 		p.ids[name] = identity(t, authority, name)

@@ -48,24 +48,24 @@ type Spread struct {
 
 // Report is what Bench found. Times are CPU time of the thread that ran the machine, the kernel's part included.
 type Report struct {
-	Machine   string                    `json:"machine"`
-	Isolation Isolation                 `json:"isolation"`
-	Requests  int                       `json:"requests"`
-	Call      Spread                    `json:"call_us"`
-	First     float64                   `json:"first_call_us"`
-	Reset     Spread                    `json:"reset_us"`
-	Start     Spread                    `json:"start_us"`
-	Boot      float64                   `json:"boot_us"` // from the file to the first read of input
-	Dirty     float64                   `json:"dirty_pages"`
-	Exits     float64                   `json:"exits"`
+	Machine   string            `json:"machine"`
+	Isolation Isolation         `json:"isolation"`
+	Requests  int               `json:"requests"`
+	Call      Spread            `json:"call_us"`
+	First     float64           `json:"first_call_us"`
+	Reset     Spread            `json:"reset_us"`
+	Start     Spread            `json:"start_us"`
+	Boot      float64           `json:"boot_us"` // from the file to the first read of input
+	Dirty     float64           `json:"dirty_pages"`
+	Exits     float64           `json:"exits"`
 	ExitKinds map[string]uint64 `json:"exit_kinds"`
-	Faults    float64                   `json:"faults"`
+	Faults    float64           `json:"faults"`
 	Calls     map[string]uint64 `json:"system_calls"`
 	Unknown   map[string]uint64 `json:"unknown_system_calls,omitempty"`
 	Pages     uint64            `json:"guest_pages"`
-	Idle      int                       `json:"idle_instances,omitempty"`
-	Instance  float64                   `json:"instance_bytes,omitempty"` // of the host's memory, an idle one
-	Output    int                       `json:"output_bytes"`             // of the last call
+	Idle      int               `json:"idle_instances,omitempty"`
+	Instance  float64           `json:"instance_bytes,omitempty"` // of the host's memory, an idle one
+	Output    int               `json:"output_bytes"`             // of the last call
 }
 
 // Bench measures calls of the program.

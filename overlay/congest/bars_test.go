@@ -102,10 +102,14 @@ func TestLate(t *testing.T) {
 		others []string
 		queue  float64
 	}{
-		{[]string{"cubic"}, 1}, {[]string{"cubic"}, 2},
-		{[]string{"reno"}, 1}, {[]string{"reno"}, 2},
-		{[]string{"bbr1"}, 1}, {[]string{"bbr1"}, 2},
-		{slices.Repeat([]string{"default"}, 7), 1}, {slices.Repeat([]string{"default"}, 7), 2},
+		{[]string{"cubic"}, 1},
+		{[]string{"cubic"}, 2},
+		{[]string{"reno"}, 1},
+		{[]string{"reno"}, 2},
+		{[]string{"bbr1"}, 1},
+		{[]string{"bbr1"}, 2},
+		{slices.Repeat([]string{"default"}, 7), 1},
+		{slices.Repeat([]string{"default"}, 7), 2},
 	} {
 		fs := named(append([]string{"default"}, c.others...)...)
 		fs[0].Start = 5 * time.Second

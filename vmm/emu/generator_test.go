@@ -121,7 +121,7 @@ func (g *generator) state() {
 	g.extended = x86.NewExtended()
 	g.extended.MXCSR |= g.random.Uint32() & 0x3f
 	if g.random.IntN(2) == 0 {
-		g.extended.MXCSR |= g.random.Uint32() & (0xe040)
+		g.extended.MXCSR |= g.random.Uint32() & 0xe040
 	}
 	for i := range g.extended.XMM {
 		g.extended.XMM[i] = [2]uint64{g.float(), g.float()}

@@ -189,8 +189,12 @@ func (p *programGuest) call() bool {
 // TestPrograms has static programs of C do here what they do natively.
 func TestPrograms(t *testing.T) {
 	for _, c := range []struct{ compiler, source, options string }{
-		{"musl-gcc", "numbers", "-O2"}, {"gcc", "numbers", "-O2"}, {"gcc", "strings", "-O2"}, {"musl-gcc", "strings", "-O1"},
-		{"gcc", "vectors", "-O3 -march=x86-64-v2"}, {"musl-gcc", "vectors", "-O3 -march=x86-64-v2 -mfpmath=sse"},
+		{"musl-gcc", "numbers", "-O2"},
+		{"gcc", "numbers", "-O2"},
+		{"gcc", "strings", "-O2"},
+		{"musl-gcc", "strings", "-O1"},
+		{"gcc", "vectors", "-O3 -march=x86-64-v2"},
+		{"musl-gcc", "vectors", "-O3 -march=x86-64-v2 -mfpmath=sse"},
 	} {
 		t.Run(c.compiler+" "+c.source, func(t *testing.T) {
 			binary := compile(t, c.compiler, c.source, c.options)

@@ -103,6 +103,7 @@ func (g *Graph) checkEnds(held map[*Socket]bool) error {
 	}
 	return nil
 }
+
 func (g *Graph) code(c *ledger.Coder, s *Socket) {
 	ledger.Number(c, &s.ino)
 	ledger.Number(c, &s.family)

@@ -112,9 +112,16 @@ func TestDescriptors(t *testing.T) {
 		want *Node
 		e    abi.Errno
 	}{
-		{3, "f", f, 0}, {4, "f", nil, abi.ENOTDIR}, {6, "f", nil, abi.EBADF}, {6, "/tmp/d/f", f, 0}, {abi.AT_FDCWD, "/proc/self/fd/3/f", f, 0},
-		{abi.AT_FDCWD, "/proc/self/fd/4", f, 0}, {abi.AT_FDCWD, "/proc/self/fd/5", nil, 0}, {abi.AT_FDCWD, "/proc/self/fd/5/x", nil, abi.ENOTDIR},
-		{abi.AT_FDCWD, "/proc/self/fd/6", nil, abi.ENOENT}, {abi.AT_FDCWD, "/proc/self/fd/03", nil, abi.ENOENT},
+		{3, "f", f, 0},
+		{4, "f", nil, abi.ENOTDIR},
+		{6, "f", nil, abi.EBADF},
+		{6, "/tmp/d/f", f, 0},
+		{abi.AT_FDCWD, "/proc/self/fd/3/f", f, 0},
+		{abi.AT_FDCWD, "/proc/self/fd/4", f, 0},
+		{abi.AT_FDCWD, "/proc/self/fd/5", nil, 0},
+		{abi.AT_FDCWD, "/proc/self/fd/5/x", nil, abi.ENOTDIR},
+		{abi.AT_FDCWD, "/proc/self/fd/6", nil, abi.ENOENT},
+		{abi.AT_FDCWD, "/proc/self/fd/03", nil, abi.ENOENT},
 	} {
 		w, e := tree.Exist(c.dir, c.path, true)
 		if e != c.e || w.Node != c.want || c.path == "/proc/self/fd/5" && (!w.Through || w.FD != 5) {
