@@ -45,6 +45,7 @@ type programFlags struct {
 	env                     []string
 	cpu, wall               time.Duration
 	instructions            uint64
+	resident, swap          string
 }
 
 func (f *programFlags) add(c *cobra.Command) {
@@ -53,6 +54,8 @@ func (f *programFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.args, "args", "", "the program's arguments, separated by spaces; those behind PROGRAM follow them")
 	c.Flags().StringArrayVar(&f.env, "env", nil, "a variable of its environment, NAME=value; may be given again")
 	c.Flags().StringVar(&f.memory, "memory", "256MiB", "the memory that it may use")
+	c.Flags().StringVar(&f.resident, "resident", "", "how much of it is in this host's memory at once, like 16MiB: pages are replaced; all of it if not given")
+	c.Flags().StringVar(&f.swap, "swap", "", "where written pages go above --resident: a directory, or auto; on the emulator")
 	c.Flags().StringVar(&f.output, "output", "", "how much it may write, like 10MiB; no limit if not given")
 	c.Flags().DurationVar(&f.cpu, "cpu", 0, "the CPU time that it may use, like 50ms; 0 is no limit")
 	c.Flags().DurationVar(&f.wall, "wall", 0, "how long it may take, like 10s; 0 is no limit")
@@ -77,6 +80,12 @@ func (f *programFlags) options(args []string) (program.Options, error) {
 	}}
 	if f.output != "" {
 		o.Linux.Limits.Files.Output = bytes("output", f.output)
+	}
+	o.Paging.Swap = f.swap
+	if f.resident != "" {
+		o.Paging.Resident = bytes("resident", f.resident)
+	} else if f.swap != "" {
+		errs = append(errs, errors.New("--swap: pages go there above --resident; give that, too"))
 	}
 	if !slices.Contains([]string{"auto", "kvm", "emulator"}, f.machine) {
 		errs = append(errs, fmt.Errorf("--machine: %q isn't one: take kvm, emulator or auto", f.machine))

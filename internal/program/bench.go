@@ -66,6 +66,7 @@ type Report struct {
 	Idle      int               `json:"idle_instances,omitempty"`
 	Instance  float64           `json:"instance_bytes,omitempty"` // of the host's memory, an idle one
 	Output    int               `json:"output_bytes"`             // of the last call
+	Memory    Replaced          `json:"memory_pages"`             // of the machine that was called
 }
 
 // Bench measures calls of the program.
@@ -95,6 +96,7 @@ func Bench(ctx context.Context, o Options, w Work) (report Report, err error) {
 	if err := report.calls(ctx, i, w); err != nil {
 		return Report{}, err
 	}
+	report.Memory = replaced(i.Machine())
 	return report, report.idle(s, o, w.Idle)
 }
 

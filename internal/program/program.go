@@ -20,6 +20,7 @@ type Options struct {
 	Machine string // kvm, emulator or auto
 	Program string // the file: a program, or a snapshot of one
 	Linux   linux.Options
+	Paging  Paging
 }
 
 // programMax bounds a program in bytes.
@@ -55,7 +56,17 @@ func (o Options) load() (program []byte, s *snap.Snapshot, err error) {
 
 // maker makes machines of the wanted kind.
 func (o Options) maker() snap.Maker {
-	return func(m *phys.Memory) (vmm.Machine, error) { return backend.New(backend.Kind(o.Machine), m) }
+	return func(m *phys.Memory) (vmm.Machine, error) { return o.Paging.machine(backend.Kind(o.Machine), m) }
+}
+
+// machine makes one with nothing in its memory.
+func (o Options) machine() (vmm.Machine, error) {
+	memory := phys.New(phys.Options{})
+	m, err := o.maker()(memory)
+	if err != nil {
+		return nil, errors.Join(err, memory.Close())
+	}
+	return m, nil
 }
 
 // start makes a process of the program, or of the snapshot that it is. It is closed with its machine.
@@ -72,7 +83,7 @@ func (o Options) start() (vmm.Machine, *linux.Process, error) {
 		}
 		return i.Machine(), i.Process(), nil
 	}
-	m, err := o.maker()(phys.New(phys.Options{}))
+	m, err := o.machine()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,7 +111,7 @@ func (o Options) snapshot(ctx context.Context) (s *snap.Snapshot, err error) {
 	if s != nil || err != nil {
 		return s, err
 	}
-	m, err := o.maker()(phys.New(phys.Options{}))
+	m, err := o.machine()
 	if err != nil {
 		return nil, err
 	}

@@ -34,11 +34,17 @@ func Run(ctx context.Context, o Options, s Streams) (status int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
+	if o.Linux.Trace != nil {
+		defer func() { replaced(m).print(s.Err) }()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	input := read(ctx, s.In)
 	for {
 		stop, err := p.Run(ctx)
+		if err == nil && o.Paging.Resident > 0 {
+			stop, err = hold(m, stop)
+		}
 		switch {
 		case err != nil:
 			return 0, err

@@ -13,6 +13,7 @@ import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/mmu"
+	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -97,13 +98,20 @@ func (p *Process) stopped(began time.Time) (Stop, bool) {
 	return Stop{}, false
 }
 
+// Resident names the limit that phys.Options.BudgetPages is.
+const Resident = "resident"
+
 // memoryStop is how Run ends because of an error of the machine or its memory.
 func (p *Process) memoryStop(err error) (Stop, error) {
-	if errors.Is(err, space.ErrNoMemory) {
+	switch {
+	case errors.Is(err, phys.ErrBudget):
+		p.end = &Stop{Kind: LimitPassed, Limit: Resident}
+	case errors.Is(err, space.ErrNoMemory):
 		p.end = &Stop{Kind: LimitPassed, Limit: "memory"}
-		return *p.end, nil
+	default:
+		return Stop{}, err
 	}
-	return Stop{}, err
+	return *p.end, nil
 }
 
 // choose is the task whose turn it is: the one that runs, while its slice isn't over.

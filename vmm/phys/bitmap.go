@@ -50,6 +50,20 @@ func (b *Bitmap) add(at int, w uint64) int {
 	return n
 }
 
+// next is the first page of b from i on, or one behind all.
+func (b *Bitmap) next(i int) int {
+	for at := i >> 6; at < len(b.words); at++ {
+		w := b.words[at]
+		if at == i>>6 {
+			w &= ^uint64(0) << (i & 63)
+		}
+		if w != 0 {
+			return at<<6 + bits.TrailingZeros64(w)
+		}
+	}
+	return len(b.words) << 6
+}
+
 // All yields the pages of b in order. A page that the loop's body adds may be left out.
 func (b *Bitmap) All() iter.Seq[int] {
 	return func(yield func(int) bool) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"sort"
@@ -39,11 +40,11 @@ type Swap interface {
 	WriteAt(p []byte, at int64) (int, error)
 }
 
-// Options are what a Memory can't change.
+// Options are how much a Memory keeps, and where the rest goes.
 type Options struct {
 	// BudgetPages is how many pages may be resident; 0 is no limit.
 	BudgetPages int
-	// Swap takes written pages when the budget is used up. Without it only clean pages are replaced.
+	// Swap takes written pages when the budget is used up. Without it only clean pages are replaced. Close closes it if it is an io.Closer.
 	Swap Swap
 }
 
@@ -81,6 +82,9 @@ type pageRef struct {
 
 // New makes a memory without slots.
 func New(o Options) *Memory { return &Memory{options: o, swapped: map[pageRef]int64{}} }
+
+// Bound gives m other options than New did. Nothing of it was used so far.
+func (m *Memory) Bound(o Options) { m.options = o }
 
 // Add makes a slot of spec. It must lie on whole pages and overlap no other.
 func (m *Memory) Add(spec Spec) (*Slot, error) {
@@ -130,6 +134,9 @@ func (m *Memory) Close() error {
 		errs = append(errs, s.unmap())
 	}
 	m.slots, m.last = nil, nil
+	if c, ok := m.options.Swap.(io.Closer); ok {
+		errs = append(errs, c.Close())
+	}
 	return errors.Join(errs...)
 }
 

@@ -163,6 +163,39 @@ func TestSecondChance(t *testing.T) {
 	}
 }
 
+// TestSecondChanceOfWrittenPages has the hand stop at the first page that wasn't used, so that those behind it keep their chances.
+func TestSecondChanceOfWrittenPages(t *testing.T) {
+	swap, err := os.Create(filepath.Join(t.TempDir(), "swap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := testMemory(t, Options{BudgetPages: 3, Swap: swap}, Spec{Size: 200 * PageSize})
+	s := m.Slots()[0]
+	for i, c := range []struct {
+		page int
+		want []int
+	}{
+		{0, []int{0}}, {1, []int{0, 1}}, {150, []int{0, 1, 150}},
+		{2, []int{1, 2, 150}}, // all were used: the hand clears them, comes round and takes the first
+		{1, []int{1, 2, 150}},
+		{3, []int{1, 2, 3}}, // 1 and 2 have their second chances
+		{4, []int{2, 3, 4}}, // from 150 on the hand comes to 1, which has none left
+	} {
+		if err := m.SetUint64(Addr(c.page)<<PageShift, 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Collect(s.resident.All()); !slices.Equal(got, c.want) {
+			t.Errorf("step %d: resident %v, want %v", i, got, c.want)
+		}
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := swap.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the swap store is open after Close: %v", err)
+	}
+}
+
 func TestBudgetOfWrittenPages(t *testing.T) {
 	m := testMemory(t, Options{BudgetPages: 2}, Spec{Size: 4 * PageSize})
 	_ = m.SetUint64(0, 1)

@@ -88,52 +88,68 @@ func (m *Memory) touched(s *Slot, at int, w uint64) {
 	m.metrics.ResidentMax = max(m.metrics.ResidentMax, m.metrics.Resident)
 }
 
-// replace makes the page go that the hand finds first which is clean and wasn't used since the hand was there; if there is none, one
-// that is clean; if there is none, one that is written, to the swap store.
+// replace makes the page go that the hand finds first which wasn't used since the hand was there: a clean one if there is any, else one that is written, to the swap
+// store.
 //
-// Two rounds clear all second chances: a third without a clean page means that there is none.
+// Two rounds clear all second chances, so the third has one.
 func (m *Memory) replace(keep pageRef) error {
-	total := 0
-	for _, s := range m.slots {
-		total += s.Pages()
+	clean := m.haveClean(keep)
+	if !clean && (m.options.Swap == nil || m.past) {
+		return ErrBudget
 	}
-	var writtenPage pageRef
-	for range 2*total + 1 {
-		at := m.advance()
+	for range 2*m.metrics.Resident + 1 {
+		at, ok := m.advance()
 		s := at.slot
 		switch {
-		case at == keep || !s.resident.Has(at.page):
+		case !ok:
+			return ErrBudget
+		case at == keep || clean && s.dirty.Has(at.page):
 		case s.used.Has(at.page):
 			s.used.Clear(at.page)
 			m.metrics.SecondChances++
-		case !s.dirty.Has(at.page):
+		case clean:
 			m.metrics.ReplacedClean++
 			return m.evict(at)
-		case writtenPage.slot == nil:
-			writtenPage = at
+		default:
+			if err := m.swapOut(at); err != nil {
+				return err
+			}
+			return m.evict(at)
 		}
 	}
-	if writtenPage.slot == nil || m.options.Swap == nil || m.past {
-		return ErrBudget
-	}
-	if err := m.swapOut(writtenPage); err != nil {
-		return err
-	}
-	return m.evict(writtenPage)
+	return ErrBudget
 }
 
-// advance moves the hand and returns the page that it was at.
-func (m *Memory) advance() pageRef {
-	if m.hand.slot >= len(m.slots) {
-		m.hand = hand{}
+// haveClean reports whether a resident page but keep wasn't written.
+func (m *Memory) haveClean(keep pageRef) bool {
+	for _, s := range m.slots {
+		for at, w := range s.resident.words {
+			w &^= s.dirty.words[at]
+			if s == keep.slot && at == keep.page>>6 {
+				w &^= 1 << (keep.page & 63)
+			}
+			if w != 0 {
+				return true
+			}
+		}
 	}
-	s := m.slots[m.hand.slot]
-	at := pageRef{s, m.hand.page}
-	m.hand.page++
-	if m.hand.page >= s.Pages() {
+	return false
+}
+
+// advance moves the hand past the next resident page and returns it, if there is one.
+func (m *Memory) advance() (at pageRef, ok bool) {
+	for range len(m.slots) + 1 { // the slot where the hand is twice: its end, and its beginning
+		if m.hand.slot >= len(m.slots) {
+			m.hand = hand{}
+		}
+		s := m.slots[m.hand.slot]
+		if page := s.resident.next(m.hand.page); page < s.Pages() {
+			m.hand.page = page + 1
+			return pageRef{s, page}, true
+		}
 		m.hand = hand{slot: m.hand.slot + 1}
 	}
-	return at
+	return pageRef{}, false
 }
 
 // evict has the host take a page's memory; what is seen there next is what the image has, or zeros.
