@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run beside Go, where it is missing: curl, dig, a headless Chromium, objdump, and C compilers and a busybox for guests.
+# Installs what the tests run beside Go, where it is missing: curl, dig, a headless Chromium, objdump, and C compilers, a busybox and static libraries for guests.
 set -eu
 
 missing=
@@ -13,6 +13,11 @@ need gcc gcc
 need musl-gcc musl-tools
 need busybox busybox-static
 need objdump binutils
+archive() { # LIBRARY PACKAGE
+	case $(gcc -print-file-name="lib$1.a" 2>/dev/null) in */*) ;; *) missing="$missing $2" ;; esac
+}
+archive lua5.4 liblua5.4-dev
+archive sqlite3 libsqlite3-dev
 [ -n "$missing" ] || exit 0
 
 run=
