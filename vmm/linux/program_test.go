@@ -47,6 +47,7 @@ func TestBusyboxOnItsOwnInput(t *testing.T) {
 	if _, err := os.Stat(busybox); err != nil {
 		t.Skip("no static busybox here; tools/setup.sh installs it")
 	}
+	t.Cleanup(func() { _ = os.Remove("/tmp/wherry-guest-test") }) // the native shell's
 	text := strings.Repeat("a line that is packed\n", 500)
 	for _, c := range []struct{ pack, applet, input string }{
 		{applet: "bc -l", input: "scale=40\n4*a(1)\ne(1)\ndefine f(n) { if (n < 2) return 1; return n*f(n-1) }\nf(40)\n2^200 % 1000007\n"},
@@ -56,7 +57,7 @@ func TestBusyboxOnItsOwnInput(t *testing.T) {
 		{applet: "xxd -r", pack: "xxd", input: text},
 		{applet: "base64 -d", pack: "base64", input: text},
 		{applet: "sh", input: "cd /tmp; for i in 1 2 3; do echo line $i; done > wherry-guest-test; while read a b; do echo $b-$a; done < wherry-guest-test\n" +
-			"test -s wherry-guest-test && echo there; f() { local x=$1; [ $x -gt 1 ] && { f $((x-1)); echo $x; }; }; f 5; rm wherry-guest-test; exit 3\n"},
+			"test -s wherry-guest-test && echo there; f() { local x=$1; [ $x -gt 1 ] && { f $((x-1)); echo $x; }; }; f 5; exit 3\n"},
 	} {
 		t.Run(c.applet, func(t *testing.T) {
 			if c.pack != "" {
