@@ -54,7 +54,8 @@ func TestResidentAndSwap(t *testing.T) {
 			t.Errorf("left in the directory: %v, %v", left, err)
 		}
 	}
-	if status, out, errs := run(t, file, "emulator", program.Paging{Resident: 8 << 20}); status != 124 || out != "" || !strings.Contains(errs, "passed its limit: resident") {
+	status, out, errs := run(t, file, "emulator", program.Paging{Resident: 8 << 20})
+	if status != 124 || out != "" || !strings.Contains(errs, "passed its limit: resident") {
 		t.Errorf("without swap: status %d, output %q\n%s", status, out, errs)
 	}
 }

@@ -88,8 +88,8 @@ func (m *Memory) touched(s *Slot, at int, w uint64) {
 	m.metrics.ResidentMax = max(m.metrics.ResidentMax, m.metrics.Resident)
 }
 
-// replace makes the page go that the hand finds first which wasn't used since the hand was there: a clean one if there is any, else one that is written, to the swap
-// store.
+// replace makes the page go that the hand finds first which wasn't used since the hand was there: a clean one if there is any, else one that is written, to the
+// swap store.
 //
 // Two rounds clear all second chances, so the third has one.
 func (m *Memory) replace(keep pageRef) error {
