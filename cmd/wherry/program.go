@@ -22,7 +22,7 @@ import (
 func newProgramCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "program",
-		Short: "Run Linux programs in virtual machines, as edges do",
+		Short: "Run Linux programs in virtual machines",
 		Args:  oneOfItsCommands,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
