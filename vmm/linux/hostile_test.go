@@ -189,7 +189,7 @@ func abuse(t testing.TB, p *Process, data []byte) {
 		second, _ := r.ReadByte()
 		task := p.tasks[int(second>>3)%len(p.tasks)]
 		if task.Wait.Kind != ready {
-			p.clock.monotonic += int64(second) << 20
+			p.clock.Monotonic += int64(second) << 20
 			p.clockTick(0)
 			p.wakeDue()
 			p.wakeFiles()
