@@ -105,3 +105,26 @@ func TestTimeAfterRestoreGoesOnFromTheCheckpoints(t *testing.T) {
 		}
 	})
 }
+
+// TestTimeOfThreads has threads be stopped between any two instructions: then what one has read of the data page isn't the page's any more.
+func TestTimeOfThreads(t *testing.T) {
+	file := buildGo(t, "clock")
+	onAll(t, func(t *testing.T, newMachine func() vmm.Machine) {
+		m := newMachine()
+		for seed := range uint64(4) {
+			o := Options{
+				Args: []string{"clock", "1000", "3"}, Time: Time{Virtual: m.Caps().Deterministic},
+				Slice: Slice{Instructions: 2000, CPU: 200 * time.Microsecond, Random: 1 + seed},
+			}
+			o.Time.Start = time.Unix(1e9, 0)
+			r := runGuest(t, m, file, o, "")
+			if r.stop.Kind != Exited || r.stop.Status != 0 {
+				t.Fatalf("seed %d: %+v %q", seed, r.stop, r.out)
+			}
+			if n := callsForTime(r.p); n > 0 {
+				t.Errorf("seed %d: %d system calls asked for the time", seed, n)
+			}
+			m = newMachine()
+		}
+	})
+}

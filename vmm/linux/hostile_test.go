@@ -190,7 +190,8 @@ func abuse(t testing.TB, p *Process, data []byte) {
 		task := p.tasks[int(second>>3)%len(p.tasks)]
 		if task.Wait.Kind != ready {
 			p.clock.Monotonic += int64(second) << 20
-			p.clockTick(0)
+			p.clock.Pass()
+			p.tellFiles()
 			p.wakeDue()
 			p.wakeFiles()
 			continue

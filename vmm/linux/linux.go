@@ -12,6 +12,7 @@ import (
 	"github.com/wherry/wherry/vmm/linux/clock"
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/linux/vdso"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -141,7 +142,7 @@ type Process struct {
 	actionsChanged uint64
 	pending        signalQueue // for whichever task doesn't block it
 	clock          clock.Clock
-	pageOff        bool // the data page of the vDSO says that calls are to be made
+	shown          vdso.Page // what the data page of the vDSO says
 	random         random
 	version        uint64 // of Files, when the tasks that wait for them were looked at last
 	end            *Stop  // once it has exited or was killed

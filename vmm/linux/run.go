@@ -59,7 +59,8 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 		if err := p.space.Broken(); err != nil {
 			return p.memoryStop(err)
 		}
-		p.clockTick(0)
+		p.clock.Pass()
+		p.tellFiles()
 		p.wakeDue()
 		p.wakeFiles()
 		t := p.choose()
@@ -238,11 +239,12 @@ func (p *Process) account(t *Task, c *cpu) {
 	p.counters.cpu += spent
 	p.cpuTime += spent
 	t.CPU += spent
-	p.clockTick(ran)
+	p.clock.Tick(ran)
+	p.tellFiles()
 }
 
-func (p *Process) clockTick(ran int64) {
-	p.clock.Tick(ran)
+// tellFiles has the files know what time it is.
+func (p *Process) tellFiles() {
 	p.Files.SetNow(p.clock.Monotonic, clock.Add(p.clock.Monotonic, p.clock.RealOffset))
 }
 

@@ -145,7 +145,7 @@ func (p *Process) Restore(s *State) error {
 	p.pending = s.pending
 	*p.random.ChaCha8 = s.random
 	p.clock.Restore(n.Monotonic, n.RealOffset)
-	p.pageOff = false
+	p.lookAtTime()
 	p.cpuTime, p.cpuBase = n.CPU, n.CPU
 	p.instructionsBase = p.counters.instructions
 	p.order, p.lastID = n.Order, n.LastID

@@ -53,10 +53,15 @@ func (p *Process) counter(virtual bool) clock.Counter {
 
 // showTime has the data page say how the program's time goes on from now while c runs.
 func (p *Process) showTime(c *cpu) {
-	page := p.clock.Page(c.counted)
-	if !page.On && p.pageOff {
-		return
+	if page := p.clock.Page(c.counted); page != p.shown {
+		p.shown = page
+		p.space.Show(vvarName, vvarAt, page.Put)
 	}
-	p.pageOff = !page.On
-	p.space.Show(vvarName, vvarAt, page.Put)
+}
+
+// lookAtTime finds out what the data page says after a Restore.
+func (p *Process) lookAtTime() {
+	var b [vdso.PageBytes]byte
+	_ = p.space.CopyIn(b[:], vvarAt) // without a data page it's as if that said nothing
+	p.shown = vdso.Get(b[:])
 }

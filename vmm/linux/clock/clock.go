@@ -8,7 +8,7 @@ import (
 	"github.com/wherry/wherry/vmm/linux/vdso"
 )
 
-// Clock is the program's time, in nanoseconds. It moves between runs of tasks, and stands still in a call.
+// Clock is the program's time, in nanoseconds. It moves by Tick and Pass, between runs of tasks, and stands still in a call.
 type Clock struct {
 	Virtual    bool
 	Monotonic  int64
@@ -17,7 +17,7 @@ type Clock struct {
 	Counter Counter
 
 	offset int64     // of the host's clock: what to add to hostNow
-	page   vdso.Page // that the program reads its time by, when Counter is Host
+	page   vdso.Page // that the program reads its time by, but for RealOffset
 }
 
 // Counter is what RDTSC is in a machine.
@@ -67,12 +67,41 @@ func (c *Clock) Tick(ran int64) {
 		c.Monotonic = Add(c.Monotonic, ran)
 		return
 	}
+	c.pass(true)
+}
+
+// Pass has the time pass in which the machine didn't run. Virtual time stands still.
+func (c *Clock) Pass() {
+	if !c.Virtual {
+		c.pass(false)
+	}
+}
+
+func (c *Clock) pass(ran bool) {
 	if c.Counter != Host {
 		c.Monotonic = max(c.Monotonic, hostNow()+c.offset)
 		return
 	}
+	if c.page.On && c.fresh(tsc.Read()) {
+		return
+	}
+	c.page.On = c.page.On && ran // else the program has read nothing since
 	now, counter := pair()
 	c.follow(now+c.offset, counter, rate())
+}
+
+// freshFor is for how long the data page is good for us, too: there is less to do at an exit. What the host's clock is slewed by in that time, and what rate
+// is wrong by, is less than a microsecond.
+const freshFor = int64(time.Millisecond)
+
+// fresh makes the time what the data page says, if that was written not long ago.
+func (c *Clock) fresh(counter uint64) bool {
+	now := c.page.At(counter)
+	if counter < c.page.Counter || now-c.page.Monotonic > freshFor {
+		return false
+	}
+	c.Monotonic = max(c.Monotonic, now)
+	return true
 }
 
 // leadMax is how far the program's time may be before the host's. What is beyond comes of a counter that jumped, as when the host itself was moved.
@@ -97,12 +126,15 @@ func (c *Clock) follow(now int64, counter, rate uint64) {
 	c.page = vdso.Page{On: c.Counter == Host && rate > 0, Counter: counter, Rate: rate, Monotonic: c.Monotonic}
 }
 
-// Page is what the program's data page says until the next Tick. executed is what RDTSC says now where it counts instructions.
+// Page is what the program's data page says until the next Tick; it's often the same again. executed is what RDTSC says now where it counts instructions.
 func (c *Clock) Page(executed uint64) vdso.Page {
-	p := c.page
-	if c.Counter == Instructions && c.Virtual {
-		p = vdso.Page{On: true, Counter: executed, Rate: vdso.RateOne, Monotonic: c.Monotonic}
+	if c.Virtual && c.Counter == Instructions && (!c.page.On || c.page.At(executed) != c.Monotonic) {
+		c.page = vdso.Page{On: true, Counter: executed, Rate: vdso.RateOne, Monotonic: c.Monotonic}
 	}
+	if !c.page.On {
+		return vdso.Page{}
+	}
+	p := c.page
 	p.RealOffset = c.RealOffset
 	return p
 }

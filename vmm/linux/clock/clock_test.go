@@ -42,6 +42,18 @@ func TestACounterThatJumpsIsNoClock(t *testing.T) {
 	}
 }
 
+func TestAFreshPageIsTheTime(t *testing.T) {
+	c := Clock{Counter: Host}
+	c.follow(1000, 5000, vdso.RateOne)
+	page := c.Page(0)
+	if !c.fresh(5100) || c.Monotonic != 1100 || c.Page(0) != page {
+		t.Errorf("at %d", c.Monotonic)
+	}
+	if c.fresh(4000) || c.fresh(5001+uint64(freshFor)) || c.Monotonic != 1100 {
+		t.Errorf("an old page is fresh, or the counter went back; at %d", c.Monotonic)
+	}
+}
+
 func TestVirtualTimeIsInstructions(t *testing.T) {
 	c := New(true, time.Unix(1000, 0), Instructions)
 	c.Tick(500)

@@ -47,6 +47,14 @@ func (p *Page) At(counter uint64) int64 {
 	return p.Monotonic + int64(high<<(64-rateBits)|low>>rateBits)
 }
 
+// Get is what b, the first PageBytes of a data page, says.
+func Get(b []byte) Page {
+	return Page{
+		On: le.Uint64(b[fieldOn:]) != 0, Counter: le.Uint64(b[fieldCounter:]), Rate: le.Uint64(b[fieldRate:]), Monotonic: int64(le.Uint64(b[fieldMonotonic:])),
+		RealOffset: int64(le.Uint64(b[fieldRealOffset:])),
+	}
+}
+
 // Put writes p over what b, the first PageBytes of a data page, had, with the next sequence.
 func (p *Page) Put(b []byte) {
 	on := uint64(0)

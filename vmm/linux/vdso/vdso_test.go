@@ -93,6 +93,15 @@ func TestPartsDontOverlap(t *testing.T) {
 	}
 }
 
+func TestPageIsReadAsItWasWritten(t *testing.T) {
+	b := make([]byte, PageBytes)
+	for i, p := range []Page{{}, {On: true, Counter: 1, Rate: 2, Monotonic: 3, RealOffset: -4}} {
+		if p.Put(b); Get(b) != p || le.Uint64(b) != uint64(i+1) {
+			t.Errorf("%+v was read as %+v", p, Get(b))
+		}
+	}
+}
+
 func TestTimeIsLinear(t *testing.T) {
 	p := Page{Counter: 1000, Rate: RateOne / 2, Monotonic: 7}
 	for counter, want := range map[uint64]int64{1000: 7, 1001: 7, 1002: 8, 3000: 1007, 999: 7, 1000 + 1<<60: 7 + 1<<59} {
