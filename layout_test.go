@@ -66,8 +66,12 @@ var plan = map[string][]string{
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	"edge/page":                     {"fault"},
 	"vmm":                           {"vmm/phys", "vmm/x86"},
-	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"},                                                                         // vmmtest in tests only
-	"vmm/linux":                     {"internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/space", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
+	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"},                                                                                                                                  // vmmtest in tests only
+	"vmm/linux":                     {"internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/record", "vmm/linux/space", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
+	"vmm/linux/clock":               {"internal/tsc", "vmm/linux/vdso"},
+	"vmm/linux/record":              {},
+	"vmm/linux/vdso":                {},
+	"internal/tsc":                  {},
 	"vmm/linux/plain":               {"vmm/linux/abi", "vmm/linux/file", "vmm/linux/space"},
 	"vmm/linux/program":             {"vmm/linux/abi", "vmm/linux/space"},
 	"vmm/linux/space":               {"vmm", "vmm/linux/abi", "vmm/mmu", "vmm/phys"},
@@ -81,7 +85,7 @@ var plan = map[string][]string{
 	"vmm/linux/ledger":              {"vmm/linux/iovec"},
 	"vmm/linux/socket":              {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
 	"vmm/linux/tree":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
-	"vmm/kvm":                       {"internal/cputime", "vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
+	"vmm/kvm":                       {"internal/cputime", "internal/tsc", "vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/vmmtest":                   {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
 	"vmm/emu/asm":                   {"vmm/x86"}, // in tests only
 	"vmm/emu/code":                  {"vmm/emu/asm", "vmm/mmu", "vmm/phys", "vmm/x86"},

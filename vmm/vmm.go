@@ -36,6 +36,7 @@ type Caps struct {
 	Translates    bool   // an emulator makes the host's own code of the guest's
 	CPUIDTrapped  bool   // the guest sees the features that CPUID was set to
 	Debug         bool   // single steps and breakpoints end Run with ExitDebug
+	HostCounter   bool   // RDTSC reads the host's time-stamp counter, by which the host keeps time
 	ExitCost      time.Duration
 }
 

@@ -54,6 +54,7 @@ func printMachine(out io.Writer, h backend.Host) error {
 		line("flush", d.Flush, choose(d.StaleEntries, "a changed entry is seen after a flush only", "a changed entry was seen at once"))
 		line("cpuid", choose(d.CPUIDTrapped, "trapped", "not trapped"), choose(d.CPUIDTrapped, "programs see the features they are told", "programs see the processor's own features"))
 		line("single steps", choose(d.SingleSteps, "yes", "no"), choose(d.SingleSteps, "programs can be debugged", "to debug a program use the emulator"))
+		line("clock", choose(d.HostCounter, "the counter", "calls"), choose(d.HostCounter, "programs read the time without an exit", "each reading of the time is an exit"))
 		line("written pages", d.DirtyLog, "a page stays writable after its first write, and is copied back at each reset")
 		line("addresses", fmt.Sprintf("%d bits", d.AddressBits), "of guest-physical memory")
 		line("states", d.ExtendedStates, "XCR0: what of x87, SSE, AVX and AVX-512 programs have")

@@ -63,6 +63,7 @@ type Details struct {
 	Flush            string  `json:"flush"`            // by page or everything
 	CPUIDTrapped     bool    `json:"cpuidTrapped"`     // programs see the features they are told
 	SingleSteps      bool    `json:"singleSteps"`      // end with a debug exit
+	HostCounter      bool    `json:"hostCounter"`      // programs read the host's time-stamp counter, and so the time without an exit
 	DirtyLog         string  `json:"dirtyLog"`         // how written pages are known
 	AddressBits      int     `json:"addressBits"`      // of guest-physical memory
 	ExtendedStates   string  `json:"extendedStates"`   // XCR0
@@ -76,7 +77,7 @@ func Find() Host {
 		return Host{Used: Emulator, Why: "KVM can't be used", WhyNot: err.Error()}
 	}
 	d := &Details{
-		Ring0: "interpreted", PageTables: "nested", StaleEntries: h.StaleEntries, Flush: "by page", CPUIDTrapped: h.CPUIDTrapped, SingleSteps: h.Debug,
+		Ring0: "interpreted", PageTables: "nested", StaleEntries: h.StaleEntries, Flush: "by page", CPUIDTrapped: h.CPUIDTrapped, SingleSteps: h.Debug, HostCounter: h.HostCounter,
 		DirtyLog: "manual protection", AddressBits: h.AddressBits(), ExtendedStates: fmt.Sprintf("%#x", h.States()),
 		ExitMicroseconds: float64(h.ExitCost.Nanoseconds()) / 1000,
 	}

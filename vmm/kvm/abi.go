@@ -30,6 +30,7 @@ const (
 	getXSAVE            = 0x9000aea4
 	setXSAVE            = 0x5000aea5
 	setXCRs             = 0x4188aea7
+	setDeviceAttr       = 0x4018aee1
 	clearDirtyLog       = 0xc018aec0
 
 	apiVersion = 12

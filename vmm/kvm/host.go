@@ -23,6 +23,8 @@ type Host struct {
 	Debug bool
 	// RIPAtPort: after OUT the kernel has RIP at the instruction, not behind it.
 	RIPAtPort bool
+	// HostCounter: the guest's time-stamp counter is the host's, and that is good for a clock.
+	HostCounter bool
 	// ExitCost is CPU time for a system call's way to us and back.
 	ExitCost time.Duration
 

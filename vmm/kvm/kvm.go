@@ -99,6 +99,7 @@ func (m *Machine) Caps() vmm.Caps {
 	h := m.host
 	return vmm.Caps{
 		Name: "kvm", Parallel: true, Ring0Native: h.Ring0Native, ShadowPaging: h.ShadowPaging, CPUIDTrapped: h.CPUIDTrapped, Debug: h.Debug, ExitCost: h.ExitCost,
+		HostCounter: h.HostCounter,
 	}
 }
 

@@ -66,7 +66,7 @@ func probe() (Host, error) {
 	if err := h.identify(fd); err != nil {
 		return Host{}, err
 	}
-	for _, step := range []func(*Host) error{probeStub, probeGuest, probeFeatures, probeStale} {
+	for _, step := range []func(*Host) error{probeStub, probeGuest, probeFeatures, probeStale, probeCounter} {
 		if err := step(&h); err != nil {
 			return Host{}, fmt.Errorf("trying %s: %w", device, err)
 		}

@@ -72,6 +72,7 @@ func (c *VCPU) init() (err error) {
 	if n, err := ioctl(c.fd, setMSRs, unsafe.Pointer(&registers)); err != nil || n != 3 {
 		return fmt.Errorf("KVM_SET_MSRS has set %d of 3 registers: %w", n, err)
 	}
+	c.showCounter()
 	if x := m.host.xcr0; x != 0 {
 		set := xcrs{count: 1}
 		set.entries[0].value = x

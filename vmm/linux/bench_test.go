@@ -2,8 +2,11 @@ package linux
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"testing"
+
+	"github.com/wherry/wherry/vmm/linux/clock"
 )
 
 // BenchmarkRestore is what taking a small process back costs after a request, without its memory.
@@ -57,3 +60,31 @@ func benchmark(b *testing.B, f func(b *testing.B, p *Process, s *State)) {
 		})
 	}
 }
+
+// BenchmarkClock is what a program pays to read a clock (clock_gettime twice, gettimeofday, time), by the vDSO and by system calls.
+func BenchmarkClock(b *testing.B) {
+	file := buildC(b, "musl-gcc", "clock")
+	for name, byCalls := range map[string]bool{"vdso": false, "calls": true} {
+		b.Run(name, func(b *testing.B) {
+			m, err := backends["kvm"]()
+			if err != nil {
+				b.Skip(err)
+			}
+			defer m.Close()
+			p, err := Load(m, read(b, file), Options{Args: []string{"clock", fmt.Sprint(b.N)}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if byCalls {
+				p.clock.Counter = clock.Unrelated
+			}
+			if stop, err := p.Run(context.Background()); err != nil || stop.Kind != Exited || stop.Status != 0 {
+				b.Fatal(stop, err)
+			}
+			b.ReportMetric(float64(p.CPU().Nanoseconds())/float64(clockReads*b.N), "cpu-ns/read")
+		})
+	}
+}
+
+// clockReads is how often the program reads a clock in a round.
+const clockReads = 4

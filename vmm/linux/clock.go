@@ -1,60 +1,11 @@
 package linux
 
 import (
-	"math"
 	"time"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/clock"
 )
-
-// clock is the program's time, in nanoseconds. It moves between runs of tasks, and stands still in a call.
-type clock struct {
-	virtual    bool
-	monotonic  int64
-	realOffset int64 // what to add for CLOCK_REALTIME
-	// of the host's clock: what to add to hostNow
-	offset int64
-}
-
-// started is where this process's monotonic clock begins.
-var started = time.Now()
-
-func hostNow() int64 { return int64(time.Since(started)) }
-
-// uptime is what the monotonic clock says when a program starts: a machine that was just switched on confuses some.
-const uptime = int64(time.Hour)
-
-func newClock(o Time) clock {
-	c := clock{virtual: o.Virtual, monotonic: uptime}
-	begin := o.Start.UnixNano()
-	if !o.Virtual {
-		begin = time.Now().UnixNano()
-		c.offset = uptime - hostNow()
-	}
-	c.realOffset = begin - c.monotonic
-	return c
-}
-
-// tick has the time pass that the machine ran.
-func (c *clock) tick(ran int64) {
-	if c.virtual {
-		c.monotonic = add(c.monotonic, ran)
-		return
-	}
-	c.monotonic = max(c.monotonic, hostNow()+c.offset)
-}
-
-// add is a+b, at most the latest time and at least the earliest.
-func add(a, b int64) int64 {
-	s := a + b
-	switch {
-	case b > 0 && s < a:
-		return math.MaxInt64
-	case b < 0 && s > a:
-		return math.MinInt64
-	}
-	return s
-}
 
 func (p *Process) timespec(va uint64) (int64, abi.Errno) {
 	var b [abi.TimespecSize]byte
@@ -74,9 +25,9 @@ func (p *Process) putTimespec(va uint64, ns int64) abi.Errno {
 func (p *Process) readClock(t *Task, id uint64) (int64, abi.Errno) {
 	switch int32(id) {
 	case abi.CLOCK_REALTIME, abi.CLOCK_REALTIME_COARSE, abi.CLOCK_TAI, abi.CLOCK_REALTIME_ALARM:
-		return add(p.clock.monotonic, p.clock.realOffset), 0
+		return clock.Add(p.clock.Monotonic, p.clock.RealOffset), 0
 	case abi.CLOCK_MONOTONIC, abi.CLOCK_MONOTONIC_RAW, abi.CLOCK_MONOTONIC_COARSE, abi.CLOCK_BOOTTIME, abi.CLOCK_BOOTTIME_ALARM:
-		return p.clock.monotonic, 0
+		return p.clock.Monotonic, 0
 	case abi.CLOCK_PROCESS_CPUTIME_ID:
 		return p.cpuTime, 0
 	case abi.CLOCK_THREAD_CPUTIME_ID:
@@ -160,16 +111,16 @@ func (p *Process) sleep(t *Task, at, flags, id uint64) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	deadline := add(p.clock.monotonic, ns)
+	deadline := clock.Add(p.clock.Monotonic, ns)
 	restart := abi.ERESTART_RESTARTBLOCK
 	if flags&abi.TIMER_ABSTIME != 0 {
 		restart = abi.ERESTARTNOHAND
 		deadline = ns
 		if now, _ := p.readClock(t, id); id == abi.CLOCK_REALTIME || id == abi.CLOCK_TAI {
-			deadline = add(add(ns, -now), p.clock.monotonic)
+			deadline = clock.Add(clock.Add(ns, -now), p.clock.Monotonic)
 		}
 	}
-	if deadline <= p.clock.monotonic {
+	if deadline <= p.clock.Monotonic {
 		return 0, 0
 	}
 	t.until(deadline)
@@ -187,6 +138,6 @@ func (p *Process) remaining(t *Task) {
 		}
 	}
 	if at != 0 {
-		_ = p.putTimespec(at, max(w.Deadline-p.clock.monotonic, 0))
+		_ = p.putTimespec(at, max(w.Deadline-p.clock.Monotonic, 0))
 	}
 }

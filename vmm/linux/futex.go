@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/clock"
 )
 
 // A task that waits for a futex has it in Wait; there are no other queues. As all tasks are of one process, a futex is its address, private or not.
@@ -53,9 +54,9 @@ func (p *Process) futexWait(t *Task, a *args) (uint64, abi.Errno) {
 		}
 		switch {
 		case op == abi.FUTEX_WAIT: // relative
-			deadline = add(p.clock.monotonic, ns)
+			deadline = clock.Add(p.clock.Monotonic, ns)
 		case a[1]&abi.FUTEX_CLOCK_REALTIME != 0:
-			deadline = add(ns, -p.clock.realOffset)
+			deadline = clock.Add(ns, -p.clock.RealOffset)
 		default:
 			deadline = ns
 		}

@@ -189,8 +189,9 @@ func abuse(t testing.TB, p *Process, data []byte) {
 		second, _ := r.ReadByte()
 		task := p.tasks[int(second>>3)%len(p.tasks)]
 		if task.Wait.Kind != ready {
-			p.clock.monotonic += int64(second) << 20
-			p.clockTick(0)
+			p.clock.Monotonic += int64(second) << 20
+			p.clock.Pass()
+			p.tellFiles()
 			p.wakeDue()
 			p.wakeFiles()
 			continue

@@ -9,8 +9,10 @@ import (
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/clock"
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/linux/vdso"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -139,7 +141,8 @@ type Process struct {
 	actions        [65]abi.Sigaction
 	actionsChanged uint64
 	pending        signalQueue // for whichever task doesn't block it
-	clock          clock
+	clock          clock.Clock
+	shown          vdso.Page // what the data page of the vDSO says
 	random         random
 	version        uint64 // of Files, when the tasks that wait for them were looked at last
 	end            *Stop  // once it has exited or was killed

@@ -6,6 +6,7 @@ import (
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/clock"
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/linux/program"
 	"github.com/wherry/wherry/vmm/linux/space"
@@ -30,7 +31,7 @@ func Load(machine vmm.Machine, bytes []byte, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.clock = newClock(o.Time)
+	p.clock = clock.New(o.Time.Virtual, o.Time.Start, p.counter(o.Time.Virtual))
 	p.random = newRandom(o.Seed)
 	if err := p.start(&prog); err != nil {
 		return nil, err
@@ -93,6 +94,9 @@ func newProcess(machine vmm.Machine, s *space.Space, exe []byte, o Options) (*Pr
 func (p *Process) start(prog *program.Program) error {
 	if _, e := p.space.AddSource(space.Source{Bytes: prog.Bytes, Name: "/proc/self/exe"}); e != 0 {
 		return e
+	}
+	if err := p.mapVDSO(); err != nil {
+		return err
 	}
 	for _, s := range prog.Segments {
 		if err := p.mapSegment(s); err != nil {
@@ -199,7 +203,7 @@ const hwcap = 0x178bfbff
 func auxv(prog *program.Program, name, platform, random uint64) []uint64 {
 	const phent = 56
 	return []uint64{
-		abi.AT_HWCAP, hwcap, abi.AT_PAGESZ, pageSize, abi.AT_CLKTCK, 100, abi.AT_PHDR, prog.PHdr, abi.AT_PHENT, phent, abi.AT_PHNUM, uint64(prog.PHNum),
+		abi.AT_SYSINFO_EHDR, vdsoAt, abi.AT_HWCAP, hwcap, abi.AT_PAGESZ, pageSize, abi.AT_CLKTCK, 100, abi.AT_PHDR, prog.PHdr, abi.AT_PHENT, phent, abi.AT_PHNUM, uint64(prog.PHNum),
 		abi.AT_BASE, 0, abi.AT_FLAGS, 0, abi.AT_ENTRY, prog.Entry, abi.AT_UID, 0, abi.AT_EUID, 0, abi.AT_GID, 0, abi.AT_EGID, 0, abi.AT_SECURE, 0,
 		abi.AT_RANDOM, random, abi.AT_HWCAP2, 0, abi.AT_EXECFN, name, abi.AT_PLATFORM, platform, abi.AT_MINSIGSTKSZ, minFrame, abi.AT_NULL, 0,
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/clock"
 )
 
 var readyCalls = map[abi.Call]call{
@@ -28,7 +29,7 @@ func (p *Process) within(t *Task, timeout int64) (uint64, abi.Errno) {
 		return 0, abi.EINTR
 	}
 	if timeout > 0 {
-		t.until(add(p.clock.monotonic, timeout))
+		t.until(clock.Add(p.clock.Monotonic, timeout))
 	}
 	return t.block(waitFiles, abi.ERESTARTNOHAND)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/linux/clock"
 	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
@@ -59,7 +60,8 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 		if err := p.space.Broken(); err != nil {
 			return p.memoryStop(err)
 		}
-		p.clockTick(0)
+		p.clock.Pass()
+		p.tellFiles()
 		p.wakeDue()
 		p.wakeFiles()
 		t := p.choose()
@@ -182,6 +184,7 @@ func (p *Process) turnOf(t *Task) error {
 		p.kick.cpu.Store(nil)
 		return nil
 	}
+	p.showTime(c)
 	exit, err := c.v.Run(p.budget())
 	p.kick.cpu.Store(nil)
 	if err != nil {
@@ -238,25 +241,26 @@ func (p *Process) account(t *Task, c *cpu) {
 		p.left -= spent
 		ran = spent
 	}
-	if p.clock.virtual && p.counts {
+	if p.clock.Virtual && p.counts {
 		spent = ran
 	}
 	p.counters.cpu += spent
 	p.cpuTime += spent
 	t.CPU += spent
-	p.clockTick(ran)
+	p.clock.Tick(ran)
+	p.tellFiles()
 }
 
-func (p *Process) clockTick(ran int64) {
-	p.clock.tick(ran)
-	p.Files.SetNow(p.clock.monotonic, add(p.clock.monotonic, p.clock.realOffset))
+// tellFiles has the files know what time it is.
+func (p *Process) tellFiles() {
+	p.Files.SetNow(p.clock.Monotonic, clock.Add(p.clock.Monotonic, p.clock.RealOffset))
 }
 
 // wakeDue ends the waits whose time has come.
 func (p *Process) wakeDue() {
 	for i := 0; i < len(p.tasks); i++ {
 		t := p.tasks[i]
-		if t.Wait.Kind != ready && t.Wait.Timed && t.Wait.Deadline <= p.clock.monotonic {
+		if t.Wait.Kind != ready && t.Wait.Timed && t.Wait.Deadline <= p.clock.Monotonic {
 			t.Wait.Expired = true
 			p.retry(t)
 		}
@@ -292,7 +296,7 @@ func (p *Process) idle(ctx context.Context, began time.Time) (Stop, bool) {
 	}
 	wait := time.Duration(math.MaxInt64)
 	if next != math.MaxInt64 {
-		wait = time.Duration(max(next-p.clock.monotonic, 0))
+		wait = time.Duration(max(next-p.clock.Monotonic, 0))
 	}
 	switch {
 	case files && p.Files.Starved():
@@ -302,8 +306,8 @@ func (p *Process) idle(ctx context.Context, began time.Time) (Stop, bool) {
 	case next == math.MaxInt64:
 		return Stop{Kind: Deadlock}, true
 	}
-	if p.clock.virtual {
-		p.clock.monotonic = max(p.clock.monotonic, next)
+	if p.clock.Virtual {
+		p.clock.Monotonic = max(p.clock.Monotonic, next)
 		return Stop{}, false
 	}
 	if l := p.options.Limits.Wall; l > 0 {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/clock"
 )
 
 // signalsMax bounds the signals that wait for one task or for the process (RLIMIT_SIGPENDING).
@@ -330,7 +331,7 @@ func callRtSigtimedwait(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 		if e != 0 {
 			return 0, e
 		}
-		t.until(add(p.clock.monotonic, ns))
+		t.until(clock.Add(p.clock.Monotonic, ns))
 	}
 	t.Wait.Set = set
 	return t.block(waitSignal, abi.EINTR)

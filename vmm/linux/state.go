@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"time"
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/clock"
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/phys"
@@ -68,7 +68,7 @@ func (p *Process) Checkpoint() (*State, error) {
 	s := &State{
 		image: new(lazyImage),
 		numbers: stateNumbers{
-			Monotonic: p.clock.monotonic, RealOffset: p.clock.realOffset, Virtual: p.clock.virtual, CPU: p.cpuTime, Order: p.order, LastID: p.lastID,
+			Monotonic: p.clock.Monotonic, RealOffset: p.clock.RealOffset, Virtual: p.clock.Virtual, CPU: p.cpuTime, Order: p.order, LastID: p.lastID,
 			Turn: int32(min(p.turn, len(p.tasks)-1)),
 		},
 		space: sp, auxv: p.auxv, pending: p.pending, actions: p.actions, random: *p.random.ChaCha8, files: p.Files.Checkpoint(),
@@ -112,7 +112,7 @@ func Resume(machine vmm.Machine, s *State, o Options) (*Process, error) {
 	}
 	p.random = random{new(rand.ChaCha8)}
 	p.auxv = s.auxv
-	p.clock.virtual = s.numbers.Virtual
+	p.clock = clock.Clock{Virtual: s.numbers.Virtual, Counter: p.counter(s.numbers.Virtual)}
 	return p, p.Restore(s)
 }
 
@@ -144,7 +144,8 @@ func (p *Process) Restore(s *State) error {
 	}
 	p.pending = s.pending
 	*p.random.ChaCha8 = s.random
-	p.clock.restore(n)
+	p.clock.Restore(n.Monotonic, n.RealOffset)
+	p.lookAtTime()
 	p.cpuTime, p.cpuBase = n.CPU, n.CPU
 	p.instructionsBase = p.counters.instructions
 	p.order, p.lastID = n.Order, n.LastID
@@ -157,14 +158,6 @@ func (p *Process) Restore(s *State) error {
 	p.state = s
 	p.counters.restores++
 	return nil
-}
-
-func (c *clock) restore(n *stateNumbers) {
-	c.monotonic, c.realOffset = n.Monotonic, n.RealOffset
-	if !c.virtual {
-		c.offset = n.Monotonic - hostNow()
-		c.realOffset = time.Now().UnixNano() - n.Monotonic
-	}
 }
 
 // restoreTasks makes the tasks what they were. Those that didn't run since keep their processor's registers beyond the general ones.

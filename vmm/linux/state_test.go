@@ -15,7 +15,12 @@ import (
 // snapshot runs a program until it wants input, and returns its state, through bytes, and images of its memory.
 func snapshot(t testing.TB, m vmm.Machine, file string) (*State, []*phys.Image) {
 	t.Helper()
-	p, err := Load(m, read(t, file), Options{Memory: 64 << 20})
+	return snapshotWith(t, m, file, Options{Memory: 64 << 20})
+}
+
+func snapshotWith(t testing.TB, m vmm.Machine, file string, o Options) (*State, []*phys.Image) {
+	t.Helper()
+	p, err := Load(m, read(t, file), o)
 	if err != nil {
 		t.Fatal(err)
 	}

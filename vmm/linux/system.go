@@ -44,7 +44,7 @@ func callUname(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 func callSysinfo(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	var b [abi.SysinfoSize]byte
 	s := abi.Sysinfo{
-		Uptime: p.clock.monotonic / int64(time.Second), Totalram: uint64(p.options.Memory), Freeram: uint64(p.space.Left()) * pageSize,
+		Uptime: p.clock.Monotonic / int64(time.Second), Totalram: uint64(p.options.Memory), Freeram: uint64(p.space.Left()) * pageSize,
 		Procs: uint16(min(len(p.tasks), math.MaxUint16)),
 	}
 	s.Put(b[:])
@@ -145,7 +145,7 @@ func callTimes(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 			return 0, e
 		}
 	}
-	return uint64(p.clock.monotonic / tick), 0
+	return uint64(p.clock.Monotonic / tick), 0
 }
 
 func callGetpid(*Process, *Task, *args) (uint64, abi.Errno) { return firstID, 0 }

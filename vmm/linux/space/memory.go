@@ -299,6 +299,25 @@ func (s *Space) CopyOut(va uint64, b []byte) abi.Errno {
 	return 0
 }
 
+// Show has put write the page at va, which the program itself may only read, where an area of a source with that name is. If the program has put something
+// else there, nothing happens.
+func (s *Space) Show(name string, va uint64, put func(page []byte)) {
+	a := s.areas.find(va)
+	if a == nil || a.Source == 0 || s.sources[a.Source].Name != name {
+		return
+	}
+	if _, e := s.page(va, abi.PROT_READ); e != 0 {
+		return
+	}
+	page, err := s.tables.Lookup(va)
+	if err != nil {
+		return
+	}
+	if bytes, err := s.machine.Phys().Page(page.Frame(), true); err == nil {
+		put(bytes[:])
+	}
+}
+
 // Reach is how many of n bytes from va on the program may access, by the areas alone.
 func (s *Space) Reach(va, n uint64, access uint32) uint64 {
 	end := va + n
