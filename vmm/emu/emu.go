@@ -23,11 +23,14 @@ type Machine struct {
 	vcpus  []*VCPU
 	kept   map[place]*block // predecoded code
 	store  store
+	stops  stops
+	first  uint64 // instructions that a new processor has executed
 }
 
 var (
 	_ vmm.Machine = (*Machine)(nil)
 	_ vmm.VCPU    = (*VCPU)(nil)
+	_ vmm.Stopper = (*Machine)(nil)
 )
 
 // New makes a machine with memory, which it owns from now on.
@@ -77,7 +80,7 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	if len(m.vcpus) == vcpusMax {
 		return nil, errors.New("the machine has as many virtual processors as it can; end some of the guest's threads")
 	}
-	c := &VCPU{machine: m, memory: m.memory, extended: x86.NewExtended()}
+	c := &VCPU{machine: m, memory: m.memory, extended: x86.NewExtended(), instructions: m.first}
 	c.regs.RFLAGS = x86.Fixed | x86.IF
 	c.tlb.Follow(m.memory)
 	c.fpu.Init()

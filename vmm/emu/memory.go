@@ -38,6 +38,7 @@ func (c *VCPU) loadSlowly(va uint64, p []byte) bool {
 		return c.fault(fault)
 	}
 	copy(p, page[va&offMask:])
+	c.accessed(va, len(p), false)
 	return true
 }
 
@@ -86,6 +87,7 @@ func (c *VCPU) storeParts(va uint64, p []byte) bool {
 			return c.fault(fault)
 		}
 		copy(page[va&offMask:], p[:n])
+		c.accessed(va, int(n), true)
 		va, p = va+n, p[n:]
 	}
 	return true

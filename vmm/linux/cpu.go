@@ -72,6 +72,9 @@ func (p *Process) freeCPU() (*cpu, error) {
 		v, err := p.machine.NewVCPU()
 		if err == nil {
 			c := &cpu{v: v}
+			if n, ok := v.(counter); ok {
+				c.counted = n.Instructions()
+			}
 			p.cpus.list = append(p.cpus.list, c)
 			return c, nil
 		}

@@ -93,10 +93,12 @@ const (
 	Deadlock
 	// Stopped: the context is done.
 	Stopped
+	// Held: the debugger wanted it.
+	Held
 )
 
 var stopKinds = [...]string{
-	Exited: "exited", Killed: "killed", WantsInput: "wants input", LimitPassed: "limit passed", Idle: "idle", Deadlock: "deadlock", Stopped: "stopped",
+	Exited: "exited", Killed: "killed", WantsInput: "wants input", LimitPassed: "limit passed", Idle: "idle", Deadlock: "deadlock", Stopped: "stopped", Held: "held",
 }
 
 func (k StopKind) String() string { return stopKinds[k] }
@@ -143,7 +145,9 @@ type Process struct {
 	random         random
 	version        uint64 // of Files, when the tasks that wait for them were looked at last
 	end            *Stop  // once it has exited or was killed
-	threadTime     int64  // of the host, when it was looked at last
+	debugger       Debugger
+	held           bool  // by the debugger: Run returns
+	threadTime     int64 // of the host, when it was looked at last
 	counters       counters
 
 	cpuTime, cpuBase int64  // nanoseconds it has run, and when the last Restore was

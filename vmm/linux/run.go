@@ -52,6 +52,7 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 	p.kick.wanted.Store(ctx.Err() != nil)
 	began := time.Now()
 	p.threadTime = int64(cputime.Thread())
+	p.held = false
 	for {
 		if stop, ok := p.stopped(began); ok {
 			return stop, nil
@@ -82,6 +83,8 @@ func (p *Process) stopped(began time.Time) (Stop, bool) {
 	case p.end != nil:
 		p.trace(Event{Kind: TraceEnd, Name: p.end.Kind.String(), Result: int64(p.end.Status)})
 		return *p.end, true
+	case p.held:
+		return Stop{Kind: Held}, true
 	case p.Files.Exceeded() != "":
 		return Stop{Kind: LimitPassed, Limit: p.Files.Exceeded()}, true
 	case l.CPU > 0 && p.cpuTime-p.cpuBase > int64(l.CPU):
@@ -153,6 +156,11 @@ func (p *Process) budget() vmm.Budget {
 		if l.Instructions > 0 {
 			n = min(n, int64(min(l.Instructions-p.executed(), math.MaxInt64)))
 		}
+		if p.clock.virtual {
+			if d := p.due(); d > 0 {
+				n = min(n, d)
+			}
+		}
 		return vmm.Budget{Instructions: uint64(max(n, 1))}
 	}
 	if l.CPU > 0 {
@@ -168,7 +176,7 @@ func (p *Process) executed() uint64 { return p.counters.instructions - p.instruc
 func (p *Process) turnOf(t *Task) error {
 	if len(t.pending) > 0 || len(p.pending) > 0 || t.HasSaved {
 		p.deliver(t)
-		if p.end != nil {
+		if p.end != nil || p.held {
 			return nil
 		}
 	}
@@ -182,13 +190,21 @@ func (p *Process) turnOf(t *Task) error {
 		p.kick.cpu.Store(nil)
 		return nil
 	}
-	exit, err := c.v.Run(p.budget())
+	budget, ok := p.turnBudget(t)
+	if !ok {
+		p.kick.cpu.Store(nil)
+		return nil
+	}
+	exit, err := c.v.Run(budget)
 	p.kick.cpu.Store(nil)
 	if err != nil {
 		return fmt.Errorf("task %d: %w", t.ID, err)
 	}
 	p.account(t, c)
 	p.counters.exits[exit.Kind]++
+	if p.debugger != nil {
+		p.held = p.debugger.Ran(t.ID, exit)
+	}
 	return p.handle(t, exit)
 }
 
@@ -208,7 +224,7 @@ func (p *Process) handle(t *Task, exit vmm.Exit) error {
 		if p.left <= 0 {
 			p.counters.preemptions++
 		}
-	case vmm.ExitKicked:
+	case vmm.ExitKicked, vmm.ExitBreakpoint, vmm.ExitWatchpoint:
 	case vmm.ExitPort, vmm.ExitDoorbell, vmm.ExitHalt:
 		// Linux lets no program do port I/O: it faults.
 		p.exception(t, x86.GeneralProtection, 0, "")

@@ -147,10 +147,16 @@ func (p *Process) deliver(t *Task) {
 		}
 		s := info.Signo
 		act := p.actions[s]
-		switch {
-		case p.ignores(s):
+		if p.ignores(s) {
 			continue
-		case act.Handler == abi.SIG_DFL:
+		}
+		switch p.judge(t, info) {
+		case Hold:
+			return
+		case Discard:
+			continue
+		}
+		if act.Handler == abi.SIG_DFL {
 			p.kill(t, info, "")
 			return
 		}
@@ -172,6 +178,10 @@ func (p *Process) deliver(t *Task) {
 // force gives t a signal of a fault, which can't be ignored or blocked: then it ends the program (force_sig_info in kernel/signal.c).
 func (p *Process) force(t *Task, info abi.Siginfo, fatal bool, reason string) {
 	s := info.Signo
+	if p.debugger != nil && !fatal && t.Mask&bit(s) == 0 && p.actions[s].Handler == abi.SIG_DFL {
+		t.pending = append(signalQueue{info}, t.pending...) // the debugger is asked, and it kills then
+		return
+	}
 	if fatal || t.Mask&bit(s) != 0 || p.actions[s].Handler == abi.SIG_IGN || p.actions[s].Handler == abi.SIG_DFL {
 		p.kill(t, info, reason)
 		return
