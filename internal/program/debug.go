@@ -29,9 +29,9 @@ func Debug(ctx context.Context, o Options, s Streams, address string) (status in
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
-	l, err := net.Listen("tcp", address)
+	l, err := listen(address)
 	if err != nil {
-		return 0, fmt.Errorf("--gdb: %w", err)
+		return 0, err
 	}
 	fmt.Fprintf(s.Err, "wherry: waiting for gdb: target remote %s\n", l.Addr())
 	if err := gdb.Serve(ctx, l, session); errors.Is(err, gdb.ErrKilled) {
@@ -40,6 +40,22 @@ func Debug(ctx context.Context, o Options, s Streams, address string) (status in
 		return 0, err
 	}
 	return conclude(*session.End(), s.Err, session.Metrics())
+}
+
+// listen listens on this host alone where address names none: whoever reaches the port does with the program what he wants.
+func listen(address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("--gdb: %w; give it an address like 127.0.0.1:1234", err)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return nil, fmt.Errorf("--gdb: %w", err)
+	}
+	return l, nil
 }
 
 // reader makes a function of chunks that come.

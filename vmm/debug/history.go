@@ -124,15 +124,11 @@ func (h *history) thin() error {
 		bytes += m.snapshot.Size()
 	}
 	for len(h.marks) > 2 && (len(h.marks) > marksMax || bytes > markBytesMax) {
-		last := h.marks[len(h.marks)-1].at
-		best, cost := 1, 0.0
-		for i := 1; i < len(h.marks)-1; i++ {
-			// How much longer the way back becomes, against how far away that is.
-			c := float64(h.marks[i+1].at-h.marks[i-1].at) / float64(last-h.marks[i].at+markEvery)
-			if i == 1 || c < cost {
-				best, cost = i, c
-			}
+		places := make([]uint64, len(h.marks))
+		for i, m := range h.marks {
+			places[i] = m.at
 		}
+		best := needless(places)
 		m := h.marks[best]
 		bytes -= m.snapshot.Size()
 		h.marks = append(h.marks[:best], h.marks[best+1:]...)
@@ -141,6 +137,19 @@ func (h *history) thin() error {
 		}
 	}
 	return nil
+}
+
+// needless is the index of the mark whose loss costs least: how long the way from the one before becomes, against how far from the last that is.
+func needless(places []uint64) (best int) {
+	last := places[len(places)-1]
+	lowest := 0.0
+	for i := 1; i < len(places)-1; i++ {
+		cost := float64(places[i+1]-places[i-1]) / float64(last-places[i]+markEvery)
+		if best == 0 || cost < lowest {
+			best, lowest = i, cost
+		}
+	}
+	return best
 }
 
 // nextMark is where the next one is made, by a program that hasn't been there.

@@ -88,7 +88,9 @@ func (s *Session) begin() (err error) {
 		if s.machine, err = s.options.Machine(memory); err != nil {
 			return errors.Join(err, memory.Close())
 		}
-		s.process, err = linux.Load(s.machine, s.options.Program, s.options.Linux)
+		if _, err = stopper(s.machine); err == nil {
+			s.process, err = linux.Load(s.machine, s.options.Program, s.options.Linux)
+		}
 	}
 	if err == nil {
 		err = s.take()
@@ -103,14 +105,20 @@ func (s *Session) begin() (err error) {
 }
 
 // take makes the session that of s.machine and s.process.
-func (s *Session) take() error {
-	stopper, ok := s.machine.(vmm.Stopper)
-	if caps := s.machine.Caps(); !ok || !caps.Deterministic {
-		return fmt.Errorf("machine %q has no breakpoints that leave the program as it is, and can't go back; debug with --machine emulator", caps.Name)
+func (s *Session) take() (err error) {
+	if s.stopper, err = stopper(s.machine); err == nil {
+		s.applied, s.signal, s.ended = false, nil, nil
+		s.process.Debug(s)
 	}
-	s.stopper, s.applied, s.signal, s.ended = stopper, false, nil, nil
-	s.process.Debug(s)
-	return nil
+	return err
+}
+
+func stopper(m vmm.Machine) (vmm.Stopper, error) {
+	stopper, ok := m.(vmm.Stopper)
+	if caps := m.Caps(); !ok || !caps.Deterministic {
+		return nil, fmt.Errorf("machine %q can't stop a program where it is and go back; debug with --machine emulator", caps.Name)
+	}
+	return stopper, nil
 }
 
 // Close ends the session and its program.

@@ -1,0 +1,172 @@
+package debug_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/debug"
+	"github.com/wherry/wherry/vmm/emu"
+	"github.com/wherry/wherry/vmm/linux"
+	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/x86"
+)
+
+func emulator(m *phys.Memory) (vmm.Machine, error) { return emu.New(m), nil }
+
+// threads begins a session of testdata/threads.c with some input.
+func threads(t *testing.T, out io.Writer, input ...string) *debug.Session {
+	t.Helper()
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("no gcc here; tools/setup.sh installs it")
+	}
+	file := filepath.Join(t.TempDir(), "threads")
+	if msg, err := exec.Command("gcc", "-static", "-pthread", "-O1", "-o", file, "testdata/threads.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, msg)
+	}
+	program, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := debug.New(debug.Options{
+		Machine: emulator, Program: program, Linux: linux.Options{Args: []string{"threads"}, Stdout: out, Memory: 32 << 20},
+		Input: func(context.Context) ([]byte, error) {
+			if len(input) == 0 {
+				return nil, io.EOF
+			}
+			line := input[0]
+			input = input[1:]
+			return []byte(line), nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func resume(t *testing.T, s *debug.Session, o debug.Order) debug.Stop {
+	t.Helper()
+	stop, err := s.Resume(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stop
+}
+
+// seen is what a debugger sees at a place.
+type seen struct {
+	at      uint64
+	regs    x86.Regs
+	threads int
+}
+
+func look(t *testing.T, s *debug.Session, thread int32) seen {
+	t.Helper()
+	r, err := s.Registers(thread)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seen{s.At(), r.Regs, len(s.Threads())}
+}
+
+// Whoever goes back step by step sees what he saw on the way, and forward again the same.
+func TestStepsBackShowWhatWasSeen(t *testing.T) {
+	var out bytes.Buffer
+	s := threads(t, &out, "one\n", "two\n")
+	if stop := resume(t, s, debug.Order{}); stop.Reason != debug.Signal || stop.Signal != abi.SIGUSR1 {
+		t.Fatalf("%+v", stop)
+	}
+	if stop := resume(t, s, debug.Order{Thread: 1, Signal: abi.SIGUSR1}); stop.Reason != debug.Signal || stop.Signal != abi.SIGSEGV {
+		t.Fatalf("%+v", stop)
+	}
+	shown := out.String()
+	if want := "counter 1001500\ngot one\ngot two\n"; shown != want {
+		t.Fatalf("%q", shown)
+	}
+	var back []seen
+	for range 40 {
+		if stop := resume(t, s, debug.Order{Back: true, Step: true, Thread: 1}); stop.Reason != debug.Stepped {
+			t.Fatalf("%+v", stop)
+		}
+		back = append(back, look(t, s, 1))
+	}
+	for i := len(back) - 1; i > 0; i-- {
+		if got := look(t, s, 1); got != back[i] {
+			t.Fatalf("forward again: %+v, was %+v", got, back[i])
+		}
+		resume(t, s, debug.Order{Step: true, Thread: 1})
+	}
+	if stop := resume(t, s, debug.Order{}); stop.Reason != debug.Signal || stop.Signal != abi.SIGSEGV {
+		t.Fatalf("%+v", stop)
+	}
+	if out.String() != shown {
+		t.Errorf("output was shown again: %q", out.String())
+	}
+	stop := resume(t, s, debug.Order{Thread: 1, Signal: abi.SIGSEGV})
+	if stop.Reason != debug.Ended || stop.End.Kind != linux.Killed || stop.End.Signal != abi.SIGSEGV {
+		t.Errorf("%+v", stop)
+	}
+}
+
+// All of history, to its beginning and to the end again, is the same.
+func TestHistoryIsTheSameAgain(t *testing.T) {
+	var out bytes.Buffer
+	s := threads(t, &out, "one\n", "two\n")
+	s.SetPassed(map[abi.Signal]bool{abi.SIGUSR1: true})
+	resume(t, s, debug.Order{})
+	end := look(t, s, 1)
+	if stop := resume(t, s, debug.Order{Back: true}); stop.Reason != debug.Beginning || s.At() != 0 || len(s.Threads()) != 1 {
+		t.Fatalf("%+v at %d", stop, s.At())
+	}
+	resume(t, s, debug.Order{})
+	if got := look(t, s, 1); got != end {
+		t.Errorf("at the end %+v, was %+v", got, end)
+	}
+	if n := strings.Count(out.String(), "got"); n != 2 {
+		t.Errorf("%d lines: %q", n, out.String())
+	}
+}
+
+// A change in the past makes another future, whose output is new.
+func TestAnotherFuture(t *testing.T) {
+	var out bytes.Buffer
+	s := threads(t, &out)
+	resume(t, s, debug.Order{}) // SIGUSR1
+	before := look(t, s, 1)
+	resume(t, s, debug.Order{Thread: 1, Signal: abi.SIGUSR1})
+	resume(t, s, debug.Order{Back: true})
+	resume(t, s, debug.Order{})
+	if got := look(t, s, 1); got != before {
+		t.Fatalf("%+v, was %+v", got, before)
+	}
+	resume(t, s, debug.Order{Thread: 1}) // without the signal, this time
+	if want := "counter 1001500\ncounter 1500\n"; out.String() != want {
+		t.Errorf("%q", out.String())
+	}
+}
+
+func TestOnlyMachinesThatCanGoBack(t *testing.T) {
+	_, err := debug.New(debug.Options{
+		Machine: func(m *phys.Memory) (vmm.Machine, error) { return blunt{emu.New(m)}, nil },
+		Program: []byte("\x7fELF"), Linux: linux.Options{Args: []string{"x"}},
+	})
+	if err == nil || !strings.Contains(err.Error(), "--machine emulator") {
+		t.Error(err)
+	}
+}
+
+// blunt is a machine without breakpoints.
+type blunt struct{ vmm.Machine }
