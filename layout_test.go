@@ -68,6 +68,8 @@ var plan = map[string][]string{
 	"vmm":                           {"vmm/phys", "vmm/x86"},
 	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"},                                                                         // vmmtest in tests only
 	"vmm/linux":                     {"internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/space", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
+	"vmm/emu":                       {"vmm", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"},                                                                                                                                                                                     // vmmtest in tests only
+	"vmm/linux":                     {"internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/coder", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/signals", "vmm/linux/space", "vmm/linux/trace", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
 	"vmm/linux/plain":               {"vmm/linux/abi", "vmm/linux/file", "vmm/linux/space"},
 	"vmm/linux/program":             {"vmm/linux/abi", "vmm/linux/space"},
 	"vmm/linux/space":               {"vmm", "vmm/linux/abi", "vmm/mmu", "vmm/phys"},
@@ -76,7 +78,10 @@ var plan = map[string][]string{
 	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},          // vmmtest in tests only
 	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
 	"internal/cputime":              {},
-	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"},
+	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/debug", "vmm/gdb", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap"},
+	"vmm/linux/coder":               {},
+	"vmm/linux/signals":             {"vmm/linux/abi", "vmm/x86"},
+	"vmm/linux/trace":               {"vmm/linux/abi"},
 	"vmm/linux/iovec":               {},
 	"vmm/linux/ledger":              {"vmm/linux/iovec"},
 	"vmm/linux/socket":              {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
@@ -89,6 +94,8 @@ var plan = map[string][]string{
 	"vmm/emu/x87":                   {"vmm/x86"},
 	"vmm/debug":                     {"vmm", "vmm/emu", "vmm/linux", "vmm/linux/abi", "vmm/phys", "vmm/snap", "vmm/x86"},  // emu in tests only
 	"vmm/gdb":                       {"vmm", "vmm/debug", "vmm/emu", "vmm/linux", "vmm/linux/abi", "vmm/phys", "vmm/x86"}, // emu in tests only
+	"vmm/debug":                     {"vmm", "vmm/emu", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap", "vmm/x86"}, // emu in tests only
+	"vmm/gdb":                       {"vmm", "vmm/debug", "vmm/emu", "vmm/linux", "vmm/linux/abi", "vmm/phys", "vmm/x86"},                   // emu in tests only
 	"vmm/mmu":                       {"vmm/phys"},
 	"vmm/phys":                      {},
 	"vmm/x86":                       {},

@@ -10,6 +10,7 @@ import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux"
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/trace"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/snap"
 )
@@ -58,11 +59,10 @@ func New(o Options) (*Session, error) {
 	if l.Seed == ([32]byte{}) {
 		l.Seed[0] = 1 // else a snapshot's random bytes would be new ones
 	}
-	trace := l.Trace
-	if trace != nil {
-		l.Trace = func(e linux.Event) {
+	if show := l.Trace; show != nil {
+		l.Trace = func(e trace.Event) {
 			if !s.history.past(s.at()) {
-				trace(e)
+				show(e)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -51,7 +52,7 @@ func (p *Process) judge(t *Task, info abi.Siginfo) Verdict {
 	}
 	v := p.debugger.Signal(t.ID, info)
 	if v == Hold {
-		t.pending = append(signalQueue{info}, t.pending...)
+		t.pending = append(signals.Queue{info}, t.pending...)
 		p.held = true
 	}
 	return v

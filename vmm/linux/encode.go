@@ -3,14 +3,15 @@ package linux
 import (
 	"bytes"
 	"encoding"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/coder"
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/linux/plain"
+	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -39,25 +40,25 @@ var errState = errors.New("not a checkpoint of a process, or a damaged one; make
 
 // MarshalBinary makes bytes of s for a snapshot file.
 func (s *State) MarshalBinary() ([]byte, error) {
-	w := writer{[]byte(stateMagic)}
-	w.put(&s.numbers)
-	w.put(&s.actions)
-	putList(&w, s.auxv)
-	w.put(&s.space.Numbers)
-	putList(&w, s.space.Areas)
-	putList(&w, s.space.Free)
-	putList(&w, s.pending)
-	w.put(uint32(len(s.space.Sources)))
+	w := coder.Writer{B: []byte(stateMagic)}
+	w.Put(&s.numbers)
+	w.Put(&s.actions)
+	coder.PutList(&w, s.auxv)
+	w.Put(&s.space.Numbers)
+	coder.PutList(&w, s.space.Areas)
+	coder.PutList(&w, s.space.Free)
+	coder.PutList(&w, s.pending)
+	w.Put(uint32(len(s.space.Sources)))
 	for _, src := range s.space.Sources {
-		w.putBytes([]byte(src.Name))
-		w.putBytes(src.Bytes)
+		w.PutBytes([]byte(src.Name))
+		w.PutBytes(src.Bytes)
 	}
-	w.put(uint32(len(s.tasks)))
+	w.Put(uint32(len(s.tasks)))
 	for i := range s.tasks {
 		t := &s.tasks[i]
-		w.put(&t.taskState)
-		putList(&w, t.pending)
-		w.putBytes(encodeExtended(&t.extended))
+		w.Put(&t.taskState)
+		coder.PutList(&w, t.pending)
+		w.PutBytes(signals.EncodeExtended(&t.extended))
 	}
 	random := s.random
 	for _, part := range []encoding.BinaryMarshaler{&random, s.files} {
@@ -65,9 +66,9 @@ func (s *State) MarshalBinary() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.putBytes(b)
+		w.PutBytes(b)
 	}
-	return w.b, nil
+	return w.B, nil
 }
 
 // UnmarshalBinary reads what MarshalBinary made, or anybody.
@@ -76,28 +77,28 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	if !ok {
 		return errState
 	}
-	r := &reader{b: rest}
+	r := &coder.Reader{B: rest}
 	n := State{files: new(file.State), space: new(space.State), image: new(lazyImage)}
-	r.get(&n.numbers)
-	r.get(&n.actions)
-	n.auxv = getList[uint64](r, stateAuxvMax)
-	r.get(&n.space.Numbers)
-	n.space.Areas = getList[space.Area](r, stateAreasMax)
-	n.space.Free = getList[phys.Addr](r, stateFreeMax)
-	n.pending = getList[abi.Siginfo](r, signalsMax)
-	for range r.count(space.SourcesMax) {
-		name := r.bytes(plain.PathMax)
-		n.space.Sources = append(n.space.Sources, space.Source{Bytes: r.bytes(space.SourceBytesMax), Name: string(name)})
+	r.Get(&n.numbers)
+	r.Get(&n.actions)
+	n.auxv = coder.GetList[uint64](r, stateAuxvMax)
+	r.Get(&n.space.Numbers)
+	n.space.Areas = coder.GetList[space.Area](r, stateAreasMax)
+	n.space.Free = coder.GetList[phys.Addr](r, stateFreeMax)
+	n.pending = coder.GetList[abi.Siginfo](r, signals.Max)
+	for range r.Count(space.SourcesMax) {
+		name := r.Bytes(plain.PathMax)
+		n.space.Sources = append(n.space.Sources, space.Source{Bytes: r.Bytes(space.SourceBytesMax), Name: string(name)})
 	}
-	for range r.count(stateTasksMax) {
+	for range r.Count(stateTasksMax) {
 		var t taskImage
-		r.get(&t.taskState)
-		t.pending = getList[abi.Siginfo](r, signalsMax)
-		t.extended = decodeExtended(r.bytes(abi.FxsaveSize + beyondMax))
+		r.Get(&t.taskState)
+		t.pending = coder.GetList[abi.Siginfo](r, signals.Max)
+		t.extended = signals.DecodeExtended(r.Bytes(signals.ExtendedMax))
 		n.tasks = append(n.tasks, t)
 	}
-	random, files := r.bytes(randomBytes), r.bytes(stateBytesMax)
-	if r.err != nil || len(r.b) > 0 {
+	random, files := r.Bytes(randomBytes), r.Bytes(stateBytesMax)
+	if r.Err != nil || len(r.B) > 0 {
 		return errState
 	}
 	n.random = *rand.NewChaCha8([32]byte{})
@@ -114,20 +115,6 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// decodeExtended reads what encodeExtended made; less than that is a fresh state.
-func decodeExtended(b []byte) x86.Extended {
-	e := x86.NewExtended()
-	if len(b) < abi.FxsaveSize {
-		return e
-	}
-	getFxsave(b, &e)
-	e.MXCSR &= mxcsrMask
-	if len(b) > abi.FxsaveSize+xsaveHeader+magicSize {
-		e.Beyond = bytes.Clone(b[abi.FxsaveSize : len(b)-magicSize])
-	}
-	return e
-}
-
 // check reports what of s no process has.
 func (s *State) check() error {
 	n := &s.numbers
@@ -142,7 +129,7 @@ func (s *State) check() error {
 
 func (s *State) checkTasks() error {
 	ids := map[int32]bool{}
-	queues := []signalQueue{s.pending}
+	queues := []signals.Queue{s.pending}
 	for i := range s.tasks {
 		t := &s.tasks[i]
 		w := &t.Wait
@@ -152,8 +139,8 @@ func (s *State) checkTasks() error {
 			return fmt.Errorf("%w: task %d", errState, t.ID)
 		}
 		ids[t.ID] = true
-		t.Mask &^= never
-		t.Saved &^= never
+		t.Mask &^= signals.Never
+		t.Saved &^= signals.Never
 		r.RFLAGS = r.RFLAGS&restorable | x86.Fixed | x86.IF
 		queues = append(queues, t.pending)
 	}
@@ -165,79 +152,4 @@ func (s *State) checkTasks() error {
 		}
 	}
 	return nil
-}
-
-type writer struct{ b []byte }
-
-// put appends numbers of fixed size.
-func (w *writer) put(v any) {
-	b, err := binary.Append(w.b, le, v)
-	if err != nil {
-		panic("BUG: " + err.Error())
-	}
-	w.b = b
-}
-
-func (w *writer) putBytes(b []byte) {
-	w.put(uint32(len(b)))
-	w.b = append(w.b, b...)
-}
-
-func putList[S ~[]T, T any](w *writer, list S) {
-	w.put(uint32(len(list)))
-	w.put([]T(list))
-}
-
-// reader takes parts from the front of b, and nothing more after an error.
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) get(v any) {
-	if r.err != nil {
-		return
-	}
-	n, err := binary.Decode(r.b, le, v)
-	if err != nil {
-		r.err = errState
-		return
-	}
-	r.b = r.b[n:]
-}
-
-// count is a list's length.
-func (r *reader) count(most int) int {
-	var n uint32
-	r.get(&n)
-	if r.err != nil || uint64(n) > uint64(most) {
-		r.err = errState
-		return 0
-	}
-	return int(n)
-}
-
-func (r *reader) bytes(most int) []byte {
-	n := r.count(most)
-	if n > len(r.b) {
-		r.err = errState
-		return nil
-	}
-	b := r.b[:n:n]
-	r.b = r.b[n:]
-	return b
-}
-
-func getList[T any](r *reader, most int) []T {
-	n := r.count(most)
-	var one T
-	if n == 0 || n > len(r.b)/binary.Size(one) {
-		if n != 0 {
-			r.err = errState
-		}
-		return nil
-	}
-	list := make([]T, n)
-	r.get(list)
-	return list
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/linux/trace"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -32,7 +34,7 @@ type Options struct {
 	// is done in the next one, or forgotten by Restore.
 	Boundary bool
 	// Trace is told what happens, in order; nothing when nil.
-	Trace func(Event)
+	Trace func(trace.Event)
 	// Slice is for how long a task runs when others are ready.
 	Slice Slice
 	// Seed is what the program's random bytes are made of: the same seed, the same bytes. Restore takes them back, too.
@@ -140,7 +142,7 @@ type Process struct {
 	order          uint64 // of the last wait for a futex
 	actions        [65]abi.Sigaction
 	actionsChanged uint64
-	pending        signalQueue // for whichever task doesn't block it
+	pending        signals.Queue // for whichever task doesn't block it
 	clock          clock
 	random         random
 	version        uint64 // of Files, when the tasks that wait for them were looked at last

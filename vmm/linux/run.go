@@ -12,6 +12,7 @@ import (
 	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/linux/trace"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -81,7 +82,7 @@ func (p *Process) stopped(began time.Time) (Stop, bool) {
 	l := &p.options.Limits
 	switch {
 	case p.end != nil:
-		p.trace(Event{Kind: TraceEnd, Name: p.end.Kind.String(), Result: int64(p.end.Status)})
+		p.trace(trace.Event{Kind: trace.End, Name: p.end.Kind.String(), Result: int64(p.end.Status)})
 		return *p.end, true
 	case p.held:
 		return Stop{Kind: Held}, true
