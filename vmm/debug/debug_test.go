@@ -3,10 +3,12 @@ package debug_test
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,8 +29,17 @@ func threads(t *testing.T, out io.Writer, input ...string) *debug.Session {
 	if _, err := exec.LookPath("gcc"); err != nil {
 		t.Skip("no gcc here; tools/setup.sh installs it")
 	}
-	file := filepath.Join(t.TempDir(), "threads")
-	if msg, err := exec.Command("gcc", "-static", "-pthread", "-O1", "-o", file, "testdata/threads.c").CombinedOutput(); err != nil {
+	return begin(t, []string{"gcc", "-static", "-pthread", "-O1", "-o", "OUTPUT", "testdata/threads.c"}, out, input...)
+}
+
+// begin makes a program, by command with OUTPUT for its file, and begins a session.
+func begin(t *testing.T, command []string, out io.Writer, input ...string) *debug.Session {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "program")
+	command[slices.Index(command, "OUTPUT")] = file
+	c := exec.Command(command[0], command[1:]...)
+	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
+	if msg, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, msg)
 	}
 	program, err := os.ReadFile(file)
@@ -36,7 +47,7 @@ func threads(t *testing.T, out io.Writer, input ...string) *debug.Session {
 		t.Fatal(err)
 	}
 	s, err := debug.New(debug.Options{
-		Machine: emulator, Program: program, Linux: linux.Options{Args: []string{"threads"}, Stdout: out, Memory: 32 << 20},
+		Machine: emulator, Program: program, Linux: linux.Options{Args: []string{"program"}, Stdout: out, Memory: 64 << 20},
 		Input: func(context.Context) ([]byte, error) {
 			if len(input) == 0 {
 				return nil, io.EOF
@@ -138,6 +149,51 @@ func TestHistoryIsTheSameAgain(t *testing.T) {
 	if n := strings.Count(out.String(), "got"); n != 2 {
 		t.Errorf("%d lines: %q", n, out.String())
 	}
+}
+
+// A Go program with its threads, timers and collections does the same again from any place, and in steps of any size.
+func TestGoProgramIsTheSameAgain(t *testing.T) {
+	s := begin(t, []string{"go", "build", "-o", "OUTPUT", "../gdb/testdata/goroutines"}, io.Discard)
+	stop := resume(t, s, debug.Order{})
+	ends := s.At()
+	if stop.Reason != debug.Ended || ends < 100_000 {
+		t.Fatalf("%+v after %d instructions", stop, ends)
+	}
+	again := begin(t, []string{"go", "build", "-o", "OUTPUT", "../gdb/testdata/goroutines"}, io.Discard)
+	again.SetStops(vmm.Stops{Breakpoints: []uint64{symbol(t, again.Program(), "main.sum")}})
+	stops := map[uint64]seen{}
+	for stop = resume(t, again, debug.Order{}); stop.Reason == debug.Breakpoint; stop = resume(t, again, debug.Order{}) {
+		stops[again.At()] = look(t, again, stop.Thread)
+		resume(t, again, debug.Order{Back: true, Step: true, Thread: stop.Thread})
+		for range 2 { // to it, without, and past it
+			again.SetStops(vmm.Stops{})
+			resume(t, again, debug.Order{Step: true, Thread: stop.Thread})
+		}
+		again.SetStops(vmm.Stops{Breakpoints: []uint64{symbol(t, again.Program(), "main.sum")}})
+	}
+	if again.At() != ends || len(stops) != 3 {
+		t.Errorf("%d stops, and an end after %d instructions, without stops %d", len(stops), again.At(), ends)
+	}
+}
+
+// symbol is where a function is.
+func symbol(t *testing.T, program []byte, name string) uint64 {
+	t.Helper()
+	f, err := elf.NewFile(bytes.NewReader(program))
+	if err != nil {
+		t.Fatal(err)
+	}
+	symbols, err := f.Symbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range symbols {
+		if s.Name == name {
+			return s.Value
+		}
+	}
+	t.Fatalf("no %s", name)
+	return 0
 }
 
 // A change in the past makes another future, whose output is new.
