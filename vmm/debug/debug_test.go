@@ -48,11 +48,16 @@ func begin(t *testing.T, command []string, out io.Writer, input ...string) *debu
 	}
 	s, err := debug.New(debug.Options{
 		Machine: emulator, Program: program, Linux: linux.Options{Args: []string{"program"}, Stdout: out, Memory: 64 << 20},
-		Input: func(context.Context) ([]byte, error) {
+		Input: func(ctx context.Context) ([]byte, error) {
 			if len(input) == 0 {
 				return nil, io.EOF
 			}
 			line := input[0]
+			if line == wait {
+				stopWaiting()
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
 			input = input[1:]
 			return []byte(line), nil
 		},
@@ -67,6 +72,11 @@ func begin(t *testing.T, command []string, out io.Writer, input ...string) *debu
 	})
 	return s
 }
+
+// wait is input that doesn't come until somebody interrupts the program, by stopWaiting.
+const wait = "wait"
+
+var stopWaiting context.CancelFunc
 
 func resume(t *testing.T, s *debug.Session, o debug.Order) debug.Stop {
 	t.Helper()
@@ -211,6 +221,33 @@ func TestAnotherFuture(t *testing.T) {
 	resume(t, s, debug.Order{Thread: 1}) // without the signal, this time
 	if want := "counter 1001500\ncounter 1500\n"; out.String() != want {
 		t.Errorf("%q", out.String())
+	}
+}
+
+// Whoever stops a program that waits for input sees it wait, and the same again after he went back.
+func TestInterruptOfAProgramThatWaits(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s := threads(t, io.Discard, "one\n", wait)
+	stopWaiting = cancel
+	s.SetPassed(map[abi.Signal]bool{abi.SIGUSR1: true})
+	stop, err := s.Resume(ctx, debug.Order{})
+	if err != nil || stop.Reason != debug.Interrupted {
+		t.Fatalf("%+v %v", stop, err)
+	}
+	waits := look(t, s, 1)
+	resume(t, s, debug.Order{Back: true, Step: true, Thread: 1})
+	if got := look(t, s, 1); got.at != waits.at-1 {
+		t.Errorf("a step back leads from %d to %d", waits.at, got.at)
+	}
+	resume(t, s, debug.Order{Back: true})
+	ctx, stopWaiting = context.WithCancel(t.Context())
+	defer stopWaiting()
+	if stop, err = s.Resume(ctx, debug.Order{}); err != nil || stop.Reason != debug.Interrupted {
+		t.Fatalf("%+v %v", stop, err)
+	}
+	if got := look(t, s, 1); got != waits {
+		t.Errorf("it waits at %+v, waited at %+v", got, waits)
 	}
 }
 

@@ -70,6 +70,9 @@ type event struct {
 // idle reports whether e comes when all threads wait.
 func (e *event) idle() bool { return e.kind == eventInput || e.kind == eventEnd || e.kind == eventPass }
 
+// size is about how much memory e takes.
+func (e *event) size() int64 { return int64(len(e.bytes)) + eventBytes }
+
 // past reports whether the program has been further than at.
 func (h *history) past(at uint64) bool { return at < h.furthest }
 
@@ -163,6 +166,9 @@ func (s *Session) change(e event) error {
 	}
 	h := &s.history
 	if h.past(e.at) || h.next < len(h.events) {
+		for i := range h.events[h.next:] {
+			h.bytes -= h.events[h.next+i].size()
+		}
 		h.events = h.events[:h.next]
 		h.furthest = e.at
 		for n := len(h.marks); n > 1 && h.marks[n-1].at > e.at; n-- {
@@ -177,7 +183,7 @@ func (s *Session) change(e event) error {
 	}
 	h.events = append(h.events, e)
 	h.next = len(h.events)
-	if h.bytes += int64(len(e.bytes)) + eventBytes; h.bytes > eventBytesMax {
+	if h.bytes += e.size(); h.bytes > eventBytesMax {
 		return s.forget()
 	}
 	return nil

@@ -130,7 +130,7 @@ func (s *Session) decide(o Order) error {
 			if err := s.change(event{kind: eventVerdict, task: h.task, signal: h.info.Signo, verdict: v}); err != nil {
 				return err
 			}
-			s.history.next-- // Signal looks for it
+			s.history.next = max(s.history.next-1, 0) // Signal looks for it
 		}
 		s.signal, s.goal.decided = nil, true
 	}

@@ -174,7 +174,7 @@ func (c *conn) stopReply() []byte {
 	switch s.Reason {
 	case debug.Breakpoint:
 		kind := "swbreak:;"
-		if r, err := c.target.Registers(s.Thread); err == nil && c.breaks[r.RIP] == '1' {
+		if r, err := c.target.Registers(s.Thread); err == nil && c.breaks[point{'1', r.RIP}] && !c.breaks[point{'0', r.RIP}] {
 			kind = "hwbreak:;"
 		}
 		return []byte(trap + kind + thread)
@@ -223,7 +223,7 @@ func (c *conn) insert(s string) []byte {
 		if len(c.breaks) >= pointsMax {
 			return bad
 		}
-		c.breaks[va] = kind
+		c.breaks[point{kind, va}] = true
 	default:
 		if len(c.watches) >= pointsMax || size == 0 || size > watchMax || va+size < va {
 			return bad
@@ -240,7 +240,7 @@ func (c *conn) remove(s string) []byte {
 		return bad
 	}
 	if kind < '2' {
-		delete(c.breaks, va)
+		delete(c.breaks, point{kind, va})
 		return ok
 	}
 	for i, w := range c.watches {

@@ -73,7 +73,7 @@ type conn struct {
 	hwbreak bool
 	thread   int32 // of g, G, p and P; 0 is any
 	stopped  debug.Stop
-	breaks   map[uint64]byte // Z0 and Z1: the address, and the digit
+	breaks   map[point]bool
 	watches  []watch
 	program  []byte
 	files    int        // that vFile opened
@@ -84,6 +84,12 @@ type conn struct {
 	detached bool
 	dead     bool // the program has ended and gdb was told
 	out      []byte
+}
+
+// point is a breakpoint: the digit of Z, 0 or 1, and where.
+type point struct {
+	kind byte
+	va   uint64
 }
 
 // watch is a watchpoint, with its digit of Z.
@@ -127,7 +133,7 @@ func serveConn(ctx context.Context, socket net.Conn, t Target) (detached bool, e
 }
 
 func newConn(t Target) *conn {
-	c := &conn{target: t, breaks: map[uint64]byte{}, program: t.Program(), wanted: context.Background()}
+	c := &conn{target: t, breaks: map[point]bool{}, program: t.Program(), wanted: context.Background()}
 	c.stopped = debug.Stop{Reason: debug.Signal, Signal: abi.SIGTRAP, Thread: c.anyThread()}
 	return c
 }
@@ -205,8 +211,8 @@ func (c *conn) setRunning(f func()) {
 
 func (c *conn) stops() vmm.Stops {
 	var s vmm.Stops
-	for va := range c.breaks {
-		s.Breakpoints = append(s.Breakpoints, va)
+	for p := range c.breaks {
+		s.Breakpoints = append(s.Breakpoints, p.va)
 	}
 	for _, w := range c.watches {
 		s.Watches = append(s.Watches, w.Watch)
