@@ -12,8 +12,8 @@ import (
 func TestBreakpoints(t *testing.T) {
 	const dec = codeAt + 3
 	m, c := newGuest(t, sum, phys.Options{})
-	c.regs.RCX = 5
-	run(t, c, 2)
+	c.regs.RCX = 1000
+	run(t, c, 4*995+2) // so that it is translated, where the host can
 	m.SetStops(vmm.Stops{Breakpoints: []uint64{dec}}) // behind code that was decoded without
 	for round := uint64(4); round > 0; round-- {
 		if exit := run(t, c, 0); exit.Kind != vmm.ExitBreakpoint || c.regs.RIP != dec || c.regs.RCX != round {
@@ -27,7 +27,7 @@ func TestBreakpoints(t *testing.T) {
 		}
 	}
 	m.SetStops(vmm.Stops{})
-	if exit := run(t, c, 0); exit.Kind != vmm.ExitSyscall || c.regs.RAX != 15 || c.Instructions() != 4*5+1 {
+	if exit := run(t, c, 0); exit.Kind != vmm.ExitSyscall || c.regs.RAX != 500500 || c.Instructions() != 4*1000+1 {
 		t.Errorf("%v with %d after %d instructions", exit.Kind, c.regs.RAX, c.Instructions())
 	}
 }
@@ -42,7 +42,7 @@ func TestWatches(t *testing.T) {
 	}
 	m, c := newGuest(t, code, phys.Options{})
 	c.regs.RBX, c.regs.RAX = dataAt+0x100, 42
-	run(t, c, 100)
+	run(t, c, 1000)
 	for _, w := range []struct {
 		vmm.Watch
 		ends []uint64 // RIP, from code on, of the stops in a round

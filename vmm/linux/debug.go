@@ -89,6 +89,8 @@ func (p *Process) Place(m Moment) {
 // Pass has virtual time pass while all tasks wait.
 func (p *Process) Pass(d time.Duration) { p.clockTick(int64(d)) }
 
+var waitKinds = [...]string{ready: "ready", waitFiles: "files", waitFutex: "futex", waitSleep: "sleep", waitSignal: "signal"}
+
 // TaskInfo is what a debugger shows of a task.
 type TaskInfo struct {
 	ID      int32
