@@ -66,10 +66,10 @@ var plan = map[string][]string{
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	"edge/page":                     {"fault"},
 	"vmm":                           {"vmm/phys", "vmm/x86"},
-	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"},                                                                                                                                  // vmmtest in tests only
-	"vmm/linux":                     {"internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/record", "vmm/linux/space", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
+	"vmm/linux":                     {"internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/coder", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/signals", "vmm/linux/space", "vmm/linux/trace", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
+	"vmm/emu/flags":                 {"vmm/x86"},
+	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/emu/flags", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/linux/clock":               {"internal/tsc", "vmm/linux/vdso"},
-	"vmm/linux/record":              {},
 	"vmm/linux/vdso":                {},
 	"internal/tsc":                  {},
 	"vmm/linux/plain":               {"vmm/linux/abi", "vmm/linux/file", "vmm/linux/space"},
@@ -80,7 +80,10 @@ var plan = map[string][]string{
 	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},          // vmmtest in tests only
 	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
 	"internal/cputime":              {},
-	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"},
+	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/debug", "vmm/gdb", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap"},
+	"vmm/linux/coder":               {},
+	"vmm/linux/signals":             {"vmm/linux/abi", "vmm/x86"},
+	"vmm/linux/trace":               {"vmm/linux/abi"},
 	"vmm/linux/iovec":               {},
 	"vmm/linux/ledger":              {"vmm/linux/iovec"},
 	"vmm/linux/socket":              {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger"},
@@ -91,6 +94,8 @@ var plan = map[string][]string{
 	"vmm/emu/code":                  {"vmm/emu/asm", "vmm/mmu", "vmm/phys", "vmm/x86"},
 	"vmm/emu/vector":                {"vmm/x86"},
 	"vmm/emu/x87":                   {"vmm/x86"},
+	"vmm/debug":                     {"vmm", "vmm/emu", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap", "vmm/x86"}, // emu in tests only
+	"vmm/gdb":                       {"vmm", "vmm/debug", "vmm/emu", "vmm/linux", "vmm/linux/abi", "vmm/phys", "vmm/x86"},                   // emu in tests only
 	"vmm/mmu":                       {"vmm/phys"},
 	"vmm/phys":                      {},
 	"vmm/x86":                       {},

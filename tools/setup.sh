@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run beside Go, where it is missing: curl, dig, a headless Chromium, objdump, and C compilers, a busybox and static libraries for guests.
+# Installs what the tests run beside Go, where it is missing: curl, dig, a headless Chromium, objdump, and C compilers, a busybox, static libraries and gdb for guests.
 set -eu
 
 missing=
@@ -13,6 +13,7 @@ need gcc gcc
 need musl-gcc musl-tools
 need busybox busybox-static
 need objdump binutils
+need gdb gdb
 archive() { # LIBRARY PACKAGE
 	case $(gcc -print-file-name="lib$1.a" 2>/dev/null) in */*) ;; *) missing="$missing $2" ;; esac
 }

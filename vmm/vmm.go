@@ -60,6 +60,27 @@ type VCPU interface {
 type Budget struct {
 	Instructions uint64        // of the emulator: exactly so many
 	CPU          time.Duration // of KVM: the thread's time, to about a millisecond
+	Past         bool          // the instruction at RIP is executed even if it has a breakpoint (Stops)
+}
+
+// Stops are where programs stop for a debugger.
+type Stops struct {
+	Breakpoints []uint64 // addresses of instructions
+	Watches     []Watch
+}
+
+// Watch is a range of memory.
+type Watch struct {
+	Addr, Size  uint64
+	Read, Write bool // which accesses stop the program
+}
+
+// Stopper is a Machine that stops programs for a debugger. The guest's memory and what instructions count stay as they are without.
+type Stopper interface {
+	// SetStops replaces what is set. Run then ends with ExitBreakpoint and ExitWatchpoint.
+	SetStops(Stops)
+	// CountFrom has processors that are made from now on count instructions from n, which the guest sees in its time-stamp counter.
+	CountFrom(n uint64)
 }
 
 // ExitKind says why Run returned.
@@ -88,13 +109,18 @@ const (
 	ExitDebug
 	// ExitUnsupported: the emulator doesn't know the instruction at RIP, whose bytes are in Exit.Bytes. On a real processor it may work.
 	ExitUnsupported
+	// ExitBreakpoint: RIP is at an instruction with a breakpoint, which isn't executed yet.
+	ExitBreakpoint
+	// ExitWatchpoint: the instruction before RIP accessed the watched range that begins at Exit.Addr.
+	ExitWatchpoint
 	// ExitShutdown: the guest's processor gave up (a triple fault).
 	ExitShutdown
 )
 
 var kinds = [...]string{
 	ExitSyscall: "system call", ExitPageFault: "page fault", ExitException: "exception", ExitPort: "port", ExitDoorbell: "doorbell", ExitHalt: "halt",
-	ExitSpent: "budget spent", ExitKicked: "kicked", ExitDebug: "debug", ExitUnsupported: "unsupported instruction", ExitShutdown: "shutdown",
+	ExitSpent: "budget spent", ExitKicked: "kicked", ExitDebug: "debug", ExitUnsupported: "unsupported instruction", ExitBreakpoint: "breakpoint",
+	ExitWatchpoint: "watchpoint", ExitShutdown: "shutdown",
 }
 
 func (k ExitKind) String() string {

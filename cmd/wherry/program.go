@@ -107,6 +107,7 @@ func (f *programFlags) options(args []string) (program.Options, error) {
 func newProgramRunCommand() *cobra.Command {
 	var f programFlags
 	var trace bool
+	var debugger string
 	c := &cobra.Command{
 		Use:   "run [flags] PROGRAM [ARGUMENT...]",
 		Short: "Run a static Linux program in a machine, with this command's standard input and output",
@@ -114,6 +115,7 @@ func newProgramRunCommand() *cobra.Command {
 output are this command's; the exit status is the program's, 128+N if signal N killed it, 124 if it passed a limit, 125 if it can never go on.`,
 		Example: `  wherry program run ./cart < request.http
   wherry program run --machine emulator --trace ./hello
+  wherry program run --gdb 127.0.0.1:1234 ./hello & gdb -ex 'target remote 127.0.0.1:1234'
   wherry program run --cpu 50ms --memory 64MiB ./sort -n < numbers`,
 		Args: aProgram,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -124,7 +126,13 @@ output are this command's; the exit status is the program's, 128+N if signal N k
 			if trace {
 				o.Linux.Trace = program.Tracer(c.ErrOrStderr())
 			}
-			status, err := program.Run(c.Context(), o, program.Streams{In: c.InOrStdin(), Out: c.OutOrStdout(), Err: c.ErrOrStderr()})
+			streams := program.Streams{In: c.InOrStdin(), Out: c.OutOrStdout(), Err: c.ErrOrStderr()}
+			var status int
+			if debugger != "" {
+				status, err = program.Debug(c.Context(), o, streams, debugger)
+			} else {
+				status, err = program.Run(c.Context(), o, streams)
+			}
 			if err == nil && status != 0 {
 				err = exitStatus(status)
 			}
@@ -132,6 +140,7 @@ output are this command's; the exit status is the program's, 128+N if signal N k
 		},
 	}
 	f.add(c)
+	c.Flags().StringVar(&debugger, "gdb", "", "wait for gdb at this address, like 127.0.0.1:1234, before the program begins; anybody who reaches it is let in")
 	c.Flags().BoolVar(&trace, "trace", false, "print its system calls, faults and exits to standard error, like strace")
 	return c
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wherry/wherry/internal/program"
 	"github.com/wherry/wherry/vmm/linux"
+	"github.com/wherry/wherry/vmm/linux/trace"
 )
 
 // walk builds testdata/walk.c.
@@ -28,7 +29,7 @@ func walk(t *testing.T) string {
 func run(t *testing.T, file, machine string, p program.Paging) (status int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	options := program.Options{Machine: machine, Program: file, Paging: p, Linux: linux.Options{Args: []string{"walk", "64"}, Trace: func(linux.Event) {}}}
+	options := program.Options{Machine: machine, Program: file, Paging: p, Linux: linux.Options{Args: []string{"walk", "64"}, Trace: func(trace.Event) {}}}
 	status, err := program.Run(t.Context(), options, program.Streams{In: strings.NewReader(""), Out: &o, Err: &e})
 	if err != nil {
 		t.Fatal(err)

@@ -82,8 +82,9 @@ func (c *VCPU) find(most uint64) *block {
 	case b != nil:
 		pa = b.pages[0].pa + phys.Addr(b.va&offMask)
 	}
-	b = c.decode(c.rip, pa, int(min(most, blockInstructionsMax)))
-	if b != nil && most >= blockInstructionsMax {
+	longest := c.machine.stops.longest()
+	b = c.decode(c.rip, pa, int(min(most, longest)))
+	if b != nil && most >= longest && !c.machine.stops.lifted {
 		m := c.machine
 		if len(m.kept) >= blocksMax {
 			clear(m.kept)
@@ -115,6 +116,10 @@ func (c *VCPU) decode(va uint64, pa phys.Addr, most int) *block {
 	t := translator{ops: make([]op, 0, 16)}
 	code := page[pa&offMask:]
 	for int(b.count) < most {
+		if c.machine.stops.at(b.end) {
+			b.exit = errBreakpoint
+			break
+		}
 		in, err := x86.Decode(code[b.end-va:])
 		if errors.Is(err, x86.ErrShort) {
 			if b.count > 0 {

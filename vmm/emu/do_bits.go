@@ -3,6 +3,8 @@ package emu
 import (
 	"math/bits"
 
+	"github.com/wherry/wherry/vmm/emu/flags"
+
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -20,8 +22,8 @@ func (c *VCPU) count(o *op) uint8 {
 // shifted is what shifts leave: r in d, its flags, and those of carry and overflow.
 func (c *VCPU) shifted(o *op, r uint64, carry, overflow bool) {
 	top := o.size*8 - 1
-	c.flags.logic(extend(r, o.size), top)
-	c.flags.carries = bit(carry)<<top | bit(carry != overflow)<<(top-1)
+	c.flags.Logic(flags.Extend(r, o.size), top)
+	c.flags.Carries = bit(carry)<<top | bit(carry != overflow)<<(top-1)
 	c.put(o.d, r, o.size)
 }
 
@@ -32,7 +34,7 @@ func (c *VCPU) unshifted(o *op) bool {
 }
 
 func doShiftLeft(c *VCPU, o *op) bool {
-	n, v := c.count(o), cut(c.file[o.d&regMask], o.size)
+	n, v := c.count(o), flags.Cut(c.file[o.d&regMask], o.size)
 	if n == 0 {
 		return c.unshifted(o)
 	}
@@ -44,7 +46,7 @@ func doShiftLeft(c *VCPU, o *op) bool {
 }
 
 func doShiftRight(c *VCPU, o *op) bool {
-	n, v := c.count(o), cut(c.file[o.d&regMask], o.size)
+	n, v := c.count(o), flags.Cut(c.file[o.d&regMask], o.size)
 	if n == 0 {
 		return c.unshifted(o)
 	}
@@ -53,7 +55,7 @@ func doShiftRight(c *VCPU, o *op) bool {
 }
 
 func doShiftArithmetic(c *VCPU, o *op) bool {
-	n, v := c.count(o), extend(c.file[o.d&regMask], o.size)
+	n, v := c.count(o), flags.Extend(c.file[o.d&regMask], o.size)
 	if n == 0 {
 		return c.unshifted(o)
 	}
@@ -70,7 +72,7 @@ func doShiftLeft64(c *VCPU, o *op) bool {
 	d := &c.file[o.d&regMask]
 	carry := *d >> ((64 - o.imm) & 63) & 1
 	*d <<= o.imm & 63
-	c.flags.result, c.flags.carries, c.flags.top = int64(*d), carry<<63|*d>>63<<62, 63
+	c.flags.Result, c.flags.Carries, c.flags.Top = int64(*d), carry<<63|*d>>63<<62, 63
 	return true
 }
 
@@ -79,7 +81,7 @@ func doShiftLeft32(c *VCPU, o *op) bool {
 	carry := *d >> ((32 - o.imm) & 31) & 1
 	r := uint32(*d) << (o.imm & 31)
 	*d = uint64(r)
-	c.flags.result, c.flags.carries, c.flags.top = int64(int32(r)), carry<<31|uint64(r>>31)<<30, 31
+	c.flags.Result, c.flags.Carries, c.flags.Top = int64(int32(r)), carry<<31|uint64(r>>31)<<30, 31
 	return true
 }
 
@@ -88,7 +90,7 @@ func doShiftRight64(c *VCPU, o *op) bool {
 	before := *d >> ((o.imm - 1) & 63)
 	carry, top := before&1, before>>63
 	*d >>= o.imm & 63
-	c.flags.result, c.flags.carries, c.flags.top = int64(*d), carry<<63|(carry^top)<<62, 63
+	c.flags.Result, c.flags.Carries, c.flags.Top = int64(*d), carry<<63|(carry^top)<<62, 63
 	return true
 }
 
@@ -98,7 +100,7 @@ func doShiftRight32(c *VCPU, o *op) bool {
 	before := v >> ((o.imm - 1) & 31)
 	carry, top := before&1, before>>31
 	*d = v >> (o.imm & 31)
-	c.flags.result, c.flags.carries, c.flags.top = int64(int32(*d)), carry<<31|(carry^top)<<30, 31
+	c.flags.Result, c.flags.Carries, c.flags.Top = int64(int32(*d)), carry<<31|(carry^top)<<30, 31
 	return true
 }
 
@@ -106,7 +108,7 @@ func doShiftArithmetic64(c *VCPU, o *op) bool {
 	d := &c.file[o.d&regMask]
 	carry := *d >> ((o.imm - 1) & 63) & 1
 	*d = uint64(int64(*d) >> (o.imm & 63))
-	c.flags.result, c.flags.carries, c.flags.top = int64(*d), carry<<63|carry<<62, 63
+	c.flags.Result, c.flags.Carries, c.flags.Top = int64(*d), carry<<63|carry<<62, 63
 	return true
 }
 
@@ -115,57 +117,57 @@ func doShiftArithmetic32(c *VCPU, o *op) bool {
 	carry := *d >> ((o.imm - 1) & 31) & 1
 	r := int32(*d) >> (o.imm & 31)
 	*d = uint64(uint32(r))
-	c.flags.result, c.flags.carries, c.flags.top = int64(r), carry<<31|carry<<30, 31
+	c.flags.Result, c.flags.Carries, c.flags.Top = int64(r), carry<<31|carry<<30, 31
 	return true
 }
 
 // rotated is what rotates leave: all but CF and OF stay.
 func (c *VCPU) rotated(o *op, r uint64, carry, overflow bool) bool {
-	c.flags.change(x86.CF|x86.OF, x86.Flags(bit(carry))|x86.Flags(bit(overflow))<<11)
+	c.flags.Change(x86.CF|x86.OF, x86.Flags(bit(carry))|x86.Flags(bit(overflow))<<11)
 	c.put(o.d, r, o.size)
 	return true
 }
 
 func doRotateLeft(c *VCPU, o *op) bool {
-	n, v, width := c.count(o), cut(c.file[o.d&regMask], o.size), o.size*8
+	n, v, width := c.count(o), flags.Cut(c.file[o.d&regMask], o.size), o.size*8
 	if n == 0 {
 		return c.unshifted(o)
 	}
 	n %= width
-	r := cut(v<<n|v>>(width-n), o.size)
+	r := flags.Cut(v<<n|v>>(width-n), o.size)
 	carry := r&1 != 0
 	return c.rotated(o, r, carry, carry != (r>>(width-1) != 0))
 }
 
 func doRotateRight(c *VCPU, o *op) bool {
-	n, v, width := c.count(o), cut(c.file[o.d&regMask], o.size), o.size*8
+	n, v, width := c.count(o), flags.Cut(c.file[o.d&regMask], o.size), o.size*8
 	if n == 0 {
 		return c.unshifted(o)
 	}
 	n %= width
-	r := cut(v>>n|v<<(width-n), o.size)
+	r := flags.Cut(v>>n|v<<(width-n), o.size)
 	return c.rotated(o, r, r>>(width-1) != 0, (r>>(width-1)^r>>(width-2))&1 != 0)
 }
 
 // doRotateCarryLeft goes bit by bit: CF is one of the bits that go round, and nobody does this often.
 func doRotateCarryLeft(c *VCPU, o *op) bool {
-	n, v, width := c.count(o), cut(c.file[o.d&regMask], o.size), o.size*8
+	n, v, width := c.count(o), flags.Cut(c.file[o.d&regMask], o.size), o.size*8
 	if n %= width + 1; n == 0 {
 		return c.unshifted(o)
 	}
-	carry := bit(c.flags.cf())
+	carry := bit(c.flags.CF())
 	for range n {
-		v, carry = cut(v<<1|carry, o.size), v>>(width-1)
+		v, carry = flags.Cut(v<<1|carry, o.size), v>>(width-1)
 	}
 	return c.rotated(o, v, carry != 0, carry != v>>(width-1))
 }
 
 func doRotateCarryRight(c *VCPU, o *op) bool {
-	n, v, width := c.count(o), cut(c.file[o.d&regMask], o.size), o.size*8
+	n, v, width := c.count(o), flags.Cut(c.file[o.d&regMask], o.size), o.size*8
 	if n %= width + 1; n == 0 {
 		return c.unshifted(o)
 	}
-	carry := bit(c.flags.cf())
+	carry := bit(c.flags.CF())
 	for range n {
 		v, carry = v>>1|carry<<(width-1), v&1
 	}
@@ -190,7 +192,7 @@ func (c *VCPU) shiftDouble(o *op, from, by uint64, left bool) bool {
 	if n == 0 {
 		return c.unshifted(o)
 	}
-	d, s := cut(c.file[o.d&regMask], o.size), cut(from, o.size)
+	d, s := flags.Cut(c.file[o.d&regMask], o.size), flags.Cut(from, o.size)
 	if n > width {
 		n -= width
 		d, s = s, d
@@ -204,7 +206,7 @@ func (c *VCPU) shiftDouble(o *op, from, by uint64, left bool) bool {
 		r = d>>n | s<<(width-n)
 		carry = d>>(n-1)&1 != 0
 	}
-	c.shifted(o, cut(r, o.size), carry, (r^d)>>(width-1)&1 != 0)
+	c.shifted(o, flags.Cut(r, o.size), carry, (r^d)>>(width-1)&1 != 0)
 	return true
 }
 
@@ -214,7 +216,7 @@ func (c *VCPU) bitOf(o *op) uint64 {
 }
 
 func doBitTest(c *VCPU, o *op) bool {
-	c.flags.change(x86.CF, x86.Flags(c.file[o.d&regMask]>>c.bitOf(o)&1))
+	c.flags.Change(x86.CF, x86.Flags(c.file[o.d&regMask]>>c.bitOf(o)&1))
 	return true
 }
 
@@ -238,29 +240,29 @@ func doBitComplement(c *VCPU, o *op) bool {
 
 // doBitAddress finds the word of memory that a bit instruction is about: its bit number is signed and not bounded by the word.
 func doBitAddress(c *VCPU, o *op) bool {
-	words := extend(c.file[o.s&regMask], o.size) >> (bits.Len8(o.size*8) - 1)
+	words := flags.Extend(c.file[o.s&regMask], o.size) >> (bits.Len8(o.size*8) - 1)
 	seg := c.file[o.seg&regMask]
-	c.file[regT2] = cut(c.ea(o)-seg+uint64(words*int64(o.size)), o.from) + seg
+	c.file[regT2] = flags.Cut(c.ea(o)-seg+uint64(words*int64(o.size)), o.from) + seg
 	return true
 }
 
 // doScanForward leaves d as it is for 0, which Intel calls undefined and AMD says.
 func doScanForward(c *VCPU, o *op) bool {
-	v := cut(c.file[o.s&regMask], o.size)
+	v := flags.Cut(c.file[o.s&regMask], o.size)
 	return c.scanned(o, v, bits.TrailingZeros64(v))
 }
 
 func doScanReverse(c *VCPU, o *op) bool {
-	v := cut(c.file[o.s&regMask], o.size)
+	v := flags.Cut(c.file[o.s&regMask], o.size)
 	return c.scanned(o, v, 63-bits.LeadingZeros64(v))
 }
 
 func (c *VCPU) scanned(o *op, v uint64, at int) bool {
 	if v == 0 {
-		c.flags.change(x86.ZF, x86.ZF)
+		c.flags.Change(x86.ZF, x86.ZF)
 		return true
 	}
-	c.flags.change(x86.ZF, 0)
+	c.flags.Change(x86.ZF, 0)
 	c.put(o.d, uint64(at), o.size)
 	return true
 }

@@ -3,6 +3,8 @@ package emu
 import (
 	"math/bits"
 
+	"github.com/wherry/wherry/vmm/emu/flags"
+
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -45,29 +47,29 @@ func (c *VCPU) put(d uint8, v uint64, size uint8) {
 
 // operands are d and s+imm, cut to the size.
 func (c *VCPU) operands(o *op) (a, b uint64) {
-	return cut(c.file[o.d&regMask], o.size), cut(c.file[o.s&regMask]+uint64(o.imm), o.size)
+	return flags.Cut(c.file[o.d&regMask], o.size), flags.Cut(c.file[o.s&regMask]+uint64(o.imm), o.size)
 }
 
 func doAdd(c *VCPU, o *op) bool { return c.addWith(o, 0) }
 
-func doAddCarry(c *VCPU, o *op) bool { return c.addWith(o, bit(c.flags.cf())) }
+func doAddCarry(c *VCPU, o *op) bool { return c.addWith(o, bit(c.flags.CF())) }
 
 func (c *VCPU) addWith(o *op, carry uint64) bool {
 	a, b := c.operands(o)
 	r := a + b + carry
-	c.flags.sum(a, b, r, o.size)
+	c.flags.Sum(a, b, r, o.size)
 	c.put(o.d, r, o.size)
 	return true
 }
 
 func doSubtract(c *VCPU, o *op) bool { return c.subtractWith(o, 0) }
 
-func doSubtractBorrow(c *VCPU, o *op) bool { return c.subtractWith(o, bit(c.flags.cf())) }
+func doSubtractBorrow(c *VCPU, o *op) bool { return c.subtractWith(o, bit(c.flags.CF())) }
 
 func (c *VCPU) subtractWith(o *op, borrow uint64) bool {
 	a, b := c.operands(o)
 	r := a - b - borrow
-	c.flags.difference(a, b, r, o.size)
+	c.flags.Difference(a, b, r, o.size)
 	c.put(o.d, r, o.size)
 	return true
 }
@@ -95,23 +97,23 @@ func doXor(c *VCPU, o *op) bool {
 }
 
 func (c *VCPU) logic(o *op, r uint64) bool {
-	c.flags.logic(extend(r, o.size), o.size*8-1)
+	c.flags.Logic(flags.Extend(r, o.size), o.size*8-1)
 	c.put(o.d, r, o.size)
 	return true
 }
 
 func doIncrement(c *VCPU, o *op) bool {
-	a, carry := cut(c.file[o.d&regMask], o.size), c.flags.cf()
-	c.flags.sum(a, 1, a+1, o.size)
-	c.flags.keepCF(carry)
+	a, carry := flags.Cut(c.file[o.d&regMask], o.size), c.flags.CF()
+	c.flags.Sum(a, 1, a+1, o.size)
+	c.flags.KeepCF(carry)
 	c.put(o.d, a+1, o.size)
 	return true
 }
 
 func doDecrement(c *VCPU, o *op) bool {
-	a, carry := cut(c.file[o.d&regMask], o.size), c.flags.cf()
-	c.flags.difference(a, 1, a-1, o.size)
-	c.flags.keepCF(carry)
+	a, carry := flags.Cut(c.file[o.d&regMask], o.size), c.flags.CF()
+	c.flags.Difference(a, 1, a-1, o.size)
+	c.flags.KeepCF(carry)
 	c.put(o.d, a-1, o.size)
 	return true
 }
@@ -122,8 +124,8 @@ func doNot(c *VCPU, o *op) bool {
 }
 
 func doNegate(c *VCPU, o *op) bool {
-	a := cut(c.file[o.d&regMask], o.size)
-	c.flags.difference(0, a, -a, o.size)
+	a := flags.Cut(c.file[o.d&regMask], o.size)
+	c.flags.Difference(0, a, -a, o.size)
 	c.put(o.d, -a, o.size)
 	return true
 }
@@ -132,14 +134,14 @@ func doNegate(c *VCPU, o *op) bool {
 // on AMD's and Intel's processors, whose AF is 0.
 func (c *VCPU) carryAndOverflow(low uint64, size uint8, on bool) {
 	top := size*8 - 1
-	c.flags.logic(extend(low, size), top)
+	c.flags.Logic(flags.Extend(low, size), top)
 	if on {
-		c.flags.carries = 1 << top
+		c.flags.Carries = 1 << top
 	}
 }
 
 func doMultiply(c *VCPU, o *op) bool {
-	a, b := cut(c.file[regAX], o.size), cut(c.file[o.d&regMask], o.size)
+	a, b := flags.Cut(c.file[regAX], o.size), flags.Cut(c.file[o.d&regMask], o.size)
 	high, low := bits.Mul64(a, b)
 	if o.size < 8 {
 		high = low >> (o.size * 8)
@@ -150,10 +152,10 @@ func doMultiply(c *VCPU, o *op) bool {
 }
 
 func doMultiplySigned(c *VCPU, o *op) bool {
-	high, low := signedProduct(extend(c.file[regAX], o.size), extend(c.file[o.d&regMask], o.size))
+	high, low := signedProduct(flags.Extend(c.file[regAX], o.size), flags.Extend(c.file[o.d&regMask], o.size))
 	over := high != uint64(int64(low)>>63)
 	if o.size < 8 {
-		over = extend(low, o.size) != int64(low)
+		over = flags.Extend(low, o.size) != int64(low)
 		high = low >> (o.size * 8)
 	}
 	c.wide(o.size, high, low)
@@ -181,11 +183,11 @@ func doProduct(c *VCPU, o *op) bool { return c.product(o, c.file[o.d&regMask], c
 func doMultiplyBy(c *VCPU, o *op) bool { return c.product(o, c.file[o.s&regMask], uint64(o.imm)) }
 
 func (c *VCPU) product(o *op, a, b uint64) bool {
-	x, y := extend(a, o.size), extend(b, o.size)
+	x, y := flags.Extend(a, o.size), flags.Extend(b, o.size)
 	high, low := signedProduct(x, y)
 	over := high != uint64(int64(low)>>63)
 	if o.size < 8 {
-		over = extend(low, o.size) != int64(low)
+		over = flags.Extend(low, o.size) != int64(low)
 	}
 	c.carryAndOverflow(low, o.size, over)
 	c.put(o.d, low, o.size)
@@ -206,7 +208,7 @@ func (c *VCPU) dividend(size uint8) (high, low uint64) {
 }
 
 func doDivide(c *VCPU, o *op) bool {
-	by := cut(c.file[o.d&regMask], o.size)
+	by := flags.Cut(c.file[o.d&regMask], o.size)
 	high, low := c.dividend(o.size)
 	if by == 0 || high >= by {
 		return c.raise(x86.DivideError)
@@ -220,13 +222,13 @@ func doDivide(c *VCPU, o *op) bool {
 }
 
 func doDivideSigned(c *VCPU, o *op) bool {
-	by := extend(c.file[o.d&regMask], o.size)
+	by := flags.Extend(c.file[o.d&regMask], o.size)
 	high, low := c.dividend(o.size)
 	switch o.size {
 	case 4:
 		high = uint64(int64(low) >> 63)
 	case 2, 1:
-		low = uint64(extend(low, o.size*2))
+		low = uint64(flags.Extend(low, o.size*2))
 		high = uint64(int64(low) >> 63)
 	}
 	negative := int64(high) < 0
@@ -258,15 +260,15 @@ func doDivideSigned(c *VCPU, o *op) bool {
 
 func doExchangeAdd(c *VCPU, o *op) bool {
 	a, b := c.operands(o)
-	c.flags.sum(a, b, a+b, o.size)
+	c.flags.Sum(a, b, a+b, o.size)
 	c.put(o.s, a, o.size) // first: if both are one register, it gets the sum
 	c.put(o.d, a+b, o.size)
 	return true
 }
 
 func doCompareExchange(c *VCPU, o *op) bool {
-	a, b := cut(c.file[regAX], o.size), cut(c.file[o.d&regMask], o.size)
-	c.flags.difference(a, b, a-b, o.size)
+	a, b := flags.Cut(c.file[regAX], o.size), flags.Cut(c.file[o.d&regMask], o.size)
+	c.flags.Difference(a, b, a-b, o.size)
 	if a == b {
 		c.put(o.d, c.file[o.s&regMask], o.size)
 		return true
@@ -291,24 +293,24 @@ func doCompareExchangeWide(c *VCPU, o *op) bool {
 	if !ok {
 		return false
 	}
-	equal := low == cut(c.file[regAX], half) && high == cut(c.file[regDX], half)
+	equal := low == flags.Cut(c.file[regAX], half) && high == flags.Cut(c.file[regDX], half)
 	if equal {
-		c.flags.change(x86.ZF, x86.ZF)
+		c.flags.Change(x86.ZF, x86.ZF)
 		first := c.store(va, c.file[regBX], half)
 		return c.store(va+uint64(half), c.file[regCX], half) && first
 	}
-	c.flags.change(x86.ZF, 0)
+	c.flags.Change(x86.ZF, 0)
 	c.put(regAX, low, half)
 	c.put(regDX, high, half)
 	return true
 }
 
 func doPopulation(c *VCPU, o *op) bool {
-	n := bits.OnesCount64(cut(c.file[o.s&regMask], o.size))
+	n := bits.OnesCount64(flags.Cut(c.file[o.s&regMask], o.size))
 	c.put(o.d, uint64(n), o.size)
-	c.flags.set(0)
+	c.flags.Set(0)
 	if n == 0 {
-		c.flags.set(x86.ZF)
+		c.flags.Set(x86.ZF)
 	}
 	return true
 }
@@ -328,14 +330,14 @@ func doByteSwap(c *VCPU, o *op) bool {
 }
 
 func doSetCond(c *VCPU, o *op) bool {
-	c.put(o.d, bit(c.flags.cond(o.cond)), 1)
+	c.put(o.d, bit(c.flags.Cond(o.cond)), 1)
 	return true
 }
 
 // doMoveCond clears the upper half also where the condition doesn't hold.
 func doMoveCond(c *VCPU, o *op) bool {
 	s := o.d
-	if c.flags.cond(o.cond) {
+	if c.flags.Cond(o.cond) {
 		s = o.s
 	}
 	c.put(o.d, c.file[s&regMask], o.size)
@@ -343,11 +345,11 @@ func doMoveCond(c *VCPU, o *op) bool {
 }
 
 func doExtendAX(c *VCPU, o *op) bool {
-	c.put(regAX, uint64(extend(c.file[regAX], o.size/2)), o.size)
+	c.put(regAX, uint64(flags.Extend(c.file[regAX], o.size/2)), o.size)
 	return true
 }
 
 func doExtendToDX(c *VCPU, o *op) bool {
-	c.put(regDX, uint64(extend(c.file[regAX], o.size)>>63), o.size)
+	c.put(regDX, uint64(flags.Extend(c.file[regAX], o.size)>>63), o.size)
 	return true
 }

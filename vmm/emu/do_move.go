@@ -1,6 +1,7 @@
 package emu
 
 import (
+	"github.com/wherry/wherry/vmm/emu/flags"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -54,12 +55,12 @@ func doSwap(c *VCPU, o *op) bool {
 }
 
 func doMoveZero(c *VCPU, o *op) bool {
-	c.put(o.d, cut(c.file[o.s&regMask], o.from), o.size)
+	c.put(o.d, flags.Cut(c.file[o.s&regMask], o.from), o.size)
 	return true
 }
 
 func doMoveSign(c *VCPU, o *op) bool {
-	c.put(o.d, uint64(extend(c.file[o.s&regMask], o.from)), o.size)
+	c.put(o.d, uint64(flags.Extend(c.file[o.s&regMask], o.from)), o.size)
 	return true
 }
 
@@ -100,7 +101,7 @@ func doLeave(c *VCPU, o *op) bool {
 }
 
 func doTranslate(c *VCPU, o *op) bool {
-	v, ok := c.load(cut(c.file[regBX]+c.file[regAX]&0xff, addressWidth(o))+c.file[o.seg&regMask], 1)
+	v, ok := c.load(flags.Cut(c.file[regBX]+c.file[regAX]&0xff, addressWidth(o))+c.file[o.seg&regMask], 1)
 	if ok {
 		c.put(regAX, v, 1)
 	}
@@ -135,16 +136,16 @@ func doReturn(c *VCPU, o *op) bool {
 
 // doLoop is LOOP, LOOPE, LOOPNE and JRCXZ. size is that of the counter.
 func doLoop(c *VCPU, o *op) bool {
-	n := cut(c.file[regCX], o.size)
+	n := flags.Cut(c.file[regCX], o.size)
 	if x86.Op(o.from) == x86.JRCXZ {
 		if n == 0 {
 			c.rip = o.to
 		}
 		return true
 	}
-	n = cut(n-1, o.size)
+	n = flags.Cut(n-1, o.size)
 	c.put(regCX, n, o.size)
-	zero := c.flags.zf()
+	zero := c.flags.ZF()
 	if n != 0 && (x86.Op(o.from) == x86.LOOP || zero == (x86.Op(o.from) == x86.LOOPE)) {
 		c.rip = o.to
 	}
@@ -152,28 +153,28 @@ func doLoop(c *VCPU, o *op) bool {
 }
 
 func doFlagsToAH(c *VCPU, _ *op) bool {
-	f := c.flags.arithmetic()&^x86.OF | x86.Fixed
+	f := c.flags.Arithmetic()&^x86.OF | x86.Fixed
 	c.file[regAX] = c.file[regAX]&^0xff00 | uint64(f)<<8
 	return true
 }
 
 func doFlagsFromAH(c *VCPU, _ *op) bool {
-	c.flags.change(x86.Arithmetic&^x86.OF, x86.Flags(c.file[regAX]>>8&0xff))
+	c.flags.Change(x86.Arithmetic&^x86.OF, x86.Flags(c.file[regAX]>>8&0xff))
 	return true
 }
 
 func doClearCarry(c *VCPU, _ *op) bool {
-	c.flags.change(x86.CF, 0)
+	c.flags.Change(x86.CF, 0)
 	return true
 }
 
 func doSetCarry(c *VCPU, _ *op) bool {
-	c.flags.change(x86.CF, x86.CF)
+	c.flags.Change(x86.CF, x86.CF)
 	return true
 }
 
 func doComplementCarry(c *VCPU, _ *op) bool {
-	c.flags.change(x86.CF, c.flags.arithmetic()^x86.CF)
+	c.flags.Change(x86.CF, c.flags.Arithmetic()^x86.CF)
 	return true
 }
 

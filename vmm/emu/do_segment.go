@@ -77,7 +77,7 @@ func (c *VCPU) loadSegment(segment uint8, selector uint64) bool {
 func doVerify(c *VCPU, o *op) bool {
 	selector, what := uint16(c.file[o.s&regMask]), x86.Op(o.cond)
 	on := what == x86.VERR && (selector == selectorCode || selector == selectorStack) || what == x86.VERW && selector == selectorStack
-	c.flags.change(x86.ZF, x86.Flags(bit(on))*x86.ZF)
+	c.flags.Change(x86.ZF, x86.Flags(bit(on))*x86.ZF)
 	return true
 }
 

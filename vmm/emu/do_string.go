@@ -3,6 +3,8 @@ package emu
 import (
 	"encoding/binary"
 
+	"github.com/wherry/wherry/vmm/emu/flags"
+
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -27,7 +29,7 @@ func doString(c *VCPU, o *op) bool {
 	width := addressWidth(o)
 	what := x86.Op(o.cond)
 	before := c.flags
-	for n := 1; cut(c.file[regCX], width) != 0; n++ {
+	for n := 1; flags.Cut(c.file[regCX], width) != 0; n++ {
 		if n%kickEvery == 0 && c.kicked.Load() {
 			c.exit = vmm.Exit{Kind: vmm.ExitKicked}
 			c.kicked.Store(false)
@@ -42,14 +44,14 @@ func doString(c *VCPU, o *op) bool {
 			return false
 		}
 		c.put(regCX, c.file[regCX]-1, width)
-		if !ok && cut(c.file[regCX], width) != 0 {
+		if !ok && flags.Cut(c.file[regCX], width) != 0 {
 			c.again = true // the code that it has changed may be its own
 			return false
 		}
 		if !ok {
 			return false
 		}
-		if (what == x86.SCAS || what == x86.CMPS) && c.flags.zf() != (o.from == 0xf3) {
+		if (what == x86.SCAS || what == x86.CMPS) && c.flags.ZF() != (o.from == 0xf3) {
 			break
 		}
 	}
@@ -58,10 +60,10 @@ func doString(c *VCPU, o *op) bool {
 
 // stringFrom and stringTo are where a string instruction reads and writes. Only the first has a segment's base.
 func (c *VCPU) stringFrom(o *op) uint64 {
-	return cut(c.file[regSI], addressWidth(o)) + c.file[o.seg&regMask]
+	return flags.Cut(c.file[regSI], addressWidth(o)) + c.file[o.seg&regMask]
 }
 
-func (c *VCPU) stringTo(o *op) uint64 { return cut(c.file[regDI], addressWidth(o)) }
+func (c *VCPU) stringTo(o *op) uint64 { return flags.Cut(c.file[regDI], addressWidth(o)) }
 
 func (c *VCPU) stringOnce(o *op) bool {
 	size, width := o.size, addressWidth(o)
@@ -91,10 +93,10 @@ func (c *VCPU) stringOnce(o *op) bool {
 	case x86.LODS:
 		c.put(regAX, a, size)
 	case x86.SCAS:
-		a = cut(c.file[regAX], size)
-		c.flags.difference(a, b, a-b, size)
+		a = flags.Cut(c.file[regAX], size)
+		c.flags.Difference(a, b, a-b, size)
 	case x86.CMPS:
-		c.flags.difference(a, b, a-b, size)
+		c.flags.Difference(a, b, a-b, size)
 	}
 	if !ok && !c.changed {
 		return false
@@ -154,7 +156,7 @@ func (c *VCPU) fillRun(o *op) bool {
 	}
 	bytes := rounds * uint64(o.size)
 	p := target.Page[to&offMask:][:bytes]
-	if v := cut(c.file[regAX], o.size); v == 0 {
+	if v := flags.Cut(c.file[regAX], o.size); v == 0 {
 		clear(p)
 	} else {
 		var word [8]byte

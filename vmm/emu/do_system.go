@@ -2,6 +2,7 @@ package emu
 
 import (
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/emu/flags"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -41,9 +42,9 @@ func doPort(c *VCPU, o *op) bool {
 	case port != vmm.DoorbellPort && port != vmm.ConsolePort:
 		return c.raise(x86.GeneralProtection)
 	case port == vmm.DoorbellPort && !in:
-		c.exit = vmm.Exit{Kind: vmm.ExitDoorbell, Data: uint32(cut(c.file[regAX], o.size))}
+		c.exit = vmm.Exit{Kind: vmm.ExitDoorbell, Data: uint32(flags.Cut(c.file[regAX], o.size))}
 	default:
-		c.exit = vmm.Exit{Kind: vmm.ExitPort, Port: port, Size: o.size, In: in, Data: uint32(cut(c.file[regAX], o.size))}
+		c.exit = vmm.Exit{Kind: vmm.ExitPort, Port: port, Size: o.size, In: in, Data: uint32(flags.Cut(c.file[regAX], o.size))}
 	}
 	return false
 }

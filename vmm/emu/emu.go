@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wherry/wherry/vmm/emu/flags"
+
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/emu/code"
 	"github.com/wherry/wherry/vmm/emu/vector"
@@ -23,11 +25,14 @@ type Machine struct {
 	vcpus  []*VCPU
 	kept   map[place]*block // predecoded code
 	store  store
+	stops  stops
+	first  uint64 // instructions that a new processor has executed
 }
 
 var (
 	_ vmm.Machine = (*Machine)(nil)
 	_ vmm.VCPU    = (*VCPU)(nil)
+	_ vmm.Stopper = (*Machine)(nil)
 )
 
 // New makes a machine with memory, which it owns from now on.
@@ -77,7 +82,7 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	if len(m.vcpus) == vcpusMax {
 		return nil, errors.New("the machine has as many virtual processors as it can; end some of the guest's threads")
 	}
-	c := &VCPU{machine: m, memory: m.memory, extended: x86.NewExtended()}
+	c := &VCPU{machine: m, memory: m.memory, extended: x86.NewExtended(), instructions: m.first}
 	c.regs.RFLAGS = x86.Fixed | x86.IF
 	c.tlb.Follow(m.memory)
 	c.fpu.Init()
@@ -105,7 +110,7 @@ type VCPU struct {
 	fpu          x87.FPU     // x87's part of extended
 	sse          vector.Unit // what extended.MXCSR says
 	rip          uint64
-	flags        lazy
+	flags        flags.Lazy
 	other        x86.Flags // the flags that aren't arithmetic
 	instructions uint64
 	running      *block
@@ -163,13 +168,13 @@ func (c *VCPU) Kick() { c.kicked.Store(true) }
 // Instructions is how many instructions were executed, ever.
 func (c *VCPU) Instructions() uint64 { return c.instructions }
 
-func (c *VCPU) rflags() x86.Flags { return c.flags.arithmetic() | c.other }
+func (c *VCPU) rflags() x86.Flags { return c.flags.Arithmetic() | c.other }
 
 // userFlags are those that user mode can change by POPF.
 const userFlags = x86.Arithmetic | x86.DF | x86.AC | x86.ID | x86.TF
 
 func (c *VCPU) setFlags(f x86.Flags) {
-	c.flags.set(f)
+	c.flags.Set(f)
 	c.other = c.other&^userFlags | f&userFlags&^x86.Arithmetic
 }
 
@@ -180,7 +185,7 @@ func (c *VCPU) enter() {
 		regFS: c.system.FSBase, regGS: c.system.GSBase,
 	}
 	c.rip = r.RIP
-	c.flags.set(r.RFLAGS)
+	c.flags.Set(r.RFLAGS)
 	c.other = r.RFLAGS&^x86.Arithmetic | x86.Fixed
 	c.exit, c.changed, c.again = vmm.Exit{}, false, false
 }

@@ -1,5 +1,7 @@
 package emu
 
+import "github.com/wherry/wherry/vmm/emu/flags"
+
 // exec does the steps of b from one on. It returns len(ops) with the next RIP in c.rip, or the number of the step that didn't end well.
 //
 // What programs do most is in this switch. A step there sets flags by hand where the general form would be slower.
@@ -34,35 +36,35 @@ func (c *VCPU) exec(ops []op, from int) int {
 		case kindAdd64:
 			a := *d
 			*d = a + v
-			c.flags.sum(a, v, *d, 8)
+			c.flags.Sum(a, v, *d, 8)
 		case kindAdd32:
 			a := *d
 			*d = uint64(uint32(a + v))
-			c.flags.sum(a, v, *d, 4)
+			c.flags.Sum(a, v, *d, 4)
 		case kindSub64:
 			a := *d
 			*d = a - v
-			c.flags.difference(a, v, *d, 8)
+			c.flags.Difference(a, v, *d, 8)
 		case kindSub32:
 			a := *d
 			*d = uint64(uint32(a - v))
-			c.flags.difference(a, v, *d, 4)
+			c.flags.Difference(a, v, *d, 4)
 		case kindAnd64:
 			*d &= v
-			c.flags.logic(int64(*d), 63)
+			c.flags.Logic(int64(*d), 63)
 		case kindAnd32:
 			*d = uint64(uint32(*d & v))
-			c.flags.logic(int64(int32(*d)), 31)
+			c.flags.Logic(int64(int32(*d)), 31)
 		case kindOr:
-			*d = cut(*d|v, o.size)
-			c.flags.logic(extend(*d, o.size), o.size*8-1)
+			*d = flags.Cut(*d|v, o.size)
+			c.flags.Logic(flags.Extend(*d, o.size), o.size*8-1)
 		case kindXor:
-			*d = cut(*d^v, o.size)
-			c.flags.logic(extend(*d, o.size), o.size*8-1)
+			*d = flags.Cut(*d^v, o.size)
+			c.flags.Logic(flags.Extend(*d, o.size), o.size*8-1)
 		case kindCmp:
-			c.flags.difference(*d, v, *d-v, o.size)
+			c.flags.Difference(*d, v, *d-v, o.size)
 		case kindTest:
-			c.flags.logic(extend(*d&v, o.size), o.size*8-1)
+			c.flags.Logic(flags.Extend(*d&v, o.size), o.size*8-1)
 		case kindCmpJump, kindTestJump, kindJump, kindJcc:
 			c.jump(o, *d, v)
 		}
@@ -78,13 +80,13 @@ func (c *VCPU) jump(o *op, d, v uint64) {
 	taken := true
 	switch o.kind {
 	case kindCmpJump:
-		c.flags.difference(d, v, d-v, o.size)
-		taken = c.flags.compare(o.cond, extend(d, o.size), extend(v, o.size))
+		c.flags.Difference(d, v, d-v, o.size)
+		taken = c.flags.Compare(o.cond, flags.Extend(d, o.size), flags.Extend(v, o.size))
 	case kindTestJump:
-		c.flags.logic(extend(d&v, o.size), o.size*8-1)
-		taken = c.flags.cond(o.cond)
+		c.flags.Logic(flags.Extend(d&v, o.size), o.size*8-1)
+		taken = c.flags.Cond(o.cond)
 	case kindJcc:
-		taken = c.flags.cond(o.cond)
+		taken = c.flags.Cond(o.cond)
 	}
 	if taken {
 		c.rip = o.to

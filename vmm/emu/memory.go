@@ -3,6 +3,8 @@ package emu
 import (
 	"encoding/binary"
 
+	"github.com/wherry/wherry/vmm/emu/flags"
+
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
@@ -20,7 +22,7 @@ func (c *VCPU) ea(o *op) uint64 {
 func (c *VCPU) load(va uint64, size uint8) (uint64, bool) {
 	off := va & offMask
 	if e := c.tlb.Entry(va); e.Reads(va) && off <= phys.PageSize-8 {
-		return cut(binary.LittleEndian.Uint64(e.Page[off:off+8]), size), true
+		return flags.Cut(binary.LittleEndian.Uint64(e.Page[off:off+8]), size), true
 	}
 	var word [8]byte
 	if !c.loadSlowly(va, word[:size]) {
@@ -38,6 +40,7 @@ func (c *VCPU) loadSlowly(va uint64, p []byte) bool {
 		return c.fault(fault)
 	}
 	copy(p, page[va&offMask:])
+	c.accessed(va, len(p), false)
 	return true
 }
 
@@ -86,6 +89,7 @@ func (c *VCPU) storeParts(va uint64, p []byte) bool {
 			return c.fault(fault)
 		}
 		copy(page[va&offMask:], p[:n])
+		c.accessed(va, int(n), true)
 		va, p = va+n, p[n:]
 	}
 	return true

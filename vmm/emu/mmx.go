@@ -1,6 +1,7 @@
 package emu
 
 import (
+	"github.com/wherry/wherry/vmm/emu/flags"
 	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/x86"
 )
@@ -86,7 +87,7 @@ func doMMXOfGeneral(c *VCPU, o *op) bool {
 	if !c.waitFPU() {
 		return false
 	}
-	s, ok := vector.Vec{Lo: cut(c.file[o.s&regMask], o.vec.general)}, true
+	s, ok := vector.Vec{Lo: flags.Cut(c.file[o.s&regMask], o.vec.general)}, true
 	if o.from != 0 {
 		s, ok = c.loadVec(o)
 	}
@@ -169,7 +170,7 @@ func doMMXMask(c *VCPU, o *op) bool {
 	if !c.waitFPU() {
 		return false
 	}
-	return c.mmxStored(c.storeMasked(cut(c.file[regDI], addressWidth(o))+c.file[o.seg&regMask], c.mm(o.d), c.mm(o.s), 8))
+	return c.mmxStored(c.storeMasked(flags.Cut(c.file[regDI], addressWidth(o))+c.file[o.seg&regMask], c.mm(o.d), c.mm(o.s), 8))
 }
 
 func doMMXEmpty(c *VCPU, _ *op) bool {

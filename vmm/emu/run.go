@@ -15,6 +15,9 @@ func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
 	if budget.Instructions > 0 {
 		end = c.instructions + budget.Instructions
 	}
+	if budget.Past && c.machine.stops.at(c.rip) {
+		c.pass()
+	}
 	for c.exit.Kind == 0 {
 		if c.kicked.Load() {
 			c.kicked.Store(false)
@@ -128,6 +131,10 @@ func executed(b *block, n int) (count uint64) {
 
 // refuse has the exit for an instruction that isn't decoded.
 func (c *VCPU) refuse(b *block) {
+	if errors.Is(b.exit, errBreakpoint) {
+		c.exit = vmm.Exit{Kind: vmm.ExitBreakpoint}
+		return
+	}
 	if errors.Is(b.exit, x86.ErrUnsupported) {
 		c.exit = vmm.Exit{Kind: vmm.ExitUnsupported, Bytes: c.bytesAt(b.va)}
 		return

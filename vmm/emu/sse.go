@@ -3,6 +3,8 @@ package emu
 import (
 	"encoding/binary"
 
+	"github.com/wherry/wherry/vmm/emu/flags"
+
 	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -179,7 +181,7 @@ func (c *VCPU) storeVec(va uint64, v vector.Vec) bool {
 
 func doVecOfGeneral(c *VCPU, o *op) bool {
 	size := uint64(o.vec.general)
-	v, ok := c.compute(o, c.xmm(o.d), vector.Vec{Lo: cut(c.file[o.s&regMask], o.vec.general), Hi: size})
+	v, ok := c.compute(o, c.xmm(o.d), vector.Vec{Lo: flags.Cut(c.file[o.s&regMask], o.vec.general), Hi: size})
 	if ok {
 		c.setXMM(o.d, v)
 	}
@@ -223,7 +225,7 @@ func (c *VCPU) testVec(o *op, s vector.Vec) bool {
 	if c.sse.Status != 0 && !c.signaled() {
 		return false
 	}
-	c.flags.set(flags)
+	c.flags.Set(flags)
 	return true
 }
 
@@ -249,14 +251,14 @@ func doVecStringMemory(c *VCPU, o *op) bool {
 
 // compareStrings is PCMPESTRM, PCMPESTRI, PCMPISTRM and PCMPISTRI, which are numbered so in o.cond.
 func (c *VCPU) compareStrings(o *op, s vector.Vec) bool {
-	first, second := extend(c.file[regAX], o.vec.general), extend(c.file[regDX], o.vec.general)
+	first, second := flags.Extend(c.file[regAX], o.vec.general), flags.Extend(c.file[regDX], o.vec.general)
 	index, mask, flags := vector.Strings(c.xmm(o.d), s, o.vec.imm, o.cond&2 != 0, first, second)
 	if o.cond&1 != 0 {
 		c.put(regCX, uint64(index), 4)
 	} else {
 		c.setXMM(0, mask)
 	}
-	c.flags.set(flags)
+	c.flags.Set(flags)
 	return true
 }
 
@@ -276,7 +278,7 @@ func doStoreControl(c *VCPU, o *op) bool {
 
 // doVecMask is MASKMOVDQU: nothing is touched where nothing is written.
 func doVecMask(c *VCPU, o *op) bool {
-	return c.storeMasked(cut(c.file[regDI], addressWidth(o))+c.file[o.seg&regMask], c.xmm(o.d), c.xmm(o.s), 16)
+	return c.storeMasked(flags.Cut(c.file[regDI], addressWidth(o))+c.file[o.seg&regMask], c.xmm(o.d), c.xmm(o.s), 16)
 }
 
 // storeMasked writes those of the first size bytes of v whose bytes in mask have their upper bits.

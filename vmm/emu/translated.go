@@ -71,7 +71,7 @@ func (k *store) translated(b *block) bool { return b.native.code != 0 && b.nativ
 
 // runsTranslated reports whether c's state is one that translated code is right for.
 func (c *VCPU) runsTranslated() bool {
-	return !c.machine.store.off && c.other&x86.TF == 0 && c.sse.Masks == x86.FloatExceptions
+	return !c.machine.store.off && c.other&x86.TF == 0 && c.sse.Masks == x86.FloatExceptions && len(c.machine.stops.watches) == 0
 }
 
 // warm counts that b is to be executed, and translates it when that pays. It reports whether there is code.
@@ -209,7 +209,7 @@ func (c *VCPU) runTranslated(b *block, most uint64) {
 	k := &c.machine.store
 	c.settle()
 	slice := int32(min(most, sliceInstructions))
-	c.host.count, c.host.jumps, c.host.flags = slice, k.jumps, code.HostFlags(c.flags.arithmetic())
+	c.host.count, c.host.jumps, c.host.flags = slice, k.jumps, code.HostFlags(c.flags.Arithmetic())
 	start, at := c.instructions, b.native.code
 	for at != 0 {
 		code.Enter(unsafe.Pointer(c), k.enter, at)
@@ -232,14 +232,14 @@ func (c *VCPU) runTranslated(b *block, most uint64) {
 			k.unlink() // who jumps here finds what is here now
 		}
 		if at == 0 {
-			c.flags.set(code.GuestFlags(c.host.flags))
+			c.flags.Set(code.GuestFlags(c.host.flags))
 		}
 	}
 }
 
 // takeOver makes c as an interpreter of b has it while it executes it.
 func (c *VCPU) takeOver(b *block) {
-	c.flags.set(code.GuestFlags(c.host.flags))
+	c.flags.Set(code.GuestFlags(c.host.flags))
 	c.running, c.rip = b, b.end
 	c.instructions -= b.count // they are counted at its end
 }
@@ -254,7 +254,7 @@ func (c *VCPU) oneInstruction(b *block, n int) uint64 {
 	n = c.exec(b.ops[:rest], n)
 	c.settle()
 	if n == rest && c.runsTranslated() {
-		c.host.flags = code.HostFlags(c.flags.arithmetic())
+		c.host.flags = code.HostFlags(c.flags.Arithmetic())
 		return c.host.resume
 	}
 	if n == rest {

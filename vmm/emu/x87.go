@@ -3,6 +3,8 @@ package emu
 import (
 	"encoding/binary"
 
+	"github.com/wherry/wherry/vmm/emu/flags"
+
 	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/emu/x87"
 	"github.com/wherry/wherry/vmm/x86"
@@ -77,7 +79,7 @@ func doFPUFlags(c *VCPU, o *op) bool {
 	if !c.begin(o) {
 		return false
 	}
-	c.flags.set(vector.OrderFlags(c.fpu.Flags(operands(o), o.d != 0)))
+	c.flags.Set(vector.OrderFlags(c.fpu.Flags(operands(o), o.d != 0)))
 	return true
 }
 
@@ -85,7 +87,7 @@ func doFPUMove(c *VCPU, o *op) bool {
 	if !c.begin(o) {
 		return false
 	}
-	c.fpu.Move(o.s, c.flags.cond(o.cond))
+	c.fpu.Move(o.s, c.flags.Cond(o.cond))
 	return true
 }
 
@@ -122,7 +124,7 @@ func (c *VCPU) loadFloat(o *op) (v x86.Float80, denormal, ok bool) {
 	case !ok:
 		return x86.Float80{}, false, false
 	case o.d == 1:
-		return x86.OfInt80(extend(m, o.size)), false, true
+		return x86.OfInt80(flags.Extend(m, o.size)), false, true
 	case o.size <= 8:
 		l := layout(o.size)
 		return x86.Widen(l, m), x86.IsDenormal(l, m), true

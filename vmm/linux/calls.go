@@ -3,6 +3,7 @@ package linux
 import (
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/plain"
+	"github.com/wherry/wherry/vmm/linux/trace"
 )
 
 // call is a system call: what it does, and how a trace writes its arguments (describe).
@@ -125,7 +126,7 @@ func (p *Process) invoke(t *Task, n abi.Call) {
 	switch e {
 	case blocked:
 		if t.Wait.Kind != ready && p.options.Trace != nil {
-			p.trace(Event{Kind: TraceWait, Task: int(t.ID), Name: n.String(), Args: p.describe(calls[n].pattern, &a)})
+			p.trace(trace.Event{Kind: trace.Wait, Task: int(t.ID), Name: n.String(), Args: p.describe(calls[n].pattern, &a)})
 		}
 		return
 	case returned:
@@ -154,5 +155,5 @@ func (p *Process) traceCall(t *Task, n abi.Call, a *[6]uint64, result uint64, e 
 		pattern = calls[n].pattern
 	}
 	v := args(*a)
-	p.trace(Event{Kind: TraceCall, Task: int(t.ID), Name: n.String(), Args: p.describe(pattern, &v), Result: int64(result), Errno: e})
+	p.trace(trace.Event{Kind: trace.Call, Task: int(t.ID), Name: n.String(), Args: p.describe(pattern, &v), Result: int64(result), Errno: e})
 }

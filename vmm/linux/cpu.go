@@ -4,6 +4,7 @@ import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/linux/trace"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -72,6 +73,9 @@ func (p *Process) freeCPU() (*cpu, error) {
 		v, err := p.machine.NewVCPU()
 		if err == nil {
 			c := &cpu{v: v}
+			if n, ok := v.(counter); ok {
+				c.counted = n.Instructions()
+			}
 			p.cpus.list = append(p.cpus.list, c)
 			return c, nil
 		}
@@ -142,7 +146,7 @@ func (p *Process) exception(t *Task, vector uint8, code uint32, reason string) {
 	case x86.AlignmentCheck:
 		info = abi.Siginfo{Signo: abi.SIGBUS, Code: abi.BUS_ADRALN}
 	}
-	p.trace(Event{Kind: TraceFault, Task: int(t.ID), Name: info.Signo.String(), Addr: rip})
+	p.trace(trace.Event{Kind: trace.Fault, Task: int(t.ID), Name: info.Signo.String(), Addr: rip})
 	p.force(t, info, false, reason)
 }
 
@@ -168,7 +172,7 @@ func (p *Process) pageFault(t *Task, exit vmm.Exit) error {
 	info := abi.Siginfo{Signo: abi.SIGSEGV, Code: abi.SEGV_MAPERR, Addr: exit.Addr}
 	switch kind {
 	case space.Done:
-		p.trace(Event{Kind: TracePage, Task: int(t.ID), Addr: exit.Addr, Code: exit.Code})
+		p.trace(trace.Event{Kind: trace.Page, Task: int(t.ID), Addr: exit.Addr, Code: exit.Code})
 		return nil
 	case space.Denied:
 		info.Code = abi.SEGV_ACCERR
@@ -178,7 +182,7 @@ func (p *Process) pageFault(t *Task, exit vmm.Exit) error {
 		p.space.Fail(space.ErrNoMemory)
 		return nil
 	}
-	p.trace(Event{Kind: TraceFault, Task: int(t.ID), Name: info.Signo.String(), Addr: exit.Addr, Code: exit.Code})
+	p.trace(trace.Event{Kind: trace.Fault, Task: int(t.ID), Name: info.Signo.String(), Addr: exit.Addr, Code: exit.Code})
 	p.force(t, info, false, "")
 	return nil
 }

@@ -8,9 +8,10 @@ import (
 	"math/rand/v2"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/coder"
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/linux/plain"
-	"github.com/wherry/wherry/vmm/linux/record"
+	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -39,14 +40,14 @@ var errState = errors.New("not a checkpoint of a process, or a damaged one; make
 
 // MarshalBinary makes bytes of s for a snapshot file.
 func (s *State) MarshalBinary() ([]byte, error) {
-	w := record.Writer{B: []byte(stateMagic)}
+	w := coder.Writer{B: []byte(stateMagic)}
 	w.Put(&s.numbers)
 	w.Put(&s.actions)
-	record.PutList(&w, s.auxv)
+	coder.PutList(&w, s.auxv)
 	w.Put(&s.space.Numbers)
-	record.PutList(&w, s.space.Areas)
-	record.PutList(&w, s.space.Free)
-	record.PutList(&w, s.pending)
+	coder.PutList(&w, s.space.Areas)
+	coder.PutList(&w, s.space.Free)
+	coder.PutList(&w, s.pending)
 	w.Put(uint32(len(s.space.Sources)))
 	for _, src := range s.space.Sources {
 		w.PutBytes([]byte(src.Name))
@@ -56,8 +57,8 @@ func (s *State) MarshalBinary() ([]byte, error) {
 	for i := range s.tasks {
 		t := &s.tasks[i]
 		w.Put(&t.taskState)
-		record.PutList(&w, t.pending)
-		w.PutBytes(encodeExtended(&t.extended))
+		coder.PutList(&w, t.pending)
+		w.PutBytes(signals.EncodeExtended(&t.extended))
 	}
 	random := s.random
 	for _, part := range []encoding.BinaryMarshaler{&random, s.files} {
@@ -76,15 +77,15 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	if !ok {
 		return errState
 	}
-	r := &record.Reader{B: rest}
+	r := &coder.Reader{B: rest}
 	n := State{files: new(file.State), space: new(space.State), image: new(lazyImage)}
 	r.Get(&n.numbers)
 	r.Get(&n.actions)
-	n.auxv = record.GetList[uint64](r, stateAuxvMax)
+	n.auxv = coder.GetList[uint64](r, stateAuxvMax)
 	r.Get(&n.space.Numbers)
-	n.space.Areas = record.GetList[space.Area](r, stateAreasMax)
-	n.space.Free = record.GetList[phys.Addr](r, stateFreeMax)
-	n.pending = record.GetList[abi.Siginfo](r, signalsMax)
+	n.space.Areas = coder.GetList[space.Area](r, stateAreasMax)
+	n.space.Free = coder.GetList[phys.Addr](r, stateFreeMax)
+	n.pending = coder.GetList[abi.Siginfo](r, signals.Max)
 	for range r.Count(space.SourcesMax) {
 		name := r.Bytes(plain.PathMax)
 		n.space.Sources = append(n.space.Sources, space.Source{Bytes: r.Bytes(space.SourceBytesMax), Name: string(name)})
@@ -92,12 +93,12 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	for range r.Count(stateTasksMax) {
 		var t taskImage
 		r.Get(&t.taskState)
-		t.pending = record.GetList[abi.Siginfo](r, signalsMax)
-		t.extended = decodeExtended(r.Bytes(abi.FxsaveSize + beyondMax))
+		t.pending = coder.GetList[abi.Siginfo](r, signals.Max)
+		t.extended = signals.DecodeExtended(r.Bytes(signals.ExtendedMax))
 		n.tasks = append(n.tasks, t)
 	}
 	random, files := r.Bytes(randomBytes), r.Bytes(stateBytesMax)
-	if r.Damaged || len(r.B) > 0 {
+	if r.Err != nil || len(r.B) > 0 {
 		return errState
 	}
 	n.random = *rand.NewChaCha8([32]byte{})
@@ -114,20 +115,6 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// decodeExtended reads what encodeExtended made; less than that is a fresh state.
-func decodeExtended(b []byte) x86.Extended {
-	e := x86.NewExtended()
-	if len(b) < abi.FxsaveSize {
-		return e
-	}
-	getFxsave(b, &e)
-	e.MXCSR &= mxcsrMask
-	if len(b) > abi.FxsaveSize+xsaveHeader+magicSize {
-		e.Beyond = bytes.Clone(b[abi.FxsaveSize : len(b)-magicSize])
-	}
-	return e
-}
-
 // check reports what of s no process has.
 func (s *State) check() error {
 	n := &s.numbers
@@ -142,7 +129,7 @@ func (s *State) check() error {
 
 func (s *State) checkTasks() error {
 	ids := map[int32]bool{}
-	queues := []signalQueue{s.pending}
+	queues := []signals.Queue{s.pending}
 	for i := range s.tasks {
 		t := &s.tasks[i]
 		w := &t.Wait
@@ -152,8 +139,8 @@ func (s *State) checkTasks() error {
 			return fmt.Errorf("%w: task %d", errState, t.ID)
 		}
 		ids[t.ID] = true
-		t.Mask &^= never
-		t.Saved &^= never
+		t.Mask &^= signals.Never
+		t.Saved &^= signals.Never
 		r.RFLAGS = r.RFLAGS&restorable | x86.Fixed | x86.IF
 		queues = append(queues, t.pending)
 	}

@@ -4,18 +4,14 @@ import (
 	"errors"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
 const (
-	redZone   = 128 // below the stack pointer, which functions use without moving it (System V ABI, 3.2.2)
-	magicSize = 4
-	// beyondMax bounds an XSAVE area's part behind FXSAVE's.
-	beyondMax = 16 << 10
-	// xsaveHeader is XSTATE_BV and what is reserved behind it.
-	xsaveHeader = 64
-	userCS      = 0x33
-	userSS      = 0x2b
+	redZone = 128 // below the stack pointer, which functions use without moving it (System V ABI, 3.2.2)
+	userCS  = 0x33
+	userSS  = 0x2b
 )
 
 var errFrame = errors.New("the signal's frame can't be written")
@@ -35,7 +31,7 @@ func (p *Process) pushFrame(t *Task, act abi.Sigaction, info abi.Siginfo) error 
 	if act.Flags&abi.SA_ONSTACK != 0 && t.Alt.Size > 0 && !t.onAlt(r.RSP) {
 		sp, on = t.Alt.SP+t.Alt.Size, true
 	}
-	fp := encodeExtended(&ext)
+	fp := signals.EncodeExtended(&ext)
 	fpAt := (sp - uint64(len(fp))) &^ 63
 	at := (fpAt-abi.FrameSize)&^15 - 8
 	if on && !t.onAltAfter(at) {
@@ -65,9 +61,9 @@ func (p *Process) pushFrame(t *Task, act abi.Sigaction, info abi.Siginfo) error 
 		return errFrame
 	}
 	t.HasSaved = false
-	t.Mask = (t.Mask | act.Mask) &^ never
+	t.Mask = (t.Mask | act.Mask) &^ signals.Never
 	if act.Flags&abi.SA_NODEFER == 0 {
-		t.Mask |= bit(info.Signo)
+		t.Mask |= signals.Bit(info.Signo)
 	}
 	if t.Alt.Flags&abi.SS_AUTODISARM != 0 {
 		t.Alt = altStack{}
@@ -107,7 +103,7 @@ func callRtSigreturn(p *Process, t *Task, _ *args) (uint64, abi.Errno) {
 		return p.badFrame(t)
 	}
 	if sc.FPState != 0 {
-		ext, e := p.readExtended(sc.FPState)
+		ext, e := signals.ReadExtended(p.space, sc.FPState)
 		if e != 0 || p.setExtendedOf(t, &ext) != nil {
 			return p.badFrame(t)
 		}
@@ -122,7 +118,7 @@ func callRtSigreturn(p *Process, t *Task, _ *args) (uint64, abi.Errno) {
 		RDI: sc.RDI, RSI: sc.RSI, RBP: sc.RBP, RBX: sc.RBX, RDX: sc.RDX, RAX: sc.RAX, RCX: sc.RCX, RSP: sc.RSP, RIP: sc.RIP,
 		RFLAGS: x86.Flags(sc.RFLAGS)&restorable | r.RFLAGS&^restorable,
 	}
-	t.Mask = le.Uint64(uc[abi.UcontextMask:]) &^ never
+	t.Mask = le.Uint64(uc[abi.UcontextMask:]) &^ signals.Never
 	var stack abi.Stack
 	stack.Get(uc[abi.UcontextStack:])
 	if stack.Flags&abi.SS_DISABLE != 0 {
@@ -136,75 +132,4 @@ func callRtSigreturn(p *Process, t *Task, _ *args) (uint64, abi.Errno) {
 func (p *Process) badFrame(t *Task) (uint64, abi.Errno) {
 	p.force(t, abi.Siginfo{Signo: abi.SIGSEGV, Code: abi.SI_KERNEL}, false, "the signal's frame can't be read")
 	return 0, returned
-}
-
-// encodeExtended is what a frame's fpstate has: FXSAVE's 512 bytes, and the rest of XSAVE's area if the machine has it.
-func encodeExtended(e *x86.Extended) []byte {
-	n := abi.FxsaveSize + len(e.Beyond)
-	b := make([]byte, n, n+magicSize)
-	putFxsave(b, e)
-	if len(e.Beyond) < xsaveHeader {
-		return b[:abi.FxsaveSize]
-	}
-	copy(b[abi.FxsaveSize:], e.Beyond)
-	sw := b[abi.FxsaveSoftware:]
-	le.PutUint32(sw, abi.FP_XSTATE_MAGIC1)
-	le.PutUint32(sw[4:], uint32(n+magicSize))
-	le.PutUint64(sw[8:], le.Uint64(e.Beyond)|3)
-	le.PutUint32(sw[16:], uint32(n))
-	return le.AppendUint32(b, abi.FP_XSTATE_MAGIC2)
-}
-
-// readExtended reads an fpstate. What a program has changed there is its own affair, but for bits that would fault: those of MXCSR that don't exist.
-func (p *Process) readExtended(at uint64) (x86.Extended, abi.Errno) {
-	var e x86.Extended
-	b := make([]byte, abi.FxsaveSize)
-	if errno := p.space.CopyIn(b, at); errno != 0 {
-		return e, errno
-	}
-	getFxsave(b, &e)
-	e.MXCSR &= mxcsrMask
-	sw := b[abi.FxsaveSoftware:]
-	size := le.Uint32(sw[16:])
-	if le.Uint32(sw) != abi.FP_XSTATE_MAGIC1 || size < abi.FxsaveSize+xsaveHeader || size > abi.FxsaveSize+beyondMax {
-		return e, 0
-	}
-	magic, errno := p.space.Word32(at + uint64(size))
-	if errno != 0 || magic != abi.FP_XSTATE_MAGIC2 {
-		return e, errno
-	}
-	e.Beyond = make([]byte, size-abi.FxsaveSize)
-	return e, p.space.CopyIn(e.Beyond, at+abi.FxsaveSize)
-}
-
-const mxcsrMask = 0xffff
-
-func putFxsave(b []byte, e *x86.Extended) {
-	le.PutUint16(b[0:], e.FCW)
-	le.PutUint16(b[2:], e.FSW)
-	b[4] = e.FTW
-	le.PutUint16(b[6:], e.FOP)
-	le.PutUint64(b[8:], e.FIP)
-	le.PutUint64(b[16:], e.FDP)
-	le.PutUint32(b[24:], e.MXCSR)
-	le.PutUint32(b[28:], e.MXCSRMask)
-	for i, s := range e.ST {
-		le.PutUint64(b[32+16*i:], s.Mantissa)
-		le.PutUint16(b[40+16*i:], s.SignExponent)
-	}
-	for i, x := range e.XMM {
-		le.PutUint64(b[160+16*i:], x[0])
-		le.PutUint64(b[168+16*i:], x[1])
-	}
-}
-
-func getFxsave(b []byte, e *x86.Extended) {
-	e.FCW, e.FSW, e.FTW, e.FOP = le.Uint16(b), le.Uint16(b[2:]), b[4], le.Uint16(b[6:])
-	e.FIP, e.FDP, e.MXCSR, e.MXCSRMask = le.Uint64(b[8:]), le.Uint64(b[16:]), le.Uint32(b[24:]), le.Uint32(b[28:])
-	for i := range e.ST {
-		e.ST[i].Mantissa, e.ST[i].SignExponent = le.Uint64(b[32+16*i:]), le.Uint16(b[40+16*i:])
-	}
-	for i := range e.XMM {
-		e.XMM[i] = [2]uint64{le.Uint64(b[160+16*i:]), le.Uint64(b[168+16*i:])}
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/emu"
 	"github.com/wherry/wherry/vmm/kvm"
+	"github.com/wherry/wherry/vmm/linux/trace"
 	"github.com/wherry/wherry/vmm/phys"
 )
 
@@ -119,7 +120,7 @@ func runGuest(t testing.TB, m vmm.Machine, file string, o Options, stdin string)
 	o.Stdout, o.Stderr = &out, &out
 	var r result
 	if testing.Verbose() && os.Getenv("WHERRY_TRACE") != "" {
-		o.Trace = func(e Event) { fmt.Fprintln(os.Stderr, e) }
+		o.Trace = func(e trace.Event) { fmt.Fprintln(os.Stderr, e) }
 	}
 	if o.Limits.Wall == 0 {
 		o.Limits.Wall = 2 * time.Minute

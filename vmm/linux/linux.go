@@ -11,7 +11,9 @@ import (
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/clock"
 	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/linux/trace"
 	"github.com/wherry/wherry/vmm/linux/vdso"
 	"github.com/wherry/wherry/vmm/x86"
 )
@@ -34,7 +36,7 @@ type Options struct {
 	// is done in the next one, or forgotten by Restore.
 	Boundary bool
 	// Trace is told what happens, in order; nothing when nil.
-	Trace func(Event)
+	Trace func(trace.Event)
 	// Slice is for how long a task runs when others are ready.
 	Slice Slice
 	// Seed is what the program's random bytes are made of: the same seed, the same bytes. Restore takes them back, too.
@@ -95,10 +97,12 @@ const (
 	Deadlock
 	// Stopped: the context is done.
 	Stopped
+	// Held: the debugger wanted it.
+	Held
 )
 
 var stopKinds = [...]string{
-	Exited: "exited", Killed: "killed", WantsInput: "wants input", LimitPassed: "limit passed", Idle: "idle", Deadlock: "deadlock", Stopped: "stopped",
+	Exited: "exited", Killed: "killed", WantsInput: "wants input", LimitPassed: "limit passed", Idle: "idle", Deadlock: "deadlock", Stopped: "stopped", Held: "held",
 }
 
 func (k StopKind) String() string { return stopKinds[k] }
@@ -140,13 +144,15 @@ type Process struct {
 	order          uint64 // of the last wait for a futex
 	actions        [65]abi.Sigaction
 	actionsChanged uint64
-	pending        signalQueue // for whichever task doesn't block it
+	pending        signals.Queue // for whichever task doesn't block it
 	clock          clock.Clock
 	shown          vdso.Page // what the data page of the vDSO says
 	random         random
 	version        uint64 // of Files, when the tasks that wait for them were looked at last
 	end            *Stop  // once it has exited or was killed
-	threadTime     int64  // of the host, when it was looked at last
+	debugger       Debugger
+	held           bool  // by the debugger: Run returns
+	threadTime     int64 // of the host, when it was looked at last
 	counters       counters
 
 	cpuTime, cpuBase int64  // nanoseconds it has run, and when the last Restore was

@@ -13,9 +13,6 @@ import (
 	"github.com/wherry/wherry/vmm/x86"
 )
 
-// argsMax bounds the bytes of arguments and environment.
-const argsMax = 1 << 20
-
 // Load puts a static program into machine's memory, to which it adds two slots, ready to run.
 func Load(machine vmm.Machine, bytes []byte, o Options) (*Process, error) {
 	prog, err := program.Parse(bytes)
@@ -154,63 +151,20 @@ func (p *Process) mapSegment(s program.Segment) error {
 	return nil
 }
 
-// pushArgs lays arguments, environment and auxiliary vector on the stack (System V ABI for x86-64, 3.4.1) and returns the stack pointer.
+// pushArgs lays arguments, environment and auxiliary vector on the stack and returns the stack pointer.
 func (p *Process) pushArgs(prog *program.Program) (uint64, error) {
-	o := &p.options
-	at := uint64(space.StackTop) - 8
-	total := 0
-	push := func(b []byte) uint64 {
-		total += len(b)
-		at -= uint64(len(b))
-		if total <= argsMax {
-			p.space.CopyOut(at, b)
-		}
-		return at
-	}
-	name := push([]byte(o.Args[0] + "\x00"))
-	var argv, envp []uint64
-	for _, s := range o.Args {
-		argv = append(argv, push([]byte(s+"\x00")))
-	}
-	for _, s := range o.Env {
-		envp = append(envp, push([]byte(s+"\x00")))
-	}
-	if total > argsMax {
-		return 0, fmt.Errorf("%d bytes of arguments and environment; at most %d", total, argsMax)
-	}
-	platform := push([]byte("x86_64\x00"))
 	var seed [16]byte
 	p.random.fill(seed[:])
-	random := push(seed[:])
-	p.auxv = auxv(prog, name, platform, random)
-	words := append([]uint64{uint64(len(argv))}, argv...)
-	words = append(append(append(words, 0), envp...), 0)
-	words = append(words, p.auxv...)
-	at = (at - uint64(8*len(words))) &^ 15
-	b := make([]byte, 0, 8*len(words))
-	for _, w := range words {
-		b = le.AppendUint64(b, w)
+	stack, err := program.NewStack(space.StackTop, prog, p.options.Args, p.options.Env, seed, vdsoAt)
+	if err != nil {
+		return 0, err
 	}
-	if e := p.space.CopyOut(at, b); e != 0 {
+	p.auxv = stack.Auxv
+	if e := p.space.CopyOut(stack.Pointer, stack.Bytes); e != 0 {
 		return 0, fmt.Errorf("laying out the stack: %w", e)
 	}
-	return at, nil
+	return stack.Pointer, nil
 }
-
-// hwcap is CPUID 1's EDX of a processor with what every x86-64 has.
-const hwcap = 0x178bfbff
-
-func auxv(prog *program.Program, name, platform, random uint64) []uint64 {
-	const phent = 56
-	return []uint64{
-		abi.AT_SYSINFO_EHDR, vdsoAt, abi.AT_HWCAP, hwcap, abi.AT_PAGESZ, pageSize, abi.AT_CLKTCK, 100, abi.AT_PHDR, prog.PHdr, abi.AT_PHENT, phent, abi.AT_PHNUM, uint64(prog.PHNum),
-		abi.AT_BASE, 0, abi.AT_FLAGS, 0, abi.AT_ENTRY, prog.Entry, abi.AT_UID, 0, abi.AT_EUID, 0, abi.AT_GID, 0, abi.AT_EGID, 0, abi.AT_SECURE, 0,
-		abi.AT_RANDOM, random, abi.AT_HWCAP2, 0, abi.AT_EXECFN, name, abi.AT_PLATFORM, platform, abi.AT_MINSIGSTKSZ, minFrame, abi.AT_NULL, 0,
-	}
-}
-
-// minFrame is what a signal's frame may take, with the state of AVX-512.
-const minFrame = 3632
 
 // auxiliary is /proc/self/auxv.
 func (p *Process) auxiliary() []byte {

@@ -13,6 +13,7 @@ import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/clock"
 	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/linux/trace"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -53,6 +54,7 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 	p.kick.wanted.Store(ctx.Err() != nil)
 	began := time.Now()
 	p.threadTime = int64(cputime.Thread())
+	p.held = false
 	for {
 		if stop, ok := p.stopped(began); ok {
 			return stop, nil
@@ -82,8 +84,10 @@ func (p *Process) stopped(began time.Time) (Stop, bool) {
 	l := &p.options.Limits
 	switch {
 	case p.end != nil:
-		p.trace(Event{Kind: TraceEnd, Name: p.end.Kind.String(), Result: int64(p.end.Status)})
+		p.trace(trace.Event{Kind: trace.End, Name: p.end.Kind.String(), Result: int64(p.end.Status)})
 		return *p.end, true
+	case p.held:
+		return Stop{Kind: Held}, true
 	case p.Files.Exceeded() != "":
 		return Stop{Kind: LimitPassed, Limit: p.Files.Exceeded()}, true
 	case l.CPU > 0 && p.cpuTime-p.cpuBase > int64(l.CPU):
@@ -155,6 +159,11 @@ func (p *Process) budget() vmm.Budget {
 		if l.Instructions > 0 {
 			n = min(n, int64(min(l.Instructions-p.executed(), math.MaxInt64)))
 		}
+		if p.clock.Virtual {
+			if d := p.due(); d > 0 {
+				n = min(n, d)
+			}
+		}
 		return vmm.Budget{Instructions: uint64(max(n, 1))}
 	}
 	if l.CPU > 0 {
@@ -170,7 +179,7 @@ func (p *Process) executed() uint64 { return p.counters.instructions - p.instruc
 func (p *Process) turnOf(t *Task) error {
 	if len(t.pending) > 0 || len(p.pending) > 0 || t.HasSaved {
 		p.deliver(t)
-		if p.end != nil {
+		if p.end != nil || p.held {
 			return nil
 		}
 	}
@@ -184,14 +193,22 @@ func (p *Process) turnOf(t *Task) error {
 		p.kick.cpu.Store(nil)
 		return nil
 	}
+	budget, ok := p.turnBudget(t)
+	if !ok {
+		p.kick.cpu.Store(nil)
+		return nil
+	}
 	p.showTime(c)
-	exit, err := c.v.Run(p.budget())
+	exit, err := c.v.Run(budget)
 	p.kick.cpu.Store(nil)
 	if err != nil {
 		return fmt.Errorf("task %d: %w", t.ID, err)
 	}
 	p.account(t, c)
 	p.counters.exits[exit.Kind]++
+	if p.debugger != nil {
+		p.held = p.debugger.Ran(t.ID, exit)
+	}
 	return p.handle(t, exit)
 }
 
@@ -211,7 +228,7 @@ func (p *Process) handle(t *Task, exit vmm.Exit) error {
 		if p.left <= 0 {
 			p.counters.preemptions++
 		}
-	case vmm.ExitKicked:
+	case vmm.ExitKicked, vmm.ExitBreakpoint, vmm.ExitWatchpoint:
 	case vmm.ExitPort, vmm.ExitDoorbell, vmm.ExitHalt:
 		// Linux lets no program do port I/O: it faults.
 		p.exception(t, x86.GeneralProtection, 0, "")

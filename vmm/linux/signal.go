@@ -6,58 +6,14 @@ import (
 
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/clock"
-)
-
-// signalsMax bounds the signals that wait for one task or for the process (RLIMIT_SIGPENDING).
-const signalsMax = 128
-
-// signalQueue is signals that wait, in the order of arrival. It is replaced, never changed, so that checkpoints share it.
-type signalQueue []abi.Siginfo
-
-func bit(s abi.Signal) uint64 { return 1 << (s - 1) }
-
-func (q signalQueue) set() (s uint64) {
-	for _, i := range q {
-		s |= bit(i.Signo)
-	}
-	return s
-}
-
-// put appends info. A signal that isn't a real-time one waits once.
-func (q signalQueue) put(info abi.Siginfo) (signalQueue, bool) {
-	if info.Signo < abi.SIGRTMIN && q.set()&bit(info.Signo) != 0 {
-		return q, true
-	}
-	if len(q) >= signalsMax {
-		return q, false
-	}
-	return append(slices.Clip(q), info), true
-}
-
-// take removes the first of signal s.
-func (q signalQueue) take(s abi.Signal) (abi.Siginfo, signalQueue) {
-	i := slices.IndexFunc(q, func(i abi.Siginfo) bool { return i.Signo == s })
-	info := q[i]
-	if len(q) == 1 {
-		return info, nil
-	}
-	return info, append(append(signalQueue{}, q[:i]...), q[i+1:]...)
-}
-
-const (
-	// never are signals that can't be blocked.
-	never = uint64(1)<<(abi.SIGKILL-1) | 1<<(abi.SIGSTOP-1)
-	// synchronous are those of faults: they go first.
-	synchronous = uint64(1)<<(abi.SIGSEGV-1) | 1<<(abi.SIGBUS-1) | 1<<(abi.SIGILL-1) | 1<<(abi.SIGTRAP-1) | 1<<(abi.SIGFPE-1) | 1<<(abi.SIGSYS-1)
-	// ignored are those that do nothing where no handler is. Stopping isn't done: there is no shell that would continue the program.
-	ignored = uint64(1)<<(abi.SIGCHLD-1) | 1<<(abi.SIGCONT-1) | 1<<(abi.SIGURG-1) | 1<<(abi.SIGWINCH-1) |
-		1<<(abi.SIGSTOP-1) | 1<<(abi.SIGTSTP-1) | 1<<(abi.SIGTTIN-1) | 1<<(abi.SIGTTOU-1)
+	"github.com/wherry/wherry/vmm/linux/signals"
+	"github.com/wherry/wherry/vmm/linux/trace"
 )
 
 // ignores reports whether signal s does nothing.
 func (p *Process) ignores(s abi.Signal) bool {
 	h := p.actions[s].Handler
-	return h == abi.SIG_IGN || h == abi.SIG_DFL && ignored&bit(s) != 0
+	return h == abi.SIG_IGN || h == abi.SIG_DFL && signals.Ignored&signals.Bit(s) != 0
 }
 
 // send gives a signal to t, or to the process when t is nil.
@@ -67,14 +23,14 @@ func (p *Process) send(info abi.Siginfo, t *Task) abi.Errno {
 	if target == nil {
 		target = p.taker(s)
 	}
-	if p.ignores(s) && (target.Mask|target.Wait.Set)&bit(s) == 0 {
+	if p.ignores(s) && (target.Mask|target.Wait.Set)&signals.Bit(s) == 0 {
 		return 0
 	}
 	var ok bool
 	if t != nil {
-		t.pending, ok = t.pending.put(info)
+		t.pending, ok = t.pending.Put(info)
 	} else {
-		p.pending, ok = p.pending.put(info)
+		p.pending, ok = p.pending.Put(info)
 	}
 	if !ok {
 		return abi.EAGAIN
@@ -86,7 +42,7 @@ func (p *Process) send(info abi.Siginfo, t *Task) abi.Errno {
 // taker is the task that gets a signal of the process: the first that doesn't block it, or the first.
 func (p *Process) taker(s abi.Signal) *Task {
 	for _, t := range p.tasks {
-		if t.Mask&bit(s) == 0 || t.Wait.Set&bit(s) != 0 {
+		if t.Mask&signals.Bit(s) == 0 || t.Wait.Set&signals.Bit(s) != 0 {
 			return t
 		}
 	}
@@ -97,9 +53,9 @@ func (p *Process) taker(s abi.Signal) *Task {
 func (p *Process) interrupt(t *Task, s abi.Signal) {
 	switch {
 	case t.Wait.Kind == ready:
-	case t.Wait.Set&bit(s) != 0: // sigtimedwait takes it
+	case t.Wait.Set&signals.Bit(s) != 0: // sigtimedwait takes it
 		p.retry(t)
-	case t.Mask&bit(s) == 0 && !p.ignores(s):
+	case t.Mask&signals.Bit(s) == 0 && !p.ignores(s):
 		p.interruptCall(t, s)
 	}
 }
@@ -124,16 +80,16 @@ func (p *Process) interruptCall(t *Task, s abi.Signal) {
 
 // next takes the signal that t handles next; 0 when there is none.
 func (p *Process) nextSignal(t *Task) abi.Siginfo {
-	for _, of := range []uint64{synchronous, ^uint64(0)} {
-		if set := t.pending.set() &^ t.Mask & of; set != 0 {
+	for _, of := range []uint64{signals.Synchronous, ^uint64(0)} {
+		if set := t.pending.Set() &^ t.Mask & of; set != 0 {
 			var info abi.Siginfo
-			info, t.pending = t.pending.take(abi.Signal(bits.TrailingZeros64(set) + 1))
+			info, t.pending = t.pending.Take(abi.Signal(bits.TrailingZeros64(set) + 1))
 			return info
 		}
 	}
-	if set := p.pending.set() &^ t.Mask; set != 0 {
+	if set := p.pending.Set() &^ t.Mask; set != 0 {
 		var info abi.Siginfo
-		info, p.pending = p.pending.take(abi.Signal(bits.TrailingZeros64(set) + 1))
+		info, p.pending = p.pending.Take(abi.Signal(bits.TrailingZeros64(set) + 1))
 		return info
 	}
 	return abi.Siginfo{}
@@ -148,10 +104,16 @@ func (p *Process) deliver(t *Task) {
 		}
 		s := info.Signo
 		act := p.actions[s]
-		switch {
-		case p.ignores(s):
+		if p.ignores(s) {
 			continue
-		case act.Handler == abi.SIG_DFL:
+		}
+		switch p.judge(t, info) {
+		case Hold:
+			return
+		case Discard:
+			continue
+		}
+		if act.Handler == abi.SIG_DFL {
 			p.kill(t, info, "")
 			return
 		}
@@ -159,7 +121,7 @@ func (p *Process) deliver(t *Task) {
 			p.actions[s] = abi.Sigaction{}
 		}
 		p.counters.signals++
-		p.trace(Event{Kind: TraceSignal, Task: int(t.ID), Name: s.String(), Addr: info.Addr})
+		p.trace(trace.Event{Kind: trace.Signal, Task: int(t.ID), Name: s.String(), Addr: info.Addr})
 		if err := p.pushFrame(t, act, info); err != nil {
 			p.force(t, abi.Siginfo{Signo: abi.SIGSEGV, Code: abi.SI_KERNEL}, s == abi.SIGSEGV, "no room for the signal's frame")
 			continue
@@ -173,11 +135,15 @@ func (p *Process) deliver(t *Task) {
 // force gives t a signal of a fault, which can't be ignored or blocked: then it ends the program (force_sig_info in kernel/signal.c).
 func (p *Process) force(t *Task, info abi.Siginfo, fatal bool, reason string) {
 	s := info.Signo
-	if fatal || t.Mask&bit(s) != 0 || p.actions[s].Handler == abi.SIG_IGN || p.actions[s].Handler == abi.SIG_DFL {
+	if p.debugger != nil && !fatal && t.Mask&signals.Bit(s) == 0 && p.actions[s].Handler == abi.SIG_DFL {
+		t.pending = append(signals.Queue{info}, t.pending...) // the debugger is asked, and it kills then
+		return
+	}
+	if fatal || t.Mask&signals.Bit(s) != 0 || p.actions[s].Handler == abi.SIG_IGN || p.actions[s].Handler == abi.SIG_DFL {
 		p.kill(t, info, reason)
 		return
 	}
-	t.pending = append(signalQueue{info}, t.pending...)
+	t.pending = append(signals.Queue{info}, t.pending...)
 }
 
 func (p *Process) kill(t *Task, info abi.Siginfo, reason string) {
@@ -186,7 +152,7 @@ func (p *Process) kill(t *Task, info abi.Siginfo, reason string) {
 
 func callRtSigaction(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	s := a[0]
-	if s < 1 || s > uint64(abi.SIGRTMAX) || a[3] != 8 || a[1] != 0 && never&bit(abi.Signal(s)) != 0 {
+	if s < 1 || s > uint64(abi.SIGRTMAX) || a[3] != 8 || a[1] != 0 && signals.Never&signals.Bit(abi.Signal(s)) != 0 {
 		return 0, abi.EINVAL
 	}
 	var b [abi.SigactionSize]byte
@@ -197,7 +163,7 @@ func callRtSigaction(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 		}
 		var n abi.Sigaction
 		n.Get(b[:])
-		n.Mask &^= never
+		n.Mask &^= signals.Never
 		p.actions[s] = n
 		p.actionsChanged++
 		if p.ignores(abi.Signal(s)) {
@@ -213,8 +179,8 @@ func callRtSigaction(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 
 // forget drops a signal that is ignored now.
 func (p *Process) forget(s abi.Signal) {
-	drop := func(q signalQueue) signalQueue {
-		if q.set()&bit(s) == 0 {
+	drop := func(q signals.Queue) signals.Queue {
+		if q.Set()&signals.Bit(s) == 0 {
 			return q
 		}
 		return slices.DeleteFunc(slices.Clone(q), func(i abi.Siginfo) bool { return i.Signo == s })
@@ -237,11 +203,11 @@ func callRtSigprocmask(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 		}
 		switch a[0] {
 		case abi.SIG_BLOCK:
-			t.Mask |= set &^ never
+			t.Mask |= set &^ signals.Never
 		case abi.SIG_UNBLOCK:
 			t.Mask &^= set
 		case abi.SIG_SETMASK:
-			t.Mask = set &^ never
+			t.Mask = set &^ signals.Never
 		default:
 			return 0, abi.EINVAL
 		}
@@ -262,7 +228,7 @@ func callRtSigpending(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	if a[1] > 8 {
 		return 0, abi.EINVAL
 	}
-	return 0, p.putSet(a[0], (t.pending.set()|p.pending.set())&t.Mask)
+	return 0, p.putSet(a[0], (t.pending.Set()|p.pending.Set())&t.Mask)
 }
 
 func callRtSigsuspend(p *Process, t *Task, a *args) (uint64, abi.Errno) {
@@ -288,13 +254,13 @@ func (p *Process) pause(t *Task) (uint64, abi.Errno) {
 }
 
 // signalled reports whether a signal waits that t handles.
-func (p *Process) signalled(t *Task) bool { return (t.pending.set()|p.pending.set())&^t.Mask != 0 }
+func (p *Process) signalled(t *Task) bool { return (t.pending.Set()|p.pending.Set())&^t.Mask != 0 }
 
 // swapMask sets the mask that a call like ppoll has while it waits. deliver takes it back.
 func (t *Task) swapMask(set uint64) {
 	if !t.HasSaved {
 		t.Saved, t.HasSaved = t.Mask, true
-		t.Mask = set &^ never
+		t.Mask = set &^ signals.Never
 	}
 }
 
@@ -306,12 +272,12 @@ func callRtSigtimedwait(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	set &^= never
+	set &^= signals.Never
 	var info abi.Siginfo
-	if have := t.pending.set() & set; have != 0 {
-		info, t.pending = t.pending.take(abi.Signal(bits.TrailingZeros64(have) + 1))
-	} else if have := p.pending.set() & set; have != 0 {
-		info, p.pending = p.pending.take(abi.Signal(bits.TrailingZeros64(have) + 1))
+	if have := t.pending.Set() & set; have != 0 {
+		info, t.pending = t.pending.Take(abi.Signal(bits.TrailingZeros64(have) + 1))
+	} else if have := p.pending.Set() & set; have != 0 {
+		info, p.pending = p.pending.Take(abi.Signal(bits.TrailingZeros64(have) + 1))
 	}
 	if info.Signo != 0 {
 		if a[1] != 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/clock"
 	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -21,7 +22,7 @@ type State struct {
 	space   *space.State
 	auxv    []uint64
 	tasks   []taskImage
-	pending signalQueue
+	pending signals.Queue
 	actions [65]abi.Sigaction
 	random  rand.ChaCha8
 	files   *file.State
@@ -52,7 +53,7 @@ type stateNumbers struct {
 
 type taskImage struct {
 	taskState
-	pending  signalQueue
+	pending  signals.Queue
 	extended x86.Extended
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/linux/space"
 )
 
@@ -79,7 +80,7 @@ func (p *Process) rlimit(resource uint64) (abi.Rlimit, abi.Errno) {
 	case abi.RLIMIT_NPROC:
 		return same(uint64(p.options.Limits.Tasks)), 0
 	case abi.RLIMIT_SIGPENDING:
-		return same(signalsMax), 0
+		return same(signals.Max), 0
 	case abi.RLIMIT_CORE, abi.RLIMIT_NICE, abi.RLIMIT_RTPRIO:
 		return abi.Rlimit{}, 0
 	}

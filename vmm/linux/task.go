@@ -4,13 +4,14 @@ import (
 	"slices"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
 // Task is a thread of the program.
 type Task struct {
 	taskState
-	pending  signalQueue
+	pending  signals.Queue
 	extended x86.Extended // while it has no processor
 	cpu      *cpu         // which has its registers; nil when none
 	ran      bool         // since the last Checkpoint or Restore

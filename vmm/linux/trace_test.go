@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/linux/trace"
 )
 
-// trace runs a program in virtual time and returns what Trace was told.
-func trace(t *testing.T, m vmm.Machine, file string, o Options) []string {
+// traced runs a program in virtual time and returns what Trace was told.
+func traced(t *testing.T, m vmm.Machine, file string, o Options) []string {
 	t.Helper()
 	var lines []string
 	o.Time.Virtual = true
-	o.Trace = func(e Event) { lines = append(lines, e.String()) }
+	o.Trace = func(e trace.Event) { lines = append(lines, e.String()) }
 	p, err := Load(m, read(t, file), o)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +30,7 @@ func trace(t *testing.T, m vmm.Machine, file string, o Options) []string {
 func TestTraceIsLikeStraces(t *testing.T) {
 	file := buildC(t, "gcc", "memory")
 	onAll(t, func(t *testing.T, newMachine func() vmm.Machine) {
-		all := strings.Join(trace(t, newMachine(), file, Options{Args: []string{"memory"}}), "\n")
+		all := strings.Join(traced(t, newMachine(), file, Options{Args: []string{"memory"}}), "\n")
 		for _, want := range []string{
 			"[1] arch_prctl(0x1002, ", ` = -1 ENOSYS (function not implemented)`, "[1] mmap(0x0, 0x40000, 0x3, 0x22, -1, 0x0) = 0x",
 			`[1] write(1, "dontneed: ok\n97 0 0 97\n`, "[1] --- page at 0x", " = -1 EEXIST (", `[1] memfd_create("x", 0x0) = 3`, "+++ exited 0 +++",
@@ -52,7 +53,7 @@ func TestMachinesAgree(t *testing.T) {
 			continue
 		}
 		defer m.Close()
-		traces[name] = trace(t, m, file, Options{Args: []string{"hello"}})
+		traces[name] = traced(t, m, file, Options{Args: []string{"hello"}})
 	}
 	for name, lines := range traces {
 		if !slices.Equal(lines, traces["emulator"]) {
@@ -71,7 +72,7 @@ func TestTheSameAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines := trace(t, m, file, o)
+		lines := traced(t, m, file, o)
 		_ = m.Close()
 		if first == nil {
 			first = lines

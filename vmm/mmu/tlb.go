@@ -64,6 +64,11 @@ func (t *TLB) Flush() {
 	t.filled = false
 }
 
+// Forget has the next access to the page of va come to Load.
+func (t *TLB) Forget(va uint64) {
+	*t.Entry(va) = Entry{ReadBase: noPage(index(va)), WriteBase: noPage(index(va))}
+}
+
 // Misses is how often Load was called.
 func (t *TLB) Misses() uint64 { return t.misses }
 

@@ -95,24 +95,11 @@ func (s *Snapshot) Close() error {
 // Start makes an instance, whose calls end at a read of standard input that finds nothing (linux.Options.Boundary). Of the options those count that aren't part of the snapshot: limits, output, trace. Without a Seed in them the random bytes that
 // the program asks for are new in each instance and after each Reset; with one they are those of the snapshot, again and again.
 func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
-	memory := phys.New(phys.Options{})
-	for _, slot := range s.slots {
-		if _, err := memory.Add(phys.Spec{Base: slot.base, Size: slot.size, ReadOnly: slot.readOnly, Kept: slot.kept, Image: slot.image}); err != nil {
-			return nil, errors.Join(err, memory.Close())
-		}
-	}
-	m, err := make(memory)
-	if err != nil {
-		return nil, errors.Join(err, memory.Close())
-	}
-	if kind := m.Caps().Name; kind != s.kind {
-		return nil, errors.Join(fmt.Errorf("a snapshot of machine %q can't start on machine %q; make one there", s.kind, kind), m.Close())
-	}
-	i := &Instance{machine: m, state: s.state}
+	i := &Instance{state: s.state}
 	if o.Seed == ([32]byte{}) {
 		var seed [32]byte
 		if _, err := cryptorand.Read(seed[:]); err != nil {
-			return nil, errors.Join(err, m.Close())
+			return nil, err
 		}
 		i.seeds = rand.NewChaCha8(seed)
 	}
@@ -120,11 +107,45 @@ func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 	if o.Stdout == nil {
 		o.Stdout = &i.out
 	}
-	if i.process, err = linux.Resume(m, s.state, o); err != nil {
-		return nil, errors.Join(err, m.Close())
+	var err error
+	if i.machine, i.process, err = s.Open(make, o); err != nil {
+		return nil, err
 	}
 	i.reseed()
 	return i, nil
+}
+
+// Open makes a machine and a process that goes on from s as if nothing had happened, with the random bytes of then. It is closed with its machine.
+func (s *Snapshot) Open(make Maker, o linux.Options) (vmm.Machine, *linux.Process, error) {
+	memory := phys.New(phys.Options{})
+	for _, slot := range s.slots {
+		if _, err := memory.Add(phys.Spec{Base: slot.base, Size: slot.size, ReadOnly: slot.readOnly, Kept: slot.kept, Image: slot.image}); err != nil {
+			return nil, nil, errors.Join(err, memory.Close())
+		}
+	}
+	m, err := make(memory)
+	if err != nil {
+		return nil, nil, errors.Join(err, memory.Close())
+	}
+	if kind := m.Caps().Name; kind != s.kind {
+		return nil, nil, errors.Join(fmt.Errorf("a snapshot of machine %q can't start on machine %q; make one there", s.kind, kind), m.Close())
+	}
+	p, err := linux.Resume(m, s.state, o)
+	if err != nil {
+		return nil, nil, errors.Join(err, m.Close())
+	}
+	return m, p, nil
+}
+
+// Program is the file of the program in s.
+func (s *Snapshot) Program() []byte { return s.state.Program() }
+
+// Size is about how much memory s takes, in bytes.
+func (s *Snapshot) Size() (n int64) {
+	for _, slot := range s.slots {
+		n += int64(slot.image.Size())
+	}
+	return n
 }
 
 // Instance is a program that answers calls.

@@ -1,10 +1,16 @@
-package record
+package coder
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"errors"
+)
 
 var le = binary.LittleEndian
 
-// Writer appends parts to B.
+// ErrDamaged says that what is read isn't what a Writer made.
+var ErrDamaged = errors.New("damaged, or something else")
+
+// Writer appends to B.
 type Writer struct{ B []byte }
 
 // Put appends numbers of fixed size.
@@ -16,53 +22,53 @@ func (w *Writer) Put(v any) {
 	w.B = b
 }
 
-// PutBytes appends b behind its length.
+// PutBytes appends bytes, their number before them.
 func (w *Writer) PutBytes(b []byte) {
 	w.Put(uint32(len(b)))
 	w.B = append(w.B, b...)
 }
 
-// PutList appends list behind its length.
+// PutList appends a list, its length before it.
 func PutList[S ~[]T, T any](w *Writer, list S) {
 	w.Put(uint32(len(list)))
 	w.Put([]T(list))
 }
 
-// Reader takes parts from the front of B, and nothing more once it's Damaged.
+// Reader takes parts from the front of B, and nothing more after an error.
 type Reader struct {
-	B       []byte
-	Damaged bool // a part wasn't there, or longer than it may be
+	B   []byte
+	Err error
 }
 
-// Get reads numbers of fixed size.
+// Get takes numbers of fixed size.
 func (r *Reader) Get(v any) {
-	if r.Damaged {
+	if r.Err != nil {
 		return
 	}
 	n, err := binary.Decode(r.B, le, v)
 	if err != nil {
-		r.Damaged = true
+		r.Err = ErrDamaged
 		return
 	}
 	r.B = r.B[n:]
 }
 
-// Count is a list's length, at most most.
+// Count is a list's length.
 func (r *Reader) Count(most int) int {
 	var n uint32
 	r.Get(&n)
-	if r.Damaged || uint64(n) > uint64(most) {
-		r.Damaged = true
+	if r.Err != nil || uint64(n) > uint64(most) {
+		r.Err = ErrDamaged
 		return 0
 	}
 	return int(n)
 }
 
-// Bytes reads what PutBytes wrote, at most most bytes. They are of B's memory.
+// Bytes takes at most so many bytes, which are B's own.
 func (r *Reader) Bytes(most int) []byte {
 	n := r.Count(most)
 	if n > len(r.B) {
-		r.Damaged = true
+		r.Err = ErrDamaged
 		return nil
 	}
 	b := r.B[:n:n]
@@ -70,13 +76,13 @@ func (r *Reader) Bytes(most int) []byte {
 	return b
 }
 
-// GetList reads what PutList wrote, at most most things.
+// GetList takes a list of at most so many.
 func GetList[T any](r *Reader, most int) []T {
 	n := r.Count(most)
 	var one T
 	if n == 0 || n > len(r.B)/binary.Size(one) {
 		if n != 0 {
-			r.Damaged = true
+			r.Err = ErrDamaged
 		}
 		return nil
 	}
