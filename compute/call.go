@@ -190,7 +190,7 @@ func (h *Host) do(ctx context.Context, j *job, i *instance) {
 		if _, err := h.start(i); err != nil {
 			o := outcome{limit: "start"}
 			o.err = &fault.Error{Party: fault.Edge, Op: "start program", Status: http.StatusServiceUnavailable, Retry: true, Err: err}
-			h.answered(j, o, false)
+			h.answered(j, i, o, false)
 			h.conclude(j, i, o, 0, 0)
 			return
 		}
@@ -199,7 +199,7 @@ func (h *Host) do(ctx context.Context, j *job, i *instance) {
 	if o.err != nil {
 		h.options.Log.Warn("a program failed to answer", "program", j.program.name, "tenant", j.tenant, "limit", o.limit, "error", o.err, "said", i.errors.String())
 	}
-	h.answered(j, o, cold)
+	h.answered(j, i, o, cold)
 	pages, err := i.refresh()
 	if err != nil {
 		h.options.Log.Error("an instance can't be reset; it is let go", "program", j.program.name, "error", err)
@@ -275,7 +275,7 @@ func (i *instance) refresh() (pages int, err error) {
 }
 
 // answered counts what j's call did, and tells its caller.
-func (h *Host) answered(j *job, o outcome, cold bool) {
+func (h *Host) answered(j *job, i *instance, o outcome, cold bool) {
 	h.mu.Lock()
 	c := &j.program.counts
 	c.calls++
@@ -286,6 +286,7 @@ func (h *Host) answered(j *job, o outcome, cold bool) {
 	if cold {
 		c.coldStarts++
 	}
+	i.version.settling++
 	h.mu.Unlock()
 	j.done <- o.result
 }
@@ -307,6 +308,7 @@ func (h *Host) conclude(j *job, i *instance, o outcome, pages int, cost time.Dur
 		c.resets++
 		c.dirty += uint64(pages)
 	}
+	i.version.settling--
 	h.queue.settle(j, cost)
 	dying := h.giveBack(i, keep, dirty)
 	h.changed.Broadcast()

@@ -33,6 +33,7 @@ type version struct {
 	instances map[*instance]struct{} // busy ones, too
 	ready     []*instance            // the one that was used last is last
 	busy      int
+	settling  int     // busy ones that have answered and are made ready
 	open      int     // instances whose machine isn't closed yet
 	use       float64 // requests, of which each sweep forgets a part
 	over      bool    // another version is current
@@ -64,8 +65,8 @@ func (h *Host) can(j *job) bool {
 	if h.workers > 1 && h.queue.held(j.tenant) >= h.workers-1 && h.othersWait(j.tenant) || v.busy >= v.spec.Limits.Concurrency {
 		return false
 	}
-	if len(v.ready) == 0 && len(v.instances) >= h.options.Instances {
-		return false
+	if len(v.ready) == 0 && (v.settling > 0 || len(v.instances) >= h.options.Instances) {
+		return false // one that is made ready is there before a new one
 	}
 	return h.memory-h.idle+v.spec.Memory+overhead <= h.options.Memory
 }
