@@ -30,7 +30,11 @@ type State struct {
 }
 
 // lazyImage is the tree of files that programs have which were given none. It is made once for all processes of a state: its digest is over the program.
+// So is the check of the state, by the first Resume.
 type lazyImage struct {
+	checking sync.Once
+	unfit    error
+
 	once  sync.Once
 	image *file.Image
 	err   error
@@ -89,8 +93,10 @@ func (p *Process) Checkpoint() (*State, error) {
 // Resume makes a process of s in machine, whose memory has the images of the machine that Checkpoint was called in: two slots, where Slots says. Arguments,
 // environment, Memory and Seed of o aren't looked at, and Time only for whether it is virtual.
 func Resume(machine vmm.Machine, s *State, o Options) (*Process, error) {
-	if err := s.check(); err != nil {
-		return nil, err
+	// Once: it sets what no process has right, and other processes may read s from then on.
+	s.image.checking.Do(func() { s.image.unfit = s.check() })
+	if s.image.unfit != nil {
+		return nil, s.image.unfit
 	}
 	o.Memory = s.Memory()
 	o = o.withDefaults()

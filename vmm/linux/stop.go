@@ -30,3 +30,9 @@ func (s Stop) String() string {
 
 // CPU is the CPU time spent in Run since Load, Resume or Restore.
 func (p *Process) CPU() time.Duration { return time.Duration(p.counters.cpu) }
+
+// Renew has the limits of CPU time, instructions and output begin anew: the next Run is another call's. Those that were passed stay so.
+func (p *Process) Renew() {
+	p.cpuBase, p.instructionsBase = p.cpuTime, p.counters.instructions
+	p.Files.RenewOutput()
+}

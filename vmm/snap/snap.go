@@ -81,6 +81,19 @@ func Take(m vmm.Machine, p *linux.Process) (*Snapshot, error) {
 // Kind is the back end that s can start on.
 func (s *Snapshot) Kind() string { return s.kind }
 
+// Bytes is how much memory s's images have: their pages that aren't zeros.
+func (s *Snapshot) Bytes() int64 {
+	var pages int64
+	for _, slot := range s.slots {
+		if slot.image != nil {
+			for range slot.image.Pages {
+				pages++
+			}
+		}
+	}
+	return pages * phys.PageSize
+}
+
 // Close lets go of s's images. It fails while there are instances.
 func (s *Snapshot) Close() error {
 	var errs []error
@@ -167,9 +180,10 @@ type Call struct {
 // Answered reports whether the program waits for the next call, having read all of this one's input.
 func (c Call) Answered() bool { return c.Stop.Kind == linux.WantsInput }
 
-// Call gives the program input and lets it run until it wants more than that, or ends.
+// Call gives the program input, for which its limits begin anew, and lets it run until it wants more than that, or ends.
 func (i *Instance) Call(ctx context.Context, input []byte) (Call, error) {
 	i.out.Reset()
+	i.process.Renew()
 	before := i.process.CPU()
 	for {
 		n := i.process.WriteStdin(input)
@@ -178,7 +192,7 @@ func (i *Instance) Call(ctx context.Context, input []byte) (Call, error) {
 		if err != nil {
 			return Call{}, err
 		}
-		if stop.Kind != linux.WantsInput || len(input) == 0 {
+		if stop.Kind != linux.WantsInput || len(input) == 0 || n == 0 { // none is taken by a program that has closed its input
 			return Call{Output: i.out.Bytes(), Stop: stop, CPU: i.process.CPU() - before}, nil
 		}
 	}
@@ -209,6 +223,15 @@ func (i *Instance) reseed() {
 	var seed [32]byte
 	_, _ = i.seeds.Read(seed[:]) // never fails
 	i.process.Reseed(seed)
+}
+
+// Dirty is how much memory i has that differs from its snapshot, as far as the machine was asked: by Reset, or by CollectDirty.
+func (i *Instance) Dirty() int64 {
+	var pages int64
+	for _, s := range i.machine.Phys().Slots() {
+		pages += int64(s.Dirty().Count())
+	}
+	return pages * phys.PageSize
 }
 
 // Process is the program that runs in i.

@@ -127,6 +127,9 @@ func (t *Table) Exceeded() string {
 	return ""
 }
 
+// RenewOutput has the limit of output begin anew, unless it was passed.
+func (t *Table) RenewOutput() { t.ledger.Now.Output = 0 }
+
 // SetNow says what time it is, in nanoseconds: since any fixed point, and since 1970. Timers that are due become readable.
 func (t *Table) SetNow(monotonic, realtime int64) {
 	stepped := realtime-t.real != monotonic-t.mono

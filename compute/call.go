@@ -1,0 +1,376 @@
+package compute
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wherry/wherry/fault"
+	"github.com/wherry/wherry/internal/cputime"
+	"github.com/wherry/wherry/vmm/linux"
+	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/snap"
+)
+
+// job is one request.
+type job struct {
+	ctx     context.Context
+	request *http.Request
+	program *program
+	tenant  string
+	input   []byte
+	done    chan result // has room for the one that comes
+}
+
+func (j *job) size() int64 { return int64(len(j.input)) }
+
+// result is what became of a job.
+type result struct {
+	response *http.Response
+	err      error
+}
+
+// outcome is what a call did, for the counts and for what becomes of the instance.
+type outcome struct {
+	result
+	call  snap.Call
+	limit string // that was passed
+	keep  bool   // the program waits for the next call
+}
+
+// RoundTripper asks the program of a name: the one that has the name when a request is asked.
+func (h *Host) RoundTripper(name string) http.RoundTripper { return asker{h, name} }
+
+type asker struct {
+	host *Host
+	name string
+}
+
+var _ http.RoundTripper = asker{}
+
+// RoundTrip implements http.RoundTripper.
+func (a asker) RoundTrip(r *http.Request) (*http.Response, error) {
+	h := a.host
+	p, spec := h.find(a.name)
+	if p == nil {
+		closeBody(r)
+		return nil, errUnknown(a.name)
+	}
+	input, err := encode(r, spec.Limits.Input)
+	closeBody(r)
+	if err != nil {
+		var f *fault.Error
+		if errors.As(err, &f) && f.Status == http.StatusRequestEntityTooLarge {
+			h.countError(p, "input")
+		}
+		return nil, err
+	}
+	j := &job{ctx: r.Context(), request: r, program: p, tenant: spec.Tenant, input: input, done: make(chan result, 1)}
+	if refused, err := h.enqueue(j); err != nil {
+		return nil, err
+	} else if refused != nil {
+		refused.done <- result{response: overloaded(refused.request)}
+	}
+	select {
+	case r := <-j.done:
+		return r.response, r.err
+	case <-j.ctx.Done():
+	}
+	h.mu.Lock()
+	waited := h.queue.remove(j)
+	h.mu.Unlock()
+	if waited {
+		return nil, stopped(j.ctx, "wait for a worker")
+	}
+	result := <-j.done // the worker stops the call
+	return result.response, result.err
+}
+
+func closeBody(r *http.Request) {
+	if r.Body != nil {
+		_ = r.Body.Close() // its bytes were read, or aren't wanted
+	}
+}
+
+// find is the program of a name, and what was deployed.
+func (h *Host) find(name string) (*program, Program) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.programs[name]
+	if p == nil {
+		return nil, Program{}
+	}
+	return p, p.current.spec
+}
+
+// enqueue has j wait, for which another one may have to go.
+func (h *Host) enqueue(j *job) (refused *job, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended {
+		return nil, errStopping()
+	}
+	if refused = h.queue.push(j); refused != nil {
+		refused.program.counts.fail("queue")
+	}
+	if refused != j {
+		h.changed.Signal()
+	}
+	return refused, nil
+}
+
+func (h *Host) countError(p *program, limit string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p.counts.fail(limit)
+}
+
+// retryAfter is what clients are told when the queue is full.
+const retryAfter = time.Second
+
+// overloaded is the answer to a request that found no room.
+func overloaded(r *http.Request) *http.Response {
+	text := "This edge has more requests for programs than it can answer. Try again in a second.\n"
+	response := newResponse(r, http.StatusServiceUnavailable, []byte(text))
+	response.Header.Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second))) // RFC 9110 §10.2.3
+	response.Header.Set("Content-Type", "text/plain; charset=utf-8")
+	response.Header.Set("Cache-Control", "no-store")
+	return response
+}
+
+// work does one job after another until ctx is done.
+func (h *Host) work(ctx context.Context) {
+	for {
+		j, i, dying := h.next(ctx)
+		if j == nil {
+			return
+		}
+		h.bury(dying)
+		h.do(ctx, j, i)
+	}
+}
+
+// next waits for a job and takes an instance for it. There is none if the program was removed.
+func (h *Host) next(ctx context.Context) (j *job, i *instance, dying []*instance) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ctx.Err() == nil {
+		if j = h.queue.pop(h.can); j == nil {
+			h.changed.Wait()
+			continue
+		}
+		if v := j.program.current; v != nil {
+			i, dying = h.take(v)
+			v.use++
+		}
+		return j, i, dying
+	}
+	return nil, nil, nil
+}
+
+// do answers j and makes i ready for the next one, which j's caller doesn't wait for.
+func (h *Host) do(ctx context.Context, j *job, i *instance) {
+	began := h.options.Now()
+	if i == nil {
+		j.done <- result{err: errUnknown(j.program.name)}
+		h.settle(j, 0)
+		return
+	}
+	runtime.LockOSThread() // whose time is taken
+	defer runtime.UnlockOSThread()
+	before := cputime.Thread()
+	cold := i.machine == nil
+	if cold {
+		if _, err := h.start(i); err != nil {
+			o := outcome{limit: "start"}
+			o.err = &fault.Error{Party: fault.Edge, Op: "start program", Status: http.StatusServiceUnavailable, Retry: true, Err: err}
+			h.answered(j, i, o, false)
+			h.conclude(j, i, o, 0, 0)
+			return
+		}
+	}
+	o := i.answer(ctx, j)
+	if o.err != nil {
+		h.options.Log.Warn("a program failed to answer", "program", j.program.name, "tenant", j.tenant, "limit", o.limit, "error", o.err, "said", i.errors.String())
+	}
+	h.answered(j, i, o, cold)
+	pages, err := i.refresh()
+	if err != nil {
+		h.options.Log.Error("an instance can't be reset; it is let go", "program", j.program.name, "error", err)
+		o.keep = false
+	}
+	h.conclude(j, i, o, pages, max(cputime.Thread()-before, h.options.Now().Sub(began)))
+}
+
+// start makes i's machine, and returns the CPU time that took.
+func (h *Host) start(i *instance) (took time.Duration, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before := cputime.Thread()
+	l := i.version.spec.Limits
+	i.machine, err = i.version.snapshot.Start(h.make, linux.Options{
+		Stderr: &i.errors, Limits: linux.Limits{CPU: l.CPU, Wall: l.Wall, Files: file.Limits{Output: l.Output}},
+	})
+	return cputime.Thread() - before, err
+}
+
+// errWall ends a call's context.
+var errWall = errors.New("wall")
+
+// answer calls i's program.
+func (i *instance) answer(ctx context.Context, j *job) (o outcome) {
+	i.errors.Reset()
+	callCtx, cancel := context.WithTimeoutCause(j.ctx, i.version.spec.Limits.Wall, errWall)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	call, err := i.machine.Call(callCtx, j.input)
+	o.call = call
+	if err != nil {
+		o.limit = "machine"
+		o.err = &fault.Error{Party: fault.Edge, Op: "run program", Status: http.StatusBadGateway, Err: err}
+		return o
+	}
+	switch stop := call.Stop; stop.Kind {
+	case linux.WantsInput:
+		o.keep = true
+	case linux.Exited:
+		if stop.Status != 0 {
+			o.limit, o.err = "crash", broken(fmt.Errorf("it %s before it had answered", stop))
+		}
+	case linux.LimitPassed:
+		o.limit, o.err = stop.Limit, passed(stop.Limit)
+	case linux.Stopped:
+		switch {
+		case ctx.Err() != nil:
+			o.limit, o.err = "stop", errStopping()
+		case context.Cause(callCtx) == errWall:
+			o.limit, o.err = "wall", passed("wall")
+		default:
+			o.limit, o.err = "client", stopped(j.ctx, "run program")
+		}
+	default:
+		o.limit, o.err = "crash", broken(fmt.Errorf("it %s", stop))
+	}
+	if o.err != nil {
+		return o
+	}
+	if o.response, err = parse(bytes.Clone(call.Output), j.request); err != nil {
+		o.limit, o.err, o.keep = "response", broken(err), false
+	}
+	return o
+}
+
+// refresh makes i ready for the next call, and returns how many pages that took. Who fails is as good as new with isolation by request, and let go else.
+func (i *instance) refresh() (pages int, err error) {
+	if i.version.spec.Isolation == PerInstance {
+		return 0, i.machine.Machine().CollectDirty()
+	}
+	return i.machine.Reset()
+}
+
+// answered counts what j's call did, and tells its caller.
+func (h *Host) answered(j *job, i *instance, o outcome, cold bool) {
+	h.mu.Lock()
+	c := &j.program.counts
+	c.calls++
+	c.cpu += o.call.CPU
+	if o.limit != "" {
+		c.fail(o.limit)
+	}
+	if cold {
+		c.coldStarts++
+	}
+	i.version.settling++
+	h.mu.Unlock()
+	j.done <- o.result
+}
+
+// conclude gives i, which was refreshed, and the worker's time back.
+func (h *Host) conclude(j *job, i *instance, o outcome, pages int, cost time.Duration) {
+	keep, dirty := o.keep, int64(0)
+	if i.machine != nil && i.version.spec.Isolation == PerInstance {
+		dirty = i.machine.Dirty()
+	} else {
+		written := int64(pages) << 12
+		i.hot = max(i.hot, written)
+		dirty = i.hot
+		keep = written <= hotMax && o.limit != "machine" && i.machine != nil
+	}
+	h.mu.Lock()
+	if pages > 0 {
+		c := &j.program.counts
+		c.resets++
+		c.dirty += uint64(pages)
+	}
+	i.version.settling--
+	h.queue.settle(j, cost)
+	dying := h.giveBack(i, keep, dirty)
+	h.changed.Broadcast()
+	h.mu.Unlock()
+	h.bury(dying)
+}
+
+func (h *Host) settle(j *job, cost time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.queue.settle(j, cost)
+	h.changed.Broadcast()
+}
+
+// passed is the fault of a program that passed a limit.
+func passed(limit string) error {
+	status := http.StatusBadGateway
+	if limit == "cpu" || limit == "wall" {
+		status = http.StatusGatewayTimeout // RFC 9110 §15.6.5
+	}
+	return &fault.Error{Party: fault.Origin, Op: "run program", Status: status, Err: &LimitError{limit}}
+}
+
+// LimitError says that a program passed a limit of its own.
+type LimitError struct{ Limit string } // as in Limits, or "memory"
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("the program passed its limit %q; give it more, or have it do less", e.Limit)
+}
+
+func broken(err error) error {
+	return &fault.Error{Party: fault.Origin, Op: "run program", Status: http.StatusBadGateway, Err: fmt.Errorf("the program gave no response: %w", err)}
+}
+
+func errUnknown(name string) error {
+	return &fault.Error{Party: fault.Config, Op: "find program", Status: http.StatusServiceUnavailable, Err: fmt.Errorf("no program %q is deployed; deploy it", name)}
+}
+
+func errStopping() error {
+	return &fault.Error{Party: fault.Edge, Op: "run program", Status: http.StatusServiceUnavailable, Retry: true, Err: errors.New("the host stops")}
+}
+
+// stopped is the fault of a request whose context is done: the client left, or whoever asked had a time limit of its own.
+func stopped(ctx context.Context, op string) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return &fault.Error{Party: fault.Edge, Op: op, Status: http.StatusGatewayTimeout, Err: ctx.Err()}
+	}
+	return &fault.Error{Party: fault.Client, Op: op, Status: fault.StatusClientClosedRequest, Err: ctx.Err()}
+}
+
+// saidMax is what is kept of what a program writes to standard error in a call.
+const saidMax = 4 << 10
+
+// said keeps the beginning of what is written to it, up to saidMax: what went wrong first says most.
+type said struct{ b strings.Builder }
+
+func (s *said) Write(p []byte) (int, error) {
+	s.b.Write(p[:min(len(p), saidMax-s.b.Len())])
+	return len(p), nil
+}
+
+func (s *said) String() string { return s.b.String() }
+
+// Reset forgets it.
+func (s *said) Reset() { s.b.Reset() }

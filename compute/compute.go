@@ -1,0 +1,135 @@
+package compute
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/backend"
+	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/snap"
+)
+
+// Options of a Host.
+type Options struct {
+	Machine   backend.Kind     // the machine that programs run on; auto when empty
+	Memory    int64            // bytes of all programs together, snapshots included; 1 GiB when 0
+	Instances int              // most of one program; 16 when 0
+	Idle      time.Duration    // after which an instance that nobody asks is let go; a minute when 0
+	Now       func() time.Time // time.Now when nil
+	Log       *slog.Logger     // slog.Default() when nil
+}
+
+// The defaults of Options.
+const (
+	budgetDefault    = 1 << 30
+	instancesDefault = 16
+	idleDefault      = time.Minute
+)
+
+const (
+	programsMax = 10_000      // deployed at the same time
+	sweepEvery  = time.Second // looks for idle instances
+)
+
+// Host has the programs of one edge.
+type Host struct {
+	options Options
+	workers int
+	make    snap.Maker
+
+	deploying sync.Mutex // one change of programs at a time; taken before mu
+
+	mu       sync.Mutex // guards what follows and what programs, versions and instances say it does
+	changed  *sync.Cond // a job came, an instance came back, the end
+	programs map[string]*program
+	queue    *shares
+	memory   int64 // of snapshots and instances, as charged
+	idle     int64 // of it, of instances that may be let go
+	ended    bool  // Run has returned, or Close was called
+}
+
+// New returns a Host without programs. It answers while Run runs.
+func New(o Options) (*Host, error) {
+	kind, err := backend.ParseKind(string(o.Machine))
+	if err != nil {
+		return nil, err
+	}
+	if o.Memory < 0 || o.Instances < 0 || o.Idle < 0 {
+		return nil, errors.New("a host's memory, instances and idle time are positive")
+	}
+	o.Memory, o.Instances, o.Idle = cmp.Or(o.Memory, budgetDefault), cmp.Or(o.Instances, instancesDefault), cmp.Or(o.Idle, idleDefault)
+	o.Log = cmp.Or(o.Log, slog.Default())
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	h := &Host{options: o, workers: runtime.GOMAXPROCS(0), programs: map[string]*program{}, queue: newShares()}
+	h.changed = sync.NewCond(&h.mu)
+	h.make = func(m *phys.Memory) (vmm.Machine, error) { return backend.New(kind, m) }
+	return h, nil
+}
+
+// Run works until ctx is done: then calls under way are stopped, and those that wait are answered with a fault, as are all that come later. It is called once.
+func (h *Host) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.changed.Broadcast()
+	})()
+	var workers sync.WaitGroup
+	for range h.workers {
+		workers.Go(func() { h.work(ctx) })
+	}
+	ticks := time.NewTicker(sweepEvery)
+	defer ticks.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ticks.C:
+			h.sweep(h.options.Now())
+		case <-ctx.Done():
+		}
+	}
+	workers.Wait()
+	h.refuseAll()
+	return nil
+}
+
+// refuseAll answers those who wait, for nobody works any more.
+func (h *Host) refuseAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
+	for j := h.queue.pop(anyJob); j != nil; j = h.queue.pop(anyJob) {
+		j.done <- result{err: errStopping()}
+		h.queue.settle(j, 0)
+	}
+}
+
+func anyJob(*job) bool { return true }
+
+// Close removes all programs, after Run has returned.
+func (h *Host) Close() error {
+	h.deploying.Lock()
+	defer h.deploying.Unlock()
+	h.mu.Lock()
+	h.ended = true
+	var dying []*instance
+	var over []*version
+	for name, p := range h.programs {
+		over = append(over, p.current)
+		dying = append(dying, h.replace(p, nil)...)
+		delete(h.programs, name)
+	}
+	h.mu.Unlock()
+	h.bury(dying)
+	for _, v := range over {
+		h.finish(v)
+	}
+	h.refuseAll()
+	return nil
+}

@@ -1,0 +1,198 @@
+package compute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wherry/wherry/vmm/linux"
+	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/snap"
+)
+
+// What a program may use until it waits for its first request.
+const (
+	bootCPU    = 20 * time.Second // the emulator takes some seconds for a large Go program
+	bootWall   = time.Minute
+	bootOutput = 1 << 20
+)
+
+// Report is what a deployment did.
+type Report struct {
+	Hash      string        `json:"hash"`
+	Unchanged bool          `json:"unchanged"` // it was there already, the same
+	Machine   string        `json:"machine"`   // kvm or emulator
+	Boot      time.Duration `json:"boot"`      // CPU time from the file to the first read of input
+	Start     time.Duration `json:"start"`     // CPU time of an instance's start from the snapshot
+	Snapshot  int64         `json:"snapshot"`  // bytes
+}
+
+// Deploy has p answer under its name, instead of what did. A program that can't be used is refused, with the reason, and nothing changes.
+func (h *Host) Deploy(ctx context.Context, p Program) (Report, error) {
+	report, err := h.deploy(ctx, p)
+	if err != nil {
+		return Report{}, fmt.Errorf("deploying program %q: %w", p.Name, err)
+	}
+	return report, nil
+}
+
+func (h *Host) deploy(ctx context.Context, p Program) (Report, error) {
+	p, err := p.checked()
+	if err != nil {
+		return Report{}, err
+	}
+	hash := p.hash()
+	h.deploying.Lock()
+	defer h.deploying.Unlock()
+	if report, done, err := h.before(p, hash); done || err != nil {
+		return report, err
+	}
+	s, boot, err := h.boot(ctx, p)
+	if err != nil {
+		return Report{}, err
+	}
+	p.Image = nil // the snapshot has what is needed of it
+	v := &version{spec: p, hash: hash, snapshot: s, bytes: s.Bytes(), instances: map[*instance]struct{}{}}
+	first := &instance{version: v, busy: true}
+	start, err := h.start(first)
+	if err != nil {
+		return Report{}, errors.Join(fmt.Errorf("starting it from its snapshot: %w", err), s.Close())
+	}
+	v.cost = start
+	if err := h.install(v, first); err != nil {
+		return Report{}, errors.Join(err, first.machine.Close(), s.Close())
+	}
+	return Report{Hash: hash, Machine: s.Kind(), Boot: boot, Start: start, Snapshot: v.bytes}, nil
+}
+
+// before reports whether there is nothing to do, or why nothing can be done.
+func (h *Host) before(p Program, hash string) (report Report, done bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old := h.programs[p.Name]
+	switch {
+	case h.ended:
+		return Report{}, false, errors.New("the host is closed")
+	case old != nil && old.current.hash == hash:
+		v := old.current
+		return Report{Hash: hash, Unchanged: true, Machine: v.snapshot.Kind(), Start: v.cost, Snapshot: v.bytes}, true, nil
+	case old == nil && len(h.programs) >= programsMax:
+		return Report{}, false, fmt.Errorf("there are %d programs; remove one", programsMax)
+	case p.Memory+overhead > h.options.Memory:
+		return Report{}, false, fmt.Errorf("it may use %d bytes of memory, all programs together have %d; give it less", p.Memory, h.options.Memory)
+	}
+	return Report{}, false, nil
+}
+
+// boot runs p to its first read of descriptor 0, and takes its snapshot.
+func (h *Host) boot(ctx context.Context, p Program) (_ *snap.Snapshot, took time.Duration, err error) {
+	memory := phys.New(phys.Options{})
+	m, err := h.make(memory)
+	if err != nil {
+		return nil, 0, errors.Join(err, memory.Close())
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	var words said
+	process, err := snap.Boot(ctx, m, p.Image, linux.Options{
+		Args: p.arguments(), Env: p.environment(), Memory: p.Memory, Stderr: &words,
+		Limits: linux.Limits{CPU: bootCPU, Wall: bootWall, Files: file.Limits{Output: bootOutput}},
+	})
+	if err != nil {
+		if text := words.String(); text != "" {
+			err = fmt.Errorf("%w; it said: %q", err, text)
+		}
+		return nil, 0, err
+	}
+	s, err := snap.Take(m, process)
+	return s, process.CPU(), err
+}
+
+// install makes v current. Calls under way end on the version before.
+func (h *Host) install(v *version, first *instance) error {
+	h.mu.Lock()
+	need := v.bytes + v.spec.Memory + overhead
+	if taken := h.snapshots(v.spec.Name); need+taken > h.options.Memory {
+		h.mu.Unlock()
+		return fmt.Errorf("its snapshot has %d bytes and it may use %d, those of other programs have %d, all together may have %d; remove some, or give more",
+			v.bytes, v.spec.Memory, taken, h.options.Memory)
+	}
+	p := h.programs[v.spec.Name]
+	if p == nil {
+		p = &program{name: v.spec.Name}
+		h.programs[p.name] = p
+	}
+	v.program, v.open, v.busy = p, 1, 1
+	v.instances[first] = struct{}{}
+	h.memory += v.bytes
+	old := p.current
+	dying := h.replace(p, v)
+	dying = append(dying, h.giveBack(first, true, first.machine.Dirty())...)
+	dying = append(dying, h.fit()...)
+	h.changed.Broadcast()
+	h.mu.Unlock()
+	h.bury(dying)
+	h.finish(old)
+	return nil
+}
+
+// fit lets go of what is idle until all has room.
+func (h *Host) fit() (dying []*instance) {
+	for h.memory > h.options.Memory {
+		least := h.leastWorth()
+		if least == nil {
+			break // what is busy comes back, and makes room
+		}
+		least.version.program.counts.evictions++
+		h.retire(least)
+		dying = append(dying, least)
+	}
+	return dying
+}
+
+// snapshots is how much memory those of the programs but one have.
+func (h *Host) snapshots(but string) (bytes int64) {
+	for name, p := range h.programs {
+		if name != but {
+			bytes += p.current.bytes
+		}
+	}
+	return bytes
+}
+
+// replace ends p's version and has it have next. Idle instances are returned, to be buried before the version is finished; busy ones end when their call does.
+func (h *Host) replace(p *program, next *version) (dying []*instance) {
+	old := p.current
+	p.current = next
+	if old == nil {
+		return nil
+	}
+	old.over = true
+	for len(old.ready) > 0 {
+		i := old.ready[0]
+		h.retire(i)
+		dying = append(dying, i)
+	}
+	return dying
+}
+
+// Remove ends the program of a name. Calls under way are answered, those that wait are not.
+func (h *Host) Remove(name string) error {
+	h.deploying.Lock()
+	defer h.deploying.Unlock()
+	h.mu.Lock()
+	p := h.programs[name]
+	if p == nil {
+		h.mu.Unlock()
+		return fmt.Errorf("removing program %q: there is none of that name", name)
+	}
+	delete(h.programs, name)
+	old := p.current
+	dying := h.replace(p, nil)
+	h.changed.Broadcast()
+	h.mu.Unlock()
+	h.bury(dying)
+	h.finish(old)
+	return nil
+}

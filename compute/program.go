@@ -1,0 +1,122 @@
+package compute
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Isolation says after what an instance is taken back to its snapshot.
+type Isolation string
+
+// The isolations.
+const (
+	PerRequest  Isolation = "request"  // each request finds the memory as at the deployment
+	PerInstance Isolation = "instance" // requests find what those before them left, until the instance is let go
+)
+
+// perConnection is what programs may ask for that isn't there.
+const perConnection Isolation = "connection"
+
+// Program is what is deployed.
+type Program struct {
+	Name      string // by which it is asked
+	Tenant    string // who shares with others; the name when empty
+	Image     []byte // a static ELF program for x86-64 Linux
+	Args      []string
+	Env       []string // NAME=value
+	Isolation Isolation
+	Memory    int64 // bytes that an instance may use; 128 MiB when 0
+	Limits    Limits
+}
+
+// Limits bound one request, but for Concurrency. Zero is the default.
+type Limits struct {
+	CPU         time.Duration // of the thread that runs it: "cpu". 50 ms
+	Wall        time.Duration // from the worker's beginning: "wall". 10 s
+	Input       int64         // bytes of the request, header section and body: "input". 1 MiB
+	Output      int64         // bytes that the program writes, to standard error, too: "output". 4 MiB
+	Concurrency int           // requests that it answers at the same time: others wait. 16
+}
+
+// The defaults of a Program.
+const (
+	memoryDefault      = 128 << 20
+	cpuDefault         = 50 * time.Millisecond
+	wallDefault        = 10 * time.Second
+	inputDefault       = 1 << 20
+	outputDefault      = 4 << 20
+	concurrencyDefault = 16
+)
+
+// Bounds of what a Program may ask for.
+const (
+	nameMax   = 128
+	memoryMax = 4 << 30
+	bytesMax  = 64 << 20 // of input, and of output
+	wallMax   = 10 * time.Minute
+)
+
+// checked is p with its defaults, or what is wrong with it.
+func (p Program) checked() (Program, error) {
+	p.Tenant = cmp.Or(p.Tenant, p.Name)
+	p.Isolation = cmp.Or(p.Isolation, PerRequest)
+	p.Memory = cmp.Or(p.Memory, memoryDefault)
+	l := &p.Limits
+	l.CPU, l.Wall = cmp.Or(l.CPU, cpuDefault), cmp.Or(l.Wall, wallDefault)
+	l.Input, l.Output = cmp.Or(l.Input, inputDefault), cmp.Or(l.Output, outputDefault)
+	l.Concurrency = cmp.Or(l.Concurrency, concurrencyDefault)
+	switch {
+	case p.Name == "" || len(p.Name) > nameMax || len(p.Tenant) > nameMax:
+		return p, fmt.Errorf("a program's name has 1 to %d bytes, its tenant's at most as many", nameMax)
+	case p.Isolation == perConnection:
+		return p, errors.New("isolation by connection isn't there yet; use request or instance")
+	case p.Isolation != PerRequest && p.Isolation != PerInstance:
+		return p, fmt.Errorf("isolation by %q; use request or instance", p.Isolation)
+	case p.Memory < 0 || p.Memory > memoryMax:
+		return p, fmt.Errorf("memory of %d bytes; give it up to %d", p.Memory, int64(memoryMax))
+	case l.CPU < 0 || l.Wall < 0 || l.CPU > wallMax || l.Wall > wallMax:
+		return p, fmt.Errorf("limits of %v of CPU and %v; give them up to %v", l.CPU, l.Wall, wallMax)
+	case l.Input < 0 || l.Output < 0 || l.Input > bytesMax || l.Output > bytesMax:
+		return p, fmt.Errorf("limits of %d bytes of input and %d of output; give them up to %d", l.Input, l.Output, bytesMax)
+	case l.Concurrency < 0:
+		return p, fmt.Errorf("a concurrency of %d; give it 1 or more", l.Concurrency)
+	}
+	return p, nil
+}
+
+// hash is the same for programs that behave the same.
+func (p Program) hash() string {
+	h := sha256.New()
+	image := sha256.Sum256(p.Image)
+	p.Image = image[:]
+	// A Program has nothing that JSON can't say, and a hash takes all.
+	_ = json.NewEncoder(h).Encode(p)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// arguments are argv.
+func (p Program) arguments() []string {
+	if len(p.Args) > 0 {
+		return p.Args
+	}
+	return []string{p.Name}
+}
+
+// environment is Env, in which a Go program whose memory is thrown away collects no garbage unless it is told to.
+func (p Program) environment() []string {
+	if p.Isolation != PerRequest {
+		return p.Env
+	}
+	for _, e := range p.Env {
+		if strings.HasPrefix(e, "GOGC=") {
+			return p.Env
+		}
+	}
+	return append([]string{"GOGC=off"}, p.Env...)
+}

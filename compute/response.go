@@ -1,0 +1,198 @@
+package compute
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Bounds of a response beside Limits.Output.
+const (
+	sectionMax = 64 << 10 // bytes of a header section, and of a trailer section
+	fieldsMax  = 256
+	interimMax = 8 // 1xx responses before the final one
+)
+
+var (
+	errNothing = errors.New("it wrote none; did it wait for more than the request?")
+	errCut     = errors.New("it ends before it is whole")
+	errMore    = errors.New("something stands behind it; write one response a request")
+)
+
+// parse reads the one response to r that output is (RFC 9112). It is strict: what could be read in two ways is an error.
+func parse(output []byte, r *http.Request) (*http.Response, error) {
+	if len(output) == 0 {
+		return nil, errNothing
+	}
+	for range interimMax + 1 {
+		status, header, rest, err := readHead(output)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case status == http.StatusSwitchingProtocols:
+			return nil, errors.New("it switches protocols, which programs can't yet")
+		case status < 200: // RFC 9110 §15.2: the final one comes behind
+			output = rest
+			continue
+		}
+		return final(status, header, rest, r)
+	}
+	return nil, fmt.Errorf("it begins with more than %d interim responses", interimMax)
+}
+
+// final makes the response of its header section and what stands behind it.
+func final(status int, header http.Header, rest []byte, r *http.Request) (*http.Response, error) {
+	content, length, err := frame(status, header, rest, r.Method)
+	if err != nil {
+		return nil, err
+	}
+	for name := range connectionNames(header) {
+		delete(header, name)
+	}
+	for name := range hopByHop {
+		delete(header, name)
+	}
+	response := newResponse(r, status, content)
+	response.Header, response.ContentLength = header, length
+	if length >= 0 {
+		header.Set("Content-Length", strconv.FormatInt(length, 10))
+	}
+	return response, nil
+}
+
+func newResponse(r *http.Request, status int, content []byte) *http.Response {
+	return &http.Response{
+		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(content)), ContentLength: int64(len(content)), Request: r,
+	}
+}
+
+// readHead reads a status line and fields (RFC 9112 §4, §5).
+func readHead(b []byte) (status int, header http.Header, rest []byte, err error) {
+	line, rest, err := readLine(b)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	if len(line) < 12 || !strings.HasPrefix(line, "HTTP/1.1 ") && !strings.HasPrefix(line, "HTTP/1.0 ") || len(line) > 12 && line[12] != ' ' || !isValue(line) {
+		return 0, nil, nil, fmt.Errorf("it begins with %.40q, not with a status line", line)
+	}
+	if status, err = strconv.Atoi(line[9:12]); err != nil || line[9] < '1' || line[9] > '9' || status > 599 {
+		return 0, nil, nil, fmt.Errorf("its status is %q", line[9:12])
+	}
+	header, rest, err = readFields(rest)
+	return status, header, rest, err
+}
+
+// readLine takes a line off b. It ends in CR LF, and has no other CR.
+func readLine(b []byte) (string, []byte, error) {
+	end := bytes.IndexByte(b[:min(len(b), sectionMax)], '\n')
+	switch {
+	case end < 0 && len(b) > sectionMax:
+		return "", nil, fmt.Errorf("a line has more than %d bytes", sectionMax)
+	case end < 0:
+		return "", nil, errCut
+	case end == 0 || b[end-1] != '\r':
+		return "", nil, fmt.Errorf("the line %.40q ends without CR LF", b[:end])
+	}
+	return string(b[:end-1]), b[end+1:], nil
+}
+
+// readFields takes fields and the empty line off b.
+func readFields(b []byte) (http.Header, []byte, error) {
+	header, n, begin := http.Header{}, 0, len(b)
+	for {
+		line, rest, err := readLine(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		b = rest
+		if line == "" {
+			return header, b, nil
+		}
+		if n++; n > fieldsMax || begin-len(b) > sectionMax {
+			return nil, nil, fmt.Errorf("it has more than %d fields, or %d bytes of them", fieldsMax, sectionMax)
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || !isToken(name) || !isValue(value) { // RFC 9112 §5.1: no space before the colon; §5.2: no folded lines
+			return nil, nil, fmt.Errorf("the line %.40q is no field", line)
+		}
+		name = http.CanonicalHeaderKey(name)
+		header[name] = append(header[name], strings.Trim(value, " \t"))
+	}
+}
+
+// frame finds the content (RFC 9112 §6.3), and the length to tell, -1 if none.
+func frame(status int, header http.Header, rest []byte, method string) (content []byte, length int64, err error) {
+	encodings, lengths := header["Transfer-Encoding"], header["Content-Length"]
+	length = -1
+	if len(lengths) > 0 {
+		if length, err = parseLength(lengths); err != nil {
+			return nil, 0, err
+		}
+	}
+	if len(encodings) > 0 && (len(encodings) != 1 || !strings.EqualFold(encodings[0], "chunked") || length >= 0) {
+		return nil, 0, errors.New("its Transfer-Encoding isn't chunked alone, or it has a Content-Length, too")
+	}
+	switch {
+	case method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified: // RFC 9112 §6.3, 1.
+		if status == http.StatusNoContent {
+			length = -1 // RFC 9110 §8.6: it has none
+		}
+		if len(rest) > 0 {
+			return nil, 0, errMore
+		}
+		return nil, length, nil
+	case len(encodings) > 0:
+		content, rest, err = readChunks(rest)
+		if err == nil && len(rest) > 0 {
+			err = errMore
+		}
+		return content, int64(len(content)), err
+	case length > int64(len(rest)):
+		return nil, 0, errCut
+	case length >= 0 && length < int64(len(rest)):
+		return nil, 0, errMore
+	}
+	return rest, int64(len(rest)), nil // RFC 9112 §6.3, 8.: to the end, which the program's next read is
+}
+
+// parseLength is RFC 9110 §8.6. A list of the same is refused, too.
+func parseLength(values []string) (int64, error) {
+	n, err := strconv.ParseUint(values[0], 10, 62)
+	if err != nil || len(values) != 1 {
+		return 0, fmt.Errorf("its Content-Length is %.40q", strings.Join(values, ", "))
+	}
+	return int64(n), nil
+}
+
+// readChunks is RFC 9112 §7.1. Extensions and trailers are dropped (§7.1.1, §7.1.2).
+func readChunks(b []byte) (content, rest []byte, err error) {
+	for {
+		line, after, err := readLine(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		digits, _, _ := strings.Cut(line, ";")
+		n, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 62)
+		if err != nil {
+			return nil, nil, fmt.Errorf("a chunk's size is %.40q", line)
+		}
+		if n == 0 {
+			_, rest, err = readFields(after)
+			return content, rest, err
+		}
+		if n > uint64(len(after)) || uint64(len(after))-n < 2 {
+			return nil, nil, errCut
+		}
+		if after[n] != '\r' || after[n+1] != '\n' {
+			return nil, nil, errors.New("a chunk is longer than its size")
+		}
+		content = append(content, after[:n]...)
+		b = after[n+2:]
+	}
+}

@@ -1,0 +1,95 @@
+// Command guest answers HTTP/1.1 requests on standard input: by its path each asks for something that programs do, well or badly.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	switch os.Getenv("START") {
+	case "crash":
+		panic("as asked")
+	case "exit":
+		return
+	}
+	in := bufio.NewReader(os.Stdin)
+	for n := 1; ; n++ {
+		head, content, err := read(in)
+		if err != nil {
+			return
+		}
+		_, path, _ := strings.Cut(head, " ")
+		path, _, _ = strings.Cut(path, " ")
+		do(path, n, head, content)
+	}
+}
+
+func read(in *bufio.Reader) (head string, content []byte, err error) {
+	length := 0
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return "", nil, err
+		}
+		head += line
+		if line == "\r\n" {
+			break
+		}
+		if v, ok := strings.CutPrefix(line, "Content-Length: "); ok {
+			length, _ = strconv.Atoi(strings.TrimSpace(v))
+		}
+	}
+	content = make([]byte, length)
+	_, err = io.ReadFull(in, content)
+	return head, content, err
+}
+
+func do(path string, n int, head string, content []byte) {
+	switch path {
+	case "/count":
+		answer(os.Getenv("SAY") + strconv.Itoa(n))
+	case "/echo":
+		answer(head + string(content))
+	case "/loop":
+		for {
+		}
+	case "/sleep":
+		time.Sleep(time.Hour)
+	case "/babble":
+		for {
+			fmt.Println(strings.Repeat("bla ", 1000))
+		}
+	case "/grow":
+		var all [][]byte
+		for {
+			b := make([]byte, 1<<20)
+			for i := 0; i < len(b); i += 4096 {
+				b[i] = 1
+			}
+			all = append(all, b)
+		}
+	case "/panic":
+		panic("as asked")
+	case "/garbage":
+		fmt.Print("hello, world\n")
+	case "/silent":
+	case "/two":
+		answer("one")
+		answer("two")
+	case "/last":
+		answer("bye")
+		os.Exit(0)
+	default:
+		fmt.Print("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+	}
+}
+
+func answer(s string) {
+	fmt.Printf("HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-Kept: 1\r\nContent-Length: %d\r\n\r\n%s", len(s), s)
+}
