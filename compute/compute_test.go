@@ -201,7 +201,10 @@ func TestLimits(t *testing.T) {
 				name, path, limit string
 				status            int
 			}{
-				{p.Name, "/loop", "cpu", 504}, {p.Name, "/babble", "output", 502}, {q.Name, "/sleep", "wall", 504}, {r.Name, "/grow", "memory", 502},
+				{p.Name, "/loop", "cpu", 504},
+				{p.Name, "/babble", "output", 502},
+				{q.Name, "/sleep", "wall", 504},
+				{r.Name, "/grow", "memory", 502},
 				{p.Name, "/" + strings.Repeat("x", 1000), "input", 413},
 			} {
 				_, err := get(h, c.name, c.path)

@@ -52,7 +52,8 @@ func flatten(fs []feature) (all []register) {
 
 // word is a register of 64 bits that lies in s.
 func word(name, kind string, at func(*state) *uint64) register {
-	return register{name, kind, 8,
+	return register{
+		name, kind, 8,
 		func(s *state, b []byte) { le.PutUint64(b, *at(s)) },
 		func(s *state, b []byte) { *at(s) = le.Uint64(b) },
 	}
@@ -88,7 +89,8 @@ func describe() []feature {
 		number("eflags", func(s *state) uint32 { return uint32(s.RFLAGS) }, func(s *state, v uint32) { s.RFLAGS = x86.Flags(v) }),
 		fixed("cs", userCS), fixed("ss", userSS), fixed("ds", 0), fixed("es", 0), fixed("fs", 0), fixed("gs", 0))
 	for i := range 8 {
-		core.registers = append(core.registers, register{fmt.Sprintf("st%d", i), "i387_ext", 10,
+		core.registers = append(core.registers, register{
+			fmt.Sprintf("st%d", i), "i387_ext", 10,
 			func(s *state, b []byte) {
 				le.PutUint64(b, s.Extended.ST[i].Mantissa)
 				le.PutUint16(b[8:], s.Extended.ST[i].SignExponent)
@@ -107,7 +109,8 @@ func describe() []feature {
 		number("fop", func(s *state) uint32 { return uint32(s.Extended.FOP) }, nil))
 	sse := feature{name: "org.gnu.gdb.i386.sse"}
 	for i := range 16 {
-		sse.registers = append(sse.registers, register{fmt.Sprintf("xmm%d", i), "vec128", 16,
+		sse.registers = append(sse.registers, register{
+			fmt.Sprintf("xmm%d", i), "vec128", 16,
 			func(s *state, b []byte) {
 				le.PutUint64(b, s.Extended.XMM[i][0])
 				le.PutUint64(b[8:], s.Extended.XMM[i][1])

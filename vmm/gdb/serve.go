@@ -65,13 +65,10 @@ func Serve(ctx context.Context, l net.Listener, t Target) error {
 
 // conn is a gdb that is connected.
 type conn struct {
-	target Target
-	socket net.Conn
-	wanted context.Context // of Serve
-	noAck  bool
-	swbreak,
-	hwbreak bool
-	thread   int32 // of g, G, p and P; 0 is any
+	target   Target
+	socket   net.Conn
+	wanted   context.Context // of Serve
+	thread   int32           // of g, G, p and P; 0 is any
 	stopped  debug.Stop
 	breaks   map[point]bool
 	watches  []watch

@@ -175,7 +175,9 @@ func TestSecondChanceOfWrittenPages(t *testing.T) {
 		page int
 		want []int
 	}{
-		{0, []int{0}}, {1, []int{0, 1}}, {150, []int{0, 1, 150}},
+		{0, []int{0}},
+		{1, []int{0, 1}},
+		{150, []int{0, 1, 150}},
 		{2, []int{1, 2, 150}}, // all were used: the hand clears them, comes round and takes the first
 		{1, []int{1, 2, 150}},
 		{3, []int{1, 2, 3}}, // 1 and 2 have their second chances

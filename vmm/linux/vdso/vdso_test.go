@@ -83,8 +83,13 @@ func TestPartsDontOverlap(t *testing.T) {
 	}
 	n := len(functions) + 1
 	for _, part := range []struct{ at, size, end int }{
-		{headerSize, 2 * segmentSize, dynamicAt}, {dynamicAt, 16 * len(dynamic(0, 0)), hashAt}, {hashAt, 4 * len(hashTable(n)), symbolsAt},
-		{symbolsAt, n * elf.Sym64Size, stringsAt}, {stringsAt, names, versionAt}, {versionAt, 2 * n, defineAt}, {defineAt, 2 * (defineSize + nameSize), codeAt},
+		{headerSize, 2 * segmentSize, dynamicAt},
+		{dynamicAt, 16 * len(dynamic(0, 0)), hashAt},
+		{hashAt, 4 * len(hashTable(n)), symbolsAt},
+		{symbolsAt, n * elf.Sym64Size, stringsAt},
+		{stringsAt, names, versionAt},
+		{versionAt, 2 * n, defineAt},
+		{defineAt, 2 * (defineSize + nameSize), codeAt},
 		{codeAt, len(text), PageSize},
 	} {
 		if part.at+part.size > part.end {
