@@ -16,10 +16,10 @@ import (
 	"github.com/wherry/wherry/vmm/linux/file"
 )
 
-// needMore are tests of those packages that need what guests haven't: other processes.
-var needMore = []string{"^TestMutexMisuse$", "^TestIssue76126$"}
+// needMore are tests of those packages that need what guests haven't: other processes, and a name server.
+var needMore = []string{"^TestMutexMisuse$", "^TestIssue76126$", "^ExampleAfterFunc_connection$"}
 
-// filesOf is what tests of a package open: the directory that go test runs them in, with ../testdata and ../../testdata, all from the root on.
+// filesOf is what tests of a package open: the directory that go test runs them in, with ../testdata, ../../testdata and ../../lib/time, all from the root on.
 func filesOf(t *testing.T, pkg, program string) *file.Image {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
@@ -28,11 +28,8 @@ func filesOf(t *testing.T, pkg, program string) *file.Image {
 	}
 	source := filepath.Join(strings.TrimSpace(string(root)), "src")
 	tree := fstest.MapFS{}
-	for _, dir := range []string{"testdata", filepath.Dir(pkg) + "/testdata", pkg} {
-		name := "testdata"
-		if dir == pkg {
-			name = "."
-		}
+	for _, from := range [][2]string{{"testdata", "testdata"}, {filepath.Dir(pkg) + "/testdata", "testdata"}, {"../lib/time", "lib/time"}, {pkg, "."}} {
+		dir, name := from[0], from[1]
 		err := filepath.WalkDir(filepath.Join(source, dir), func(at string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
 				return err
