@@ -28,7 +28,7 @@ func build(dir string) (built, error) {
 		{&b.wherry, "wherry", []string{"CGO_ENABLED=0"}, []string{"go", "build", "-trimpath", "-o", "", "./cmd/wherry"}},
 		{&b.cart, "cart", static, []string{"go", "build", "-o", "", "./examples/programs/cart"}},
 		{&b.cartWasm, "cart.wasm", []string{"GOOS=wasip1", "GOARCH=wasm"}, []string{"go", "build", "-o", "", "./examples/programs/cart"}},
-		{&b.cpuGo, "cpugo", static, []string{"go", "build", "-o", "", "./bench/programs/testdata/json"}},
+		{&b.cpuGo, "cpugo", static, []string{"go", "-C", "bench/programs", "build", "-o", "", "./testdata/json"}},
 		{&b.signed, "signed", nil, []string{"gcc", "-O2", "-static", "-o", "", "examples/programs/signed/signed.c"}},
 		{&b.cpuC, "cpuc", nil, []string{"gcc", "-O2", "-static", "-o", "", filepath.Join("bench", "programs", ours, "cpu", "cpu.c")}},
 	} {
