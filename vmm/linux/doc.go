@@ -21,7 +21,7 @@
 // a process from it in another machine whose memory has those images. The order of a reset: Machine.CollectDirty, phys.Memory.Restore, Process.Restore.
 //
 // It doesn't do processes (one a machine), a network, shared memory with anybody, priorities, stopping signals, or robust futexes with priority inheritance;
-// there is no vDSO, so asking for the time is a system call.
+// asking for the time is a system call where the vDSO can't tell it (vmm/linux/vdso).
 //
 // It sees no more of a back end than vmm.Machine, so every test runs on all of them.
 //
