@@ -89,10 +89,16 @@ func (c *VCPU) exception(vector uint8) vmm.Exit {
 		frame = frame[8:]
 	}
 	r.RIP, r.RFLAGS, r.RSP = word(0), x86.Flags(word(2))&visibleFlags, word(3)
+	return c.raised(vector, code)
+}
+
+// raised is the exit of a program that has raised an exception.
+func (c *VCPU) raised(vector uint8, code uint32) vmm.Exit {
+	c.trapped = c.trapped || isTrap(vector)
 	switch {
-	case r.RIP == stubVA: // a single step after SYSCALL
+	case c.run.regs.RIP == stubVA: // a single step after SYSCALL
 		return c.syscall()
-	case vector == x86.DebugException && r.RFLAGS&x86.TF != 0:
+	case vector == x86.DebugException && c.run.regs.RFLAGS&x86.TF != 0:
 		return vmm.Exit{Kind: vmm.ExitDebug}
 	case vector == x86.PageFault:
 		return c.pageFault(code)

@@ -50,7 +50,10 @@ func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
 	for {
 		atomic.StoreUint32(&c.run.request, 0)
 		if c.kicked.Swap(false) {
-			return c.interrupted(vmm.ExitKicked)
+			if exit, done, err := c.interrupted(vmm.ExitKicked); done {
+				return exit, err
+			}
+			c.kicked.Store(true)
 		}
 		_, err := ioctlNumber(c.fd, runVCPU, 0)
 		switch {
@@ -61,7 +64,9 @@ func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
 		case budget.CPU > 0:
 			used := cputime.Thread() - began
 			if used >= budget.CPU {
-				return c.interrupted(vmm.ExitSpent)
+				if exit, done, err := c.interrupted(vmm.ExitSpent); done {
+					return exit, err
+				}
 			}
 			if err := c.arm(thread, budget.CPU-used); err != nil {
 				return vmm.Exit{}, err
@@ -107,6 +112,9 @@ func (c *VCPU) enter() error {
 		}
 	}
 	c.outAt = 0
+	if err := c.forgetTrap(); err != nil {
+		return err
+	}
 	r.RFLAGS = r.RFLAGS&userFlags | x86.Fixed | x86.IF
 	if want := uint64(c.machine.base) | mmu.Present | mmu.Write | mmu.User | mmu.Accessed; atomic.LoadUint64(c.root) != want {
 		atomic.StoreUint64(c.root, want)
@@ -172,21 +180,53 @@ func (c *VCPU) complete() error {
 // completeMax bounds how often one instruction asks: REP MOVS does for each part.
 const completeMax = 1 << 16
 
-// interrupted is an exit between two instructions. An exception that the kernel had begun to raise happens again when its instruction does.
-func (c *VCPU) interrupted(kind vmm.ExitKind) (vmm.Exit, error) {
-	var e events
-	if _, err := ioctl(c.fd, getEvents, unsafe.Pointer(&e)); err != nil {
-		return vmm.Exit{}, fmt.Errorf("KVM_GET_VCPU_EVENTS: %w", err)
+// interrupted is an exit between two instructions. A fault that the kernel had begun to raise happens again when its instruction does. A trap doesn't, as
+// RIP is behind it: when the kernel still has it, it comes out as the guest runs on, and isn't done here. A kernel that emulates ring 0 loses it then, but
+// knows its number, which forgetTrap keeps from being an older one's.
+func (c *VCPU) interrupted(kind vmm.ExitKind) (e vmm.Exit, done bool, err error) {
+	var raised events
+	if _, err := ioctl(c.fd, getEvents, unsafe.Pointer(&raised)); err != nil {
+		return vmm.Exit{}, true, fmt.Errorf("KVM_GET_VCPU_EVENTS: %w", err)
 	}
-	if e.injected != 0 || e.pending != 0 {
-		e.injected, e.pending = 0, 0
-		if _, err := ioctl(c.fd, setEvents, unsafe.Pointer(&e)); err != nil {
-			return vmm.Exit{}, fmt.Errorf("KVM_SET_VCPU_EVENTS: %w", err)
+	under := raised.injected != 0 || raised.pending != 0
+	if under && isTrap(raised.number) {
+		return vmm.Exit{}, false, nil
+	}
+	if under {
+		raised.injected, raised.pending = 0, 0
+		if _, err := ioctl(c.fd, setEvents, unsafe.Pointer(&raised)); err != nil {
+			return vmm.Exit{}, true, fmt.Errorf("KVM_SET_VCPU_EVENTS: %w", err)
 		}
 	}
 	c.run.regs.RFLAGS &= visibleFlags
 	if exit, done := c.inMonitor(kind); done {
-		return exit, nil
+		return exit, true, nil
 	}
-	return vmm.Exit{Kind: kind}, nil
+	if isTrap(raised.number) {
+		c.kicked.CompareAndSwap(false, kind == vmm.ExitKicked)
+		return c.raised(raised.number, 0), true, nil
+	}
+	return vmm.Exit{Kind: kind}, true, nil
+}
+
+// isTrap says whether an exception is reported behind its instruction (Intel SDM volume 3, table 6-1).
+func isTrap(vector uint8) bool {
+	return vector == x86.DebugException || vector == x86.Breakpoint || vector == x86.Overflow
+}
+
+// forgetTrap has the kernel know none.
+func (c *VCPU) forgetTrap() error {
+	if !c.trapped {
+		return nil
+	}
+	c.trapped = false
+	var e events
+	if _, err := ioctl(c.fd, getEvents, unsafe.Pointer(&e)); err != nil {
+		return fmt.Errorf("KVM_GET_VCPU_EVENTS: %w", err)
+	}
+	e.injected, e.pending, e.number = 0, 0, 0
+	if _, err := ioctl(c.fd, setEvents, unsafe.Pointer(&e)); err != nil {
+		return fmt.Errorf("KVM_SET_VCPU_EVENTS: %w", err)
+	}
+	return nil
 }

@@ -32,6 +32,8 @@ type VCPU struct {
 	due     time.Time // when timer rings
 	outAt   uint64    // RIP of an OUT that the kernel counts as not done yet
 
+	trapped bool // the kernel may know a trap that has come out
+
 	kicked atomic.Bool
 	thread atomic.Int32 // where Run runs; 0: it doesn't
 }

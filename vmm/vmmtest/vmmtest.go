@@ -21,6 +21,7 @@ func Test(t *testing.T, open Open) {
 		{"exceptions", testExceptions},
 		{"ports", testPorts},
 		{"kicks", testKicks},
+		{"traps", testTraps},
 		{"single steps", testSteps},
 		{"bases", testBases},
 		{"processors", testProcessors},
@@ -240,6 +241,18 @@ func testKicks(t *testing.T, open Open) {
 	// No kick gets lost, and none changes what the guest computes.
 	g.Code(sum...)
 	g.Regs().RAX, g.Regs().RBX = 0, 3_000_000
+	quiet := kickOften(g)
+	for exit := (vmm.Exit{Kind: vmm.ExitKicked}); exit.Kind == vmm.ExitKicked; {
+		exit = g.Exit()
+	}
+	quiet()
+	if r := g.Regs(); r.RAX != 3_000_000*3_000_001/2 || r.RIP != CodeAt+10 {
+		t.Errorf("a guest that was kicked has %d at %#x", r.RAX, r.RIP)
+	}
+}
+
+// kickOften kicks a guest until the returned function is called.
+func kickOften(g *Guest) (quiet func()) {
 	stop, kicks := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(kicks)
@@ -252,15 +265,46 @@ func testKicks(t *testing.T, open Open) {
 			}
 		}
 	}()
-	for exit := (vmm.Exit{Kind: vmm.ExitKicked}); exit.Kind == vmm.ExitKicked; {
-		exit = g.Exit()
-	}
-	close(stop)
-	<-kicks
-	if r := g.Regs(); r.RAX != 3_000_000*3_000_001/2 || r.RIP != CodeAt+10 {
-		t.Errorf("a guest that was kicked has %d at %#x", r.RAX, r.RIP)
+	return func() {
+		close(stop)
+		<-kicks
 	}
 }
+
+// testTraps has a guest raise traps while it is kicked: each comes out, once.
+func testTraps(t *testing.T, open Open) {
+	g := NewGuest(t, open, []byte{
+		0xcc,             // 0: int3
+		0x48, 0xff, 0xc0, // 1: inc rax
+		0xeb, 0xfa, // 4: jmp 0
+	})
+	defer kickOften(g)()
+	for want := range uint64(trapsMade) {
+		exit := g.Exit()
+		for exit.Kind == vmm.ExitKicked {
+			exit = g.Exit()
+		}
+		if r := g.Regs(); exit.Kind != vmm.ExitException || exit.Vector != x86.Breakpoint || r.RIP != CodeAt+1 || r.RAX != want {
+			t.Fatalf("breakpoint %d: %+v at %#x with %d", want, exit, r.RIP, r.RAX)
+		}
+	}
+	if !g.Machine.Caps().Debug {
+		return
+	}
+	g.Code(0x48, 0xff, 0xc0, 0xeb, 0xfb) // inc rax; jmp to it
+	g.Regs().RAX, g.Regs().RFLAGS = 0, x86.Fixed|x86.IF|x86.TF
+	for step := range uint64(trapsMade) {
+		exit := g.Exit()
+		for exit.Kind == vmm.ExitKicked {
+			exit = g.Exit()
+		}
+		if r := g.Regs(); exit.Kind != vmm.ExitDebug || r.RIP != CodeAt+3*((step+1)%2) || r.RAX != step/2+1 {
+			t.Fatalf("step %d: %+v at %#x with %d", step, exit, r.RIP, r.RAX)
+		}
+	}
+}
+
+const trapsMade = 1000
 
 func testSteps(t *testing.T, open Open) {
 	g := NewGuest(t, open, sum)
