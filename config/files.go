@@ -1,6 +1,11 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // FileUse says what a file is for.
 type FileUse string
@@ -12,6 +17,7 @@ const (
 	FileCA          FileUse = "ca"           // read: PEM, one or more certificates
 	FileGeo         FileUse = "geo database" // read: MaxMind DB
 	FileAccessLog   FileUse = "access log"   // appended to, made if it isn't there
+	FileImage       FileUse = "image"        // read: a program, from the directory of the configuration
 	FileVolume      FileUse = "cache volume" // a directory that is written to, made if it isn't there
 )
 
@@ -52,6 +58,11 @@ func files(n *Network, places map[string]place) []FileRef {
 	case "stdout", "stderr", "off":
 	default:
 		add(n.Log.Access, FileAccessLog, "log.access")
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.Programs)) {
+		if image := n.Programs[name].Image; !strings.HasPrefix(image, ImageHash) {
+			add(image, FileImage, "programs."+string(name)+".image")
+		}
 	}
 	for i := range n.Sites {
 		site, path := &n.Sites[i], fmt.Sprintf("sites[%d]", i)

@@ -36,7 +36,9 @@ func Sum(image []byte) string {
 }
 
 // IsHash says whether s is the name of an image: 64 lower-case hexadecimal digits.
-func IsHash(s string) bool { return len(s) == 2*sha256.Size && strings.Trim(s, "0123456789abcdef") == "" }
+func IsHash(s string) bool {
+	return len(s) == 2*sha256.Size && strings.Trim(s, "0123456789abcdef") == ""
+}
 
 // Has says whether there is an image of that name; only Get looks whether it's whole.
 func (s *Store) Has(hash string) bool {
