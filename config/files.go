@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // FileUse says what a file is for.
@@ -17,7 +16,7 @@ const (
 	FileCA          FileUse = "ca"           // read: PEM, one or more certificates
 	FileGeo         FileUse = "geo database" // read: MaxMind DB
 	FileAccessLog   FileUse = "access log"   // appended to, made if it isn't there
-	FileImage       FileUse = "image"        // read: a program, from the directory of the configuration
+	FileImage       FileUse = "image"        // read: a program, from the directory of the configuration; or ImageHash and the hash of one
 	FileVolume      FileUse = "cache volume" // a directory that is written to, made if it isn't there
 )
 
@@ -60,9 +59,7 @@ func files(n *Network, places map[string]place) []FileRef {
 		add(n.Log.Access, FileAccessLog, "log.access")
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.Programs)) {
-		if image := n.Programs[name].Image; !strings.HasPrefix(image, ImageHash) {
-			add(image, FileImage, "programs."+string(name)+".image")
-		}
+		add(n.Programs[name].Image, FileImage, "programs."+string(name)+".image")
 	}
 	for i := range n.Sites {
 		site, path := &n.Sites[i], fmt.Sprintf("sites[%d]", i)
