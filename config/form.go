@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"github.com/wherry/wherry/config/spell"
 	"math"
 	"net/netip"
 	"net/url"
@@ -215,7 +216,7 @@ func sizeUnits() []string { return []string{"KiB", "MiB", "GiB", "TiB"} }
 
 func sizeForm() Form {
 	shape := regexp.MustCompile(`^([0-9]+) ?([A-Za-z]*)$`)
-	units := either(sizeUnits())
+	units := spell.Either(sizeUnits())
 	return Form{
 		Name:    "a size",
 		Text:    "bytes, or a whole number with a unit: `512`, `64KiB`, `32MiB`, `2GiB`, `1TiB`. One KiB is 1024 bytes",

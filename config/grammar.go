@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"embed"
 	"fmt"
+	"github.com/wherry/wherry/config/spell"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -251,9 +252,9 @@ func join(path, key string) string {
 // wrong says why v, a right value of the field's form, is not allowed here, or returns nil.
 func (f *Field) wrong(v reflect.Value, text string) *mistake {
 	if len(f.OneOf) > 0 && !slices.Contains(f.OneOf, text) {
-		instead := "write " + either(f.OneOf)
+		instead := "write " + spell.Either(f.OneOf)
 		if near := typo.Closest(text, f.OneOf); near != "" && v.Kind() == reflect.String {
-			instead = "did you mean " + near + "? Possible are " + either(f.OneOf)
+			instead = "did you mean " + near + "? Possible are " + spell.Either(f.OneOf)
 		}
 		return &mistake{quoted(text) + " is not possible here", instead}
 	}

@@ -295,6 +295,14 @@ type Rule struct {
 	// Ask this program, one of `programs`, and no origin. Its responses are cached like an origin's.
 	// default: the site's ORIGINS
 	Program ProgramName `yaml:"program"`
+
+	// Ask this program before the cache: it lets the request go on, changed or as it is, or answers it.
+	// default: the site's ORIGINS
+	RequestProgram ProgramName `yaml:"request_program"`
+
+	// Have this program change what comes from the origin, before it is stored.
+	// default: the site's ORIGINS
+	ResponseProgram ProgramName `yaml:"response_program"`
 }
 
 // Match is the condition of a rule.

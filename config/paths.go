@@ -70,7 +70,7 @@ func fileForm(example string) Form {
 		Name: "a file", Text: "a path; if not absolute, from the directory in which wherry was started", Example: example,
 		JSON: []string{"string"}, Pattern: `^[^\x00]+$`,
 		parse: func(text string) (any, *mistake) {
-			if wrongFile(text) {
+			if spell.WrongFile(text) {
 				return nil, &mistake{quoted(text) + " is not the path of a file", "write one such as " + example}
 			}
 			return text, nil
@@ -85,7 +85,7 @@ func directoryForm() Form {
 		JSON: []string{"string"}, Pattern: `^[^\x00]+$`,
 		parse: func(text string) (any, *mistake) {
 			switch {
-			case wrongFile(text):
+			case spell.WrongFile(text):
 				return nil, &mistake{quoted(text) + " is not the path of a directory", "write one such as " + example}
 			case path.Clean(text) == "/":
 				return nil, &mistake{quoted(text) + " is the whole file system", "write a directory for the cache alone, such as " + example}
@@ -95,16 +95,12 @@ func directoryForm() Form {
 	}
 }
 
-func wrongFile(path string) bool {
-	return strings.TrimSpace(path) == "" || strings.ContainsAny(path, "\x00\n")
-}
-
 func destinationForm() Form {
 	return Form{
 		Name: "a destination", Text: "`stdout`, `stderr`, `off` or the path of a file", Example: "stdout",
 		JSON: []string{"string"}, Pattern: `^[^\x00]+$`,
 		parse: func(text string) (any, *mistake) {
-			if wrongFile(text) {
+			if spell.WrongFile(text) {
 				return nil, &mistake{
 					quoted(text) + " is no destination", "write stdout, stderr, off or a file such as /var/log/wherry/access.log",
 				}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"github.com/wherry/wherry/config/spell"
 	"maps"
 	"regexp"
 	"slices"
@@ -21,7 +22,7 @@ func imageForm() Form {
 			switch {
 			case named && !hash.MatchString(digits):
 				return nil, &mistake{quoted(text) + " has no 64 lower-case hexadecimal digits behind sha256:", "write what `sha256sum FILE` prints"}
-			case wrongFile(text):
+			case spell.WrongFile(text):
 				return nil, &mistake{quoted(text) + " is not the path of a file", "write one such as ./hello"}
 			}
 			return text, nil
@@ -59,15 +60,19 @@ func (c *checker) programs() {
 	named := map[ProgramName]bool{}
 	for i := range c.n.Sites {
 		for j := range c.n.Sites[i].Rules {
-			rule, path := &c.n.Sites[i].Rules[j], fmt.Sprintf("sites[%d].rules[%d].program", i, j)
-			if named[rule.Program] = true; rule.Program == "" {
-				continue
-			}
-			if _, ok := c.n.Programs[rule.Program]; !ok {
-				c.error(path, "there is no program "+quoted(string(rule.Program)), "write it below `programs`, with its image")
-			}
-			if rule.Refuse != 0 {
-				c.warn(path, "has no effect: the rule refuses", "remove program or refuse")
+			rule, path := &c.n.Sites[i].Rules[j], fmt.Sprintf("sites[%d].rules[%d].", i, j)
+			for key, name := range map[string]ProgramName{
+				"program": rule.Program, "request_program": rule.RequestProgram, "response_program": rule.ResponseProgram,
+			} {
+				if named[name] = true; name == "" {
+					continue
+				}
+				if _, ok := c.n.Programs[name]; !ok {
+					c.error(path+key, "there is no program "+quoted(string(name)), "write it below `programs`, with its image")
+				}
+				if rule.Refuse != 0 {
+					c.warn(path+key, "has no effect: the rule refuses", "remove "+key+" or refuse")
+				}
 			}
 		}
 	}

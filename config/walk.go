@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"github.com/wherry/wherry/config/spell"
 	"reflect"
 	"slices"
 	"strconv"
@@ -304,7 +305,7 @@ func (w *walk) unknown(path string, key *yaml.Node, s *Shape) {
 	if near := typo.Within(1, key.Value, known); near != "" {
 		instead = "did you mean " + near + "?"
 	} else if owners := w.grammar.owners(key.Value); len(owners) > 0 {
-		instead = "it belongs in " + either(owners)
+		instead = "it belongs in " + spell.Either(owners)
 	} else if near := typo.Closest(key.Value, known); near != "" {
 		instead = "did you mean " + near + "?"
 	}

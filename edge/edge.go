@@ -37,6 +37,7 @@ func steps() []step {
 		{name: "admit", do: (*Edge).admit},                   // limits, well-formedness, loops, the health endpoint
 		{name: "route", do: (*Edge).route},                   // site, rule
 		{name: "forward", do: (*Edge).forward},               // fields for this hop off, fields for the origin on
+		{name: "decide", do: (*Edge).decide},                 // a program lets it go on, or answers
 		{name: "upgrade", do: (*Edge).upgrade},               // WebSocket and the like leave the path here
 		{name: "serve", do: (*Edge).serve},                   // the cache answers
 		{name: "prefetch", do: (*Edge).prefetch},             // what a page embeds is fetched ahead
@@ -72,6 +73,9 @@ type Options struct {
 	Cache    Cacher
 	// Upstream returns whom to ask for a site's responses, by rule; nil: none matches. It is asked for each of each snapshot.
 	Upstream func(config.SiteName, *config.Rule) http.RoundTripper
+	// Program returns whom to ask before the cache, for rules that name a program there.
+	// default: no rule does
+	Program func(config.ProgramName) http.RoundTripper
 	// TLS is the configuration of the HTTPS listener; without it there can't be one.
 	TLS *tls.Config
 	// Access takes the access log records.
@@ -99,6 +103,7 @@ type Edge struct {
 	https     []string
 	cache     Cacher
 	upstream  func(config.SiteName, *config.Rule) http.RoundTripper
+	program   func(config.ProgramName) http.RoundTripper
 	tls       *tls.Config
 	access    *logs.Writer
 	log       *slog.Logger
@@ -145,7 +150,7 @@ func New(o Options) (*Edge, error) {
 		return nil, err
 	}
 	e := &Edge{
-		node: o.Node, member: field.TokenOrString(string(o.Node)), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, tls: o.TLS,
+		node: o.Node, member: field.TokenOrString(string(o.Node)), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, program: o.Program, tls: o.TLS,
 		access: o.Access, log: o.Log, metrics: o.Metrics, token: o.OperatorToken, now: o.Now,
 		path: steps(), ids: ids, http: []string{"http"}, https: []string{"https"},
 	}

@@ -45,6 +45,9 @@ func (e *Edge) newRoutes(s *config.Snapshot) *routes {
 func (e *Edge) newTreatment(c *config.Site, rule *config.Rule) *policy.Treatment {
 	t := policy.New(c, rule)
 	t.Upstream = e.upstream(c.Name, rule)
+	if rule != nil && rule.RequestProgram != "" && e.program != nil {
+		t.Before = e.program(rule.RequestProgram)
+	}
 	return t
 }
 
@@ -86,15 +89,13 @@ func (e *Edge) route(x *exchange) (goOn bool) {
 		}
 	}
 	x.site = x.routes.sites[found]
-	rule := found.Rule(x.target.Method, x.target.Path)
-	x.treatment = x.site.treatments[rule]
 	if x.trace.On() {
-		x.note(fmt.Sprintf("site %s by host %s, %s", found.Name, pattern, ruleText(rule)))
+		x.note(fmt.Sprintf("site %s by host %s", found.Name, pattern))
 	}
 	x.r.URL.Scheme, x.r.URL.Host = x.target.Scheme, x.r.Host
 	x.r.URL.User = nil
-	if rule != nil && rule.Refuse != 0 {
-		return x.refuse(refusedRule, fault.Client, rule.Refuse, refuseNotice(rule.Refuse))
+	if !x.rule() {
+		return false
 	}
 	if x.body != nil && found.BodySize > 0 {
 		x.body.limitBytes = int64(found.BodySize)
@@ -102,6 +103,19 @@ func (e *Edge) route(x *exchange) (goOn bool) {
 			return x.refuse(refusedBodySize, fault.Client, http.StatusRequestEntityTooLarge,
 				"The body of the request is larger than the "+strconv.FormatInt(int64(found.BodySize), 10)+" bytes that this site accepts.")
 		}
+	}
+	return true
+}
+
+// rule finds the site's rule for the target.
+func (x *exchange) rule() (goOn bool) {
+	rule := x.site.Rule(x.target.Method, x.target.Path)
+	x.treatment = x.site.treatments[rule]
+	if x.trace.On() {
+		x.note(ruleText(rule))
+	}
+	if rule != nil && rule.Refuse != 0 {
+		return x.refuse(refusedRule, fault.Client, rule.Refuse, refuseNotice(rule.Refuse))
 	}
 	return true
 }

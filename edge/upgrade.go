@@ -37,7 +37,7 @@ func (e *Edge) upgrade(x *exchange) (goOn bool) {
 	x.outcome.FetchStatus, x.outcome.FetchTime = resp.StatusCode, time.Since(began)
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		x.note("the origin doesn't switch")
-		x.declined(resp)
+		x.pass(resp)
 		return false
 	}
 	if err := x.join(resp); err != nil {
@@ -63,8 +63,8 @@ func (e *Edge) fetchUpgrade(x *exchange) (*http.Response, error) {
 	return up.RoundTrip(out)
 }
 
-// declined passes on an answer that isn't a switch.
-func (x *exchange) declined(resp *http.Response) {
+// pass sends on an answer that the cache has no part in.
+func (x *exchange) pass(resp *http.Response) {
 	h := x.w.Header()
 	x.copyFields(h, resp)
 	x.w.WriteHeader(resp.StatusCode)

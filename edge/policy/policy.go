@@ -28,6 +28,7 @@ type Treatment struct {
 	Strict  bool   // nothing is answered from the store while purges may be missing
 	// Upstream is whom to ask; New leaves it to its caller.
 	Upstream http.RoundTripper
+	Before   http.RoundTripper // who is asked before the cache; nil: nobody; likewise
 
 	site *config.Site
 	says store.Defaults

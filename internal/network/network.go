@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"github.com/wherry/wherry/compute/stage"
 	"log/slog"
 	"net"
 	"net/http"
@@ -168,7 +169,7 @@ func (n *Network) newStation(doors EdgeDoors) (*station, error) {
 		tlsConfig = n.keeper.TLSConfig()
 	}
 	s.edge, err = edge.New(edge.Options{
-		Node: doors.Node, Snapshot: n.o.Snapshot, Cache: s.cache, Upstream: n.upstream, TLS: tlsConfig,
+		Node: doors.Node, Snapshot: n.o.Snapshot, Cache: s.cache, Upstream: n.upstream, Program: n.o.Programs.Upstream, TLS: tlsConfig,
 		Access: n.o.Access, Log: log, Metrics: edge.NewMetrics(reg), OperatorToken: n.o.Token, QUICSecret: n.o.QUIC,
 	})
 	if err != nil {
@@ -178,6 +179,14 @@ func (n *Network) newStation(doors EdgeDoors) (*station, error) {
 }
 
 func (n *Network) upstream(site config.SiteName, rule *config.Rule) http.RoundTripper {
+	origin := n.origin(site, rule)
+	if rule == nil || rule.ResponseProgram == "" || n.o.Programs == nil || origin == nil {
+		return origin
+	}
+	return &stage.After{Next: origin, Program: n.o.Programs.Upstream(rule.ResponseProgram)}
+}
+
+func (n *Network) origin(site config.SiteName, rule *config.Rule) http.RoundTripper {
 	if rule != nil && rule.Program != "" && n.o.Programs != nil {
 		return n.o.Programs.Upstream(rule.Program)
 	}
