@@ -26,7 +26,8 @@ func newProgramCommand() *cobra.Command {
 		Args:  oneOfItsCommands,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newProgramRunCommand(), newProgramBenchCommand(), newProgramSnapshotCommand())
+	c.AddCommand(newProgramRunCommand(), newProgramBenchCommand(), newProgramSnapshotCommand(),
+		newProgramTopCommand(), newProgramInspectCommand(), newProgramLogsCommand())
 	return c
 }
 
