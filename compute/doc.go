@@ -1,6 +1,8 @@
-// Package compute runs many programs on one edge and asks them over HTTP. No configuration reaches it yet: it is a room that callers in Go use.
+// Package compute runs many programs on one edge and asks them over HTTP. internal/programs deploys those of a configuration.
 //
 //	Deploy: check ─▶ boot to the first read of descriptor 0 ─▶ snapshot ─▶ one instance ─▶ takes over
+//
+//	Prepare: the same for a set ─▶ Commit: all take over, others go; or Drop
 //
 //	RoundTrip ─▶ encode ─▶ queue, by tenant ─▶ worker: instance ─▶ call ─▶ parse ─▶ answer
 //	                                                      └──── reset or destroy ◀────┘
