@@ -63,7 +63,7 @@ func (c *checker) programs() {
 			if named[rule.Program] = true; rule.Program == "" {
 				continue
 			}
-			if _, ok := c.n.Programs[rule.Program]; !ok && !c.report.failed["programs"] {
+			if _, ok := c.n.Programs[rule.Program]; !ok {
 				c.error(path, "there is no program "+quoted(string(rule.Program)), "write it below `programs`, with its image")
 			}
 			if rule.Refuse != 0 {
