@@ -322,6 +322,8 @@ func (p *Process) idle(ctx context.Context, began time.Time) (Stop, bool) {
 		return Stop{Kind: Idle, Wake: wait}, true
 	case next == math.MaxInt64:
 		return Stop{Kind: Deadlock}, true
+	case p.options.Yield:
+		return Stop{Kind: Idle, Wake: wait}, true
 	}
 	if p.clock.Virtual {
 		p.clock.Monotonic = max(p.clock.Monotonic, next)
