@@ -24,7 +24,8 @@ type exchange struct {
 	wake   func() // tells the worker that there is something to do
 	limits Limits
 
-	hasBody bool // of the request
+	hasBody bool  // of the request
+	bodyMax int64 // bytes that it may have
 
 	answer answer // the worker's, as what follows
 
@@ -76,6 +77,7 @@ func (h *Host) newExchange(j *job, l Limits) (*exchange, error) {
 	}
 	b.WriteString("\r\n")
 	x.in = b.Bytes()
+	x.bodyMax = l.Input - int64(b.Len())
 	if x.hasBody = hasBody; !hasBody && protocol == "" { // after a switch there is more
 		x.inEnd = io.EOF
 	}
@@ -89,11 +91,11 @@ const uploadPiece = 16 << 10
 func (x *exchange) upload() {
 	r := x.job.request
 	defer closeBody(r)
-	most, chunked := x.limits.Input-int64(len(x.in)), r.ContentLength <= 0
+	chunked := r.ContentLength <= 0
 	b := make([]byte, uploadPiece)
 	for sent := int64(0); ; {
 		n, err := r.Body.Read(b)
-		if sent += int64(n); sent > most {
+		if sent += int64(n); sent > x.bodyMax {
 			x.endIn(tooLarge(x.limits.Input))
 			return
 		}

@@ -248,7 +248,7 @@ func TestServersThatFail(t *testing.T) {
 		h := running(t, Options{Machine: kind})
 		for _, isolation := range []Isolation{PerRequest, PerInstance} {
 			p := server(t, isolation)
-			p.Limits = Limits{CPU: 2 * time.Second, Wall: 20 * time.Second, Input: 1000, Output: 100_000}
+			p.Limits = Limits{CPU: 500 * time.Millisecond, Wall: 20 * time.Second, Input: 1000, Output: 100_000}
 			deploy(t, h, p)
 			q := p
 			q.Name, q.Limits.Wall = "short", 100*time.Millisecond

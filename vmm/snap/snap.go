@@ -48,7 +48,7 @@ func Boot(ctx context.Context, m vmm.Machine, program []byte, o linux.Options) (
 	case err != nil:
 		return nil, err
 	case stop.Kind != linux.WantsInput:
-		return nil, &EndedError{stop}
+		return nil, &EndedError{Stop: stop}
 	}
 	return p, nil
 }
@@ -69,7 +69,7 @@ func BootServer(ctx context.Context, m vmm.Machine, program []byte, o linux.Opti
 		case stop.Kind == linux.WantsInput && port == 0, stop.Kind == linux.Idle && listens(p, port):
 			return p, nil
 		case stop.Kind != linux.Idle && stop.Kind != linux.WantsInput || stop.Wake == math.MaxInt64 || !sleep(ctx, stop.Wake):
-			return nil, &EndedError{stop}
+			return nil, &EndedError{stop, true}
 		}
 	}
 }
@@ -91,9 +91,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // EndedError says that a program ended where it was to wait for input.
-type EndedError struct{ Stop linux.Stop }
+type EndedError struct {
+	Stop   linux.Stop
+	server bool // it might have listened, too
+}
 
 func (e *EndedError) Error() string {
+	if !e.server {
+		return fmt.Sprintf("the program %s before it read standard input", e.Stop)
+	}
 	return fmt.Sprintf("the program %s; it never reads, nor listens: have it read requests from standard input, or listen on a TCP port", e.Stop)
 }
 

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
@@ -64,7 +65,29 @@ func main() {
 			_ = rw.Flush()
 		}
 	})
+	if os.Getenv("STDIN") != "" {
+		read()
+		return
+	}
 	log.Fatal(http.ListenAndServe(":8080", nil))
+}
+
+// read has the same handlers answer requests on standard input.
+func read() {
+	in := bufio.NewReader(os.Stdin)
+	for {
+		r, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		w := httptest.NewRecorder()
+		http.DefaultServeMux.ServeHTTP(w, r)
+		response := w.Result()
+		response.ContentLength = int64(w.Body.Len())
+		if response.Write(os.Stdout) != nil {
+			return
+		}
+	}
 }
 
 func take(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter) {
