@@ -82,6 +82,7 @@ var plan = map[string][]string{
 	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
 	"compute/image":                 {"certs"},
 	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys", "vmm/snap"},
+	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/abi", "vmm/linux/file", "vmm/phys", "vmm/snap"},
 	"internal/cputime":              {},
 	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/debug", "vmm/gdb", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap"},
 	"vmm/linux/coder":               {},

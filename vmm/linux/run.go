@@ -43,6 +43,20 @@ func (p *Process) Stop() {
 	}
 }
 
+// stopWith has ctx's end stop the run, until the caller ends that: then nobody has the processor of a machine that may be closed.
+func (p *Process) stopWith(ctx context.Context) (end func()) {
+	kicked := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		p.Stop()
+		close(kicked)
+	})
+	return func() {
+		if !stop() {
+			<-kicked
+		}
+	}
+}
+
 // Run lets the program go on until there is a reason to return. An error is the machine's: the process can't go on.
 func (p *Process) Run(ctx context.Context) (Stop, error) {
 	if p.end != nil {
@@ -50,7 +64,7 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 	}
 	runtime.LockOSThread() // CPU time is counted by thread, and a processor of KVM likes to stay on one
 	defer runtime.UnlockOSThread()
-	defer context.AfterFunc(ctx, p.Stop)()
+	defer p.stopWith(ctx)()
 	p.kick.wanted.Store(ctx.Err() != nil)
 	began := time.Now()
 	p.threadTime = int64(cputime.Thread())
@@ -322,6 +336,8 @@ func (p *Process) idle(ctx context.Context, began time.Time) (Stop, bool) {
 		return Stop{Kind: Idle, Wake: wait}, true
 	case next == math.MaxInt64:
 		return Stop{Kind: Deadlock}, true
+	case p.options.Yield:
+		return Stop{Kind: Idle, Wake: wait}, true
 	}
 	if p.clock.Virtual {
 		p.clock.Monotonic = max(p.clock.Monotonic, next)
