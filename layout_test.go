@@ -81,7 +81,6 @@ var plan = map[string][]string{
 	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},          // vmmtest in tests only
 	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
 	"compute/image":                 {"certs"},
-	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys", "vmm/snap"},
 	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/abi", "vmm/linux/file", "vmm/phys", "vmm/snap"},
 	"internal/cputime":              {},
 	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/debug", "vmm/gdb", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap"},
@@ -105,7 +104,7 @@ var plan = map[string][]string{
 	"vmm/x86":                       {},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
-	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
+	"edge":               {"cache", "cache/field", "cache/store", "compute", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
 	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
 	"control/diff":       {},
 	"control/rollout":    {"config", "feed"},

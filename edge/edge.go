@@ -164,8 +164,7 @@ func New(o Options) (*Edge, error) {
 	e.passages.New = func() any { return new(passage) }
 	e.hits, _ = o.Cache.(hitter)
 	e.conns.open = map[*conn]struct{}{}
-	e.conns.changed = make(chan struct{}, 1)
-	e.inFlight.ended = make(chan struct{}, 1)
+	e.conns.changed, e.inFlight.ended = make(chan struct{}, 1), make(chan struct{}, 1)
 	e.left = make(chan struct{})
 	e.leaving = sync.OnceFunc(func() { close(e.left) })
 	e.conns.metrics = o.Metrics

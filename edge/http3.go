@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/wherry/wherry/compute"
 	"github.com/wherry/wherry/h3"
 )
 
@@ -36,9 +37,8 @@ func (e *Edge) openThird(ctx context.Context, remote net.Addr) (context.Context,
 	c.forwardedFor = []string{c.client.String()}
 	c.multiplexed.Store(true)
 	c.state.Store(int32(http.StateActive)) // drain has nothing to close: GOAWAY does that
-	closed := func() { e.conns.remove(c) }
 	if !e.conns.add(c, e.limits().Connections) {
 		return nil, nil, false
 	}
-	return context.WithValue(ctx, connKey{}, c), closed, true
+	return compute.WithConnection(context.WithValue(ctx, connKey{}, c), &c.program), func() { e.conns.remove(c) }, true
 }
