@@ -3,6 +3,7 @@ package compute
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -297,6 +298,58 @@ func TestReaderLeaves(t *testing.T) {
 	}
 	quiet(h)
 	mustGet(t, h, "server", "/count", "2")
+}
+
+// TestCrowd has many ask at once, some of whom leave early, over connections that they share. All instances come back; running looks for what stays.
+func TestCrowd(t *testing.T) {
+	onEach(t, func(t *testing.T, kind backend.Kind) {
+		h := running(t, Options{Machine: kind, Instances: 4})
+		deploy(t, h, server(t, PerConnection))
+		const clients, requests = 12, 6
+		var all sync.WaitGroup
+		for n := range clients {
+			c := new(Connection)
+			all.Go(func() {
+				defer c.Close()
+				for i := range requests {
+					ctx, cancel := context.WithCancel(WithConnection(t.Context(), c))
+					r := httptest.NewRequest(http.MethodGet, "http://shop.example/big?n=100", nil).WithContext(ctx)
+					response, err := h.RoundTripper("server").RoundTrip(r)
+					switch {
+					case err != nil:
+						t.Error(err)
+					case (n+i)%3 == 0:
+						cancel()
+						response.Body.Close()
+					case (n+i)%3 == 1:
+						response.Body.Close()
+					default:
+						if n, err := io.Copy(io.Discard, response.Body); n != 100<<12 || err != nil {
+							t.Errorf("%d bytes, %v", n, err)
+						}
+					}
+					cancel()
+				}
+			})
+		}
+		all.Wait()
+		if m := quiet(h)["server"]; m.Calls != clients*requests || m.Ready > 4 {
+			t.Errorf("%+v", m)
+		}
+	})
+}
+
+// TestHead has a response without content that tells the length of one.
+func TestHead(t *testing.T) {
+	h := running(t, Options{Machine: backend.Emulator})
+	deploy(t, h, server(t, PerRequest))
+	response, err := h.RoundTripper("server").RoundTrip(httptest.NewRequest(http.MethodHead, "http://shop.example/count", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(response.Body); len(b) > 0 || err != nil || response.StatusCode != http.StatusOK || response.ContentLength != 1 {
+		t.Errorf("%q, %v, %+v", b, err, response)
+	}
 }
 
 // TestHostStops has a host end while a program sleeps.

@@ -35,8 +35,7 @@ type Options struct {
 	// Boundary has Run return WantsInput as soon as a task finds nothing on descriptor 0, even if others could go on: the end of a call. What they were about
 	// is done in the next one, or forgotten by Restore.
 	Boundary bool
-	// Yield has Run return Idle, with when to call it again, rather than sleep until the first task wakes: so nobody's thread is held by a program that waits.
-	// Virtual time doesn't jump then.
+	// Yield has Run return Idle, with when to call it again, rather than sleep until the first task wakes. Virtual time doesn't jump then.
 	Yield bool
 	// Trace is told what happens, in order; nothing when nil.
 	Trace func(trace.Event)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wherry/wherry/internal/after"
 	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/clock"
@@ -43,20 +44,6 @@ func (p *Process) Stop() {
 	}
 }
 
-// stopWith has ctx's end stop the run, until the caller ends that: then nobody has the processor of a machine that may be closed.
-func (p *Process) stopWith(ctx context.Context) (end func()) {
-	kicked := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		p.Stop()
-		close(kicked)
-	})
-	return func() {
-		if !stop() {
-			<-kicked
-		}
-	}
-}
-
 // Run lets the program go on until there is a reason to return. An error is the machine's: the process can't go on.
 func (p *Process) Run(ctx context.Context) (Stop, error) {
 	if p.end != nil {
@@ -64,7 +51,7 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 	}
 	runtime.LockOSThread() // CPU time is counted by thread, and a processor of KVM likes to stay on one
 	defer runtime.UnlockOSThread()
-	defer p.stopWith(ctx)()
+	defer after.Func(ctx, p.Stop)() // which waits: the machine may be closed then
 	p.kick.wanted.Store(ctx.Err() != nil)
 	began := time.Now()
 	p.threadTime = int64(cputime.Thread())
