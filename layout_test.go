@@ -46,7 +46,7 @@ var plan = map[string][]string{
 	"edge/ahead":                    {},
 	"edge/gate":                     {},
 	"edge/hop":                      {},
-	"edge/policy":                   {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
+	"edge/policy":                   {"cache", "cache/field", "cache/purges", "cache/store", "compute", "config", "feed"},
 	"edge/tally":                    {"config", "feed"},
 	"cache/purges":                  {"cache/store"},
 	"overlay/congest":               {"overlay/congest/congestsim"}, // in tests only

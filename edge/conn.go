@@ -122,8 +122,7 @@ func connOf(c net.Conn) *conn {
 
 // withConn is http.Server.ConnContext.
 func withConn(ctx context.Context, c net.Conn) context.Context {
-	ours := connOf(c)
-	return compute.WithConnection(context.WithValue(ctx, connKey{}, ours), &ours.program)
+	return context.WithValue(ctx, connKey{}, connOf(c))
 }
 
 // connections are the open connections of all listeners, and the goroutines that net/http serves them with.

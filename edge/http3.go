@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/wherry/wherry/compute"
 	"github.com/wherry/wherry/h3"
 )
 
@@ -40,5 +39,5 @@ func (e *Edge) openThird(ctx context.Context, remote net.Addr) (context.Context,
 	if !e.conns.add(c, e.limits().Connections) {
 		return nil, nil, false
 	}
-	return compute.WithConnection(context.WithValue(ctx, connKey{}, c), &c.program), func() { e.conns.remove(c) }, true
+	return context.WithValue(ctx, connKey{}, c), func() { e.conns.remove(c) }, true
 }

@@ -201,5 +201,5 @@ func (c *Change) Drop() error { return c.change.Drop() }
 
 // Upstream asks the program of a name.
 func (s *Set) Upstream(name config.ProgramName) http.RoundTripper {
-	return upstream{s.host.RoundTripper(string(name)), string(name)}
+	return upstream{RoundTripper: s.host.RoundTripper(string(name)), name: string(name)}
 }
