@@ -19,19 +19,18 @@ const module = "github.com/wherry/wherry"
 // with a line in docs/decisions.
 var plan = map[string][]string{
 	// ground floor: words and tools
-	"config":          {"config/programs", "config/spell", "config/typo"},
-	"config/programs": {},
-	"config/spell":    {},
-	"config/typo":     {},
-	"disk":            {},
-	"fault":           {},
-	"feed":            {"config"},
-	"h2":              {},
-	"h3":              {},
-	"logs":            {},
-	"ring":            {},
-	"socket":          {},
-	"trace":           {},
+	"config":       {"config/programs", "config/spell", "config/typo"},
+	"config/spell": {},
+	"config/typo":  {},
+	"disk":         {},
+	"fault":        {},
+	"feed":         {"config"},
+	"h2":           {},
+	"h3":           {},
+	"logs":         {},
+	"ring":         {},
+	"socket":       {},
+	"trace":        {},
 	// first floor: trades
 	"cache":                         {"cache/field", "cache/purges", "cache/store", "fault", "h2", "trace"},
 	"certs":                         {"config", "fault"},
@@ -42,11 +41,12 @@ var plan = map[string][]string{
 	"cache/storetest":               {"cache/store"},
 	"cache/tier":                    {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
 	"config/explain":                {"config", "config/spell"},
+	"config/programs":               {},
 	"config/reference":              {"config"},
 	"edge/ahead":                    {},
 	"edge/gate":                     {},
 	"edge/hop":                      {},
-	"edge/policy":                   {"cache", "cache/field", "cache/purges", "cache/store", "config", "feed"},
+	"edge/policy":                   {"cache", "cache/field", "cache/purges", "cache/store", "compute", "config", "feed"},
 	"edge/tally":                    {"config", "feed"},
 	"cache/purges":                  {"cache/store"},
 	"overlay/congest":               {"overlay/congest/congestsim"}, // in tests only
@@ -67,7 +67,7 @@ var plan = map[string][]string{
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	"edge/page":                     {"fault"},
 	"vmm":                           {"vmm/phys", "vmm/x86"},
-	"vmm/linux":                     {"internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/coder", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/signals", "vmm/linux/space", "vmm/linux/trace", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
+	"vmm/linux":                     {"internal/after", "internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/coder", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/signals", "vmm/linux/space", "vmm/linux/trace", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
 	"vmm/emu/flags":                 {"vmm/x86"},
 	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/emu/flags", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/linux/clock":               {"internal/tsc", "vmm/linux/vdso"},
@@ -83,7 +83,8 @@ var plan = map[string][]string{
 	"examples/programs":             {"compute"},
 	"compute/stage":                 {"fault"},
 	"compute/image":                 {"certs"},
-	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys", "vmm/snap"},
+	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/abi", "vmm/linux/file", "vmm/phys", "vmm/snap"},
+	"internal/after":                {},
 	"internal/cputime":              {},
 	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/debug", "vmm/gdb", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap"},
 	"vmm/linux/coder":               {},
@@ -106,7 +107,7 @@ var plan = map[string][]string{
 	"vmm/x86":                       {},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
-	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
+	"edge":               {"cache", "cache/field", "cache/store", "compute", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
 	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
 	"control/diff":       {},
 	"control/rollout":    {"config", "feed"},

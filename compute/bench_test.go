@@ -84,3 +84,41 @@ func processTime(b *testing.B) time.Duration {
 	}
 	return time.Duration(t.Nano())
 }
+
+// BenchmarkServer compares a request to a net/http server that listens with one to the same handler on standard input, in one run, in CPU time of the process.
+func BenchmarkServer(b *testing.B) {
+	for _, kind := range []backend.Kind{backend.KVM, backend.Emulator} {
+		if host := backend.Find(); kind == backend.KVM && !host.KVM {
+			continue
+		}
+		for _, way := range []string{"listens", "reads"} {
+			b.Run(string(kind)+"/"+way, func(b *testing.B) { benchmarkServer(b, kind, way) })
+		}
+	}
+}
+
+func benchmarkServer(b *testing.B, kind backend.Kind, way string) {
+	h := running(b, Options{Machine: kind})
+	p := server(b, PerRequest)
+	if way == "reads" {
+		p.Env = append(p.Env, "STDIN=1")
+	}
+	deploy(b, h, p)
+	program := h.RoundTripper("server")
+	r := httptest.NewRequest(http.MethodGet, "http://shop.example/count", nil)
+	before := processTime(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		response, err := program.RoundTrip(r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((processTime(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+	m := quiet(h)["server"]
+	b.ReportMetric(float64(m.DirtyPages)/float64(max(m.Resets, 1)), "dirty-pages")
+	b.ReportMetric(float64(m.Exits["system call"])/float64(b.N), "calls")
+}

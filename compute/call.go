@@ -26,6 +26,11 @@ type job struct {
 	tenant  string
 	input   []byte
 	done    chan result // has room for the one that comes
+
+	connection *Connection // with PerConnection
+	exchange   *exchange   // with a program that listens
+	instance   *instance   // that it has; Host.mu guards it, and what follows
+	woken      bool        // since a worker looked
 }
 
 func (j *job) size() int64 { return int64(len(j.input)) }
@@ -57,25 +62,47 @@ var _ http.RoundTripper = asker{}
 // RoundTrip implements http.RoundTripper.
 func (a asker) RoundTrip(r *http.Request) (*http.Response, error) {
 	h := a.host
-	p, spec := h.find(a.name)
+	p, spec, port := h.find(a.name)
 	if p == nil {
 		closeBody(r)
 		return nil, errUnknown(a.name)
 	}
+	j := &job{ctx: r.Context(), request: r, program: p, tenant: spec.Tenant, done: make(chan result, 1)}
+	if spec.Isolation == PerConnection {
+		j.connection = connectionOf(j.ctx)
+	}
+	if port != 0 {
+		response, err := h.ask(j, spec.Limits)
+		h.countInput(p, err)
+		return response, err
+	}
 	input, err := encode(r, spec.Limits.Input)
 	closeBody(r)
 	if err != nil {
-		var f *fault.Error
-		if errors.As(err, &f) && f.Status == http.StatusRequestEntityTooLarge {
-			h.countError(p, "input")
-		}
+		h.countInput(p, err)
 		return nil, err
 	}
-	j := &job{ctx: r.Context(), request: r, program: p, tenant: spec.Tenant, input: input, done: make(chan result, 1)}
+	j.input = input
+	return h.await(j)
+}
+
+// countInput counts a request that was too large.
+func (h *Host) countInput(p *program, err error) {
+	var f *fault.Error
+	if errors.As(err, &f) && f.Status == http.StatusRequestEntityTooLarge {
+		h.countError(p, "input")
+	}
+}
+
+// await has j done, and returns what came of it.
+func (h *Host) await(j *job) (*http.Response, error) {
 	if refused, err := h.enqueue(j); err != nil {
 		return nil, err
 	} else if refused != nil {
 		refused.done <- result{response: overloaded(refused.request)}
+		if refused.exchange != nil {
+			refused.exchange.end(errOver)
+		}
 	}
 	select {
 	case r := <-j.done:
@@ -83,7 +110,7 @@ func (a asker) RoundTrip(r *http.Request) (*http.Response, error) {
 	case <-j.ctx.Done():
 	}
 	h.mu.Lock()
-	waited := h.queue.remove(j)
+	waited := j.instance == nil && h.queue.remove(j)
 	h.mu.Unlock()
 	if waited {
 		return nil, stopped(j.ctx, "wait for a worker")
@@ -98,15 +125,15 @@ func closeBody(r *http.Request) {
 	}
 }
 
-// find is the program of a name, and what was deployed.
-func (h *Host) find(name string) (*program, Program) {
+// find is the program of a name, what was deployed, and the port that it listens on, if it does.
+func (h *Host) find(name string) (p *program, spec Program, port int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := h.programs[name]
+	p = h.programs[name]
 	if p == nil {
-		return nil, Program{}
+		return nil, Program{}, 0
 	}
-	return p, p.current.spec
+	return p, p.current.spec, p.current.port()
 }
 
 // enqueue has j wait, for which another one may have to go.
@@ -165,8 +192,13 @@ func (h *Host) next(ctx context.Context) (j *job, i *instance, dying []*instance
 			h.changed.Wait()
 			continue
 		}
+		j.woken = false
+		if j.instance != nil {
+			return j, j.instance, nil
+		}
 		if v := j.program.current; v != nil {
-			i, dying = h.take(v)
+			i, dying = h.take(v, j.connection)
+			j.instance = i
 			v.use++
 		}
 		return j, i, dying
@@ -176,18 +208,17 @@ func (h *Host) next(ctx context.Context) (j *job, i *instance, dying []*instance
 
 // do answers j and makes i ready for the next one, which j's caller doesn't wait for.
 func (h *Host) do(ctx context.Context, j *job, i *instance) {
-	began := h.options.Now()
 	if i == nil {
-		j.done <- result{err: errUnknown(j.program.name)}
+		j.tell(result{err: errUnknown(j.program.name)})
 		h.settle(j, 0)
 		return
 	}
 	runtime.LockOSThread() // whose time is taken
 	defer runtime.UnlockOSThread()
-	before := cputime.Thread()
+	spent := h.spent()
 	cold := i.machine == nil
-	if cold {
-		if _, err := h.start(i); err != nil {
+	if cold || i.stale {
+		if err := h.begin(i); err != nil {
 			o := outcome{limit: "start"}
 			o.err = &fault.Error{Party: fault.Edge, Op: "start program", Status: http.StatusServiceUnavailable, Retry: true, Err: err}
 			h.answered(j, i, o, false)
@@ -195,7 +226,16 @@ func (h *Host) do(ctx context.Context, j *job, i *instance) {
 			return
 		}
 	}
-	o := i.answer(ctx, j)
+	var o outcome
+	if x := j.exchange; x != nil {
+		var parked bool
+		if o, parked = h.serve(ctx, j, i, cold, spent); parked {
+			return
+		}
+		cold = x.cold
+	} else {
+		o = i.answer(ctx, j)
+	}
 	if text := i.errors.String(); text != "" && h.options.Said != nil {
 		h.options.Said(j.program.name, text)
 	}
@@ -203,12 +243,24 @@ func (h *Host) do(ctx context.Context, j *job, i *instance) {
 		h.options.Log.Warn("a program failed to answer", "program", j.program.name, "tenant", j.tenant, "limit", o.limit, "error", o.err, "said", i.errors.String())
 	}
 	h.answered(j, i, o, cold)
+	o.keep = o.keep && i.rest(ctx)
 	pages, err := i.refresh()
 	if err != nil {
 		h.options.Log.Error("an instance can't be reset; it is let go", "program", j.program.name, "error", err)
 		o.keep = false
 	}
-	h.conclude(j, i, o, pages, max(cputime.Thread()-before, h.options.Now().Sub(began)))
+	h.conclude(j, i, o, pages, spent())
+}
+
+// begin starts i, or has it forget the connection that it was of.
+func (h *Host) begin(i *instance) (err error) {
+	if i.machine == nil {
+		_, err = h.start(i)
+	} else {
+		_, err = i.machine.Reset()
+	}
+	i.stale = false
+	return err
 }
 
 // start makes i's machine, and returns the CPU time that took.
@@ -218,7 +270,7 @@ func (h *Host) start(i *instance) (took time.Duration, err error) {
 	before := cputime.Thread()
 	l := i.version.spec.Limits
 	i.machine, err = i.version.snapshot.Start(h.make, linux.Options{
-		Stderr: &i.errors, Limits: linux.Limits{CPU: l.CPU, Wall: l.Wall, Files: file.Limits{Output: l.Output}},
+		Stderr: &i.errors, Yield: i.version.port() != 0, Limits: linux.Limits{CPU: l.CPU, Wall: l.Wall, Files: file.Limits{Output: l.Output}},
 	})
 	return cputime.Thread() - before, err
 }
@@ -271,7 +323,7 @@ func (i *instance) answer(ctx context.Context, j *job) (o outcome) {
 
 // refresh makes i ready for the next call, and returns how many pages that took. Who fails is as good as new with isolation by request, and let go else.
 func (i *instance) refresh() (pages int, err error) {
-	if i.version.spec.Isolation == PerInstance {
+	if i.remembers() {
 		return 0, i.machine.Machine().CollectDirty()
 	}
 	return i.machine.Reset()
@@ -291,13 +343,13 @@ func (h *Host) answered(j *job, i *instance, o outcome, cold bool) {
 	}
 	i.version.settling++
 	h.mu.Unlock()
-	j.done <- o.result
+	j.tell(o.result)
 }
 
 // conclude gives i, which was refreshed, and the worker's time back.
 func (h *Host) conclude(j *job, i *instance, o outcome, pages int, cost time.Duration) {
 	keep, dirty := o.keep, int64(0)
-	if i.machine != nil && i.version.spec.Isolation == PerInstance {
+	if i.machine != nil && i.remembers() {
 		dirty = i.machine.Dirty()
 	} else {
 		written := int64(pages) << 12

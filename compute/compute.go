@@ -51,9 +51,10 @@ type Host struct {
 	changed  *sync.Cond // a job came, an instance came back, the end
 	programs map[string]*program
 	queue    *shares
-	memory   int64 // of snapshots and instances, as charged
-	idle     int64 // of it, of instances that may be let go
-	ended    bool  // Run has returned, or Close was called
+	parked   map[*job]*time.Timer // exchanges that wait for their program or client
+	memory   int64                // of snapshots and instances, as charged
+	idle     int64                // of it, of instances that may be let go
+	ended    bool                 // Run has returned, or Close was called
 }
 
 // New returns a Host without programs. It answers while Run runs.
@@ -70,7 +71,7 @@ func New(o Options) (*Host, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	h := &Host{options: o, workers: runtime.GOMAXPROCS(0), programs: map[string]*program{}, queue: newShares()}
+	h := &Host{options: o, workers: runtime.GOMAXPROCS(0), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}}
 	h.changed = sync.NewCond(&h.mu)
 	h.make = func(m *phys.Memory) (vmm.Machine, error) { return backend.New(kind, m) }
 	return h, nil
@@ -104,11 +105,24 @@ func (h *Host) Run(ctx context.Context) error {
 // refuseAll answers those who wait, for nobody works any more.
 func (h *Host) refuseAll() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.ended = true
+	var begun []*job
+	for j, timer := range h.parked {
+		timer.Stop()
+		delete(h.parked, j)
+		begun = append(begun, j)
+	}
 	for j := h.queue.pop(anyJob); j != nil; j = h.queue.pop(anyJob) {
-		j.done <- result{err: errStopping()}
+		if j.instance != nil {
+			begun = append(begun, j)
+		} else {
+			j.tell(result{err: errStopping()})
+		}
 		h.queue.settle(j, 0)
+	}
+	h.mu.Unlock()
+	for _, j := range begun {
+		h.abandon(j)
 	}
 }
 

@@ -97,7 +97,7 @@ func (h *Host) before(p Program, hash string) (report Report, done bool, err err
 	return Report{}, false, nil
 }
 
-// boot runs p to its first read of descriptor 0, and takes its snapshot.
+// boot runs p until it waits for a request, at descriptor 0 or at a port, and takes its snapshot.
 func (h *Host) boot(ctx context.Context, p Program) (_ *snap.Snapshot, took time.Duration, err error) {
 	memory := phys.New(phys.Options{})
 	m, err := h.make(memory)
@@ -106,10 +106,12 @@ func (h *Host) boot(ctx context.Context, p Program) (_ *snap.Snapshot, took time
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	var words said
-	process, err := snap.Boot(ctx, m, p.Image, linux.Options{
+	ctx, cancel := context.WithTimeout(ctx, bootWall)
+	defer cancel()
+	process, err := snap.BootServer(ctx, m, p.Image, linux.Options{
 		Args: p.arguments(), Env: p.environment(), Memory: p.Memory, Stderr: &words,
 		Limits: linux.Limits{CPU: bootCPU, Wall: bootWall, Files: file.Limits{Output: bootOutput}},
-	})
+	}, p.Listen)
 	if err != nil {
 		if text := words.String(); text != "" {
 			err = fmt.Errorf("%w; it said: %q", err, text)

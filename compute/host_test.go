@@ -71,14 +71,14 @@ func TestBadDeployments(t *testing.T) {
 	arm := append([]byte(nil), good.Image...)
 	arm[18] = 183 // e_machine
 	for want, p := range map[string]Program{
-		"not an ELF file":           changed(func(p *Program) { p.Image = []byte("#!/bin/sh\n") }),
-		"build it for x86-64":       changed(func(p *Program) { p.Image = arm }),
-		"as asked":                  changed(func(p *Program) { p.Env = []string{"START=crash"} }),
-		"exited with status 0":      changed(func(p *Program) { p.Env = []string{"START=exit"} }),
-		"all programs together":     changed(func(p *Program) { p.Memory = 1 << 30 }),
-		"isolation by \"none\"":     changed(func(p *Program) { p.Isolation = "none" }),
-		"by connection isn't there": changed(func(p *Program) { p.Isolation = "connection" }),
-		"a concurrency of -1":       changed(func(p *Program) { p.Limits.Concurrency = -1 }),
+		"not an ELF file":       changed(func(p *Program) { p.Image = []byte("#!/bin/sh\n") }),
+		"build it for x86-64":   changed(func(p *Program) { p.Image = arm }),
+		"as asked":              changed(func(p *Program) { p.Env = []string{"START=crash"} }),
+		"exited with status 0":  changed(func(p *Program) { p.Env = []string{"START=exit"} }),
+		"all programs together": changed(func(p *Program) { p.Memory = 1 << 30 }),
+		"isolation by \"none\"": changed(func(p *Program) { p.Isolation = "none" }),
+		"listens on port 70000": changed(func(p *Program) { p.Listen = 70_000 }),
+		"a concurrency of -1":   changed(func(p *Program) { p.Limits.Concurrency = -1 }),
 	} {
 		if _, err := h.Deploy(t.Context(), p); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"guest"`) {
 			t.Errorf("%v, want %s", err, want)

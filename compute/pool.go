@@ -1,6 +1,8 @@
 package compute
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/wherry/wherry/vmm/linux"
@@ -49,7 +51,19 @@ type instance struct {
 	busy    bool
 	seen    linux.Metrics // when it was looked at last
 	hot     int64         // bytes that it writes in a call, at most so far
+
+	connection *Connection // whose requests it remembers
+	stale      bool        // it remembers those of another one
+	scratch    []byte      // bytes on their way from the program
 }
+
+// remembers reports whether the next request is to find what was left. It is the worker's to ask, once: a connection may close.
+func (i *instance) remembers() bool {
+	return i.version.spec.Isolation == PerInstance || i.connection != nil
+}
+
+// port is what the program listens on, 0 if it reads standard input.
+func (v *version) port() int { return cmp.Or(v.spec.Listen, v.snapshot.Port()) }
 
 // value is what keeping an idle instance is worth: CPU time that starts would cost, by how often it is asked, by the byte.
 func (v *version) value(bytes int64) float64 {
@@ -59,10 +73,16 @@ func (v *version) value(bytes int64) float64 {
 // can reports whether j's program has or may have an instance for it now.
 func (h *Host) can(j *job) bool {
 	v := j.program.current
-	if v == nil {
+	if v == nil && j.instance == nil {
 		return true // to be told so
 	}
-	if h.workers > 1 && h.queue.held(j.tenant) >= h.workers-1 && h.othersWait(j.tenant) || v.busy >= v.spec.Limits.Concurrency {
+	if h.workers > 1 && h.queue.held(j.tenant) >= h.workers-1 && h.othersWait(j.tenant) {
+		return false
+	}
+	if j.instance != nil {
+		return true
+	}
+	if v.busy >= v.spec.Limits.Concurrency || v.has(j.connection) {
 		return false
 	}
 	if len(v.ready) == 0 && (v.settling > 0 || len(v.instances) >= h.options.Instances) {
@@ -78,17 +98,16 @@ func (h *Host) othersWait(tenant string) bool {
 }
 
 // take makes an instance of v busy: a ready one, or one that is to be started. Those that have to go for it are returned.
-func (h *Host) take(v *version) (i *instance, dying []*instance) {
-	if n := len(v.ready); n > 0 {
-		i = v.ready[n-1]
-		v.ready = v.ready[:n-1]
+func (h *Host) take(v *version, c *Connection) (i *instance, dying []*instance) {
+	if i = v.pick(c, len(v.instances) >= h.options.Instances); i != nil {
 		h.idle -= i.bytes
+		i.stale = i.connection != nil && i.connection != c
 	} else {
 		i = &instance{version: v}
 		v.instances[i] = struct{}{}
 		v.open++
 	}
-	i.busy = true
+	i.busy, i.connection = true, c
 	v.busy++
 	h.charge(i, v.spec.Memory+overhead)
 	return i, h.fit()
@@ -215,6 +234,12 @@ func (h *Host) sweep(now time.Time) {
 			i := v.ready[0]
 			h.retire(i)
 			dying = append(dying, i)
+		}
+		for _, i := range slices.Clone(v.ready) {
+			if i.connection != nil && !i.connection.open() {
+				h.retire(i)
+				dying = append(dying, i)
+			}
 		}
 	}
 	h.changed.Broadcast()

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,12 +15,10 @@ type Isolation string
 
 // The isolations.
 const (
-	PerRequest  Isolation = "request"  // each request finds the memory as at the deployment
-	PerInstance Isolation = "instance" // requests find what those before them left, until the instance is let go
+	PerRequest    Isolation = "request"    // each request finds the memory as at the deployment
+	PerConnection Isolation = "connection" // requests of one Connection find what those before them left, and nobody else does
+	PerInstance   Isolation = "instance"   // requests find what those before them left, until the instance is let go
 )
-
-// perConnection is what programs may ask for that isn't there.
-const perConnection Isolation = "connection"
 
 // Program is what is deployed.
 type Program struct {
@@ -31,6 +28,7 @@ type Program struct {
 	Args      []string
 	Env       []string // NAME=value
 	Isolation Isolation
+	Listen    int   // the TCP port of a server; when 0, the first that the program listens on, if it doesn't read standard input before
 	Memory    int64 // bytes that an instance may use; 128 MiB when 0
 	Limits    Limits
 }
@@ -42,6 +40,7 @@ type Limits struct {
 	Input       int64         // bytes of the request, header section and body: "input". 1 MiB
 	Output      int64         // bytes that the program writes, to standard error, too: "output". 4 MiB
 	Concurrency int           // requests that it answers at the same time: others wait. 16
+	Idle        time.Duration // for which a connection that was upgraded may be silent: "idle". 1 minute
 }
 
 // The defaults of a Program.
@@ -52,6 +51,7 @@ const (
 	inputDefault       = 1 << 20
 	outputDefault      = 4 << 20
 	concurrencyDefault = 16
+	silenceDefault     = time.Minute
 )
 
 // Bounds of what a Program may ask for.
@@ -60,6 +60,9 @@ const (
 	memoryMax = 4 << 30
 	bytesMax  = 64 << 20 // of input, and of output
 	wallMax   = 10 * time.Minute
+	portMax   = 1<<16 - 1
+
+	silenceMax = 24 * time.Hour
 )
 
 // checked is p with its defaults, or what is wrong with it.
@@ -70,18 +73,18 @@ func (p Program) checked() (Program, error) {
 	l := &p.Limits
 	l.CPU, l.Wall = cmp.Or(l.CPU, cpuDefault), cmp.Or(l.Wall, wallDefault)
 	l.Input, l.Output = cmp.Or(l.Input, inputDefault), cmp.Or(l.Output, outputDefault)
-	l.Concurrency = cmp.Or(l.Concurrency, concurrencyDefault)
+	l.Concurrency, l.Idle = cmp.Or(l.Concurrency, concurrencyDefault), cmp.Or(l.Idle, silenceDefault)
 	switch {
 	case p.Name == "" || len(p.Name) > nameMax || len(p.Tenant) > nameMax:
 		return p, fmt.Errorf("a program's name has 1 to %d bytes, its tenant's at most as many", nameMax)
-	case p.Isolation == perConnection:
-		return p, errors.New("isolation by connection isn't there yet; use request or instance")
-	case p.Isolation != PerRequest && p.Isolation != PerInstance:
-		return p, fmt.Errorf("isolation by %q; use request or instance", p.Isolation)
+	case p.Isolation != PerRequest && p.Isolation != PerConnection && p.Isolation != PerInstance:
+		return p, fmt.Errorf("isolation by %q; use request, connection or instance", p.Isolation)
+	case p.Listen < 0 || p.Listen > portMax:
+		return p, fmt.Errorf("it listens on port %d; give 1 to %d, or 0 for the first that it opens", p.Listen, portMax)
 	case p.Memory < 0 || p.Memory > memoryMax:
 		return p, fmt.Errorf("memory of %d bytes; give it up to %d", p.Memory, int64(memoryMax))
-	case l.CPU < 0 || l.Wall < 0 || l.CPU > wallMax || l.Wall > wallMax:
-		return p, fmt.Errorf("limits of %v of CPU and %v; give them up to %v", l.CPU, l.Wall, wallMax)
+	case min(l.CPU, l.Wall, l.Idle) < 0 || max(l.CPU, l.Wall) > wallMax || l.Idle > silenceMax:
+		return p, fmt.Errorf("limits of %v of CPU, %v, and %v of silence; give them up to %v, silence up to %v", l.CPU, l.Wall, l.Idle, wallMax, silenceMax)
 	case l.Input < 0 || l.Output < 0 || l.Input > bytesMax || l.Output > bytesMax:
 		return p, fmt.Errorf("limits of %d bytes of input and %d of output; give them up to %d", l.Input, l.Output, bytesMax)
 	case l.Concurrency < 0:

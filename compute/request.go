@@ -24,31 +24,15 @@ var hopByHop = map[string]bool{
 
 // encode is r as HTTP/1.1 (RFC 9112), with its content read, of at most most bytes. What can't be written so that it reads in one way is refused.
 func encode(r *http.Request, most int64) ([]byte, error) {
-	method := r.Method
-	if method == "" {
-		method = http.MethodGet
-	}
-	if method == http.MethodConnect {
-		return nil, fault.New(fault.Client, "write request", http.StatusNotImplemented, errors.New("programs don't answer CONNECT"))
-	}
-	target, host := r.URL.RequestURI(), r.Host
-	if host == "" {
-		host = r.URL.Host
-	}
-	if !isToken(method) || !isTarget(target) || !isHost(host) {
-		return nil, fault.New(fault.Client, "write request", http.StatusBadRequest, errors.New("a method, target or host has characters that it can't have"))
-	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, target, host) // RFC 9112 §3, §3.2
-	if err := writeFields(&b, r.Header); err != nil {
+	if err := writeHead(&b, r); err != nil {
 		return nil, err
 	}
 	content, err := content(r, most-int64(b.Len()))
 	if err != nil {
 		return nil, err
 	}
-	// RFC 9110 §8.6: with content, and where the method gives content a meaning.
-	if len(content) > 0 || method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
+	if len(content) > 0 || tellsLength(r.Method) {
 		b.WriteString("Content-Length: " + strconv.Itoa(len(content)) + "\r\n")
 	}
 	b.WriteString("\r\n")
@@ -57,6 +41,31 @@ func encode(r *http.Request, most int64) ([]byte, error) {
 	}
 	b.Write(content)
 	return b.Bytes(), nil
+}
+
+// tellsLength reports whether a request without content says so (RFC 9110 §8.6): where the method gives content a meaning.
+func tellsLength(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
+
+// writeHead writes the request line, Host and the fields that go on.
+func writeHead(b *bytes.Buffer, r *http.Request) error {
+	method := r.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	if method == http.MethodConnect {
+		return fault.New(fault.Client, "write request", http.StatusNotImplemented, errors.New("programs don't answer CONNECT"))
+	}
+	target, host := r.URL.RequestURI(), r.Host
+	if host == "" {
+		host = r.URL.Host
+	}
+	if !isToken(method) || !isTarget(target) || !isHost(host) {
+		return fault.New(fault.Client, "write request", http.StatusBadRequest, errors.New("a method, target or host has characters that it can't have"))
+	}
+	fmt.Fprintf(b, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, target, host) // RFC 9112 §3, §3.2
+	return writeFields(b, r.Header)
 }
 
 // writeFields writes those that go on, in the order of their names.

@@ -35,7 +35,7 @@ func parse(output []byte, r *http.Request) (*http.Response, error) {
 		}
 		switch {
 		case status == http.StatusSwitchingProtocols:
-			return nil, errors.New("it switches protocols, which programs can't yet")
+			return nil, errors.New("it switches protocols, which programs that listen may")
 		case status < 200: // RFC 9110 §15.2: the final one comes behind
 			output = rest
 			continue
@@ -51,18 +51,23 @@ func final(status int, header http.Header, rest []byte, r *http.Request) (*http.
 	if err != nil {
 		return nil, err
 	}
-	for name := range connectionNames(header) {
-		delete(header, name)
-	}
-	for name := range hopByHop {
-		delete(header, name)
-	}
+	endHop(header)
 	response := newResponse(r, status, content)
 	response.Header, response.ContentLength = header, length
 	if length >= 0 {
 		header.Set("Content-Length", strconv.FormatInt(length, 10))
 	}
 	return response, nil
+}
+
+// endHop drops the fields that are of the connection with the program alone.
+func endHop(header http.Header) {
+	for name := range connectionNames(header) {
+		delete(header, name)
+	}
+	for name := range hopByHop {
+		delete(header, name)
+	}
 }
 
 func newResponse(r *http.Request, status int, content []byte) *http.Response {
@@ -126,28 +131,54 @@ func readFields(b []byte) (http.Header, []byte, error) {
 	}
 }
 
-// frame finds the content (RFC 9112 §6.3), and the length to tell, -1 if none.
-func frame(status int, header http.Header, rest []byte, method string) (content []byte, length int64, err error) {
+// framing is how the content of a response ends.
+type framing uint8
+
+const (
+	empty     framing = iota // it has none
+	byLength                 // after as many bytes
+	byChunks                 // with the last chunk
+	byEnd                    // with the connection, or the call
+	switching                // never: what follows is of another protocol
+)
+
+// framed finds how the content ends (RFC 9112 §6.3), and the length that is told, -1 if none.
+func framed(status int, header http.Header, method string) (f framing, length int64, err error) {
 	encodings, lengths := header["Transfer-Encoding"], header["Content-Length"]
 	length = -1
 	if len(lengths) > 0 {
 		if length, err = parseLength(lengths); err != nil {
-			return nil, 0, err
+			return 0, 0, err
 		}
 	}
 	if len(encodings) > 0 && (len(encodings) != 1 || !strings.EqualFold(encodings[0], "chunked") || length >= 0) {
-		return nil, 0, errors.New("its Transfer-Encoding isn't chunked alone, or it has a Content-Length, too")
+		return 0, 0, errors.New("its Transfer-Encoding isn't chunked alone, or it has a Content-Length, too")
 	}
 	switch {
 	case method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified: // RFC 9112 §6.3, 1.
 		if status == http.StatusNoContent {
 			length = -1 // RFC 9110 §8.6: it has none
 		}
-		if len(rest) > 0 {
-			return nil, 0, errMore
-		}
-		return nil, length, nil
+		return empty, length, nil
 	case len(encodings) > 0:
+		return byChunks, -1, nil
+	case length >= 0:
+		return byLength, length, nil
+	}
+	return byEnd, -1, nil // RFC 9112 §6.3, 8.
+}
+
+// frame finds the content, and the length to tell, -1 if none.
+func frame(status int, header http.Header, rest []byte, method string) (content []byte, length int64, err error) {
+	how, length, err := framed(status, header, method)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case how == empty && len(rest) > 0:
+		return nil, 0, errMore
+	case how == empty:
+		return nil, length, nil
+	case how == byChunks:
 		content, rest, err = readChunks(rest)
 		if err == nil && len(rest) > 0 {
 			err = errMore
@@ -158,7 +189,7 @@ func frame(status int, header http.Header, rest []byte, method string) (content 
 	case length >= 0 && length < int64(len(rest)):
 		return nil, 0, errMore
 	}
-	return rest, int64(len(rest)), nil // RFC 9112 §6.3, 8.: to the end, which the program's next read is
+	return rest, int64(len(rest)), nil
 }
 
 // parseLength is RFC 9110 §8.6. A list of the same is refused, too.
@@ -177,10 +208,9 @@ func readChunks(b []byte) (content, rest []byte, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		digits, _, _ := strings.Cut(line, ";")
-		n, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 62)
+		n, err := chunkSize(line)
 		if err != nil {
-			return nil, nil, fmt.Errorf("a chunk's size is %.40q", line)
+			return nil, nil, err
 		}
 		if n == 0 {
 			_, rest, err = readFields(after)
@@ -195,4 +225,14 @@ func readChunks(b []byte) (content, rest []byte, err error) {
 		content = append(content, after[:n]...)
 		b = after[n+2:]
 	}
+}
+
+// chunkSize reads the line before a chunk.
+func chunkSize(line string) (uint64, error) {
+	digits, _, _ := strings.Cut(line, ";")
+	n, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 62)
+	if err != nil {
+		return 0, fmt.Errorf("a chunk's size is %.40q", line)
+	}
+	return n, nil
 }

@@ -35,12 +35,7 @@ func newShares() *shares { return &shares{tenants: map[string]*tenant{}} }
 
 // push lets j wait. Where there is no room the last job of the tenant that has most of it has to go, which may be j.
 func (s *shares) push(j *job) (refused *job) {
-	t := s.tenants[j.tenant]
-	if t == nil {
-		t = &tenant{name: j.tenant}
-		s.tenants[j.tenant] = t
-		s.turns = append(s.turns, t)
-	}
+	t := s.of(j)
 	t.jobs = append(t.jobs, j)
 	s.add(t, 1, j.size())
 	if s.waiting <= queueMax && s.bytes <= bytesHeld {
@@ -53,8 +48,29 @@ func (s *shares) push(j *job) (refused *job) {
 		}
 	}
 	last := most.jobs[len(most.jobs)-1]
+	if last.instance != nil { // it was let in already
+		last = j
+	}
 	s.remove(last)
 	return last
+}
+
+// back lets j wait before all of its tenant: it was let in already, and goes on. There are no more of them than instances.
+func (s *shares) back(j *job) {
+	t := s.of(j)
+	t.jobs = slices.Insert(t.jobs, 0, j)
+	s.add(t, 1, 0)
+}
+
+// of is j's tenant.
+func (s *shares) of(j *job) *tenant {
+	t := s.tenants[j.tenant]
+	if t == nil {
+		t = &tenant{name: j.tenant}
+		s.tenants[j.tenant] = t
+		s.turns = append(s.turns, t)
+	}
+	return t
 }
 
 func (s *shares) add(t *tenant, n int, size int64) {
@@ -113,13 +129,15 @@ func (s *shares) pop(can func(*job) bool) *job {
 func (t *tenant) first(can func(*job) bool) *job {
 	var full *program
 	for _, j := range t.jobs {
-		if j.program == full {
+		if j.program == full && j.instance == nil {
 			continue
 		}
 		if can(j) {
 			return j
 		}
-		full = j.program
+		if j.connection == nil && j.instance == nil { // those wait for an instance of their own
+			full = j.program
+		}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wherry/wherry/compute"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/h2"
 	"github.com/wherry/wherry/socket"
@@ -38,6 +39,7 @@ type conn struct {
 	handled     atomic.Bool // a request has reached ServeHTTP since the connection was idle
 	multiplexed atomic.Bool // HTTP/2: a stream that is refused doesn't close the connection
 	closing     sync.Once
+	program     compute.Connection // to programs that keep memory for a client's connection
 
 	// Set by net/http's state hook, which is called by the goroutine that serves the connection, and read by drain.
 	state atomic.Int32 // http.ConnState
@@ -161,6 +163,7 @@ func (s *connections) add(c *conn, limit int) bool {
 }
 
 func (s *connections) remove(c *conn) {
+	c.program.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)

@@ -165,15 +165,12 @@ func New(o Options) (*Edge, error) {
 	}
 	e.sites = tally.New(e.now)
 	e.serverLog = log.New(&serverLog{log: e.log, now: e.now}, "", 0)
-	e.exchanges.New = func() any { return new(exchange) }
-	e.passages.New = func() any { return new(passage) }
+	e.exchanges.New, e.passages.New = func() any { return new(exchange) }, func() any { return new(passage) }
 	e.hits, _ = o.Cache.(hitter)
-	e.conns.open = map[*conn]struct{}{}
-	e.conns.changed = make(chan struct{}, 1)
-	e.inFlight.ended = make(chan struct{}, 1)
+	e.conns.changed, e.inFlight.ended = make(chan struct{}, 1), make(chan struct{}, 1)
 	e.left = make(chan struct{})
 	e.leaving = sync.OnceFunc(func() { close(e.left) })
-	e.conns.metrics = o.Metrics
+	e.conns.open, e.conns.metrics = map[*conn]struct{}{}, o.Metrics
 	e.ahead = ahead.New(ahead.Options{Fetch: e.fetchAhead, Metrics: o.Metrics.ahead, Now: e.now})
 	e.SetSnapshot(o.Snapshot)
 	return e, nil

@@ -117,6 +117,7 @@ type nodeOptions struct {
 	cache    cacheFunc
 	cacher   Cacher // instead of cache
 	upstream roundTrip
+	program  roundTrip // for rules that name one
 	laneless bool
 }
 
@@ -140,9 +141,14 @@ func start(t testing.TB, o nodeOptions) *node {
 	var err error
 	n.Edge, err = New(Options{
 		Node: "lisbon-1", Snapshot: parse(t, o.yaml), Cache: o.cacher, Access: access,
-		Upstream: func(config.SiteName, *config.Rule) http.RoundTripper { return o.upstream },
-		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
-		Log:      slog.New(slog.DiscardHandler), Metrics: NewMetrics(n.registry), OperatorToken: testToken,
+		Upstream: func(_ config.SiteName, rule *config.Rule) http.RoundTripper {
+			if rule != nil && rule.Program != "" {
+				return o.program
+			}
+			return o.upstream
+		},
+		TLS: &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
+		Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(n.registry), OperatorToken: testToken,
 	})
 	if err != nil {
 		t.Fatal(err)

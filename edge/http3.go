@@ -36,9 +36,8 @@ func (e *Edge) openThird(ctx context.Context, remote net.Addr) (context.Context,
 	c.forwardedFor = []string{c.client.String()}
 	c.multiplexed.Store(true)
 	c.state.Store(int32(http.StateActive)) // drain has nothing to close: GOAWAY does that
-	closed := func() { e.conns.remove(c) }
 	if !e.conns.add(c, e.limits().Connections) {
 		return nil, nil, false
 	}
-	return context.WithValue(ctx, connKey{}, c), closed, true
+	return context.WithValue(ctx, connKey{}, c), func() { e.conns.remove(c) }, true
 }

@@ -26,8 +26,7 @@ const (
 func reasons() []reason {
 	return []reason{
 		refusedConnections, refusedHeaderSize, refusedHeaderTimeout, refusedMalformed, refusedMethod, refusedHost, refusedTarget,
-		refusedMisdirected, refusedNoSite, refusedLoop, refusedRule, refusedBodySize, refusedBodyTimeout,
-		refusedFlood,
+		refusedMisdirected, refusedNoSite, refusedLoop, refusedRule, refusedBodySize, refusedBodyTimeout, refusedFlood,
 	}
 }
 

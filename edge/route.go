@@ -30,9 +30,7 @@ func (e *Edge) newRoutes(s *config.Snapshot) *routes {
 	t := &routes{snapshot: s, sites: make(map[*config.Site]*site, len(s.Sites)), nobody: newSiteMetrics(e.metrics, noSite)}
 	for i := range s.Sites {
 		c := &s.Sites[i]
-		resolved := &site{
-			c, newSiteMetrics(e.metrics, string(c.Name)), e.sites.Counts(c.Name), make(map[*config.Rule]*policy.Treatment, len(c.Rules)+1),
-		}
+		resolved := &site{c, newSiteMetrics(e.metrics, string(c.Name)), e.sites.Counts(c.Name), make(map[*config.Rule]*policy.Treatment, len(c.Rules)+1)}
 		resolved.treatments[nil] = e.newTreatment(c, nil)
 		for j := range c.Rules {
 			resolved.treatments[&c.Rules[j]] = e.newTreatment(c, &c.Rules[j])

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/fault"
 )
 
 // A connection that was opened for one site must not reach another through its Host.
@@ -85,6 +86,41 @@ sites:
 	}
 	if got["/secret/x"] != "secret" || got["/live"] != "live" || got["/a.jpg"] != "images" {
 		t.Errorf("rules in the log: %v", got)
+	}
+}
+
+// A rule's program answers in place of the origins, what switches protocols included; what it is to blame for, clients are told in its words.
+func TestRulesProgram(t *testing.T) {
+	failed := &fault.Error{Party: fault.Origin, Op: "run program", Status: 504, Proxy: "http_response_timeout", Notice: "The program hello passed its limit."}
+	n := start(t, nodeOptions{
+		yaml: `
+programs: {hello: {image: ./hello}}
+sites:
+- name: shop
+  hosts: [shop.test]
+  origins: [{url: "http://127.0.0.1:9000"}]
+  rules: [{name: hello, match: {paths: ["/hello/*"]}, program: hello}]`,
+		upstream: func(*http.Request) (*http.Response, error) { return respond(200, "the origin"), nil },
+		program: func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/hello/late" {
+				return nil, failed
+			}
+			return respond(200, "the program"), nil
+		},
+	})
+	for _, tt := range []struct{ path, fields, want string }{
+		{"/", "", "the origin"},
+		{"/hello/", "", "the program"},
+		{"/hello/", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "the program"},
+		{"/hello/late", "", "The program hello passed its limit."},
+	} {
+		resp, body := n.ask("GET " + tt.path + " HTTP/1.1\r\nHost: shop.test\r\n" + tt.fields + "\r\n")
+		if !strings.Contains(body, tt.want) {
+			t.Errorf("%s %q: %q, want %q", tt.path, tt.fields, body, tt.want)
+		}
+		if late := tt.path == "/hello/late"; late && (resp.StatusCode != 504 || resp.Header.Get("Proxy-Status") != "lisbon-1; error=http_response_timeout") {
+			t.Errorf("%d, %v", resp.StatusCode, resp.Header)
+		}
 	}
 }
 

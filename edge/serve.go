@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/edge/policy"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -29,6 +30,9 @@ func (e *Edge) serve(x *exchange) (goOn bool) {
 		p.Bypass = syntheticText
 	}
 	p.Upstream, p.ToCache = x.treatment.Upstream, fromPeer(x.r.Context())
+	if up, ok := p.Upstream.(policy.Connected); ok && x.conn != nil {
+		p.Upstream = up.Over(&x.conn.program)
+	}
 	if p.Upstream == nil {
 		x.failure = &fault.Error{
 			Party: fault.Config, Op: x.step, Status: http.StatusBadGateway, Proxy: "proxy_configuration_error",

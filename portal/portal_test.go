@@ -74,6 +74,10 @@ func (n *network) Status(ctx context.Context) portal.Status {
 		Sites: []portal.Site{{Name: "shop", Hosts: []config.HostPattern{"shop.test"}, Origins: []portal.Origin{
 			{URL: &url.URL{Scheme: "http", Host: "127.0.0.1:9000", User: url.UserPassword("u", "hidden")}, Healthy: true, Since: began},
 		}}},
+		Programs: []portal.Program{{
+			Name: "hello", Tenant: "shop", Machine: "kvm", Isolation: "request", Calls: 2000, CPU: 5 * time.Second, Errors: map[string]uint64{"cpu": 3, "crash": 4}, Ready: 2, Busy: 1,
+			MemoryBytes: 6 << 20, SnapshotBytes: 4 << 20,
+		}},
 		Commands: []portal.Command{{Purpose: "Ask an edge", Line: "curl -i http://127.0.0.1:8080/?a=1&b=<2>"}},
 	}
 	s.Clusters[0].Nodes[0].Requests += uint64(asked)
@@ -156,6 +160,9 @@ func TestRoutes(t *testing.T) {
 		{"wrong method", "DELETE", "/api/status", "", nil, 405, "Use GET, HEAD."},
 		{"trace", "GET", "/api/traces/t1", "", []string{bearer}, 200, `"decision": "hit"`},
 		{"trace without token", "GET", "/api/traces/t1", "", nil, 401, "has no token"},
+		{"what a program said", "GET", "/api/programs/hello/log", "", []string{bearer}, 200, `"text": "a line"`},
+		{"what a program said, without token", "GET", "/api/programs/hello/log", "", nil, 401, "has no token"},
+		{"what nobody said", "GET", "/api/programs/nobody/log", "", []string{bearer}, 404, "no program nobody"},
 		{"trace unknown", "GET", "/api/traces/t2", "", []string{bearer}, 404, "wherry trace URL"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -265,7 +272,8 @@ func TestPageStates(t *testing.T) {
 			200,
 			[]string{
 				`class="health calm"`, "1 site, 1 origin, none failing.", "up</span>", "1,001", "90 %", "5.0 MiB", `value="0.2500"`,
-				"64 MiB of 256 MiB", "on disk 3.0 GiB of 8.0 GiB, 9 objects", "/cache/b is failing", "?a=1&amp;b=&lt;2&gt;", "Nothing went wrong lately", "/ca/root.pem", "u:xxxxx@",
+				"64 MiB of 256 MiB", "on disk 3.0 GiB of 8.0 GiB, 9 objects", "/cache/b is failing", "?a=1&amp;b=&lt;2&gt;", "Nothing went wrong lately", "/ca/root.pem",
+				`<h2 id="programs">Programs</h2>`, "of shop, on kvm", "2,000", "2.5ms", "cpu 3", "crash 4", "6.0 MiB", "snapshot 4.0 MiB", "u:xxxxx@",
 			},
 			[]string{"down</span>", "hidden@", "style="},
 		},

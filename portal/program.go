@@ -51,6 +51,15 @@ func (p Program) Failed() (n uint64) {
 	return n
 }
 
+// CallCPU is what a call takes on average.
+func (p Program) CallCPU() time.Duration {
+	return (p.CPU / time.Duration(max(p.Calls, 1))).Round(time.Microsecond)
+}
+
+// Memory and Snapshot are sizes for the page.
+func (p Program) Memory() uint64   { return uint64(max(p.MemoryBytes, 0)) }
+func (p Program) Snapshot() uint64 { return uint64(max(p.SnapshotBytes, 0)) }
+
 // ProgramLine is a line that a program wrote to standard error.
 type ProgramLine struct {
 	At   time.Time `json:"at"`

@@ -25,8 +25,8 @@ import (
 
 // devOptions are the flags of `wherry dev`.
 type devOptions struct {
-	origin, http, https, http3, dns, portal, dir, host, access, disk string
-	edges                                                            int
+	origin, program, http, https, http3, dns, portal, dir, host, access, disk string
+	edges                                                                     int
 }
 
 func newDevCommand() *cobra.Command {
@@ -41,12 +41,14 @@ When everything runs it prints the line "ready". Ctrl-C finishes the requests in
 request goes to standard output, what the process says of itself to standard error.`,
 		Example: `  wherry dev
   wherry dev --origin http://127.0.0.1:9000
+  wherry dev --program ./cart
   wherry dev --origin https://www.example.org --host www.example.org --edges 3`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return dev(c.OutOrStdout(), &o) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.origin, "origin", "", "the `URL` of the origin (default: a demo site in this process)")
+	f.StringVar(&o.program, "program", "", "have this `file`, a static Linux program, answer instead of an origin")
 	f.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` of the first edge for HTTP; the k-th edge listens on 127.0.0.k, same port")
 	f.StringVar(&o.https, "https", "127.0.0.1:8443", "`address` of the first edge for HTTPS, with certificates from a local CA; or off")
 	f.StringVar(&o.http3, "http3", "on", "HTTP/3 beside HTTPS, over UDP at the same `address`: on or off")
@@ -104,7 +106,7 @@ func dev(stdout io.Writer, o *devOptions) error {
 		return err
 	}
 	demo := ""
-	if o.origin == "" {
+	if o.origin == "" && o.program == "" {
 		stop, address, err := serveDemo()
 		if err != nil {
 			return err
@@ -121,7 +123,7 @@ func dev(stdout io.Writer, o *devOptions) error {
 	if err := problems.Err(); err != nil {
 		return usageError{flagProblems(o, problems)}
 	}
-	p.snapshot = snapshot
+	p.snapshot, p.file = snapshot, file
 	p.options.Commands = devCommands(o, &p)
 	p.announce = func(w io.Writer) { announceDev(w, o, demo, &p) }
 	return p.serve(stdout, newLog("info"))
@@ -134,6 +136,9 @@ func (o *devOptions) check() error {
 	}
 	if h := config.Toggle(o.http3); h != config.ToggleOn && h != config.ToggleOff {
 		return fmt.Errorf("--http3 %q: write on or off", o.http3)
+	}
+	if o.origin != "" && o.program != "" {
+		return errors.New("--origin and --program: one of them answers; leave the other out")
 	}
 	if config.Address(o.http) == config.Off {
 		return errors.New("--http off: an edge needs this door; write an address, such as 127.0.0.1:8080")
@@ -257,6 +262,9 @@ func serveDemo() (stop func(), address string, err error) {
 	}, l.Addr().String(), nil
 }
 
+// devProgram is the name of the program of --program.
+const devProgram = "program"
+
 // devConfig writes the configuration of the dev network.
 func devConfig(o *devOptions, demo string, p *process) string {
 	var b strings.Builder
@@ -283,6 +291,13 @@ func devConfig(o *devOptions, demo string, p *process) string {
 			line("        disk: {volumes: [{dir: %s, size: %s}]}", strconv.Quote(filepath.Join(p.state.dir, "cache", string(e.Node))), strconv.Quote(o.disk))
 		}
 	}
+	if o.program != "" {
+		image, err := filepath.Abs(o.program)
+		if err != nil {
+			image = o.program
+		}
+		line("programs: {%s: {image: %s}}", devProgram, strconv.Quote(image))
+	}
 	line("sites:")
 	host, origin := o.host, o.origin
 	if host == "" {
@@ -297,8 +312,12 @@ func devConfig(o *devOptions, demo string, p *process) string {
 	}
 	line("  - name: %s", name)
 	line("    hosts: [%s]", strconv.Quote(host))
-	line("    origins: [{url: %s}]", strconv.Quote(origin))
-	line("    fetch: {host: origin}")
+	if o.program != "" {
+		line("    rules: [{name: program, program: %s}]", devProgram)
+	} else {
+		line("    origins: [{url: %s}]", strconv.Quote(origin))
+		line("    fetch: {host: origin}")
+	}
 	if host == "*" {
 		line("    cache: {key: {host: false}}  # one copy for every name of this machine")
 	}
@@ -316,7 +335,7 @@ func addressOrOff(l net.Listener) string {
 func devCommands(o *devOptions, p *process) []portal.Command {
 	edge := reachable(p.options.Edges[0].HTTP.Addr())
 	path := "/"
-	if o.origin == "" {
+	if o.origin == "" && o.program == "" {
 		path = "/clock"
 	}
 	site, resolve := "http://"+edge+path, ""
@@ -366,6 +385,8 @@ func announceDev(w io.Writer, o *devOptions, demo string, p *process) {
 	}
 	if demo != "" {
 		fmt.Fprintf(t, "origin\t%s/\tthe demo site\n", demo)
+	} else if o.program != "" {
+		fmt.Fprintf(t, "program\t%s\n", o.program)
 	} else {
 		fmt.Fprintf(t, "origin\t%s\n", originText(o.origin))
 	}

@@ -16,6 +16,8 @@ var guests = map[string][]string{
 	"counter": {"go", "build", "-o"},
 	"signed":  {"gcc", "-O2", "-static", "-o"},
 	"table":   {"rustc", "-O", "-C", "target-feature=+crt-static", "-o"},
+	"web":     {"go", "build", "-o"},
+	"web2":    {"go", "build", "-ldflags=-X main.version=2", "-o"},
 }
 
 var guestSources = map[string]string{
@@ -23,6 +25,8 @@ var guestSources = map[string]string{
 	"counter": "../../vmm/snap/testdata/counter",
 	"signed":  "../../examples/programs/signed/signed.c",
 	"table":   "../../examples/programs/table/table.rs",
+	"web":     "../../compute/testdata/guest",
+	"web2":    "../../compute/testdata/guest",
 }
 
 // cmdGuest builds a program of ours, statically, and lays a request for it beside it where there is one. Its file is on PATH, too.

@@ -22,10 +22,11 @@ import (
 func newProgramCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "program",
-		Short: "Run Linux programs in virtual machines",
+		Short: "Run Linux programs in virtual machines, and look at those of a node",
 		Args:  oneOfItsCommands,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	c.AddCommand(newProgramTopCommand(), newProgramInspectCommand(), newProgramLogsCommand())
 	c.AddCommand(newProgramRunCommand(), newProgramBenchCommand(), newProgramSnapshotCommand())
 	return c
 }

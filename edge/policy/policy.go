@@ -9,6 +9,7 @@ import (
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/cache/store"
+	"github.com/wherry/wherry/compute"
 	"github.com/wherry/wherry/config"
 )
 
@@ -32,6 +33,11 @@ type Treatment struct {
 
 	site *config.Site
 	says store.Defaults
+}
+
+// Connected is an Upstream that tells clients' connections apart.
+type Connected interface {
+	Over(c *compute.Connection) http.RoundTripper
 }
 
 // New is where configuration becomes cache policy: for requests, for Purge and for KeyFor alike.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -94,7 +93,7 @@ func (s *Set) Prepare(ctx context.Context, snapshot *config.Snapshot) (*Change, 
 		spec := snapshot.Programs[name]
 		data, err := s.read(spec.Image)
 		if err != nil {
-			problems = append(problems, s.problem(snapshot, string(name), err))
+			problems = append(problems, s.problem(snapshot, string(name), err, "name a static Linux program, from the directory of the configuration; or sha256: and the hash of an image that the node has"))
 			continue
 		}
 		c.next[string(name)] = deployed{spec: spec, image: image.Sum(data)}
@@ -122,7 +121,7 @@ func (s *Set) read(name string) ([]byte, error) {
 	data, err := image.Read(name)
 	var path *fs.PathError
 	if errors.As(err, &path) {
-		err = fmt.Errorf("can't be read: %w", path.Err)
+		err = path.Err // the name is in the problem already
 	}
 	return data, err
 }
@@ -142,7 +141,7 @@ func (s *Set) problems(snapshot *config.Snapshot, err error) error {
 	var walk func(error)
 	walk = func(err error) {
 		if d, ok := err.(*compute.DeployError); ok {
-			all = append(all, s.problem(snapshot, d.Name, d.Err))
+			all = append(all, s.problem(snapshot, d.Name, d.Err, "try it with `wherry program run`"))
 		} else if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, one := range joined.Unwrap() {
 				walk(one)
@@ -157,11 +156,11 @@ func (s *Set) problems(snapshot *config.Snapshot, err error) error {
 }
 
 // problem says what is wrong with a program, where the configuration names its image.
-func (s *Set) problem(snapshot *config.Snapshot, name string, err error) config.Problem {
+func (s *Set) problem(snapshot *config.Snapshot, name string, err error, instead string) config.Problem {
 	path := "programs." + name + ".image"
 	p := config.Problem{
 		File: s.o.File, Line: 1, Column: 1, Path: path, What: snapshot.Programs[config.ProgramName(name)].Image + " can't be used: " + strings.TrimSpace(err.Error()),
-		Instead: "name a static x86-64 Linux program that waits for requests on standard input; `wherry program run` shows what it does",
+		Instead: instead,
 	}
 	for _, ref := range snapshot.Files() {
 		if ref.Path == path {
@@ -202,5 +201,5 @@ func (c *Change) Drop() error { return c.change.Drop() }
 
 // Upstream asks the program of a name.
 func (s *Set) Upstream(name config.ProgramName) http.RoundTripper {
-	return upstream{s.host.RoundTripper(string(name)), string(name)}
+	return upstream{RoundTripper: s.host.RoundTripper(string(name)), name: string(name)}
 }

@@ -13,10 +13,20 @@ import (
 type upstream struct {
 	http.RoundTripper
 	name string
+	over *compute.Connection // of the client; nil: none
+}
+
+// Over is u for the requests of a client's connection. The context of what the cache fetches has no values of the client's.
+func (u upstream) Over(c *compute.Connection) http.RoundTripper {
+	u.over = c
+	return u
 }
 
 // RoundTrip implements http.RoundTripper.
 func (u upstream) RoundTrip(r *http.Request) (*http.Response, error) {
+	if u.over != nil {
+		r = r.WithContext(compute.WithConnection(r.Context(), u.over))
+	}
 	response, err := u.RoundTripper.RoundTrip(r)
 	if err == nil {
 		return response, nil

@@ -35,6 +35,8 @@ type Options struct {
 	// Boundary has Run return WantsInput as soon as a task finds nothing on descriptor 0, even if others could go on: the end of a call. What they were about
 	// is done in the next one, or forgotten by Restore.
 	Boundary bool
+	// Yield has Run return Idle, with when to call it again, rather than sleep until the first task wakes. Virtual time doesn't jump then.
+	Yield bool
 	// Trace is told what happens, in order; nothing when nil.
 	Trace func(trace.Event)
 	// Slice is for how long a task runs when others are ready.
@@ -91,7 +93,7 @@ const (
 	WantsInput
 	// LimitPassed: Stop.Limit names the limit.
 	LimitPassed
-	// Idle: all tasks wait, at least one for files or sockets that only the caller can make ready.
+	// Idle: all tasks wait, at least one for files or sockets that only the caller can make ready, or, with Options.Yield, for a time.
 	Idle
 	// Deadlock: all tasks wait for each other.
 	Deadlock

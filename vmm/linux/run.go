@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wherry/wherry/internal/after"
 	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/clock"
@@ -50,7 +51,7 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 	}
 	runtime.LockOSThread() // CPU time is counted by thread, and a processor of KVM likes to stay on one
 	defer runtime.UnlockOSThread()
-	defer context.AfterFunc(ctx, p.Stop)()
+	defer after.Func(ctx, p.Stop)() // which waits: the machine may be closed then
 	p.kick.wanted.Store(ctx.Err() != nil)
 	began := time.Now()
 	p.threadTime = int64(cputime.Thread())
@@ -322,6 +323,8 @@ func (p *Process) idle(ctx context.Context, began time.Time) (Stop, bool) {
 		return Stop{Kind: Idle, Wake: wait}, true
 	case next == math.MaxInt64:
 		return Stop{Kind: Deadlock}, true
+	case p.options.Yield:
+		return Stop{Kind: Idle, Wake: wait}, true
 	}
 	if p.clock.Virtual {
 		p.clock.Monotonic = max(p.clock.Monotonic, next)

@@ -12,6 +12,8 @@
 // writable, for the next call writes the same ones; registers, tasks, timers and descriptors are set as they were. After a reset nothing in the
 // instance depends on the calls before it, but for how fast it is.
 //
+// A program that listens may be one, too (BootServer): who runs it dials its port (file.Table.Dial) instead of Call.
+//
 // Files are foreign bytes: Read checks the version, every length and a checksum over all.
 //
 // A Snapshot may be used by many goroutines, an Instance by one at a time. It starts no goroutines.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -23,6 +24,7 @@ type Snapshot struct {
 	kind  string // of the back end, as in vmm.Caps.Name
 	slots []slot
 	state *linux.State
+	port  int // that the program listens on, if it doesn't read
 }
 
 // slot is a range of memory, and what it begins with.
@@ -46,16 +48,59 @@ func Boot(ctx context.Context, m vmm.Machine, program []byte, o linux.Options) (
 	case err != nil:
 		return nil, err
 	case stop.Kind != linux.WantsInput:
-		return nil, &EndedError{stop}
+		return nil, &EndedError{Stop: stop}
 	}
 	return p, nil
 }
 
+// BootServer is Boot, and takes a program that listens, too: it is ready when all its tasks wait and port is one that it listens on. With port 0 that is any,
+// and a program that reads standard input before is ready then; with another one nobody asks what it reads.
+func BootServer(ctx context.Context, m vmm.Machine, program []byte, o linux.Options, port int) (*linux.Process, error) {
+	o.Boundary, o.Yield = port == 0, true
+	p, err := linux.Load(m, program, o)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		stop, err := p.Run(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case stop.Kind == linux.WantsInput && port == 0, stop.Kind == linux.Idle && listens(p, port):
+			return p, nil
+		case stop.Kind != linux.Idle && stop.Kind != linux.WantsInput || stop.Wake == math.MaxInt64 || !sleep(ctx, stop.Wake):
+			return nil, &EndedError{stop, true}
+		}
+	}
+}
+
+func listens(p *linux.Process, port int) bool {
+	return port == 0 && p.Files.Port() != 0 || port != 0 && p.Files.Listening(port)
+}
+
+// sleep waits, and reports whether all of that time passed.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // EndedError says that a program ended where it was to wait for input.
-type EndedError struct{ Stop linux.Stop }
+type EndedError struct {
+	Stop   linux.Stop
+	server bool // it might have listened, too
+}
 
 func (e *EndedError) Error() string {
-	return fmt.Sprintf("the program %s before it read standard input", e.Stop)
+	if !e.server {
+		return fmt.Sprintf("the program %s before it read standard input", e.Stop)
+	}
+	return fmt.Sprintf("the program %s; it never reads, nor listens: have it read requests from standard input, or listen on a TCP port", e.Stop)
 }
 
 // Take makes a snapshot of a process that waits for input. The process can go on.
@@ -68,6 +113,9 @@ func Take(m vmm.Machine, p *linux.Process) (*Snapshot, error) {
 		return nil, err
 	}
 	s := &Snapshot{kind: m.Caps().Name, state: state}
+	if !p.Files.Starved() {
+		s.port = p.Files.Port()
+	}
 	for _, from := range m.Phys().Slots() {
 		image, err := m.Phys().Freeze(from)
 		if err != nil {
@@ -80,6 +128,9 @@ func Take(m vmm.Machine, p *linux.Process) (*Snapshot, error) {
 
 // Kind is the back end that s can start on.
 func (s *Snapshot) Kind() string { return s.kind }
+
+// Port is the first TCP port that the program listens on, 0 if it waits for standard input. A file doesn't keep it.
+func (s *Snapshot) Port() int { return s.port }
 
 // Bytes is how much memory s's images have: their pages that aren't zeros.
 func (s *Snapshot) Bytes() int64 {
@@ -105,7 +156,8 @@ func (s *Snapshot) Close() error {
 	return errors.Join(errs...)
 }
 
-// Start makes an instance, whose calls end at a read of standard input that finds nothing (linux.Options.Boundary). Of the options those count that aren't part of the snapshot: limits, output, trace. Without a Seed in them the random bytes that
+// Start makes an instance, whose calls end at a read of standard input that finds nothing (linux.Options.Boundary); one whose options say Yield is a server's, and
+// is run by its Process. Of the options those count that aren't part of the snapshot: limits, output, trace. Without a Seed in them the random bytes that
 // the program asks for are new in each instance and after each Reset; with one they are those of the snapshot, again and again.
 func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 	i := &Instance{state: s.state}
@@ -116,7 +168,7 @@ func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 		}
 		i.seeds = rand.NewChaCha8(seed)
 	}
-	o.Boundary = true
+	o.Boundary = !o.Yield // whoever has it yield talks to it by its sockets
 	if o.Stdout == nil {
 		o.Stdout = &i.out
 	}

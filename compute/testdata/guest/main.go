@@ -11,12 +11,18 @@ import (
 	"time"
 )
 
+// version is another one in another image.
+var version = "1"
+
 func main() {
 	switch os.Getenv("START") {
 	case "crash":
 		panic("as asked")
 	case "exit":
 		return
+	case "fail":
+		fmt.Fprintln(os.Stderr, "no luck at the start")
+		os.Exit(1)
 	}
 	in := bufio.NewReader(os.Stdin)
 	for n := 1; ; n++ {
@@ -56,6 +62,16 @@ func do(path string, n int, head string, content []byte) {
 		answer(os.Getenv("SAY") + strconv.Itoa(n))
 	case "/echo":
 		answer(head + string(content))
+	case "/version":
+		answer("version " + version)
+	case "/cached":
+		fmt.Print("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\n\r\nkept")
+	case "/fail":
+		fmt.Fprintln(os.Stderr, "no luck")
+		os.Exit(3)
+	case "/say":
+		fmt.Fprintln(os.Stderr, "something to say")
+		answer("said")
 	case "/loop":
 		for {
 		}

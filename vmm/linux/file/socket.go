@@ -172,6 +172,9 @@ func (t *Table) Getsockopt(fd, level, name int) ([]byte, abi.Errno) {
 	return t.net.Option(s, level, name, t.o.PID)
 }
 
+// Port is that of the guest's TCP socket that was bound first of those which listen, 0 when none does.
+func (t *Table) Port() int { return t.net.Port() }
+
 // Dial connects to the guest's listening TCP socket: ECONNREFUSED when nobody listens on port, EAGAIN when its queue is full.
 func (t *Table) Dial(port int) (*Conn, abi.Errno) { return t.net.Dial(port) }
 

@@ -35,6 +35,16 @@ func (t *Net) Dial(port int) (*Conn, abi.Errno) {
 	return c, 0
 }
 
+// Port is that of the TCP socket that was bound first of those which listen, 0 when none does.
+func (t *Net) Port() int {
+	for _, s := range t.now.bound {
+		if s.now.status == listening && s.family != abi.AF_UNIX {
+			return int(s.now.local.port)
+		}
+	}
+	return 0
+}
+
 // Listening says whether something listens on the TCP port.
 func (t *Net) Listening(port int) bool { return t.listening(port) >= 0 }
 
