@@ -107,7 +107,7 @@ var plan = map[string][]string{
 	"vmm/x86":                       {},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
-	"edge":               {"cache", "cache/field", "cache/store", "compute", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
+	"edge":               {"cache", "cache/field", "cache/store", "compute", "compute/stage", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
 	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
 	"control/diff":       {},
 	"control/rollout":    {"config", "feed"},
@@ -121,7 +121,7 @@ var plan = map[string][]string{
 	"portal": {"config", "fault", "trace"},
 	// roof
 	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "vmm/backend"},
-	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace"},
+	"internal/network":       {"compute/stage", "cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
 	"cmd/wherry":             {"certs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
 	"internal/node/collect":  {"feed"},

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"github.com/wherry/wherry/config/spell"
 	"math"
 	"net/netip"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/config/programs"
+	"github.com/wherry/wherry/config/spell"
 )
 
 // Form is how one kind of value is written in the file.

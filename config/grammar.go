@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"embed"
 	"fmt"
-	"github.com/wherry/wherry/config/spell"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -15,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/wherry/wherry/config/programs"
+	"github.com/wherry/wherry/config/spell"
 	"github.com/wherry/wherry/config/typo"
 )
 

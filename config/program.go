@@ -2,11 +2,12 @@ package config
 
 import (
 	"fmt"
-	"github.com/wherry/wherry/config/spell"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/wherry/wherry/config/spell"
 )
 
 // ImageHash is what stands before the hash of an image that the node has.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"github.com/wherry/wherry/config/spell"
 	"reflect"
 	"slices"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wherry/wherry/config/spell"
 	"github.com/wherry/wherry/config/typo"
 )
 

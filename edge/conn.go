@@ -15,6 +15,7 @@ import (
 
 	"github.com/wherry/wherry/compute"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/h2"
 	"github.com/wherry/wherry/socket"
 )
@@ -351,7 +352,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &conn{Conn: nc, direct: socket.Of(nc), owner: &l.edge.conns, secure: l.secure, born: time.Now(), client: clientAddr(nc.RemoteAddr().String())}
+		c := &conn{Conn: nc, direct: socket.Of(nc), owner: &l.edge.conns, secure: l.secure, born: time.Now(), client: hop.ClientAddr(nc.RemoteAddr().String())}
 		c.forwardedFor = []string{c.client.String()}
 		if !l.edge.conns.add(c, l.edge.limits().Connections) {
 			nc.Close()

@@ -1,9 +1,6 @@
 package edge
 
 import (
-	"net/http"
-	"net/netip"
-
 	"github.com/wherry/wherry/cache/field"
 	"github.com/wherry/wherry/edge/hop"
 )
@@ -22,11 +19,11 @@ func (e *Edge) forward(x *exchange) (goOn bool) {
 	x.upgrade = hop.UpgradeOf(x.r)
 	field.EndHop(h) // before the edge's own are added: a client could name those otherwise
 	h[RequestIDField] = x.w.requestID
-	removeForgeries(h, x.target.Method)
+	hop.RemoveForgeries(h, x.target.Method)
 	if x.conn != nil {
 		h["X-Forwarded-For"] = x.conn.forwardedFor
 	} else {
-		h["X-Forwarded-For"] = []string{clientAddr(x.r.RemoteAddr).String()}
+		h["X-Forwarded-For"] = []string{hop.ClientAddr(x.r.RemoteAddr).String()}
 	}
 	if x.target.Scheme == "https" {
 		h["X-Forwarded-Proto"] = e.https
@@ -41,22 +38,4 @@ func (e *Edge) forward(x *exchange) (goOn bool) {
 		x.note("for " + h["X-Forwarded-For"][0] + " by " + x.target.Scheme)
 	}
 	return true
-}
-
-// removeForgeries removes what proxies tell origins and clients may forge.
-func removeForgeries(h http.Header, method string) {
-	for name := range h {
-		if hop.Forged(name) || (method == http.MethodGet || method == http.MethodHead) && hop.OverridesMethod(name) {
-			delete(h, name)
-		}
-	}
-}
-
-// clientAddr returns the address in an ADDRESS:PORT, without the IPv6 form of IPv4.
-func clientAddr(remote string) netip.Addr {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap()
 }

@@ -31,7 +31,7 @@ func FuzzForwardedFields(f *testing.F) {
 			}
 		}
 		field.EndHop(r.Header)
-		removeForgeries(r.Header, http.MethodGet)
+		hop.RemoveForgeries(r.Header, http.MethodGet)
 		if r.Header["X-Forwarded-For"] != nil || r.Header["Connection"] != nil || r.Header["Upgrade"] != nil {
 			t.Errorf("left over: %v", r.Header)
 		}
@@ -70,7 +70,7 @@ func FuzzHead(f *testing.F) {
 		if r.Method != h.Method || policy.PathOf(r.URL) != h.Path || r.URL.RawQuery != h.Query || r.Host != h.Host || r.Proto != "HTTP/1.1" {
 			t.Errorf("%q: %s %q %q %q; the lane reads %s %q %q %q", p, r.Method, policy.PathOf(r.URL), r.URL.RawQuery, r.Host, h.Method, h.Path, h.Query, h.Host)
 		}
-		if mayBe := mayBeHealth(h.Path); r.URL.Path == config.HealthPath && !mayBe {
+		if mayBe := policy.MayBeHealth(h.Path); r.URL.Path == config.HealthPath && !mayBe {
 			t.Errorf("%q is the health endpoint", h.Path)
 		}
 		if agent, referer := r.UserAgent(), r.Referer(); agent != h.UserAgent || referer != h.Referer {

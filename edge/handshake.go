@@ -4,10 +4,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/gate"
 )
 
 // secureLaneConn is a laneConn over TLS. net/http asks it for its state before it reads, in the connection's goroutine, and puts
@@ -45,16 +45,8 @@ func (c secureLaneConn) ConnectionState() tls.ConnectionState {
 // refuse tells a client that speaks HTTP where TLS is spoken.
 func (l *lane) refuse(c *conn, err error) {
 	var header tls.RecordHeaderError
-	if errors.As(err, &header) && header.Conn != nil && looksLikeHTTP(header.RecordHeader) {
+	if errors.As(err, &header) && header.Conn != nil && gate.LooksLikeHTTP(header.RecordHeader) {
 		_, _ = io.WriteString(header.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis port speaks HTTPS, the request was for HTTP.\n")
 	}
 	l.edge.serverLog.Printf("TLS handshake with %s: %v", c.client, err)
-}
-
-func looksLikeHTTP(record [5]byte) bool {
-	switch method, _, _ := strings.Cut(string(record[:]), " "); method {
-	case "GET", "HEAD", "POST", "PUT", "PATCH", "OPTIO", "DELET":
-		return true
-	}
-	return false
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/h3"
 )
 
@@ -32,7 +33,7 @@ func (e *Edge) newThirdServer(ctx context.Context, door net.PacketConn) *h3.Serv
 
 // openThird counts a connection over QUIC.
 func (e *Edge) openThird(ctx context.Context, remote net.Addr) (context.Context, func(), bool) {
-	c := &conn{owner: &e.conns, secure: true, client: clientAddr(remote.String())}
+	c := &conn{owner: &e.conns, secure: true, client: hop.ClientAddr(remote.String())}
 	c.forwardedFor = []string{c.client.String()}
 	c.multiplexed.Store(true)
 	c.state.Store(int32(http.StateActive)) // drain has nothing to close: GOAWAY does that

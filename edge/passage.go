@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/wherry/wherry/cache"
@@ -106,7 +105,7 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 	s := x.routes.snapshot
 	// admit: with the id, and with the space after a colon that headerBytes counts and a client may leave out.
 	const idLine = len(RequestIDField) + len(": \r\n") + hop.IDBytes
-	if limit := s.Limits.HeaderSize; limit > 0 && h.Size+h.Count+idLine > int(limit) || mayBeHealth(h.Path) {
+	if limit := s.Limits.HeaderSize; limit > 0 && h.Size+h.Count+idLine > int(limit) || policy.MayBeHealth(h.Path) {
 		return false
 	}
 	host, ok := policy.ParseHost(h.Host)
@@ -142,11 +141,6 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 	}
 	// HTTP/2 takes content from memory only.
 	return ok && !h.altered && !x.answer.Has(RequestIDField) && !x.answer.Has("Alt-Svc") && (x.answer.InMemory() || !c.moved())
-}
-
-// mayBeHealth says whether path may be config.HealthPath when it is decoded.
-func mayBeHealth(path string) bool {
-	return path == config.HealthPath || len(path) > len(config.HealthPath) && len(path)-2*strings.Count(path, "%") == len(config.HealthPath)
 }
 
 func (c *laneConn) scheme() string {

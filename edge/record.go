@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/edge/tally"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
@@ -149,7 +150,7 @@ func (x *exchange) client() netip.Addr {
 	if x.conn != nil {
 		return x.conn.client
 	}
-	return clientAddr(x.r.RemoteAddr)
+	return hop.ClientAddr(x.r.RemoteAddr)
 }
 
 func (x *exchange) report(status int) trace.Report {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/page"
 	"github.com/wherry/wherry/edge/policy"
 	"github.com/wherry/wherry/edge/tally"
 	"github.com/wherry/wherry/fault"
@@ -110,10 +111,10 @@ func (x *exchange) rule() (goOn bool) {
 	rule := x.site.Rule(x.target.Method, x.target.Path)
 	x.treatment = x.site.treatments[rule]
 	if x.trace.On() {
-		x.note(ruleText(rule))
+		x.note(policy.RuleText(rule))
 	}
 	if rule != nil && rule.Refuse != 0 {
-		return x.refuse(refusedRule, fault.Client, rule.Refuse, refuseNotice(rule.Refuse))
+		return x.refuse(refusedRule, fault.Client, rule.Refuse, page.Refusal(rule.Refuse))
 	}
 	return true
 }
@@ -121,23 +122,4 @@ func (x *exchange) rule() (goOn bool) {
 func (x *exchange) misdirectedHost() (goOn bool) {
 	return x.refuse(refusedNoSite, fault.Client, http.StatusMisdirectedRequest,
 		"No site of this network is called "+string(x.target.Host)+".")
-}
-
-func ruleText(rule *config.Rule) string {
-	if rule == nil {
-		return "no rule"
-	}
-	return "rule " + rule.Name
-}
-
-func refuseNotice(status int) string {
-	switch status {
-	case http.StatusNotFound:
-		return "The site has nothing at this address."
-	case http.StatusGone:
-		return "What was at this address is gone for good."
-	case http.StatusUnavailableForLegalReasons:
-		return "The site may not serve this for legal reasons."
-	}
-	return "The site does not serve this request."
 }

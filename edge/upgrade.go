@@ -15,6 +15,7 @@ import (
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/cache/field"
+	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -106,7 +107,7 @@ func (x *exchange) copyFields(h http.Header, resp *http.Response) {
 func (x *exchange) join(resp *http.Response) error {
 	protocol := strings.Join(resp.Header["Upgrade"], ", ")
 	origin, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok || !offered(x.upgrade, protocol) {
+	if !ok || !hop.Offered(x.upgrade, protocol) {
 		return &fault.Error{
 			Party: fault.Origin, Op: x.step, Status: http.StatusBadGateway, Proxy: "http_upgrade_failed",
 			Err: fmt.Errorf("origin switched to %q, asked for was %q", protocol, x.upgrade),
@@ -139,15 +140,6 @@ func (x *exchange) join(resp *http.Response) error {
 	why := t.run(x.r.Context(), x.routes.snapshot.Limits.IdleTimeout)
 	x.outcome.Detail = "upgrade ended: " + why
 	return nil
-}
-
-func offered(offer, protocol string) bool {
-	for p := range strings.SplitSeq(offer, ",") {
-		if protocol != "" && strings.EqualFold(strings.TrimSpace(p), protocol) {
-			return true
-		}
-	}
-	return false
 }
 
 func writeSwitch(w io.Writer, h http.Header) error {

@@ -2,13 +2,12 @@ package reference
 
 import (
 	"bytes"
+	_ "embed"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/wherry/wherry/config"
-
-	_ "embed"
 )
 
 //go:embed sample.yaml

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"github.com/wherry/wherry/compute/stage"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/certs"
+	"github.com/wherry/wherry/compute/stage"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/dns"
 	"github.com/wherry/wherry/edge"
