@@ -11,7 +11,7 @@ import (
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm/linux"
-	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/linux/abi"
 )
 
 const (
@@ -146,7 +146,7 @@ func (x *exchange) move(p *linux.Process, scratch *[]byte) (moved bool, err erro
 		case e == 0:
 			moved = true
 			x.in = x.in[:copy(x.in, x.in[n:])]
-		case e != file.Again: // it doesn't read any more, and may answer all the same
+		case e != abi.EAGAIN: // it doesn't read any more, and may answer all the same
 			x.in, x.inEnd = nil, errOver
 		}
 	}
@@ -158,7 +158,7 @@ func (x *exchange) move(p *linux.Process, scratch *[]byte) (moved bool, err erro
 	}
 	for len(x.out) < heldMax && !x.answer.whole {
 		n, e := x.conn.Read((*scratch)[:min(movedMax, heldMax-len(x.out))])
-		if e == file.Again && x.stop.Kind == 0 {
+		if e == abi.EAGAIN && x.stop.Kind == 0 {
 			break
 		}
 		if e != 0 || n == 0 {

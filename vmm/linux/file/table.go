@@ -21,9 +21,6 @@ type (
 	Conn         = socket.Conn
 )
 
-// Again is what a Conn says when there's nothing to read or no room.
-const Again = abi.EAGAIN
-
 // Options of a table.
 type Options struct {
 	Image          *Image
