@@ -68,6 +68,10 @@ func main() {
 			_ = rw.Flush()
 		}
 	})
+	if os.Getenv("BOTH") != "" {
+		go func() { log.Fatal(http.ListenAndServe(":8080", nil)) }()
+		read()
+	}
 	if os.Getenv("STDIN") != "" {
 		read()
 		return
