@@ -183,17 +183,49 @@ func line(t *testing.T, b *bufio.Reader, want string) {
 
 func dial(t *testing.T, h *Host) (io.ReadWriteCloser, *bufio.Reader) {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodGet, "http://shop.example/talk", nil)
-	r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"lines"}}
+	c, _ := switched(t, h, "/talk", http.Header{"Connection": {"Upgrade"}, "Upgrade": {"lines"}})
+	return c, bufio.NewReader(c)
+}
+
+// switched asks for another protocol, and gets it.
+func switched(t *testing.T, h *Host, path string, fields http.Header) (io.ReadWriteCloser, http.Header) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "http://shop.example"+path, nil)
+	r.Header = fields
 	response, err := h.RoundTripper("server").RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if response.StatusCode != http.StatusSwitchingProtocols || response.Header.Get("Upgrade") != "lines" {
+	if response.StatusCode != http.StatusSwitchingProtocols || response.Header.Get("Upgrade") != fields.Get("Upgrade") {
 		t.Fatalf("%s %v", response.Status, response.Header)
 	}
-	c := response.Body.(io.ReadWriteCloser)
-	return c, bufio.NewReader(c)
+	return response.Body.(io.ReadWriteCloser), response.Header
+}
+
+// TestWebSocket has messages sent back, with the handshake of RFC 6455 §1.3.
+func TestWebSocket(t *testing.T) {
+	onEach(t, func(t *testing.T, kind backend.Kind) {
+		h := running(t, Options{Machine: kind})
+		deploy(t, h, server(t, PerConnection))
+		c, header := switched(t, h, "/socket", http.Header{
+			"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
+		})
+		if got := header.Get("Sec-WebSocket-Accept"); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+			t.Errorf("it accepts with %q", got)
+		}
+		for range 3 {
+			if _, err := c.Write([]byte{0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58}); err != nil { // "Hello", masked (RFC 6455 §5.7)
+				t.Fatal(err)
+			}
+			got := make([]byte, 7)
+			if _, err := io.ReadFull(c, got); err != nil || string(got) != "\x81\x05Hello" {
+				t.Errorf("% x, %v", got, err)
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestUpgrade talks to a program over connections that were upgraded, each with a machine of its own, until either side ends it.
@@ -381,9 +413,11 @@ func TestNeitherReadsNorListens(t *testing.T) {
 		}
 	}
 	p := server(t, PerRequest)
-	p.Listen = 8080
+	p.Listen, p.Env = 8080, append(p.Env, "BOTH=1") // one that reads, too, is asked where it listens if it is said
 	deploy(t, h, p)
-	mustGet(t, h, "server", "/count", "1")
+	for range 2 {
+		mustGet(t, h, "server", "/count", "1")
+	}
 }
 
 // buildC builds a C program for guests.

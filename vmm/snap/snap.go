@@ -66,13 +66,16 @@ func BootServer(ctx context.Context, m vmm.Machine, program []byte, o linux.Opti
 		switch {
 		case err != nil:
 			return nil, err
-		case stop.Kind == linux.WantsInput && port == 0, stop.Kind == linux.Idle && listens(p, port):
+		case stop.Kind == linux.WantsInput && port == 0, waits(stop) && listens(p, port):
 			return p, nil
-		case stop.Kind != linux.Idle && stop.Kind != linux.WantsInput || stop.Wake == math.MaxInt64 || !sleep(ctx, stop.Wake):
+		case !waits(stop) || stop.Wake == math.MaxInt64 || !sleep(ctx, stop.Wake):
 			return nil, &EndedError{stop, true}
 		}
 	}
 }
+
+// waits reports whether all tasks do.
+func waits(s linux.Stop) bool { return s.Kind == linux.Idle || s.Kind == linux.WantsInput }
 
 func listens(p *linux.Process, port int) bool {
 	return port == 0 && p.Files.Port() != 0 || port != 0 && p.Files.Listening(port)

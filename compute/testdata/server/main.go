@@ -3,6 +3,8 @@ package main
 
 import (
 	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
@@ -58,6 +60,7 @@ func main() {
 	})
 	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(3) })
 	http.HandleFunc("/talk", talk(&count))
+	http.HandleFunc("/socket", socket)
 	http.HandleFunc("/garbage", func(w http.ResponseWriter, _ *http.Request) {
 		if c, rw := take(w); c != nil {
 			defer c.Close()
@@ -65,11 +68,41 @@ func main() {
 			_ = rw.Flush()
 		}
 	})
+	if os.Getenv("BOTH") != "" {
+		go func() { log.Fatal(http.ListenAndServe(":8080", nil)) }()
+		read()
+	}
 	if os.Getenv("STDIN") != "" {
 		read()
 		return
 	}
 	log.Fatal(http.ListenAndServe(":8080", nil))
+}
+
+// socket is a WebSocket (RFC 6455) that sends back each message, of one short frame.
+func socket(w http.ResponseWriter, r *http.Request) {
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // §4.2.2
+	c, rw := take(w)
+	if c == nil {
+		return
+	}
+	defer c.Close()
+	_, _ = fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		base64.StdEncoding.EncodeToString(sum[:]))
+	for rw.Flush() == nil {
+		var head [6]byte // §5.2: opcode, length, mask
+		if _, err := io.ReadFull(rw, head[:]); err != nil {
+			return
+		}
+		message := make([]byte, head[1]&0x7f)
+		if _, err := io.ReadFull(rw, message); err != nil {
+			return
+		}
+		for i := range message {
+			message[i] ^= head[2+i%4]
+		}
+		_, _ = rw.Write(append([]byte{head[0], byte(len(message))}, message...))
+	}
 }
 
 // read has the same handlers answer requests on standard input.
