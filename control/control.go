@@ -67,6 +67,7 @@ type Control struct {
 	log     *slog.Logger
 	limiter *limiter
 
+	images chan struct{} // holds one for each image that is being taken
 	sites  siteCache
 	synced atomic.Bool // the keeper has had all that the store had
 
@@ -87,7 +88,7 @@ func New(o Options) *Control {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Control{o: o, log: o.Log, limiter: newLimiter(), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
+	return &Control{o: o, log: o.Log, limiter: newLimiter(), images: make(chan struct{}, imagesAtOnce), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
 }
 
 // now is this machine's time. Nothing depends on its being that of other control nodes.
