@@ -103,8 +103,9 @@ var plan = map[string][]string{
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
 	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
-	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
+	"control":            {"config", "control/api", "control/diff", "control/images", "control/rollout", "control/store", "fault", "feed", "mesh"},
 	"control/diff":       {},
+	"control/images":     {"control/api", "control/store", "fault", "feed"},
 	"control/rollout":    {"config", "feed"},
 	"control/store":      {"config", "feed", "mesh"}, // in tests only
 	"mesh":               {"certs", "config", "feed"},
@@ -119,6 +120,8 @@ var plan = map[string][]string{
 	"internal/node/assembly": {"certs", "config", "feed"},
 	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
 	"internal/node/collect":  {"feed"},
+	"internal/node/images":   {"feed"},
+	"internal/console/amend": {},
 	"origin/parents":         {"config"},
 	"internal/guest":         {"config", "control/api", "feed", "internal/links", "mesh", "origin/parents", "overlay", "overlay/tunnel"},
 	"internal/links":         {"config", "control/api", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/route", "overlay/wire", "overlay/tunnel"},

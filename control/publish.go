@@ -162,9 +162,9 @@ func (c *Control) Object(ctx context.Context, h feed.Hash) ([]byte, error) { ret
 
 // Run follows the feed in the store into the keeper, and images onto the disk, until ctx ends.
 func (c *Control) Run(ctx context.Context) error {
-	var images sync.WaitGroup
-	images.Go(func() { c.followImages(ctx) })
-	defer images.Wait()
+	var all sync.WaitGroup
+	all.Go(func() { c.images.Run(ctx) })
+	defer all.Wait()
 	for ctx.Err() == nil {
 		if err := c.follow(ctx); err != nil && ctx.Err() == nil {
 			c.log.Warn("the feed can't be read from the store; trying again", "error", err)
