@@ -19,18 +19,19 @@ const module = "github.com/wherry/wherry"
 // with a line in docs/decisions.
 var plan = map[string][]string{
 	// ground floor: words and tools
-	"config":       {"config/spell", "config/typo"},
-	"config/spell": {},
-	"config/typo":  {},
-	"disk":         {},
-	"fault":        {},
-	"feed":         {"config"},
-	"h2":           {},
-	"h3":           {},
-	"logs":         {},
-	"ring":         {},
-	"socket":       {},
-	"trace":        {},
+	"config":          {"config/programs", "config/spell", "config/typo"},
+	"config/programs": {},
+	"config/spell":    {},
+	"config/typo":     {},
+	"disk":            {},
+	"fault":           {},
+	"feed":            {"config"},
+	"h2":              {},
+	"h3":              {},
+	"logs":            {},
+	"ring":            {},
+	"socket":          {},
+	"trace":           {},
 	// first floor: trades
 	"cache":                         {"cache/field", "cache/purges", "cache/store", "fault", "h2", "trace"},
 	"certs":                         {"config", "fault"},
@@ -79,6 +80,7 @@ var plan = map[string][]string{
 	"vmm/linux/file":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger", "vmm/linux/socket", "vmm/linux/tree"},
 	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},          // vmmtest in tests only
 	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
+	"compute/image":                 {"certs"},
 	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys", "vmm/snap"},
 	"internal/cputime":              {},
 	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/debug", "vmm/gdb", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap"},
@@ -116,9 +118,10 @@ var plan = map[string][]string{
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
-	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "logs", "origin", "portal", "trace"},
+	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "vmm/backend"},
+	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
-	"cmd/wherry":             {"certs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
+	"cmd/wherry":             {"certs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
 	"internal/node/collect":  {"feed"},
 	"internal/node/images":   {"feed"},
 	"internal/console/amend": {},
@@ -127,7 +130,7 @@ var plan = map[string][]string{
 	"internal/links":         {"config", "control/api", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/route", "overlay/wire", "overlay/tunnel"},
 	"internal/handover":      {"feed"},
 	"internal/doors":         {"config", "internal/handover", "internal/quicdoor"},
-	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "logs", "mesh", "internal/node/collect", "fault"},
+	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "internal/programs", "logs", "mesh", "internal/node/collect", "fault"},
 	"internal/quicdoor":      {},
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
 	"internal/console":       {"config", "control/api", "fault", "feed", "internal/guest", "internal/links", "overlay/exchange", "overlay/tunnel"},

@@ -196,6 +196,9 @@ func (h *Host) do(ctx context.Context, j *job, i *instance) {
 		}
 	}
 	o := i.answer(ctx, j)
+	if text := i.errors.String(); text != "" && h.options.Said != nil {
+		h.options.Said(j.program.name, text)
+	}
 	if o.err != nil {
 		h.options.Log.Warn("a program failed to answer", "program", j.program.name, "tenant", j.tenant, "limit", o.limit, "error", o.err, "said", i.errors.String())
 	}

@@ -23,6 +23,8 @@ type Options struct {
 	Idle      time.Duration    // after which an instance that nobody asks is let go; a minute when 0
 	Now       func() time.Time // time.Now when nil
 	Log       *slog.Logger     // slog.Default() when nil
+	// Said takes what a program has written to standard error in a call, the beginning of it. Nobody does when nil.
+	Said func(program, text string)
 }
 
 // The defaults of Options.

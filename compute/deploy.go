@@ -49,22 +49,33 @@ func (h *Host) deploy(ctx context.Context, p Program) (Report, error) {
 	if report, done, err := h.before(p, hash); done || err != nil {
 		return report, err
 	}
-	s, boot, err := h.boot(ctx, p)
+	first, report, err := h.ready(ctx, p, hash)
 	if err != nil {
 		return Report{}, err
 	}
+	v := first.version
+	if err := h.room([]*version{v}); err != nil {
+		return Report{}, errors.Join(err, first.machine.Close(), v.snapshot.Close())
+	}
+	h.install(v, first)
+	return report, nil
+}
+
+// ready makes a version of p that nobody asks yet, with its first instance.
+func (h *Host) ready(ctx context.Context, p Program, hash string) (first *instance, report Report, err error) {
+	s, boot, err := h.boot(ctx, p)
+	if err != nil {
+		return nil, Report{}, err
+	}
 	p.Image = nil // the snapshot has what is needed of it
 	v := &version{spec: p, hash: hash, snapshot: s, bytes: s.Bytes(), instances: map[*instance]struct{}{}}
-	first := &instance{version: v, busy: true}
+	first = &instance{version: v, busy: true}
 	start, err := h.start(first)
 	if err != nil {
-		return Report{}, errors.Join(fmt.Errorf("starting it from its snapshot: %w", err), s.Close())
+		return nil, Report{}, errors.Join(fmt.Errorf("starting it from its snapshot: %w", err), s.Close())
 	}
 	v.cost = start
-	if err := h.install(v, first); err != nil {
-		return Report{}, errors.Join(err, first.machine.Close(), s.Close())
-	}
-	return Report{Hash: hash, Machine: s.Kind(), Boot: boot, Start: start, Snapshot: v.bytes}, nil
+	return first, Report{Hash: hash, Machine: s.Kind(), Boot: boot, Start: start, Snapshot: v.bytes}, nil
 }
 
 // before reports whether there is nothing to do, or why nothing can be done.
@@ -109,15 +120,33 @@ func (h *Host) boot(ctx context.Context, p Program) (_ *snap.Snapshot, took time
 	return s, process.CPU(), err
 }
 
-// install makes v current. Calls under way end on the version before.
-func (h *Host) install(v *version, first *instance) error {
+// room says whether there is memory for the snapshots of all programs, those of next in their places, and for a call of each of next.
+func (h *Host) room(next []*version) error {
 	h.mu.Lock()
-	need := v.bytes + v.spec.Memory + overhead
-	if taken := h.snapshots(v.spec.Name); need+taken > h.options.Memory {
-		h.mu.Unlock()
-		return fmt.Errorf("its snapshot has %d bytes and it may use %d, those of other programs have %d, all together may have %d; remove some, or give more",
-			v.bytes, v.spec.Memory, taken, h.options.Memory)
+	defer h.mu.Unlock()
+	kept := map[string]int64{}
+	for name, p := range h.programs {
+		kept[name] = p.current.bytes
 	}
+	var all int64
+	for _, v := range next {
+		kept[v.spec.Name] = v.bytes
+	}
+	for _, bytes := range kept {
+		all += bytes
+	}
+	for _, v := range next {
+		if all+v.spec.Memory+overhead > h.options.Memory {
+			return fmt.Errorf("its snapshot has %d bytes and it may use %d, those of other programs have %d, all together may have %d; remove some, or give more",
+				v.bytes, v.spec.Memory, all-v.bytes, h.options.Memory)
+		}
+	}
+	return nil
+}
+
+// install makes v current. Calls under way end on the version before.
+func (h *Host) install(v *version, first *instance) {
+	h.mu.Lock()
 	p := h.programs[v.spec.Name]
 	if p == nil {
 		p = &program{name: v.spec.Name}
@@ -134,7 +163,6 @@ func (h *Host) install(v *version, first *instance) error {
 	h.mu.Unlock()
 	h.bury(dying)
 	h.finish(old)
-	return nil
 }
 
 // fit lets go of what is idle until all has room.
@@ -149,16 +177,6 @@ func (h *Host) fit() (dying []*instance) {
 		dying = append(dying, least)
 	}
 	return dying
-}
-
-// snapshots is how much memory those of the programs but one have.
-func (h *Host) snapshots(but string) (bytes int64) {
-	for name, p := range h.programs {
-		if name != but {
-			bytes += p.current.bytes
-		}
-	}
-	return bytes
 }
 
 // replace ends p's version and has it have next. Idle instances are returned, to be buried before the version is finished; busy ones end when their call does.
@@ -181,6 +199,10 @@ func (h *Host) replace(p *program, next *version) (dying []*instance) {
 func (h *Host) Remove(name string) error {
 	h.deploying.Lock()
 	defer h.deploying.Unlock()
+	return h.remove(name)
+}
+
+func (h *Host) remove(name string) error {
 	h.mu.Lock()
 	p := h.programs[name]
 	if p == nil {

@@ -42,6 +42,7 @@ func check(n *Network, places map[string]place, report *collector) {
 	for i := range n.Sites {
 		c.site(i)
 	}
+	c.programs()
 }
 
 func newChecker(n *Network, places map[string]place, report *collector) *checker {

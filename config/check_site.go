@@ -36,6 +36,9 @@ func (c *checker) origins(path string, site *Site) {
 		}
 		seen[o.URL.String()] = at
 	}
+	if len(site.Origins) == 0 && !c.report.failed[path] && !slices.ContainsFunc(site.Rules, func(r Rule) bool { return r.Program != "" }) {
+		c.error(path+".origins", "is required but missing", "write origins: and below it a list of entries with url")
+	}
 	if len(site.Origins) > 0 && primaries == 0 {
 		c.warn(path+".origins", "all origins are backups, so none is", "remove backup from those that are asked first")
 	}

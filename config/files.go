@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // FileUse says what a file is for.
 type FileUse string
@@ -12,6 +16,7 @@ const (
 	FileCA          FileUse = "ca"           // read: PEM, one or more certificates
 	FileGeo         FileUse = "geo database" // read: MaxMind DB
 	FileAccessLog   FileUse = "access log"   // appended to, made if it isn't there
+	FileImage       FileUse = "image"        // read: a program, from the directory of the configuration; or ImageHash and the hash of one
 	FileVolume      FileUse = "cache volume" // a directory that is written to, made if it isn't there
 )
 
@@ -52,6 +57,9 @@ func files(n *Network, places map[string]place) []FileRef {
 	case "stdout", "stderr", "off":
 	default:
 		add(n.Log.Access, FileAccessLog, "log.access")
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.Programs)) {
+		add(n.Programs[name].Image, FileImage, "programs."+string(name)+".image")
 	}
 	for i := range n.Sites {
 		site, path := &n.Sites[i], fmt.Sprintf("sites[%d]", i)

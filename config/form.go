@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wherry/wherry/config/programs"
 )
 
 // Form is how one kind of value is written in the file.
@@ -39,7 +41,7 @@ func formOf(owner, name string, t reflect.Type) (Form, error) {
 		return forwardForm(), nil
 	case reflect.TypeFor[Address]():
 		return addressForm(), nil
-	case reflect.TypeFor[SiteName](), reflect.TypeFor[NodeID](), reflect.TypeFor[ClusterName](), reflect.TypeFor[Parent]():
+	case reflect.TypeFor[SiteName](), reflect.TypeFor[NodeID](), reflect.TypeFor[ClusterName](), reflect.TypeFor[Parent](), reflect.TypeFor[ProgramName]():
 		return labelForm(), nil
 	case reflect.TypeFor[netip.Addr]():
 		return addrForm(), nil
@@ -47,7 +49,8 @@ func formOf(owner, name string, t reflect.Type) (Form, error) {
 		return prefixForm(), nil
 	case reflect.TypeFor[url.URL]():
 		return urlForm(), nil
-	case reflect.TypeFor[QueryKey](), reflect.TypeFor[SetCookie](), reflect.TypeFor[PurgeMode](), reflect.TypeFor[Toggle]():
+	case reflect.TypeFor[QueryKey](), reflect.TypeFor[SetCookie](), reflect.TypeFor[PurgeMode](), reflect.TypeFor[Toggle](),
+		reflect.TypeFor[programs.Isolation]():
 		return wordForm(), nil
 	case reflect.TypeFor[StatusPattern]():
 		return statusForm(), nil
@@ -57,6 +60,8 @@ func formOf(owner, name string, t reflect.Type) (Form, error) {
 		return boolForm(), nil
 	case reflect.Int:
 		return intForm(), nil
+	case reflect.Int64:
+		return sizeForm(), nil
 	case reflect.Float64:
 		return floatForm(), nil
 	case reflect.String:
@@ -69,8 +74,14 @@ func formOf(owner, name string, t reflect.Type) (Form, error) {
 // textFormOf returns the form of a field that has no type of its own.
 func textFormOf(field string) (Form, error) {
 	switch field {
-	case "Rule.Name":
+	case "Rule.Name", "Program.Tenant":
 		return labelForm(), nil
+	case "Program.Image":
+		return imageForm(), nil
+	case "Program.Args", "Program.Env":
+		return textForm(), nil
+	case "Program.Env by name":
+		return variableForm(), nil
 	case "Log.Level":
 		return wordForm(), nil
 	case "DNS.Contact":

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+
+	"github.com/wherry/wherry/config/spell"
 )
 
 // The forms of what makes a cache key, and of what is kept under it.
@@ -12,7 +14,7 @@ func parameterForm() Form {
 	return Form{
 		Name: "a parameter", Text: "the name of a query parameter, decoded", Example: "page", JSON: []string{"string"}, Pattern: `.`,
 		parse: func(text string) (any, *mistake) {
-			if m := wrongParameter(text); m != nil {
+			if m := mistaken(spell.WrongParameter(text)); m != nil {
 				return nil, m
 			}
 			return text, nil
@@ -25,7 +27,7 @@ func parameterPatternForm() Form {
 		Name: "a parameter pattern", Text: "the name of a query parameter, decoded, or the beginning of names and `*`", Example: "utm_*",
 		JSON: []string{"string"}, Pattern: `^[^*]+\*?$`,
 		parse: func(text string) (any, *mistake) {
-			if m := wrongParameter(text); m != nil {
+			if m := mistaken(spell.WrongParameter(text)); m != nil {
 				return nil, m
 			}
 			switch prefix := strings.TrimRight(text, "*"); {
@@ -39,16 +41,6 @@ func parameterPatternForm() Form {
 			return text, nil
 		},
 	}
-}
-
-func wrongParameter(text string) *mistake {
-	if text == "" {
-		return &mistake{"is empty", "write the name of a query parameter"}
-	}
-	if name, _, ok := strings.Cut(text, "="); ok && name != "" {
-		return &mistake{quoted(text) + " has a =", "write only the parameter's name, such as " + name}
-	}
-	return nil
 }
 
 // tokenPattern is the shape of names of header fields, and of cookies (RFC 9110 §5.6.2, RFC 6265 §4.1.1).
@@ -66,34 +58,12 @@ func headerForm() Form {
 				return nil, &mistake{quoted(text) + " is not the name of a header", "write one such as X-Country"}
 			}
 			name := http.CanonicalHeaderKey(text)
-			if what, instead := unkeyable(name); what != "" {
+			if what, instead := spell.Unkeyable(name); what != "" {
 				return nil, &mistake{name + " " + what, instead}
 			}
 			return name, nil
 		},
 	}
-}
-
-// unkeyable says why responses can't be told apart by a header, and what to do instead; empty if they can.
-func unkeyable(name string) (what, instead string) {
-	switch name {
-	case "Cookie":
-		return "has all cookies, those of one client too", "write key.cookies with the names of those that count"
-	case "Host", "X-Forwarded-Host", "X-Host", "X-Original-Host", "X-Http-Host-Override":
-		return "is the host, which is in the key already", "write key.host"
-	case "X-Forwarded-Proto":
-		return "is the scheme, which is in the key already", "leave it out"
-	case "Range", "Cache-Control", "Pragma", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range":
-		return "is for the cache itself, which answers it from one copy", "leave it out"
-	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect", "Content-Length", "Via", "Cdn-Loop",
-		"Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "Wherry-Request-Id", "Wherry-Trace":
-		return "is taken off or made by the node itself", "leave it out"
-	}
-	switch {
-	case strings.HasPrefix(name, "X-Forwarded-"), strings.HasPrefix(name, "Proxy-"):
-		return "is taken off or made by the node itself", "leave it out"
-	}
-	return "", ""
 }
 
 func cookieForm() Form {

@@ -8,10 +8,12 @@ import (
 	"go/parser"
 	"go/token"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/wherry/wherry/config/programs"
 	"github.com/wherry/wherry/config/typo"
 )
 
@@ -39,7 +41,8 @@ type Field struct {
 	Key   string
 	index int
 	List  bool
-	Leaf  reflect.Type // the type behind list and pointer
+	Names *Form        // how the keys of a mapping by name are written; nil if it is none
+	Leaf  reflect.Type // the type behind list, mapping by name and pointer
 	Form  *Form        // how a leaf is written; nil if the leaf is a struct
 
 	Text      string
@@ -55,8 +58,11 @@ type Field struct {
 // NewGrammar reads the model's files. An error is a mistake in them.
 func NewGrammar() (*Grammar, error) {
 	comments := map[string]string{}
-	for _, name := range [...]string{"model.go", "model_site.go"} {
-		if err := readComments(name, comments); err != nil {
+	for _, of := range []struct {
+		source embed.FS
+		name   string
+	}{{modelSource, "model.go"}, {modelSource, "model_site.go"}, {programs.Source, programs.SourceName}} {
+		if err := readComments(of.source, of.name, comments); err != nil {
 			return nil, fmt.Errorf("read the model: %w", err)
 		}
 	}
@@ -67,8 +73,8 @@ func NewGrammar() (*Grammar, error) {
 	return g, nil
 }
 
-func readComments(name string, comments map[string]string) error {
-	source, err := modelSource.ReadFile(name)
+func readComments(from embed.FS, name string, comments map[string]string) error {
+	source, err := from.ReadFile(name)
 	if err != nil {
 		return err
 	}
@@ -132,6 +138,8 @@ func (g *Grammar) add(t reflect.Type, path string, comments map[string]string) e
 		below := join(path, f.Key)
 		if f.List {
 			below += "[]"
+		} else if f.Names != nil {
+			below += ".NAME"
 		}
 		if err := g.add(f.Leaf, below, comments); err != nil {
 			return err
@@ -146,14 +154,21 @@ func newField(t reflect.Type, index int, comments map[string]string) (*Field, er
 	if f.Key == "" {
 		return nil, fmt.Errorf("%s.%s has no key", t.Name(), sf.Name)
 	}
-	if f.Leaf.Kind() == reflect.Slice {
+	switch f.Leaf.Kind() {
+	case reflect.Slice:
 		f.List, f.Leaf = true, f.Leaf.Elem()
+	case reflect.Map:
+		names, err := formOf(t.Name(), sf.Name+" by name", f.Leaf.Key())
+		if err != nil {
+			return nil, err
+		}
+		f.Names, f.Leaf = &names, f.Leaf.Elem()
 	}
 	if f.Leaf.Kind() == reflect.Pointer {
 		f.Leaf = f.Leaf.Elem()
 	}
 	f.read(comments[t.Name()+"."+sf.Name])
-	if f.Leaf.Kind() == reflect.Struct && f.Leaf.PkgPath() == t.PkgPath() {
+	if f.Leaf.Kind() == reflect.Struct && strings.HasPrefix(f.Leaf.PkgPath(), reflect.TypeFor[Network]().PkgPath()) {
 		return f, nil
 	}
 	form, err := formOf(t.Name(), sf.Name, f.Leaf)
@@ -164,8 +179,8 @@ func newField(t reflect.Type, index int, comments map[string]string) (*Field, er
 	if len(f.OneOf) > 0 && form.Example == "" {
 		f.Form.Example = f.OneOf[0]
 	}
-	// A default with a word in capitals, such as hostmaster@ZONE, depends on other values: complete fills it in.
-	if f.Fallback != "" && !f.List && !strings.Contains(f.Fallback, "ZONE") {
+	// A default with a word in capitals, such as hostmaster@ZONE, depends on other values: complete fills it in, or who uses it.
+	if f.Fallback != "" && !f.List && !dependent.MatchString(f.Fallback) {
 		if f.Preset, err = f.Constant(f.Fallback); err != nil {
 			return nil, fmt.Errorf("default of %s.%s: %w", t.Name(), sf.Name, err)
 		}
@@ -183,6 +198,8 @@ func newField(t reflect.Type, index int, comments map[string]string) (*Field, er
 	}
 	return f, nil
 }
+
+var dependent = regexp.MustCompile(`\b(ZONE|NAME|ORIGINS)\b`)
 
 func (f *Field) Constant(text string) (reflect.Value, error) {
 	v, m := f.Form.parse(text)
@@ -262,7 +279,7 @@ func (g *Grammar) preset(v reflect.Value) {
 	for _, f := range g.Shapes[v.Type()].Fields {
 		target := v.Field(f.index)
 		switch {
-		case target.Kind() == reflect.Pointer, f.List:
+		case target.Kind() == reflect.Pointer, f.List, f.Names != nil:
 			// A pointer is how the model says that left open is something of its own.
 		case f.Form == nil:
 			if !laidOver(v.Type(), f) {

@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/wherry/wherry/config/programs"
 )
 
 // The comments below and in model_site.go are the reference: Parse, Schema and Reference read them. After a field's text may stand the lines
@@ -39,6 +41,9 @@ type Network struct {
 	// The places in which nodes stand. Without any there is one cluster `local` with one node that has this machine's
 	// loopback address.
 	Clusters []Cluster `yaml:"clusters"`
+
+	// Programs that rules name as the origin of what they match, by name.
+	Programs map[ProgramName]programs.Program `yaml:"programs"`
 
 	// The sites that the network serves.
 	// required

@@ -19,8 +19,8 @@ type Site struct {
 	// Hosts that are other names of one host, such as www.shop.test of shop.test.
 	Aliases []Alias `yaml:"aliases"`
 
-	// The customer's servers.
-	// required
+	// The customer's servers. A site whose rules name programs needs none for what these answer; what no rule sends to a program is an error
+	// 502 then.
 	Origins []Origin `yaml:"origins"`
 
 	// How origins are asked.
@@ -291,6 +291,10 @@ type Rule struct {
 	// default: 0
 	// one of: 0, 403, 404, 410, 451
 	Refuse int `yaml:"refuse"`
+
+	// Ask this program, one of `programs`, and no origin. Its responses are cached like an origin's.
+	// default: the site's ORIGINS
+	Program ProgramName `yaml:"program"`
 }
 
 // Match is the condition of a rule.

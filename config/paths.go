@@ -1,11 +1,11 @@
 package config
 
 import (
-	"fmt"
-	"net/url"
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/wherry/wherry/config/spell"
 )
 
 func pathPatternForm() Form {
@@ -18,16 +18,16 @@ func pathPatternForm() Form {
 				if len(ext) < 2 || ext[0] != '.' || strings.ContainsAny(ext, "/*") {
 					return nil, &mistake{quoted(text) + " is not an extension", "write one such as *.jpg, or /* for every path"}
 				}
-				return text, wrongPath(text, encoded(text))
+				return text, wrongPath(text, spell.Encoded(text))
 			}
 			dir := strings.TrimRight(text, "*")
 			if strings.Contains(dir, "*") {
 				return nil, &mistake{quoted(text) + " has a * inside", "write * only at the end behind a slash, or before .EXTENSION"}
 			}
 			if dir == text || strings.HasSuffix(text, "/*") {
-				return text, wrongPath(text, absolute(text))
+				return text, wrongPath(text, spell.Absolute(text))
 			}
-			return text, wrongPath(text, absolute(strings.TrimRight(dir, "/")+"/*"))
+			return text, wrongPath(text, spell.Absolute(strings.TrimRight(dir, "/")+"/*"))
 		},
 	}
 }
@@ -41,51 +41,12 @@ func pathForm() Form {
 			if strings.Contains(text, "#") || strings.ContainsAny(query, " \t\r\n") {
 				return nil, &mistake{quoted(text) + " has white space or a fragment", "write it as it stands in a request, such as /healthz"}
 			}
-			return text, wrongPath(path, absolute(path))
+			return text, wrongPath(path, spell.Absolute(path))
 		},
 	}
 }
 
-// wrongPath says what keeps a request line from ever having text in it (RFC 9112 §3.2.1), or returns nil. fixed is what to write
-// where text only isn't written as there.
-func wrongPath(text, fixed string) *mistake {
-	switch _, err := url.PathUnescape(text); {
-	case strings.Contains(text, "://") && !strings.HasPrefix(text, "/"):
-		return &mistake{quoted(text) + " is a URL", "write only its path, such as /login"}
-	case strings.ContainsAny(text, "?#"):
-		return &mistake{quoted(text) + " has a query or fragment", "write only the path; rules don't look at the query"}
-	case err != nil:
-		return &mistake{quoted(text) + " has a % without two hexadecimal digits", "write %25 for a percent sign"}
-	case text == fixed:
-		return nil
-	case strings.HasSuffix(fixed, "/*") && !strings.HasSuffix(text, "/*"):
-		return &mistake{quoted(text) + " has a * that is not behind a slash", "write " + fixed + ", or the whole path"}
-	case strings.HasPrefix(fixed, "/") && !strings.HasPrefix(text, "/"):
-		return &mistake{quoted(text) + " does not begin with a slash", "write " + fixed}
-	}
-	return &mistake{quoted(text) + " has characters that paths carry percent-encoded", "write " + fixed}
-}
-
-// absolute returns path as a request line has it: percent-encoded and from the root.
-func absolute(path string) string {
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + regexp.MustCompile(`^(\.{0,2}(/|$))+`).ReplaceAllString(path, "")
-	}
-	return encoded(path)
-}
-
-// encoded percent-encodes what no URI has (RFC 3986 §2.1), and leaves what may be encoded already as it is.
-func encoded(path string) string {
-	var b strings.Builder
-	for _, c := range []byte(path) {
-		if c <= ' ' || c >= 0x7f {
-			fmt.Fprintf(&b, "%%%02X", c)
-			continue
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
-}
+func wrongPath(text, fixed string) *mistake { return mistaken(spell.WrongPath(text, fixed)) }
 
 func methodForm() Form {
 	token := regexp.MustCompile(`^[A-Z][A-Z-]*$`)

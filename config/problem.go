@@ -98,6 +98,13 @@ func (p place) String() string { return fmt.Sprintf("line %d", p.line) }
 // mistake is what is wrong with one value.
 type mistake struct{ what, instead string }
 
+func mistaken(what, instead string) *mistake {
+	if what == "" {
+		return nil
+	}
+	return &mistake{what, instead}
+}
+
 // around returns m for a value that has front and back around the part that m is about: what is to be written is the whole value.
 func (m *mistake) around(front, back string) *mistake {
 	if part, ok := strings.CutPrefix(m.instead, "write "); ok && !strings.Contains(part, " ") {

@@ -2,18 +2,14 @@ package config
 
 import (
 	"fmt"
-	"strconv"
+
 	"strings"
+
+	"github.com/wherry/wherry/config/spell"
 )
 
 // quoted returns a value from the file as it may stand in a message: bounded and on one line.
-func quoted(value string) string {
-	const longest = 64
-	if r := []rune(value); len(r) > longest {
-		value = string(r[:longest]) + "…"
-	}
-	return strconv.Quote(value)
-}
+func quoted(value string) string { return spell.Quoted(value) }
 
 // either lists words as `a, b or c`.
 func either(words []string) string {

@@ -102,7 +102,7 @@ func (s *Snapshot) StandsFor(site *Site, host Host) Host {
 		if host[i] != '.' || i == 0 {
 			continue
 		}
-		var room [nameMax + 1]byte
+		var room [spell.NameMax + 1]byte
 		if as, ok := names[HostPattern(append(append(room[:0], '*'), host[i:]...))]; ok {
 			return as
 		}

@@ -49,6 +49,8 @@ func (w *walk) value(path string, n *yaml.Node, f *Field, out reflect.Value) {
 		w.report.error(at, path, mistake{"has no value", w.insteadOfNothing(f)})
 	case out.Kind() == reflect.Slice:
 		w.list(path, n, f, out)
+	case out.Kind() == reflect.Map:
+		w.named(path, n, f, out)
 	case out.Kind() == reflect.Pointer:
 		fresh := reflect.New(f.Leaf)
 		if f.Form == nil {
@@ -135,6 +137,37 @@ func (w *walk) list(path string, n *yaml.Node, f *Field, out reflect.Value) {
 			w.grammar.preset(fresh)
 		}
 		w.value(path+"["+strconv.Itoa(i)+"]", entry, f, fresh)
+	}
+}
+
+// named decodes a mapping whose keys are names.
+func (w *walk) named(path string, n *yaml.Node, f *Field, out reflect.Value) {
+	switch {
+	case n.Kind != yaml.MappingNode:
+		w.report.error(w.at(n), path, mistake{"is " + kindName(n) + ", not a mapping", "write " + f.Names.Name + " such as " + f.Names.Example + ", a colon and its value"})
+		return
+	case len(n.Content) > 2*ListMax:
+		w.report.error(w.at(n), path, mistake{fmt.Sprintf("has %d entries", len(n.Content)/2), fmt.Sprintf("write at most %d", ListMax)})
+		return
+	}
+	out.Set(reflect.MakeMap(out.Type()))
+	outer := w.through
+	defer func() { w.through = outer }()
+	for _, p := range w.pairs(path, n, 0) {
+		if w.report.full() {
+			return
+		}
+		w.through = p.through
+		if _, m := f.Names.parse(p.key.Value); m != nil {
+			w.report.error(w.at(p.key), join(path, short(p.key.Value)), *m)
+			continue
+		}
+		fresh := reflect.New(f.Leaf).Elem()
+		if f.Form == nil {
+			w.grammar.preset(fresh)
+		}
+		w.value(join(path, p.key.Value), p.value, f, fresh)
+		out.SetMapIndex(reflect.ValueOf(p.key.Value).Convert(out.Type().Key()), fresh)
 	}
 }
 

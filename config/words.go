@@ -23,6 +23,8 @@ type (
 	NodeID string
 	// ClusterName names a cluster: a DNS label.
 	ClusterName string
+	// ProgramName names a program: a DNS label.
+	ProgramName string
 	// QueryKey says how the query enters the cache key: keep, sort or drop.
 	QueryKey string
 	// SetCookie says what becomes of a response with Set-Cookie: store, strip or refuse.

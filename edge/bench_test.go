@@ -37,7 +37,7 @@ func hitBench(t testing.TB) (serve func()) {
 	})
 	e, err := New(Options{
 		Node: "lisbon-1", Snapshot: parse(t, shopYAML), Cache: hit, Log: slog.New(slog.DiscardHandler),
-		Upstream: func(config.SiteName) http.RoundTripper { return roundTrip(echo) },
+		Upstream: func(config.SiteName, *config.Rule) http.RoundTripper { return roundTrip(echo) },
 		// A writer that doesn't run keeps its buffer full: what is measured is the encoding.
 		Access:  logs.NewWriter(io.Discard, logs.Options{BufferBytes: 1, Metrics: logs.NewMetrics(prometheus.NewRegistry())}),
 		Metrics: NewMetrics(prometheus.NewRegistry()),

@@ -86,7 +86,7 @@ func (e *Edge) writeErrorPage(x *exchange) {
 		h["Retry-After"] = []string{strconv.Itoa(int(x.retry / time.Second))}
 	}
 	p := &page.Page{
-		Status: status, Notice: x.notice, Party: x.failure.Party, ID: x.id, Node: string(e.node), When: x.began,
+		Status: status, Notice: x.notice + x.failure.Notice, Party: x.failure.Party, ID: x.id, Node: string(e.node), When: x.began,
 	}
 	body, kind := p.Text(), "text/plain; charset=utf-8"
 	if page.PrefersHTML(x.r.Header["Accept"]) {

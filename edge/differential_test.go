@@ -195,7 +195,7 @@ func startBubble(t testing.TB, laneless bool, key *tls.Certificate) *bubbleNode 
 	access := logs.NewWriter(&n.log, logs.Options{Metrics: logs.NewMetrics(prometheus.NewRegistry())})
 	o := Options{
 		Node: "lisbon-1", Snapshot: parse(t, lanesYAML), Cache: n.cache, Access: access, Log: quiet, Metrics: NewMetrics(n.registry),
-		Upstream: func(config.SiteName) http.RoundTripper { return roundTrip(lanesOrigin) },
+		Upstream: func(config.SiteName, *config.Rule) http.RoundTripper { return roundTrip(lanesOrigin) },
 	}
 	if key != nil {
 		o.TLS = &tls.Config{Certificates: []tls.Certificate{*key}}

@@ -70,8 +70,8 @@ type Options struct {
 	Node     config.NodeID
 	Snapshot *config.Snapshot
 	Cache    Cacher
-	// Upstream returns whom to ask for a site's responses. It is asked for each site of each snapshot.
-	Upstream func(config.SiteName) http.RoundTripper
+	// Upstream returns whom to ask for a site's responses, by rule; nil: none matches. It is asked for each of each snapshot.
+	Upstream func(config.SiteName, *config.Rule) http.RoundTripper
 	// TLS is the configuration of the HTTPS listener; without it there can't be one.
 	TLS *tls.Config
 	// Access takes the access log records.
@@ -98,7 +98,7 @@ type Edge struct {
 	http      []string // the values of X-Forwarded-Proto, shared by all requests
 	https     []string
 	cache     Cacher
-	upstream  func(config.SiteName) http.RoundTripper
+	upstream  func(config.SiteName, *config.Rule) http.RoundTripper
 	tls       *tls.Config
 	access    *logs.Writer
 	log       *slog.Logger

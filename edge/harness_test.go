@@ -140,7 +140,7 @@ func start(t testing.TB, o nodeOptions) *node {
 	var err error
 	n.Edge, err = New(Options{
 		Node: "lisbon-1", Snapshot: parse(t, o.yaml), Cache: o.cacher, Access: access,
-		Upstream: func(config.SiteName) http.RoundTripper { return o.upstream },
+		Upstream: func(config.SiteName, *config.Rule) http.RoundTripper { return o.upstream },
 		TLS:      &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
 		Log:      slog.New(slog.DiscardHandler), Metrics: NewMetrics(n.registry), OperatorToken: testToken,
 	})

@@ -50,7 +50,7 @@ func laneBench(tb testing.TB, laneless, secure bool, bodyBytes int) (c net.Conn,
 		Node: "lisbon-1", Snapshot: parse(tb, shopYAML), Cache: inner, Access: access, Log: quiet, Metrics: NewMetrics(registry),
 		TLS: &tls.Config{Certificates: []tls.Certificate{certificate(tb)}},
 		// A new one each time it is asked for, as of package origin: a hit must not ask.
-		Upstream: func(config.SiteName) http.RoundTripper {
+		Upstream: func(config.SiteName, *config.Rule) http.RoundTripper {
 			return roundTrip(func(r *http.Request) (*http.Response, error) { return upstream.RoundTrip(r) })
 		},
 	})

@@ -110,7 +110,7 @@ func TestDrainCutsOffWhatTakesTooLong(t *testing.T) {
 func TestServeTellsWhenAListenerFails(t *testing.T) {
 	e, err := New(Options{
 		Node: "lisbon-1", Snapshot: parse(t, shopYAML), Cache: cacheFunc(forwarding), Metrics: NewMetrics(prometheus.NewRegistry()),
-		Upstream: func(config.SiteName) http.RoundTripper { return roundTrip(echo) },
+		Upstream: func(config.SiteName, *config.Rule) http.RoundTripper { return roundTrip(echo) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -130,7 +130,7 @@ func (e *Edge) hit(c *laneConn, x *passage, at time.Time) bool {
 		return false
 	}
 	// serve
-	if x.site.upstream == nil {
+	if t.Upstream == nil {
 		return false
 	}
 	to := policy.Target{Method: h.Method, Scheme: c.scheme(), Host: host, Path: h.Path, Query: h.Query}

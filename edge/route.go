@@ -23,7 +23,6 @@ type site struct {
 	*config.Site
 	metrics    *siteMetrics
 	counts     *tally.Counts
-	upstream   http.RoundTripper
 	treatments map[*config.Rule]*policy.Treatment // that of nil is for requests that no rule matches
 }
 
@@ -32,14 +31,20 @@ func (e *Edge) newRoutes(s *config.Snapshot) *routes {
 	for i := range s.Sites {
 		c := &s.Sites[i]
 		resolved := &site{
-			c, newSiteMetrics(e.metrics, string(c.Name)), e.sites.Counts(c.Name), e.upstream(c.Name), make(map[*config.Rule]*policy.Treatment, len(c.Rules)+1),
+			c, newSiteMetrics(e.metrics, string(c.Name)), e.sites.Counts(c.Name), make(map[*config.Rule]*policy.Treatment, len(c.Rules)+1),
 		}
-		resolved.treatments[nil] = policy.New(c, nil)
+		resolved.treatments[nil] = e.newTreatment(c, nil)
 		for j := range c.Rules {
-			resolved.treatments[&c.Rules[j]] = policy.New(c, &c.Rules[j])
+			resolved.treatments[&c.Rules[j]] = e.newTreatment(c, &c.Rules[j])
 		}
 		t.sites[c] = resolved
 	}
+	return t
+}
+
+func (e *Edge) newTreatment(c *config.Site, rule *config.Rule) *policy.Treatment {
+	t := policy.New(c, rule)
+	t.Upstream = e.upstream(c.Name, rule)
 	return t
 }
 

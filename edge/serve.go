@@ -28,7 +28,7 @@ func (e *Edge) serve(x *exchange) (goOn bool) {
 	if x.synthetic && x.ahead == nil && p.Bypass == "" {
 		p.Bypass = syntheticText
 	}
-	p.Upstream, p.ToCache = x.site.upstream, fromPeer(x.r.Context())
+	p.Upstream, p.ToCache = x.treatment.Upstream, fromPeer(x.r.Context())
 	if p.Upstream == nil {
 		x.failure = &fault.Error{
 			Party: fault.Config, Op: x.step, Status: http.StatusBadGateway, Proxy: "proxy_configuration_error",

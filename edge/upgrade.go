@@ -47,7 +47,7 @@ func (e *Edge) upgrade(x *exchange) (goOn bool) {
 }
 
 func (e *Edge) fetchUpgrade(x *exchange) (*http.Response, error) {
-	up := x.site.upstream
+	up := x.treatment.Upstream
 	if up == nil {
 		return nil, &fault.Error{Party: fault.Config, Op: x.step, Status: http.StatusBadGateway, Proxy: "proxy_configuration_error"}
 	}

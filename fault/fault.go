@@ -27,7 +27,9 @@ type Error struct {
 	Retry  bool   // whether the same request may succeed elsewhere or later
 	// Proxy is the Proxy-Status error type (RFC 9209 §2.3), such as connection_refused; may be empty.
 	Proxy string
-	Err   error // the cause; may be nil
+	// Notice is a sentence for the client, where more can be said than whose fault it is; may be empty.
+	Notice string
+	Err    error // the cause; may be nil
 }
 
 var _ error = (*Error)(nil)

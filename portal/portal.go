@@ -110,6 +110,7 @@ func (p *Portal) routes() []route {
 		{"GET", "/assets/{name}", false, p.getAsset},
 		{"GET", "/api/status", false, p.getStatus},
 		{"GET", "/api/traces/{id}", true, p.getTrace},
+		{"GET", "/api/programs/{name}/log", true, p.getProgramLog},
 		{"", apiPattern, false, p.passAPI},
 		{"", "/", false, p.notFound},
 	}...)

@@ -84,6 +84,10 @@ func (n *network) Status(ctx context.Context) portal.Status {
 	return s
 }
 
+func (n *network) ProgramLog(name string) ([]portal.ProgramLine, bool) {
+	return []portal.ProgramLine{{Text: "a line"}}, name == "hello"
+}
+
 func (n *network) Trace(id string) (trace.Report, bool) {
 	if id != "t1" {
 		return trace.Report{}, false

@@ -17,6 +17,8 @@ type Network interface {
 	Status(ctx context.Context) Status
 	// Trace returns the report of a traced request, as long as the network remembers it.
 	Trace(id string) (trace.Report, bool)
+	// ProgramLog returns the last lines that a program of this node wrote to standard error, the oldest first.
+	ProgramLog(name string) ([]ProgramLine, bool)
 }
 
 // Status is one look at the whole network.
@@ -27,8 +29,9 @@ type Status struct {
 	Ready     bool       `json:"ready"` // every listener is open
 	Clusters  []Cluster  `json:"clusters"`
 	Sites     []Site     `json:"sites"`
-	DNS       string     `json:"dns,omitempty"`     // HOST:PORT of the authoritative server, UDP and TCP
-	CAFile    string     `json:"ca_file,omitempty"` // the root that signs the certificates of sites without their own
+	Programs  []Program  `json:"programs,omitempty"` // of this node
+	DNS       string     `json:"dns,omitempty"`      // HOST:PORT of the authoritative server, UDP and TCP
+	CAFile    string     `json:"ca_file,omitempty"`  // the root that signs the certificates of sites without their own
 	Commands  []Command  `json:"commands"`
 	Incidents []Incident `json:"incidents"` // the newest first
 }

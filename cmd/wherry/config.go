@@ -160,7 +160,7 @@ func checkFiles(s *config.Snapshot, file string, now time.Time) config.Problems 
 			c.fillable(&ref)
 		}
 	}
-	return c.problems
+	return append(c.problems, checkPrograms(s, file)...)
 }
 
 // siteOf returns the site that a path such as sites[2].tls.key is of.

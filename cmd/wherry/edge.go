@@ -98,7 +98,7 @@ func runEdge(stdout io.Writer, o *edgeOptions) error {
 	}
 	var d doors.Doors
 	defer d.Close()
-	p := process{snapshot: snapshot, state: st}
+	p := process{snapshot: snapshot, file: o.config, state: st}
 	if err := openNode(&d, override(snapshot.ListenAt(node), o.listen), node.Name, &p); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/wherry/wherry/certs"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/internal/network"
+	"github.com/wherry/wherry/internal/programs"
 	"github.com/wherry/wherry/logs"
 )
 
@@ -85,6 +86,7 @@ func openSecret(path, what string) (string, error) {
 // process is what `wherry dev` and `wherry edge` have in common: they run a part of a network until they are told to stop.
 type process struct {
 	snapshot *config.Snapshot
+	file     string // the configuration, beside which images of programs are
 	state    *state
 	options  network.Options // the doors and what else differs
 	announce func(io.Writer) // prints the addresses
@@ -102,9 +104,12 @@ func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	if o.Access, err = p.openAccessLog(stdout, log, registry); err != nil {
 		return err
 	}
+	if o.Programs, err = programs.New(programs.Options{File: p.file, State: p.state.dir, Log: log, Registry: registry}); err != nil {
+		return err
+	}
 	n, err := network.New(o)
 	if err != nil {
-		return err
+		return errors.Join(err, o.Programs.Close())
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var beside sync.WaitGroup

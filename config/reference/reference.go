@@ -32,7 +32,7 @@ func Reference() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-const referenceHead = `<!-- Written by "wherry config reference" from the comments in config/model.go and model_site.go: change those. -->
+const referenceHead = `<!-- Written by "wherry config reference" from the comments in config/model.go, model_site.go and programs/model.go: change those. -->
 
 # Configuration
 
@@ -87,6 +87,8 @@ func sentence(s *config.Shape) string {
 func facts(g *config.Grammar, f *config.Field) []string {
 	var facts []string
 	switch kind := kind(g, f); {
+	case f.Names != nil:
+		facts = append(facts, kind+" by "+bare(f.Names.Name))
 	case f.List:
 		facts = append(facts, "list of "+kind)
 	default:
@@ -131,7 +133,7 @@ func anchor(heading string) string {
 			return r
 		}
 		return -1
-	}, heading)
+	}, strings.ToLower(heading))
 }
 
 func writeForms(g *config.Grammar, b *bytes.Buffer) {
@@ -139,12 +141,14 @@ func writeForms(g *config.Grammar, b *bytes.Buffer) {
 	var lines []string
 	for _, s := range g.Order {
 		for _, f := range s.Fields {
-			if f.Form == nil {
-				continue
-			}
-			line := fmt.Sprintf("- **%s**: %s\n", bare(f.Form.Name), wrap(f.Form.Text, "  ")+".")
-			if !slices.Contains(lines, line) {
-				lines = append(lines, line)
+			for _, form := range []*config.Form{f.Names, f.Form} {
+				if form == nil {
+					continue
+				}
+				line := fmt.Sprintf("- **%s**: %s\n", bare(form.Name), wrap(form.Text, "  ")+".")
+				if !slices.Contains(lines, line) {
+					lines = append(lines, line)
+				}
 			}
 		}
 	}

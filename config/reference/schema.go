@@ -28,7 +28,9 @@ type schema struct {
 	MaxItems    int                `json:"maxItems,omitempty"`
 	Properties  map[string]*schema `json:"properties,omitempty"`
 	Required    []string           `json:"required,omitempty"`
-	Closed      *bool              `json:"additionalProperties,omitempty"`
+	Others      any                `json:"additionalProperties,omitempty"` // false, or the schema of all values
+	Names       *schema            `json:"propertyNames,omitempty"`
+	NamesMax    int                `json:"maxProperties,omitempty"`
 	Defs        map[string]*schema `json:"$defs,omitempty"`
 }
 
@@ -55,8 +57,7 @@ func Schema() ([]byte, error) {
 }
 
 func schemaOf(g *config.Grammar, s *config.Shape) *schema {
-	closed := false
-	out := &schema{Description: s.Text, Type: "object", Properties: map[string]*schema{}, Closed: &closed}
+	out := &schema{Description: s.Text, Type: "object", Properties: map[string]*schema{}, Others: false}
 	for _, f := range s.Fields {
 		out.Properties[f.Key] = schemaOfField(g, f)
 		if f.Required {
@@ -79,6 +80,9 @@ func schemaOfField(g *config.Grammar, f *config.Field) *schema {
 		if f.Required {
 			out.MinItems = 1
 		}
+	}
+	if f.Names != nil {
+		out = &schema{Type: "object", Others: leaf, Names: &schema{Pattern: f.Names.Pattern}, NamesMax: config.ListMax}
 	}
 	out.Description = describe(f)
 	if f.Preset.IsValid() {

@@ -26,6 +26,8 @@ type Treatment struct {
 	Keys    store.KeyPolicy
 	Bypass  string // why the cache has no part; empty: it has
 	Strict  bool   // nothing is answered from the store while purges may be missing
+	// Upstream is whom to ask; New leaves it to its caller.
+	Upstream http.RoundTripper
 
 	site *config.Site
 	says store.Defaults

@@ -22,6 +22,7 @@ import (
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/dns"
 	"github.com/wherry/wherry/edge"
+	"github.com/wherry/wherry/internal/programs"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/origin"
 	"github.com/wherry/wherry/portal"
@@ -51,6 +52,8 @@ type Options struct {
 	Tunnel func(name config.SiteName, f *config.Fetch) http.RoundTripper
 	// Around returns whom to ask for a site's responses, when direct asks the origins; nil: direct is asked.
 	Around func(site config.SiteName, direct http.RoundTripper) http.RoundTripper
+	// Programs runs those of the configuration, and becomes the Network's own; nil: this process has none.
+	Programs *programs.Set
 }
 
 // EdgeDoors are the listeners of one edge; any may be nil.
@@ -143,11 +146,11 @@ func (n *Network) makeTrades() error {
 	if n.o.CA != nil {
 		n.keeper = certs.NewKeeper(certs.Options{CA: n.o.CA, Log: n.o.Log})
 	}
-	commit, err := n.prepare(n.o.Snapshot)
+	change, err := n.prepare(n.o.Snapshot)
 	if err != nil {
 		return err
 	}
-	commit()
+	change.commit()
 	return nil
 }
 
@@ -174,7 +177,10 @@ func (n *Network) newStation(doors EdgeDoors) (*station, error) {
 	return s, nil
 }
 
-func (n *Network) upstream(site config.SiteName) http.RoundTripper {
+func (n *Network) upstream(site config.SiteName, rule *config.Rule) http.RoundTripper {
+	if rule != nil && rule.Program != "" && n.o.Programs != nil {
+		return n.o.Programs.Upstream(rule.Program)
+	}
 	direct := n.pools.Upstream(site)
 	if n.o.Around == nil {
 		return direct
@@ -259,6 +265,9 @@ func (n *Network) parts() []Part {
 		parts = append(parts, Part{"access log", n.o.Access.Run})
 	}
 	parts = append(parts, Part{"origins", n.pools.Run})
+	if n.o.Programs != nil {
+		parts = append(parts, Part{"programs", n.o.Programs.Run})
+	}
 	for _, s := range n.edges {
 		if s.run != nil {
 			parts = append(parts, Part{"disks of " + string(s.doors.Node), s.run})
@@ -388,11 +397,11 @@ func (n *Network) Reload(s *config.Snapshot) (restart []string, err error) {
 			return nil, fmt.Errorf("no node %s in it, which runs here; stop it to take it away", st.doors.Node)
 		}
 	}
-	commit, err := n.prepare(s)
+	change, err := n.prepare(s)
 	if err != nil {
 		return nil, err
 	}
-	commit()
+	change.commit()
 	return n.restartFor(s), nil
 }
 
@@ -400,8 +409,11 @@ func (n *Network) Reload(s *config.Snapshot) (restart []string, err error) {
 func (n *Network) Check(s *config.Snapshot) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, err := n.prepare(s)
-	return err
+	change, err := n.prepare(s)
+	if err != nil {
+		return err
+	}
+	return change.drop()
 }
 
 // Edge returns the edge of a node of this process, or nil.
@@ -412,36 +424,6 @@ func (n *Network) Edge(id config.NodeID) *edge.Edge {
 		}
 	}
 	return nil
-}
-
-// prepare asks all parts that may refuse s, and returns how to make it hold in all parts, which can't fail. The error is that of
-// all parts that refuse it.
-func (n *Network) prepare(s *config.Snapshot) (commit func(), err error) {
-	prepares := []func(*config.Snapshot) (func(), error){n.pools.Prepare}
-	if n.keeper != nil {
-		prepares = append(prepares, n.keeper.Prepare)
-	}
-	if n.names != nil {
-		prepares = append(prepares, n.names.Prepare)
-	}
-	var commits []func()
-	var errs []error
-	for _, prepare := range prepares {
-		commit, err := prepare(s)
-		commits, errs = append(commits, commit), append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return func() {
-		for _, commit := range commits {
-			commit()
-		}
-		for _, st := range n.edges {
-			st.edge.SetSnapshot(s)
-		}
-		n.current = s
-	}, nil
 }
 
 // restartFor names what s changes against the start and only a restart can bring.

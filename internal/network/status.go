@@ -27,6 +27,14 @@ func (n *Network) Trace(id string) (trace.Report, bool) {
 	return trace.Report{}, false
 }
 
+// ProgramLog implements portal.Network.
+func (n *Network) ProgramLog(name string) ([]portal.ProgramLine, bool) {
+	if n.o.Programs == nil {
+		return nil, false
+	}
+	return n.o.Programs.Log(name)
+}
+
 // Status implements portal.Network.
 func (n *Network) Status(context.Context) portal.Status {
 	n.mu.Lock()
@@ -35,6 +43,9 @@ func (n *Network) Status(context.Context) portal.Status {
 	st := portal.Status{
 		Version: n.o.Version, Revision: snap.Revision, Started: n.started, Ready: true, Commands: n.o.Commands,
 		Clusters: []portal.Cluster{}, Sites: sites(snap, origins), Incidents: []portal.Incident{},
+	}
+	if n.o.Programs != nil {
+		st.Programs = n.o.Programs.Status()
 	}
 	if n.o.CA != nil {
 		st.CAFile = n.o.CA.RootFile()

@@ -31,6 +31,7 @@ import (
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/internal/node/assembly"
 	"github.com/wherry/wherry/internal/node/collect"
+	"github.com/wherry/wherry/internal/programs"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/mesh"
 )
@@ -343,13 +344,18 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 			return err
 		}
 	}
-	net, err := network.New(network.Options{
-		Snapshot: s, Version: n.o.Version, Token: n.o.Token, QUIC: n.o.QUIC, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: prometheus.NewRegistry(),
-		Gather: prometheus.Gatherers{n.registry}, API: n.api(), Edges: n.open.edges, DNS: n.open.dns, Portal: n.open.portal,
-		Around: n.links.Upstream, Tunnel: n.tunnel,
-	})
+	registry := prometheus.NewRegistry()
+	set, err := programs.New(programs.Options{File: n.path(filesDir), State: n.o.Dir, Log: n.log, Registry: registry})
 	if err != nil {
 		return err
+	}
+	net, err := network.New(network.Options{
+		Snapshot: s, Version: n.o.Version, Token: n.o.Token, QUIC: n.o.QUIC, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: registry,
+		Gather: prometheus.Gatherers{n.registry}, API: n.api(), Edges: n.open.edges, DNS: n.open.dns, Portal: n.open.portal,
+		Around: n.links.Upstream, Tunnel: n.tunnel, Programs: set,
+	})
+	if err != nil {
+		return errors.Join(err, set.Close())
 	}
 	n.network.Store(net)
 	if e := n.edge(); e != nil {

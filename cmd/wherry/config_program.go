@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/internal/programs"
+)
+
+// checkPrograms starts the programs of a configuration as an edge would, and says which of them can't be used.
+func checkPrograms(s *config.Snapshot, file string) config.Problems {
+	if len(s.Programs) == 0 {
+		return nil
+	}
+	set, err := programs.New(programs.Options{File: file, State: defaultDir(), Log: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		defer set.Close() // it has none
+		var change *programs.Change
+		if change, err = set.Prepare(context.Background(), s); err == nil {
+			err = change.Drop()
+		}
+	}
+	var problems config.Problems
+	if err != nil && !errors.As(err, &problems) {
+		problems = config.Problems{{File: file, Line: 1, Column: 1, Path: "programs", What: err.Error()}}
+	}
+	return problems
+}

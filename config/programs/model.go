@@ -1,0 +1,86 @@
+package programs
+
+import (
+	"embed"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Source is this file, of which the grammar reads the comments.
+//
+//go:embed model.go
+var Source embed.FS
+
+// SourceName is the name of the file in Source.
+const SourceName = "model.go"
+
+// Isolation is request, connection or instance.
+type Isolation string
+
+// Program is a static Linux program that answers requests. It reads them from standard input and writes responses to standard output.
+type Program struct {
+	// Its file, from the directory of this one; or `sha256:` and 64 hexadecimal digits: one of the images that the node has.
+	// required
+	Image string `yaml:"image"`
+
+	// Its arguments, the first of them behind its name.
+	Args []string `yaml:"args"`
+
+	// Its environment, which is empty otherwise.
+	Env map[string]string `yaml:"env"`
+
+	// Who shares the processors with other tenants, a fair part for each, however many programs it has.
+	// default: NAME
+	Tenant string `yaml:"tenant"`
+
+	// After what its memory is taken back to what it was when it had started: each `request`, each `connection`, or never, as long as the
+	// `instance` lives.
+	// default: request
+	// one of: request, connection, instance
+	Isolation Isolation `yaml:"isolation"`
+
+	// What one instance may use.
+	// default: 128MiB
+	// range: 1MiB to 4GiB
+	Memory int64 `yaml:"memory"`
+
+	// What one request may use. Who passes a limit is stopped, and the client gets a 5xx that names it.
+	Limits Quota `yaml:"limits"`
+}
+
+// Quota is what one request to a program may use.
+type Quota struct {
+	// CPU time.
+	// default: 50ms
+	// range: 1ms to 10m
+	CPU time.Duration `yaml:"cpu"`
+
+	// Time that passes.
+	// default: 10s
+	// range: 1ms to 10m
+	Wall time.Duration `yaml:"wall"`
+
+	// The request, header section and body; more gets 413.
+	// default: 1MiB
+	// range: 1KiB to 64MiB
+	Input int64 `yaml:"input"`
+
+	// What the program writes, to standard error, too.
+	// default: 4MiB
+	// range: 1KiB to 64MiB
+	Output int64 `yaml:"output"`
+
+	// Requests that it answers at the same time on one node; others wait.
+	// default: 16
+	// range: 1 to 1024
+	Concurrency int `yaml:"concurrency"`
+}
+
+// Environment is Env as NAME=value, in the order of the names.
+func (p *Program) Environment() (all []string) {
+	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
+		all = append(all, name+"="+p.Env[name])
+	}
+	return all
+}

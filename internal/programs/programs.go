@@ -1,0 +1,206 @@
+package programs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wherry/wherry/compute"
+	"github.com/wherry/wherry/compute/image"
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/config/programs"
+	"github.com/wherry/wherry/vmm/backend"
+)
+
+// Options of a Set.
+type Options struct {
+	File     string                // the configuration, for messages; image files count from its directory
+	State    string                // the node's folder, which has the images that are named by their hash
+	Machine  backend.Kind          // auto when empty
+	Log      *slog.Logger          // slog.Default() when nil
+	Registry prometheus.Registerer // nil: nobody counts
+	Now      func() time.Time      // time.Now when nil
+}
+
+// Set is the programs of a node.
+type Set struct {
+	o     Options
+	host  *compute.Host
+	store *image.Store
+
+	mu       sync.Mutex
+	deployed map[string]deployed
+	said     map[string]*ring
+}
+
+// deployed is what is known of a program beside its counts.
+type deployed struct {
+	spec   programs.Program
+	image  string // its hash
+	report compute.Report
+}
+
+// New returns a Set without programs.
+func New(o Options) (*Set, error) {
+	o.Log = cmp.Or(o.Log, slog.Default())
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Set{o: o, store: image.Open(filepath.Join(o.State, image.Dir)), deployed: map[string]deployed{}, said: map[string]*ring{}}
+	host, err := compute.New(compute.Options{Machine: o.Machine, Log: o.Log, Now: o.Now, Said: s.hear})
+	if err != nil {
+		return nil, err
+	}
+	s.host = host
+	if o.Registry != nil {
+		o.Registry.MustRegister(collector{host})
+	}
+	return s, nil
+}
+
+// Run has programs answer until ctx is done.
+func (s *Set) Run(ctx context.Context) error {
+	return errors.Join(s.host.Run(ctx), s.host.Close())
+}
+
+// Close ends a Set that isn't run.
+func (s *Set) Close() error { return s.host.Close() }
+
+// Change is the programs of a configuration, ready to take the place of those before. It ends by Commit or Drop.
+type Change struct {
+	set    *Set
+	change *compute.Change
+	next   map[string]deployed
+}
+
+// Prepare has the programs of a configuration ready, and changes nothing yet. The error is config.Problems where a program can't be used.
+func (s *Set) Prepare(ctx context.Context, snapshot *config.Snapshot) (*Change, error) {
+	c := &Change{set: s, next: map[string]deployed{}}
+	var all []compute.Program
+	var problems config.Problems
+	for _, name := range slices.Sorted(maps.Keys(snapshot.Programs)) {
+		spec := snapshot.Programs[name]
+		data, err := s.read(spec.Image)
+		if err != nil {
+			problems = append(problems, s.problem(snapshot, string(name), err))
+			continue
+		}
+		c.next[string(name)] = deployed{spec: spec, image: image.Sum(data)}
+		all = append(all, program(string(name), &spec, data))
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	change, err := s.host.Prepare(ctx, all)
+	if err != nil {
+		return nil, s.problems(snapshot, err)
+	}
+	c.change = change
+	return c, nil
+}
+
+// read returns an image, from its file or from the node's own.
+func (s *Set) read(name string) ([]byte, error) {
+	if hash, ok := strings.CutPrefix(name, config.ImageHash); ok {
+		return s.store.Get(hash)
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(filepath.Dir(s.o.File), name)
+	}
+	data, err := image.Read(name)
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = fmt.Errorf("can't be read: %w", path.Err)
+	}
+	return data, err
+}
+
+// program is what compute runs.
+func program(name string, p *programs.Program, data []byte) compute.Program {
+	return compute.Program{
+		Name: name, Tenant: p.Tenant, Image: data, Args: append([]string{name}, p.Args...), Env: p.Environment(),
+		Isolation: compute.Isolation(p.Isolation), Memory: p.Memory,
+		Limits: compute.Limits{CPU: p.Limits.CPU, Wall: p.Limits.Wall, Input: p.Limits.Input, Output: p.Limits.Output, Concurrency: p.Limits.Concurrency},
+	}
+}
+
+// problems are the reasons of an error of Host.Prepare, each with its place in the configuration.
+func (s *Set) problems(snapshot *config.Snapshot, err error) error {
+	var all config.Problems
+	var walk func(error)
+	walk = func(err error) {
+		if d, ok := err.(*compute.DeployError); ok {
+			all = append(all, s.problem(snapshot, d.Name, d.Err))
+		} else if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, one := range joined.Unwrap() {
+				walk(one)
+			}
+		}
+	}
+	walk(err)
+	if len(all) == 0 {
+		return err
+	}
+	return all
+}
+
+// problem says what is wrong with a program, where the configuration names its image.
+func (s *Set) problem(snapshot *config.Snapshot, name string, err error) config.Problem {
+	path := "programs." + name + ".image"
+	p := config.Problem{
+		File: s.o.File, Line: 1, Column: 1, Path: path, What: snapshot.Programs[config.ProgramName(name)].Image + " can't be used: " + strings.TrimSpace(err.Error()),
+		Instead: "name a static x86-64 Linux program that waits for requests on standard input; `wherry program run` shows what it does",
+	}
+	for _, ref := range snapshot.Files() {
+		if ref.Path == path {
+			p.Line, p.Column = ref.Line, ref.Column
+		}
+	}
+	return p
+}
+
+// Commit has the programs answer, and lets swap have them asked; those that the configuration hasn't any more go once it has returned.
+func (c *Change) Commit(swap func()) {
+	s := c.set
+	s.mu.Lock()
+	for name, report := range c.change.Reports() {
+		d := c.next[name]
+		if before, ok := s.deployed[name]; ok && report.Unchanged {
+			report.Boot = before.report.Boot
+		}
+		d.report = report
+		c.next[name] = d
+	}
+	for name, d := range c.next {
+		if s.said[name] == nil {
+			s.said[name] = &ring{}
+		}
+		if !d.report.Unchanged {
+			s.o.Log.Info("program deployed", "program", name, "image", config.ImageHash+d.image, "machine", d.report.Machine, "boot", d.report.Boot, "snapshot", d.report.Snapshot)
+		}
+	}
+	maps.DeleteFunc(s.said, func(name string, _ *ring) bool { _, ok := c.next[name]; return !ok })
+	s.deployed = c.next
+	s.mu.Unlock()
+	c.change.Commit(swap)
+}
+
+// Drop leaves all as it is.
+func (c *Change) Drop() error { return c.change.Drop() }
+
+// Upstream asks the program of a name.
+func (s *Set) Upstream(name config.ProgramName) http.RoundTripper {
+	return upstream{s.host.RoundTripper(string(name)), string(name)}
+}

@@ -1,0 +1,32 @@
+package programs
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/portal"
+)
+
+// Status is what the programs are and do, by name.
+func (s *Set) Status() []portal.Program {
+	counts := s.host.Metrics()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []portal.Program
+	for _, name := range slices.Sorted(maps.Keys(s.deployed)) {
+		d, m := s.deployed[name], counts[name]
+		p := portal.Program{
+			Name: name, Tenant: m.Tenant, Image: config.ImageHash + d.image, From: d.spec.Image, Machine: d.report.Machine, Isolation: string(d.spec.Isolation),
+			Limits: portal.ProgramLimits{
+				CPU: d.spec.Limits.CPU, Wall: d.spec.Limits.Wall, Memory: d.spec.Memory, Input: d.spec.Limits.Input, Output: d.spec.Limits.Output,
+				Concurrency: d.spec.Limits.Concurrency,
+			},
+			Boot: d.report.Boot, Start: d.report.Start, SnapshotBytes: d.report.Snapshot,
+			Calls: m.Calls, Errors: m.Errors, CPU: m.CPU, Resets: m.Resets, DirtyPages: m.DirtyPages, Faults: m.Faults, Exits: m.Exits,
+			ColdStarts: m.ColdStarts, Evictions: m.Evictions, Ready: m.Ready, Busy: m.Busy, MemoryBytes: m.Memory,
+		}
+		all = append(all, p)
+	}
+	return all
+}
