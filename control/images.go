@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"io"
-	"regexp"
 	"slices"
 
 	"github.com/wherry/wherry/control/api"
@@ -13,9 +12,6 @@ import (
 
 // imageRevisions is how many of the latest revisions of the settings keep the images that they name.
 const imageRevisions = 16
-
-// imageName is how settings name an image.
-var imageName = regexp.MustCompile(`sha256:([0-9a-f]{64})`)
 
 func (c *Control) newImages() *images.Images {
 	return images.New(images.Options{
@@ -72,12 +68,15 @@ func (c *Control) imagesNamed(ctx context.Context) (map[feed.Hash]bool, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, found := range imageName.FindAllStringSubmatch(b.YAML, -1) {
-			var h feed.Hash
-			if h.UnmarshalText([]byte(found[1])) == nil {
-				named[h] = true
-			}
-		}
+		images.Find(b.YAML, named)
 	}
 	return named, nil
+}
+
+// checkImages looks whether control has what settings name, and how long nodes may take to get what is new.
+func (c *Control) checkImages(ctx context.Context, d *draft) (err error) {
+	if d.settings != nil {
+		d.fetch, err = c.images.Check(ctx, d.settings, d.before.YAML)
+	}
+	return err
 }

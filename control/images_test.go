@@ -69,3 +69,25 @@ func TestWhoMaySendImages(t *testing.T) {
 		t.Errorf("%+v, %v", records, err)
 	}
 }
+
+// Settings name images that control has, by their hash.
+func TestSettingsNameImages(t *testing.T) {
+	c := newControl(t)
+	network := func(image string) api.ApplyRequest {
+		return api.ApplyRequest{Emergency: true, Documents: []api.Document{{Name: "network", YAML: "zone: cdn.test\nprograms: {hello: {image: \"" + image + "\"}}\n"}}}
+	}
+	image, h := elf("hello")
+	_, err := c.Apply(t.Context(), admin, network("sha256:"+h.String()))
+	refusedWith(t, err, http.StatusUnprocessableEntity, "control has no image sha256:"+h.String(), "wherry program deploy")
+	_, err = c.Apply(t.Context(), admin, network("./hello"))
+	refusedWith(t, err, http.StatusUnprocessableEntity, "wherry program deploy hello ./hello")
+	if _, err := c.PutImage(t.Context(), admin, h, bytes.NewReader(image)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Apply(t.Context(), admin, network("sha256:"+h.String())); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := c.Images(t.Context(), admin); err != nil || len(list) != 1 || !list[0].Named {
+		t.Errorf("%+v, %v", list, err)
+	}
+}

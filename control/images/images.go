@@ -200,19 +200,12 @@ func (r Record) image(h feed.Hash) api.Image {
 	return api.Image{Hash: h, Size: r.Size, At: r.At, Author: r.Author}
 }
 
-// Check says whether there is an image.
-func (s *Images) Check(ctx context.Context, h feed.Hash) (Record, error) {
-	r, ok, err := s.Get(ctx, h)
-	if err == nil && !ok {
-		err = wrong(http.StatusNotFound, "control has no image sha256:%s: wherry program deploy sends one", h)
-	}
-	return r, err
-}
-
 // Write writes an image to w.
 func (s *Images) Write(ctx context.Context, h feed.Hash, w io.Writer) error {
-	if _, err := s.Check(ctx, h); err != nil {
+	if _, ok, err := s.Get(ctx, h); err != nil {
 		return err
+	} else if !ok {
+		return wrong(http.StatusNotFound, "control has no image sha256:%s: wherry program deploy sends one", h)
 	}
 	if err := s.o.Fetch(ctx, h); err != nil {
 		return fault.New(fault.Edge, "image", http.StatusServiceUnavailable, fmt.Errorf("no control node that can be reached has the image %s: send it again", h))
