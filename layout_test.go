@@ -121,7 +121,7 @@ var plan = map[string][]string{
 	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "vmm/backend"},
 	"internal/network":       {"cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
-	"cmd/wherry":             {"certs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
+	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
 	"internal/node/collect":  {"feed"},
 	"internal/node/images":   {"feed"},
 	"internal/console/amend": {},
@@ -133,7 +133,7 @@ var plan = map[string][]string{
 	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "internal/programs", "logs", "mesh", "internal/node/collect", "internal/node/images", "compute/image", "fault"},
 	"internal/quicdoor":      {},
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
-	"internal/console":       {"config", "control/api", "fault", "feed", "internal/guest", "internal/links", "overlay/exchange", "overlay/tunnel"},
+	"internal/console":       {"internal/console/amend", "config", "control/api", "fault", "feed", "internal/guest", "internal/links", "overlay/exchange", "overlay/tunnel"},
 	// beside the house
 	"internal/linkem":       {},
 	"internal/linkem/flows": {"internal/linkem", "internal/linkem/plot", "overlay", "overlay/congest"},
