@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,8 +58,11 @@ func TestProgramsAreDeployed(t *testing.T) {
 	first := buildAnswering(t, "", "first")
 	second := buildAnswering(t, "", "second")
 	crashes := buildAnswering(t, `panic("no configuration")`, "third")
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
+	defer origin.Close()
 	l := startLab(t, "--control", "1", "--edges", "2", "--dns", "0")
-	l.must("apply", "--emergency", "-f", l.write("shop.yaml", "name: shop\nhosts: [shop.test]\norigins: [{url: \"http://127.0.0.1:1\"}]\n"))
+	l.must("apply", "--emergency", "-f", l.write("shop.yaml", "name: shop\nhosts: [shop.test]\norigins: [{url: \""+origin.URL+"\"}]\n"))
+	l.must("apply", "--emergency", "-f", l.write("network.yaml", l.must("site", "show", "network")+"\nrollout: {bake: 1s}\n"))
 
 	text := l.must("program", "deploy", "hello", first, "--site", "shop", "--path", "/hello", "--env", "GREETING=hi ")
 	l.bothAnswer("hi first", text)
