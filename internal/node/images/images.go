@@ -43,12 +43,13 @@ type Images struct {
 
 	mu     sync.Mutex // protects what follows
 	named  map[feed.Hash]bool
+	whole  map[feed.Hash]bool  // has been looked at by this process
 	wanted map[feed.Hash]error // why the image isn't here yet; nil: nobody has tried
 }
 
 // New returns the images in a folder, which the first one makes.
 func New(o Options) *Images {
-	return &Images{o: o, changed: make(chan struct{}, 1), named: map[feed.Hash]bool{}, wanted: map[feed.Hash]error{}}
+	return &Images{o: o, changed: make(chan struct{}, 1), named: map[feed.Hash]bool{}, whole: map[feed.Hash]bool{}, wanted: map[feed.Hash]error{}}
 }
 
 func (s *Images) path(h feed.Hash) string { return filepath.Join(s.o.Dir, h.String()) }
@@ -58,13 +59,33 @@ func (s *Images) has(h feed.Hash) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
+// isWhole says whether an image is here. One that isn't what its name says any more is removed.
+func (s *Images) isWhole(h feed.Hash) bool {
+	if !s.has(h) {
+		return false
+	}
+	if s.whole[h] {
+		return true
+	}
+	f, err := os.Open(s.path(h))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	is, err := hashOf(f)
+	if s.whole[h] = err == nil && is == h; !s.whole[h] {
+		s.o.Log.Warn("the image of a program isn't what it was; it is fetched anew", "image", h, "error", errors.Join(err, os.Remove(s.path(h))))
+	}
+	return s.whole[h]
+}
+
 // Have says whether these images are here. Those that aren't are fetched, and the error says how that goes.
 func (s *Images) Have(list []feed.Hash) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
 	for _, h := range list {
-		if s.has(h) {
+		if s.isWhole(h) {
 			continue
 		}
 		why, known := s.wanted[h]
@@ -109,8 +130,9 @@ func (s *Images) Keep(list []feed.Hash) error {
 
 // former is a file that nothing names.
 type former struct {
-	path string
-	at   time.Time
+	image feed.Hash
+	path  string
+	at    time.Time
 }
 
 func (s *Images) collect() error {
@@ -134,12 +156,13 @@ func (s *Images) collect() error {
 		case part:
 			err = errors.Join(err, os.Remove(path))
 		default:
-			list = append(list, former{path, info.ModTime()})
+			list = append(list, former{h, path, info.ModTime()})
 		}
 	}
 	slices.SortFunc(list, func(a, b former) int { return cmp.Or(b.at.Compare(a.at), strings.Compare(a.path, b.path)) })
 	for _, f := range list[min(FormerMax, len(list)):] {
 		err = errors.Join(err, os.Remove(f.path))
+		delete(s.whole, f.image)
 	}
 	return err
 }

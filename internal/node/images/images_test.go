@@ -91,6 +91,27 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// An image that has rotted on the disk is fetched anew by the next process.
+func TestRotten(t *testing.T) {
+	image := []byte("an image")
+	h := feed.HashOf(image)
+	s := &shelf{has: map[feed.Hash][]byte{h: image}}
+	i := open(t, s)
+	if err := os.MkdirAll(i.o.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(i.path(h), []byte("an imago"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Have([]feed.Hash{h}); err == nil {
+		t.Fatal("a rotten image is taken")
+	}
+	i.fetchAll(t.Context())
+	if err := i.Have([]feed.Hash{h}); err != nil {
+		t.Error(err)
+	}
+}
+
 // What the configuration names stays, of the rest the last ones; what isn't an image is left alone.
 func TestKeep(t *testing.T) {
 	s := &shelf{has: map[feed.Hash][]byte{}}
