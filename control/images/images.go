@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -221,10 +222,16 @@ func (s *Images) Write(ctx context.Context, h feed.Hash, w io.Writer) error {
 
 // Run has this control node's disk have the images that the store names, until ctx ends.
 func (s *Images) Run(ctx context.Context) {
+	said := ""
 	for ctx.Err() == nil {
+		why := ""
 		if err := s.sync(ctx); err != nil && ctx.Err() == nil {
-			s.o.Log.Warn("images of programs aren't all here yet; trying again", "error", err)
+			why = err.Error()
 		}
+		if why != "" && why != said { // it is tried again and again
+			s.o.Log.Warn("images of programs aren't all here; trying again", "error", why)
+		}
+		said = why
 		select {
 		case <-ctx.Done():
 		case <-time.After(every):
@@ -239,7 +246,7 @@ func (s *Images) sync(ctx context.Context) error {
 		return nil // who follows the feed says that the store can't be read
 	}
 	var errs []error
-	for h := range all.Records {
+	for _, h := range slices.SortedFunc(maps.Keys(all.Records), func(x, y feed.Hash) int { return bytes.Compare(x[:], y[:]) }) {
 		if !s.o.Keeper.HasObject(h) {
 			if err := s.o.Fetch(ctx, h); err != nil {
 				errs = append(errs, fmt.Errorf("image %s: %w", h, err))

@@ -194,12 +194,15 @@ func (s *Images) fetchAll(ctx context.Context) (again <-chan time.Time) {
 			return nil
 		}
 		s.mu.Lock()
+		before := s.wanted[h]
 		if delete(s.wanted, h); err != nil {
 			s.wanted[h] = err
 		}
 		s.mu.Unlock()
 		if err != nil {
 			again = time.After(againAfter)
+		}
+		if err != nil && (before == nil || before.Error() != err.Error()) { // it is tried again and again
 			s.o.Log.Warn("the image of a program couldn't be fetched; trying again", "image", h, "error", err)
 		}
 	}
