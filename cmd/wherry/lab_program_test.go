@@ -84,6 +84,8 @@ func TestProgramsAreDeployed(t *testing.T) {
 	l.must("lab", "restart", "edge-1")
 	l.untilServes("edge-1")
 	l.bothAnswer("hi first", "a restart")
+	text = l.must("program", "deploy", "hello", second, "--emergency")
+	l.bothAnswer("hi second", text)
 	if text := l.must("history", "network"); !strings.Contains(text, "the second one") {
 		t.Error(text)
 	}

@@ -233,7 +233,7 @@ func (d *desk) Status(context.Context, api.Actor) (api.Status, error) {
 		return feed.NodeRecord{Name: config.NodeID(name), Cluster: config.ClusterName(cluster), Roles: roles, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
 	}
 	report := func(seq uint64) *feed.Report {
-		return &feed.Report{Version: "1.4.0 0123456789ab go1.26", Config: "cfg-118", Position: feed.Position{Epoch: 1, Seq: seq}}
+		return &feed.Report{Version: "1.4.0 0123456789ab go1.26", Config: "cfg-118", Position: feed.Position{Epoch: 1, Seq: seq}, Holds: map[string]uint64{"network": 4}}
 	}
 	refusing := report(118)
 	refusing.Refused = []feed.Refusal{{Key: "site/shop", Ref: feed.Ref{Revision: 4}, Why: "the key isn't here yet"}}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -159,7 +161,57 @@ func (f *applyFlags) apply(ctx context.Context, a *asker, name, text string, bas
 	if err != nil {
 		return err
 	}
-	return a.applied(ctx, r, f)
+	if err := a.applied(ctx, r, f); err != nil || !f.emergency || f.noWait || name != networkDocument {
+		return err
+	}
+	return a.held(ctx, r.Documents[0].Revision)
+}
+
+const (
+	heldWithin = time.Minute
+	heldEvery  = 300 * time.Millisecond
+)
+
+// held waits until all live edges have the settings: after an emergency nobody else does, and the image of a program may take its time.
+func (a *asker) held(ctx context.Context, revision uint64) error {
+	for deadline := time.Now().Add(heldWithin); ; {
+		nodes, err := a.ask.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		late, refused := lateEdges(nodes, revision)
+		switch {
+		case len(late) == 0:
+			return nil
+		case refused, time.Now().After(deadline):
+			return fmt.Errorf("not all edges have it:\n%s", strings.Join(late, "\n"))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(heldEvery):
+		}
+	}
+}
+
+// lateEdges are the live edges that don't have a revision of the settings, with what they say of it; refused: one never will.
+func lateEdges(nodes []api.NodeStatus, revision uint64) (late []string, refused bool) {
+	for _, n := range nodes {
+		if !n.Live || n.Report == nil || !slices.Contains(n.Roles, feed.RoleEdge) || n.Report.Holds[feed.KeyNetwork] >= revision {
+			continue
+		}
+		why := fmt.Sprintf("it has revision %d", n.Report.Holds[feed.KeyNetwork])
+		for _, r := range n.Report.Refused {
+			if r.Key == feed.KeyNetwork && r.Ref.Revision == revision {
+				why, refused = r.Why, true
+			}
+		}
+		if len(n.Report.Alerts) > 0 {
+			why += "; " + n.Report.Alerts[0]
+		}
+		late = append(late, fmt.Sprintf("%s: %s", n.Name, why))
+	}
+	return late, refused
 }
 
 // settings are the network's as they hold, and their revision.
