@@ -158,8 +158,17 @@ func damaged(key string, err error) error {
 	return fmt.Errorf("the store's %s is damaged: %w; restore a backup", key, err)
 }
 
-// Stock returns all images.
+// Stock returns all images, and which of them are named.
 func (s *Images) Stock(ctx context.Context) (*Stock, error) {
+	all, err := s.records(ctx)
+	if err == nil {
+		all.Named, err = s.o.Named(ctx)
+	}
+	return all, err
+}
+
+// records returns all images.
+func (s *Images) records(ctx context.Context) (*Stock, error) {
 	all := &Stock{Records: map[feed.Hash]Record{}, gone: map[feed.Hash]Record{}, now: s.o.Now()}
 	_, err := s.o.Store.All(ctx, prefix, func(kv store.KV) error {
 		var h feed.Hash
@@ -177,8 +186,7 @@ func (s *Images) Stock(ctx context.Context) (*Stock, error) {
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	all.Named, err = s.o.Named(ctx)
-	return all, err
+	return all, nil
 }
 
 // List is all images, by hash.
@@ -241,7 +249,7 @@ func (s *Images) Run(ctx context.Context) {
 
 // sync gets the images that this control node lacks from others, so that each has all, and drops those that went.
 func (s *Images) sync(ctx context.Context) error {
-	all, err := s.Stock(ctx)
+	all, err := s.records(ctx)
 	if err != nil {
 		return nil // who follows the feed says that the store can't be read
 	}
