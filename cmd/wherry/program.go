@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/wherry/wherry/internal/console"
 	"github.com/wherry/wherry/internal/linkem"
 	"github.com/wherry/wherry/internal/program"
 	"github.com/wherry/wherry/vmm/linux"
@@ -28,7 +27,6 @@ func newProgramCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newProgramRunCommand(), newProgramBenchCommand(), newProgramSnapshotCommand())
-	c.AddCommand(console.ProgramCommands(consoleFlags, checkProgram)...)
 	return c
 }
 

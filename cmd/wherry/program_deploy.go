@@ -6,10 +6,22 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"github.com/spf13/cobra"
+
 	"github.com/wherry/wherry/config"
 	confprograms "github.com/wherry/wherry/config/programs"
+	"github.com/wherry/wherry/internal/console"
 	"github.com/wherry/wherry/internal/programs"
 )
+
+// addDeployCommands adds to wherry program what asks control.
+func addDeployCommands(root *cobra.Command) {
+	for _, c := range root.Commands() {
+		if c.Name() == "program" {
+			c.AddCommand(console.ProgramCommands(consoleFlags, checkProgram)...)
+		}
+	}
+}
 
 // checkProgram starts a program of settings as an edge would, but from a file, and says why it can't be used.
 func checkProgram(ctx context.Context, name, file, settings string) error {
