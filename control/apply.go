@@ -44,6 +44,7 @@ type draft struct {
 	settings *config.Network
 	changed  bool
 	removed  bool
+	fetch    time.Duration // what nodes may need to get what it names
 }
 
 // Apply implements api.Service.
@@ -136,7 +137,7 @@ func (c *Control) draft(ctx context.Context, a api.Actor, document api.Document,
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := mayTunnel(a, d.site); err != nil {
+	if err := errors.Join(mayTunnel(a, d.site), c.checkImages(ctx, d)); err != nil {
 		return nil, nil, err
 	}
 	d.changed = feed.HashOf(d.object) != d.current.Object
@@ -315,7 +316,7 @@ func (c *Control) commit(ctx context.Context, a api.Actor, drafts []*draft, r ap
 			p.Changes = append(p.Changes, feed.Change{Key: d.key, Doc: docOf(rev.ref())})
 		} else {
 			state := rollout.Begin(rollout.Change{
-				ID: newID(), Key: d.key, Site: siteOf(d.key), From: d.current.ref(), To: rev.ref(), Author: a.Name, Settings: c.rolloutSettings(ctx),
+				ID: newID(), Key: d.key, Site: siteOf(d.key), From: d.current.ref(), To: rev.ref(), Author: a.Name, Settings: c.rolloutSettings(ctx), Fetch: d.fetch,
 			}, records, seen, now)
 			head.Candidate, head.Rollout = rev.Number, state.ID
 			doc := state.Doc()

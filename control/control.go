@@ -13,6 +13,7 @@ import (
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/control/api"
+	"github.com/wherry/wherry/control/images"
 	"github.com/wherry/wherry/control/rollout"
 	"github.com/wherry/wherry/control/store"
 	"github.com/wherry/wherry/fault"
@@ -67,6 +68,7 @@ type Control struct {
 	log     *slog.Logger
 	limiter *limiter
 
+	images *images.Images
 	sites  siteCache
 	synced atomic.Bool // the keeper has had all that the store had
 
@@ -87,7 +89,9 @@ func New(o Options) *Control {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Control{o: o, log: o.Log, limiter: newLimiter(), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
+	c := &Control{o: o, log: o.Log, limiter: newLimiter(), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
+	c.images = c.newImages()
+	return c
 }
 
 // now is this machine's time. Nothing depends on its being that of other control nodes.

@@ -17,6 +17,7 @@
 //	node/NAME                 a node
 //	revoked                   who was removed
 //	join/ID, token/HASH       tokens, by the hash of their secrets
+//	image/HASH                an image of a program, which lies on each control node's disk
 //	audit/TIME                who did what
 //
 // Run follows the feed in the store into this node's Keeper; Lead does the leader's work. Both return when their context ends, with all

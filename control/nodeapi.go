@@ -161,11 +161,9 @@ func (c *Control) serveProgram(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil {
-		w.Header().Set("Content-Length", strconv.FormatInt(info.Size(), 10))
-	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	_, _ = io.Copy(w, f) // an error means that the node left
+	w.Header().Set("ETag", strconv.Quote(h.String())) // so that who was cut off goes on where he was (RFC 9110 §14)
+	http.ServeContent(w, r, "", time.Time{}, f)
 }
 
 // Membership is what a control node that isn't a member of the store yet asks for.

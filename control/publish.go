@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wherry/wherry/control/store"
@@ -159,8 +160,11 @@ func (c *Control) parts(ctx context.Context, front string, h feed.Hash) ([]byte,
 // Object gives the tree an object that the keeper lacks.
 func (c *Control) Object(ctx context.Context, h feed.Hash) ([]byte, error) { return c.object(ctx, h) }
 
-// Run follows the feed in the store into the keeper, until ctx ends.
+// Run follows the feed in the store into the keeper, and images onto the disk, until ctx ends.
 func (c *Control) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	all.Go(func() { c.images.Run(ctx) })
+	defer all.Wait()
 	for ctx.Err() == nil {
 		if err := c.follow(ctx); err != nil && ctx.Err() == nil {
 			c.log.Warn("the feed can't be read from the store; trying again", "error", err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -263,7 +264,7 @@ func (c *Control) checkAgain(ctx context.Context, d *draft) error {
 		changed[d.key] = d.site
 	}
 	_, err := c.compose(ctx, d.settings, changed)
-	return err
+	return errors.Join(err, c.checkImages(ctx, d))
 }
 
 // RemoveSite implements api.Service.

@@ -78,6 +78,7 @@ Run it for real:                              wherry config sample > wherry.yaml
 	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newInitCommand(), newJoinCommand(), newRunCommand(), newLabCommand(), newBenchCommand(), newDoctorCommand(), newProgramCommand(), newVersionCommand())
 	root.AddCommand(console.Commands(consoleFlags)...)
 	addRestoreCommand(root)
+	addDeployCommands(root)
 	addCompletionCommand(root)
 	return root
 }

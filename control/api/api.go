@@ -102,6 +102,7 @@ type Service interface {
 
 	Ways
 	Tunnels
+	Images
 }
 
 // Document is one thing to apply: a site, or the network's settings.

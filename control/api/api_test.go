@@ -20,6 +20,7 @@ import (
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/fault"
+	"github.com/wherry/wherry/feed"
 )
 
 var quiet = api.Options{Log: slog.New(slog.DiscardHandler)}
@@ -75,6 +76,15 @@ func operations() []operation {
 			return c.Upgrade(ctx, upgrade, strings.NewReader("ELF"))
 		}, upgrade, "ELF"),
 		asks("upgrade", func(ctx context.Context, c *api.Client) (api.ApplyResult, error) { return c.Upgrade(ctx, back, nil) }, back, ""),
+		asks("images", func(ctx context.Context, c *api.Client) ([]api.Image, error) { return c.Images(ctx) }),
+		asks("putImage", func(ctx context.Context, c *api.Client) (api.Image, error) {
+			return c.PutImage(ctx, feed.HashOf([]byte("ELF")), strings.NewReader("ELF"))
+		}, feed.HashOf([]byte("ELF")), "ELF"),
+		{"image", []any{feed.HashOf([]byte("ELF"))}, "ELF", func(ctx context.Context, c *api.Client) (any, error) {
+			var b strings.Builder
+			err := c.Image(ctx, feed.HashOf([]byte("ELF")), &b)
+			return b.String(), err
+		}},
 		asks("status", func(ctx context.Context, c *api.Client) (api.Status, error) { return c.Status(ctx) }),
 		asks("tokens", func(ctx context.Context, c *api.Client) ([]api.Token, error) { return c.Tokens(ctx) }),
 		{"removeToken", []any{"ci?"}, nil, func(ctx context.Context, c *api.Client) (any, error) { return nil, c.RemoveToken(ctx, "ci?") }},

@@ -134,6 +134,24 @@ func (r *recorder) Grow(_ context.Context, a api.Actor, in api.GrowRequest) (api
 	return reply[api.Status](r, a, in)
 }
 
+func (r *recorder) PutImage(_ context.Context, a api.Actor, h feed.Hash, image io.Reader) (api.Image, error) {
+	data, err := io.ReadAll(image)
+	if err != nil {
+		return api.Image{}, err
+	}
+	return reply[api.Image](r, a, h, string(data))
+}
+
+func (r *recorder) Images(_ context.Context, a api.Actor) ([]api.Image, error) {
+	return reply[[]api.Image](r, a)
+}
+
+func (r *recorder) Image(_ context.Context, a api.Actor, h feed.Hash, w io.Writer) error {
+	text, err := reply[string](r, a, h)
+	_, failed := io.WriteString(w, text)
+	return errors.Join(err, failed)
+}
+
 func (r *recorder) Backup(_ context.Context, a api.Actor, w io.Writer) error {
 	text, err := reply[string](r, a)
 	_, _ = io.WriteString(w, text)

@@ -25,7 +25,7 @@ func (s *State) adoptWithin() time.Duration {
 	if s.software() {
 		return programWithin
 	}
-	return documentWithin
+	return documentWithin + s.Fetch
 }
 
 func (s *State) adopted(n *Seen) bool {

@@ -29,6 +29,7 @@ type State struct {
 	Author    string          `json:"author"`
 	Emergency bool            `json:"emergency,omitempty"` // to all at once; watched, but not taken back
 	Bake      time.Duration   `json:"bake"`
+	Fetch     time.Duration   `json:"fetch,omitempty"` // what nodes may need beside to fetch what the document names
 	Began     time.Time       `json:"began"`
 	Ended     time.Time       `json:"ended,omitzero"`
 	State     string          `json:"state"`
@@ -88,13 +89,14 @@ type Change struct {
 	Settings                 config.Rollout
 	Only                     []config.NodeID // software: these alone; none: all
 	Emergency                bool            // to all at once
+	Fetch                    time.Duration   // what nodes may need beside to fetch what a document names
 }
 
 // Begin plans a roll-out over the nodes that are there.
 func Begin(c Change, nodes []feed.NodeRecord, seen map[config.NodeID]Seen, now time.Time) State {
 	s := State{
 		ID: c.ID, Key: c.Key, Site: c.Site, From: c.From, To: c.To, Version: c.Version, Program: c.Program, Author: c.Author,
-		Emergency: c.Emergency, Bake: c.Settings.Bake, Began: now, State: Running, Marks: map[config.NodeID]Mark{},
+		Emergency: c.Emergency, Fetch: c.Fetch, Bake: c.Settings.Bake, Began: now, State: Running, Marks: map[config.NodeID]Mark{},
 	}
 	p := newPlan(nodes, seen, c)
 	switch {

@@ -38,17 +38,28 @@ func newOffice(t *testing.T) *office {
 	return o
 }
 
+// try is what becomes of programs on this machine.
+func (o *office) try(_ context.Context, name, file, settings string) error {
+	if strings.Contains(file, "crashes") {
+		return errors.New("it exited with status 2")
+	}
+	o.say("try %s of %s by %q", name, file, settings)
+	return nil
+}
+
 // enter runs one command line; what it prints is what a terminal would show, with the exit status.
 func (o *office) enter(ctx context.Context, stdin string, args ...string) (out, notes string, status int) {
 	var stdout, stderr bytes.Buffer
 	root := &cobra.Command{Use: "wherry", SilenceUsage: true, SilenceErrors: true}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return UsageError{err} })
-	root.AddCommand(Commands(func(c *cobra.Command) (Find, *bool) {
+	flags := func(c *cobra.Command) (Find, *bool) {
 		asJSON := c.Flags().Bool("json", false, "")
 		return func(context.Context, *url.URL) (string, string, *http.Client, error) {
 			return o.server, o.token, &http.Client{}, nil
 		}, asJSON
-	})...)
+	}
+	root.AddCommand(Commands(flags)...)
+	root.AddCommand(group("program", "", ProgramCommands(flags, o.try)...))
 	root.SetArgs(args)
 	root.SetIn(strings.NewReader(stdin))
 	root.SetOut(&stdout)

@@ -64,7 +64,10 @@ func (d *desk) Apply(_ context.Context, _ api.Actor, r api.ApplyRequest) (out ap
 		for _, f := range doc.Files {
 			files = append(files, fmt.Sprintf("%s=%q", f.Name, f.Content))
 		}
-		first, _, _ := strings.Cut(doc.YAML, "\n")
+		first, rest, _ := strings.Cut(doc.YAML, "\n")
+		if strings.Contains(rest, "program") {
+			first += "\n" + rest
+		}
 		d.say("apply %s on %s: %q… %v", doc.Name, base, first, files)
 		if doc.Base != nil && *doc.Base != 3 {
 			return out, fault.New(fault.Client, "apply", http.StatusConflict, fmt.Errorf("shop is at revision 3, not %d:\n-a: 1\n+a: 2", *doc.Base))
@@ -116,11 +119,16 @@ func (d *desk) History(_ context.Context, _ api.Actor, name string) ([]api.Revis
 		{Number: 4, Author: "ci", At: past(1), State: "candidate", Message: "half the TTL"},
 		{Number: 3, Author: "ana", At: past(30), State: "current"},
 		{Number: 2, Author: "bo", At: past(24 * 9), State: "reverted", Message: "wrong origin"},
+		{Number: 1, Author: "bo", At: past(24 * 10), State: "past"},
 	}, nil
 }
 
 func (d *desk) Revision(_ context.Context, _ api.Actor, name string, n uint64) (api.RevisionDetail, error) {
-	return api.RevisionDetail{Revision: api.Revision{Number: n}, YAML: "# revision: 1\nname: " + name + "\n"}, nil
+	text := "# revision: 1\nname: " + name + "\n"
+	if name == "network" {
+		text = fmt.Sprintf("# revision: 1\nzone: cdn.test\nprograms:\n  cart:\n    image: sha256:%d\n  old:\n    image: sha256:1\n", n)
+	}
+	return api.RevisionDetail{Revision: api.Revision{Number: n}, YAML: text}, nil
 }
 
 func (d *desk) Rollback(_ context.Context, _ api.Actor, r api.RollbackRequest) (api.ApplyResult, error) {
@@ -225,7 +233,7 @@ func (d *desk) Status(context.Context, api.Actor) (api.Status, error) {
 		return feed.NodeRecord{Name: config.NodeID(name), Cluster: config.ClusterName(cluster), Roles: roles, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
 	}
 	report := func(seq uint64) *feed.Report {
-		return &feed.Report{Version: "1.4.0 0123456789ab go1.26", Config: "cfg-118", Position: feed.Position{Epoch: 1, Seq: seq}}
+		return &feed.Report{Version: "1.4.0 0123456789ab go1.26", Config: "cfg-118", Position: feed.Position{Epoch: 1, Seq: seq}, Holds: map[string]uint64{"network": 4}}
 	}
 	refusing := report(118)
 	refusing.Refused = []feed.Refusal{{Key: "site/shop", Ref: feed.Ref{Revision: 4}, Why: "the key isn't here yet"}}
@@ -298,6 +306,16 @@ func (d *desk) Grow(ctx context.Context, a api.Actor, r api.GrowRequest) (api.St
 	d.say("grow %+v", r)
 	return d.Status(ctx, a)
 }
+
+func (d *desk) PutImage(_ context.Context, _ api.Actor, h feed.Hash, image io.Reader) (api.Image, error) {
+	data, err := io.ReadAll(image)
+	d.say("image %s with %q", h, data)
+	return api.Image{Hash: h, Size: int64(len(data)), Author: "root", At: past(0)}, err
+}
+
+func (d *desk) Images(context.Context, api.Actor) ([]api.Image, error) { return nil, nil }
+
+func (d *desk) Image(context.Context, api.Actor, feed.Hash, io.Writer) error { return nil }
 
 func (d *desk) Backup(_ context.Context, _ api.Actor, w io.Writer) error {
 	_, err := w.Write(bytes.Repeat([]byte("x"), 100))

@@ -64,8 +64,12 @@ func (n *Node) newFollower() *follower {
 		}
 	}
 	files := &assembly.Files{Dir: n.path(filesDir), Object: n.tree.Object, Secret: n.secret}
+	var programs assembly.Images
+	if n.images != nil {
+		programs = n.images
+	}
 	f.assembly = assembly.New(assembly.Options{
-		Self: n.s.Name, Object: n.tree.Object, Files: files, Guard: n.guard, LastGood: lastGood,
+		Self: n.s.Name, Object: n.tree.Object, Files: files, Images: programs, Guard: n.guard, LastGood: lastGood,
 		Adopt: func(s *config.Snapshot) error { return n.adopt(s, f.assembly.Revisions()) },
 	})
 	return f
@@ -292,6 +296,9 @@ func (f *follower) dryRun(ctx context.Context, d control.DryRun) error {
 		err = network.Check(snapshot)
 	}
 	clean()
+	if assembly.Missing(err) {
+		return err
+	}
 	if err != nil {
 		return &control.DryRunRefusal{Why: err.Error()}
 	}

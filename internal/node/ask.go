@@ -14,6 +14,7 @@ import (
 
 	"github.com/wherry/wherry/control"
 	"github.com/wherry/wherry/feed"
+	"github.com/wherry/wherry/internal/node/assembly"
 	"github.com/wherry/wherry/internal/node/collect"
 	"github.com/wherry/wherry/mesh"
 )
@@ -175,8 +176,27 @@ func (n *Node) dryRunOn(ctx context.Context, r feed.NodeRecord, d control.DryRun
 	return err
 }
 
-// dryRun asks the goroutine that owns the configuration.
+// dryRunPatience is how long what is tried may wait for images of programs. It is less than whoever asks waits.
+const dryRunPatience = 8 * time.Second
+
+// dryRun tries what is to be applied, when all is here that it takes.
 func (n *Node) dryRun(ctx context.Context, d control.DryRun) error {
+	until := time.Now().Add(dryRunPatience)
+	for {
+		err := n.dryRunNow(ctx, d)
+		if !assembly.Missing(err) || time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(retryEvery):
+		}
+	}
+}
+
+// dryRunNow asks the goroutine that owns the configuration.
+func (n *Node) dryRunNow(ctx context.Context, d control.DryRun) error {
 	done := make(chan error, 1)
 	select {
 	case n.jobs <- func(ctx context.Context, f *follower) { done <- f.dryRun(ctx, d) }:

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/certs"
+	"github.com/wherry/wherry/compute/image"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/control"
 	"github.com/wherry/wherry/control/api"
@@ -31,6 +32,7 @@ import (
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/internal/node/assembly"
 	"github.com/wherry/wherry/internal/node/collect"
+	"github.com/wherry/wherry/internal/node/images"
 	"github.com/wherry/wherry/internal/programs"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/mesh"
@@ -84,6 +86,7 @@ type Node struct {
 	links     *links.Links
 	upstreams atomic.Pointer[upstreams]
 	tokens    tokens
+	images    *images.Images                // of programs; nil: not of role edge
 	known     atomic.Pointer[known]         // of the newest position that was asked for
 	done      atomic.Pointer[feed.Position] // everything up to here is adopted, refused or applied
 	peerDoor  net.Listener                  // of role control
@@ -221,12 +224,18 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 	}
 	ctx, n.makeRoom = context.WithCancel(ctx)
 	defer n.makeRoom()
+	if n.s.has(feed.RoleEdge) {
+		n.images = images.New(images.Options{Dir: n.path(image.Dir), Get: n.openImage, Log: n.log})
+	}
 	f := n.newFollower()
 	parts := []network.Part{
 		{Name: "certificate", Run: func(ctx context.Context) error { return n.identity.Run(ctx, n.log, n.renew) }},
 		{Name: "tree", Run: func(ctx context.Context) error { return quiet(n.tree.Run(ctx)) }},
 		{Name: "mesh", Run: n.serveMesh},
 		{Name: "overlay", Run: n.links.Run},
+	}
+	if n.images != nil {
+		parts = append(parts, network.Part{Name: "images", Run: n.images.Run})
 	}
 	if n.s.has(feed.RoleControl) {
 		parts = append(parts, network.Part{Name: "control", Run: n.runControl})
@@ -345,17 +354,23 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 		}
 	}
 	registry := prometheus.NewRegistry()
-	set, err := programs.New(programs.Options{File: n.path(filesDir), State: n.o.Dir, Log: n.log, Registry: registry})
-	if err != nil {
-		return err
+	var set *programs.Set // nil: other roles run none
+	if n.images != nil {
+		var err error
+		if set, err = programs.New(programs.Options{File: n.path(filesDir), State: n.o.Dir, Log: n.log, Registry: registry}); err != nil {
+			return err
+		}
 	}
 	net, err := network.New(network.Options{
 		Snapshot: s, Version: n.o.Version, Token: n.o.Token, QUIC: n.o.QUIC, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: registry,
 		Gather: prometheus.Gatherers{n.registry}, API: n.api(), Edges: n.open.edges, DNS: n.open.dns, Portal: n.open.portal,
 		Around: n.links.Upstream, Tunnel: n.tunnel, Programs: set,
 	})
+	if err != nil && set != nil {
+		err = errors.Join(err, set.Close())
+	}
 	if err != nil {
-		return errors.Join(err, set.Close())
+		return err
 	}
 	n.network.Store(net)
 	if e := n.edge(); e != nil {

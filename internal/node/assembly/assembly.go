@@ -25,12 +25,22 @@ type Options struct {
 	Object func(ctx context.Context, ref feed.Hash) ([]byte, error)
 	// Files keeps the files of sites.
 	Files *Files
+	// Images are those of programs; nil: this node runs none.
+	Images Images
 	// Adopt makes a snapshot hold, all of it or, with an error, nothing of it.
 	Adopt func(*config.Snapshot) error
 	Guard *Guard
 	// LastGood are the revisions that a former process used instead of such as it had refused, by key.
 	LastGood map[string]feed.Ref
 	Now      func() time.Time
+}
+
+// Images are the images of programs on this node.
+type Images interface {
+	// Have says whether these are here. It has those fetched that aren't.
+	Have([]feed.Hash) error
+	// Keep says which ones the configuration names.
+	Keep([]feed.Hash) error
 }
 
 // Assembly is what a node makes of its documents.
@@ -102,6 +112,7 @@ func (a *Assembly) Update(ctx context.Context, changes Changes) error {
 	}
 	if len(changes)+refused > 0 {
 		a.o.Files.keep(a.files())
+		a.keepImages()
 	}
 	return nil
 }
@@ -118,6 +129,9 @@ func (a *Assembly) readAll(ctx context.Context, changes Changes) (ready Changes,
 			err = errors.New(why)
 		} else {
 			used, err = a.read(ctx, c.key, c.ref)
+		}
+		if err == nil {
+			err = a.images(&used)
 		}
 		switch {
 		case errors.As(err, new(*missingError)):
@@ -245,6 +259,9 @@ func (a *Assembly) Try(ctx context.Context, key string, object []byte, content m
 	}
 	u, err := parse(ctx, key, object, &Files{Dir: dir, Object: get, Secret: get})
 	if err != nil {
+		return nil, clean, err
+	}
+	if err := a.images(&u); err != nil {
 		return nil, clean, err
 	}
 	before, held := a.used[key]

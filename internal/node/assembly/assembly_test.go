@@ -28,6 +28,24 @@ type bench struct {
 	bad     string // a host of which no configuration is adopted
 	adopted []string
 	now     time.Time
+	images  shelf
+}
+
+// shelf has the images of programs that came, and says which ones are named.
+type shelf struct{ has, named []feed.Hash }
+
+func (s *shelf) Have(list []feed.Hash) error {
+	for _, h := range list {
+		if !slices.Contains(s.has, h) {
+			return fmt.Errorf("%s is on its way", h)
+		}
+	}
+	return nil
+}
+
+func (s *shelf) Keep(list []feed.Hash) error {
+	s.named = list
+	return nil
 }
 
 func newBench(t *testing.T) *bench {
@@ -52,7 +70,7 @@ func (b *bench) start(lastGood map[string]feed.Ref) {
 	}
 	b.Assembly = New(Options{
 		Self: "lisbon-1", Object: get, Files: &Files{Dir: filepath.Join(b.dir, "files"), Object: get, Secret: get}, Guard: guard,
-		LastGood: lastGood, Now: func() time.Time { return b.now },
+		Images: &b.images, LastGood: lastGood, Now: func() time.Time { return b.now },
 		Adopt: func(s *config.Snapshot) error {
 			if site, _ := s.Site(config.Host(b.bad)); b.bad != "" && site != nil {
 				return errors.New("can't be")

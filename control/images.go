@@ -1,0 +1,82 @@
+package control
+
+import (
+	"context"
+	"io"
+	"slices"
+
+	"github.com/wherry/wherry/control/api"
+	"github.com/wherry/wherry/control/images"
+	"github.com/wherry/wherry/feed"
+)
+
+// imageRevisions is how many of the latest revisions of the settings keep the images that they name.
+const imageRevisions = 16
+
+func (c *Control) newImages() *images.Images {
+	return images.New(images.Options{
+		Store: c.o.Store, Keeper: c.o.Keeper, Named: c.imagesNamed, Now: c.o.Now, Log: c.log,
+		Fetch: func(ctx context.Context, h feed.Hash) error { _, err := c.Program(ctx, h); return err },
+	})
+}
+
+// PutImage implements api.Images.
+func (c *Control) PutImage(ctx context.Context, a api.Actor, h feed.Hash, r io.Reader) (i api.Image, err error) {
+	if err = may(a, api.Deploy, ""); err == nil {
+		i, err = c.images.Put(ctx, h, r, a.Name, c.audited(a, "put image", images.Key(h), "", "", "", c.now()))
+	}
+	if err != nil {
+		err = c.auditRefusal(ctx, a, "put image", images.Key(h), "", err)
+	}
+	return i, err
+}
+
+// Images implements api.Images.
+func (c *Control) Images(ctx context.Context, a api.Actor) ([]api.Image, error) {
+	if err := may(a, api.Read, ""); err != nil {
+		return nil, err
+	}
+	return c.images.List(ctx)
+}
+
+// Image implements api.Images.
+func (c *Control) Image(ctx context.Context, a api.Actor, h feed.Hash, w io.Writer) error {
+	if err := may(a, api.Deploy, ""); err != nil {
+		return err
+	}
+	return c.images.Write(ctx, h, w)
+}
+
+// imagesNamed finds the images that the latest revisions of the settings name: those that hold, are on their way, or may be gone back to.
+func (c *Control) imagesNamed(ctx context.Context) (map[feed.Hash]bool, error) {
+	named := map[feed.Hash]bool{}
+	head, _, _, err := read[docHead](ctx, c, headKey(feed.KeyNetwork))
+	if err != nil {
+		return nil, err
+	}
+	numbers := []uint64{head.Current, head.Previous, head.Candidate}
+	for n := head.Latest; n > 0 && n+imageRevisions > head.Latest; n-- {
+		numbers = append(numbers, n)
+	}
+	slices.Sort(numbers)
+	for _, n := range slices.Compact(numbers) {
+		rev, err := c.revision(ctx, feed.KeyNetwork, n)
+		if err != nil {
+			return nil, err
+		}
+		b, err := c.bundle(ctx, feed.KeyNetwork, rev)
+		if err != nil {
+			return nil, err
+		}
+		images.Find(b.YAML, named)
+	}
+	return named, nil
+}
+
+// checkImages looks whether control has what settings name, and how long nodes may take to get what is new.
+func (c *Control) checkImages(ctx context.Context, d *draft) (err error) {
+	if d.settings != nil {
+		d.fetch, err = c.images.Check(ctx, d.settings, d.before.YAML)
+	}
+	return err
+}

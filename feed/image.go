@@ -1,0 +1,24 @@
+package feed
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/wherry/wherry/config"
+)
+
+// ImagesOf returns the images of programs that settings name. A file is an error: nodes have none of whoever applied it.
+func ImagesOf(n *config.Network) (list []Hash, err error) {
+	for _, name := range slices.Sorted(maps.Keys(n.Programs)) {
+		image := n.Programs[name].Image
+		digits, named := strings.CutPrefix(image, config.ImageHash)
+		var h Hash
+		if !named || h.UnmarshalText([]byte(digits)) != nil {
+			return nil, fmt.Errorf("programs.%s.image: %s is a file, which nodes don't have: send it with wherry program deploy %s %s, which names it by its hash", name, image, name, image)
+		}
+		list = append(list, h)
+	}
+	return list, nil
+}

@@ -1,0 +1,45 @@
+package assembly
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/feed"
+)
+
+// images says whether the images are here that settings name. A site that names programs waits for settings that do.
+func (a *Assembly) images(u *use) error {
+	if a.o.Images == nil {
+		return nil
+	}
+	if why, waits := a.waiting[feed.KeyNetwork]; waits && u.site != nil && slices.ContainsFunc(u.site.Rules, func(r config.Rule) bool { return r.Program != "" }) {
+		return &missingError{fmt.Errorf("the network's settings, which have its programs: %s", why)}
+	}
+	if u.settings == nil {
+		return nil
+	}
+	list, err := feed.ImagesOf(u.settings)
+	if err != nil {
+		return err
+	}
+	if err := a.o.Images.Have(list); err != nil {
+		return &missingError{err}
+	}
+	return nil
+}
+
+// keepImages lets go of images that what is in use doesn't name.
+func (a *Assembly) keepImages() {
+	u, ok := a.used[feed.KeyNetwork]
+	if a.o.Images == nil || !ok {
+		return
+	}
+	if list, err := feed.ImagesOf(u.settings); err == nil {
+		_ = a.o.Images.Keep(list) // the next time
+	}
+}
+
+// Missing says whether an error is that something isn't here yet, which is nobody's mistake.
+func Missing(err error) bool { return errors.As(err, new(*missingError)) }
