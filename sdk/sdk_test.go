@@ -24,6 +24,10 @@ const hello = "../examples/programs/hello"
 var builds = map[string][][]string{
 	"go": {{"go", "build", "-trimpath", "-o", "OUT", hello + "/go"}},
 	"c":  {{"gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-I", "c", "-o", "OUT", hello + "/c/hello.c"}},
+	"rust": {
+		{"rustc", "-O", "--edition", "2021", "-D", "warnings", "--crate-type", "rlib", "--crate-name", "wherry", "-o", "DIR/libwherry.rlib", "rust/src/lib.rs"},
+		{"rustc", "-O", "--edition", "2021", "-C", "target-feature=+crt-static", "--extern", "wherry=DIR/libwherry.rlib", "-o", "OUT", hello + "/rust/hello.rs"},
+	},
 }
 
 var (
