@@ -12,7 +12,10 @@ const exchangeCall = 423
 // of its threads would go on with other goroutines while the machine stands still.
 func exchange(out, in, log []byte) (int, error) {
 	for {
-		n, _, e := syscall.RawSyscall6(exchangeCall, address(out), uintptr(len(out)), address(in), uintptr(len(in)), address(log), uintptr(len(log)))
+		n, _, e := syscall.RawSyscall6(exchangeCall,
+			uintptr(unsafe.Pointer(unsafe.SliceData(out))), uintptr(len(out)),
+			uintptr(unsafe.Pointer(unsafe.SliceData(in))), uintptr(len(in)),
+			uintptr(unsafe.Pointer(unsafe.SliceData(log))), uintptr(len(log)))
 		switch e {
 		case 0:
 			return int(n), nil
@@ -23,6 +26,3 @@ func exchange(out, in, log []byte) (int, error) {
 		}
 	}
 }
-
-// address is valid while b is: the buffers are the heap's, where nothing moves.
-func address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }

@@ -41,25 +41,20 @@ func (w *response) Write(p []byte) (int, error) {
 		return 0, http.ErrBodyNotAllowed
 	}
 	w.body = append(w.body, p...)
-	if len(w.body) > pieceMax && w.request.Method != http.MethodHead {
-		w.push()
+	if len(w.body) > pieceMax {
+		w.Flush()
 	}
 	return len(p), w.err
 }
 
-// Flush implements http.Flusher.
+// Flush implements http.Flusher: it sends what there is of a response that goes on.
 func (w *response) Flush() {
 	w.WriteHeader(http.StatusOK)
-	if w.request.Method != http.MethodHead && !w.bodyless() {
-		w.push()
+	if w.request.Method == http.MethodHead || w.bodyless() {
+		return
 	}
-}
-
-// push sends what there is of a response that goes on.
-func (w *response) push() {
 	if !w.sent {
-		if w.header.Get("Content-Length") == "" {
-			w.chunked = true
+		if w.chunked = w.header.Get("Content-Length") == ""; w.chunked {
 			w.header.Set("Transfer-Encoding", "chunked") // RFC 9112 §7.1
 		}
 		w.head()
@@ -69,38 +64,30 @@ func (w *response) push() {
 }
 
 func (w *response) piece() {
-	if len(w.body) == 0 { // as a chunk it would be the last
-		return
+	switch {
+	case len(w.body) == 0: // as a chunk it would be the last
+	case w.chunked:
+		fmt.Fprintf(&w.stream.out, "%x\r\n%s\r\n", len(w.body), w.body)
+	default:
+		w.stream.out.Write(w.body)
 	}
-	out := w.stream.out
-	if w.chunked {
-		out = strconv.AppendUint(out, uint64(len(w.body)), 16)
-		out = append(out, "\r\n"...)
-	}
-	out = append(out, w.body...)
-	if w.chunked {
-		out = append(out, "\r\n"...)
-	}
-	w.stream.out, w.body = out, w.body[:0]
+	w.body = w.body[:0]
 }
 
-// finish sends the rest, with the next Read.
+// finish says the rest, which goes with the next Read, or now if it is much: of requests that came together.
 func (w *response) finish() error {
 	w.WriteHeader(http.StatusOK)
-	switch {
-	case !w.sent:
+	if !w.sent {
 		w.measure()
 		w.head()
-		if w.request.Method != http.MethodHead {
-			w.piece()
-		}
-	default:
-		w.piece()
-		if w.chunked {
-			w.stream.out = append(w.stream.out, "0\r\n\r\n"...)
-		}
 	}
-	if len(w.stream.out) > pieceMax { // of requests that came together
+	if w.request.Method != http.MethodHead {
+		w.piece()
+	}
+	if w.chunked {
+		w.stream.out.WriteString("0\r\n\r\n")
+	}
+	if w.stream.out.Len() > pieceMax {
 		w.err = errors.Join(w.err, w.stream.flush())
 	}
 	return w.err
@@ -109,11 +96,10 @@ func (w *response) finish() error {
 // measure sets what is known when the response is whole.
 func (w *response) measure() {
 	w.header.Del("Transfer-Encoding")
-	if w.bodyless() {
+	switch {
+	case w.bodyless():
 		w.header.Del("Content-Length") // RFC 9110 §8.6
-		return
-	}
-	if w.request.Method != http.MethodHead || w.header.Get("Content-Length") == "" {
+	case w.request.Method != http.MethodHead || w.header.Get("Content-Length") == "":
 		w.header.Set("Content-Length", strconv.Itoa(len(w.body)))
 	}
 }
@@ -123,14 +109,7 @@ func (w *response) head() {
 	if _, ok := w.header["Content-Type"]; !ok && len(w.body) > 0 && w.header.Get("Content-Encoding") == "" {
 		w.header.Set("Content-Type", http.DetectContentType(w.body))
 	}
-	w.stream.out = fmt.Appendf(w.stream.out, "HTTP/1.1 %03d %s\r\n", w.status, http.StatusText(w.status))
-	_ = w.header.Write((*appender)(&w.stream.out)) // takes all
-	w.stream.out = append(w.stream.out, "\r\n"...)
+	fmt.Fprintf(&w.stream.out, "HTTP/1.1 %03d %s\r\n", w.status, http.StatusText(w.status))
+	_ = w.header.Write(&w.stream.out) // takes all
+	w.stream.out.WriteString("\r\n")
 }
-
-// appender is an io.Writer.
-type appender []byte
-
-func (a *appender) Write(p []byte) (int, error) { *a = append(*a, p...); return len(p), nil }
-
-func (a *appender) WriteString(p string) (int, error) { *a = append(*a, p...); return len(p), nil }
