@@ -81,7 +81,7 @@ var plan = map[string][]string{
 	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
 	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys", "vmm/snap"},
 	"internal/cputime":              {},
-	"sdk":                           {"vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"}, // in tests only
+	"sdk":                           {"compute", "vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"}, // in tests only
 	"sdk/go":                        {},
 	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/debug", "vmm/gdb", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap"},
 	"vmm/linux/coder":               {},
