@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"testing"
+	"time"
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
@@ -73,6 +74,64 @@ func TestExchangeWaits(t *testing.T) {
 		p.WriteStdin([]byte("four"))
 		if stop, err := p.Run(context.Background()); err != nil || stop.Kind != Exited || stop.Status != 4 || out.String() != "ELF" {
 			t.Fatalf("%s, output %q: %v", stop, out.String(), err)
+		}
+	})
+}
+
+// TestExchangeAfterSignals has a signal come while the call waits: made again or EINTR, what was said isn't said twice.
+func TestExchangeAfterSignals(t *testing.T) {
+	for mode, want := range map[string]string{"again": "response\nsignals 1, result 4\n", "interrupted": "response\ninterrupted\nsignals 1, result 4\n"} {
+		t.Run(mode, func(t *testing.T) {
+			onAll(t, func(t *testing.T, newMachine func() vmm.Machine) {
+				var out bytes.Buffer
+				p, err := Load(newMachine(), read(t, buildC(t, "gcc", "exchange", "-pthread")), Options{Args: []string{"exchange", mode}, Stdout: &out})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for {
+					stop, err := p.Run(context.Background())
+					switch {
+					case err != nil:
+						t.Fatal(err)
+					case stop.Kind == WantsInput && stop.Wake < time.Minute: // the other thread sleeps
+						time.Sleep(stop.Wake)
+					case stop.Kind == WantsInput:
+						p.WriteStdin([]byte("four"))
+					case stop.Kind != Exited || out.String() != want:
+						t.Fatalf("%s, output %q, want %q", stop, out.String(), want)
+					default:
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// FuzzExchange has arguments of all kinds: Run returns, and what was said is memory of the program's.
+func FuzzExchange(f *testing.F) {
+	f.Add(uint64(tinyBase+1), uint64(3), uint64(tinyBase+0x800), uint64(100), uint64(tinyBase+1), uint64(2))
+	f.Add(uint64(1)<<63, ^uint64(0), uint64(1)<<47-1, uint64(1)<<63, uint64(tinyBase), ^uint64(0))
+	f.Add(uint64(0x7fffffffe000), uint64(1)<<20, uint64(tinyBase), uint64(4097), uint64(0), uint64(1)<<32)
+	f.Fuzz(func(t *testing.T, out, size, in, room, log, logSize uint64) {
+		m, err := backends["emulator"]()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		var said bytes.Buffer
+		o := Options{Stdout: &said, Stderr: &said, Memory: 1 << 20, Boundary: true}
+		o.Limits.Instructions, o.Limits.Files.Output = 1000, 1<<16
+		p, err := Load(m, tiny(exchangeWith([6]uint64{out, size, in, room, log, logSize})...), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.WriteStdin(make([]byte, 5000))
+		if _, err := p.Run(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if said.Len() > 1<<16 {
+			t.Errorf("%d bytes were said, over the limit", said.Len())
 		}
 	})
 }
