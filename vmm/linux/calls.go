@@ -34,18 +34,17 @@ func init() {
 }
 
 var memoryCalls = map[abi.Call]call{
-	abi.SYS_MMAP:       {callMmap, "xxxxdx"},
-	abi.SYS_MUNMAP:     {callMunmap, "xx"},
-	abi.SYS_MPROTECT:   {callMprotect, "xxx"},
-	abi.SYS_MREMAP:     {callMremap, "xxxxx"},
-	abi.SYS_BRK:        {callBrk, "x"},
-	abi.SYS_MADVISE:    {callMadvise, "xxd"},
-	abi.SYS_MINCORE:    {callMincore, "xxx"},
-	abi.SYS_MSYNC:      {callNothing, "xxx"},
-	abi.SYS_MLOCK:      {callNothing, "xx"},
-	abi.SYS_MLOCK2:     {callNothing, "xxx"},
-	abi.SYS_MUNLOCK:    {callNothing, "xx"},
-	abi.SYS_MEMBARRIER: {callMembarrier, "dxd"},
+	abi.SYS_MMAP:     {callMmap, "xxxxdx"},
+	abi.SYS_MUNMAP:   {callMunmap, "xx"},
+	abi.SYS_MPROTECT: {callMprotect, "xxx"},
+	abi.SYS_MREMAP:   {callMremap, "xxxxx"},
+	abi.SYS_BRK:      {callBrk, "x"},
+	abi.SYS_MADVISE:  {callMadvise, "xxd"},
+	abi.SYS_MINCORE:  {callMincore, "xxx"},
+	abi.SYS_MSYNC:    {callNothing, "xxx"},
+	abi.SYS_MLOCK:    {callNothing, "xx"},
+	abi.SYS_MLOCK2:   {callNothing, "xxx"},
+	abi.SYS_MUNLOCK:  {callNothing, "xx"},
 }
 
 var taskCalls = map[abi.Call]call{
@@ -59,16 +58,12 @@ var taskCalls = map[abi.Call]call{
 	abi.SYS_PRCTL:                  {callPrctl, "dxxxx"},
 	abi.SYS_FUTEX:                  {callFutex, "xxdxxx"},
 	abi.SYS_SCHED_YIELD:            {callSchedYield, ""},
-	abi.SYS_SCHED_GETAFFINITY:      {callSchedGetaffinity, "ddx"},
 	abi.SYS_SCHED_SETAFFINITY:      {callNothing, "ddx"},
-	abi.SYS_SCHED_GETPARAM:         {callSchedGetparam, "dx"},
 	abi.SYS_SCHED_GETSCHEDULER:     {callNothing, "d"},
 	abi.SYS_SCHED_SETSCHEDULER:     {callNothing, "ddx"},
 	abi.SYS_SCHED_GET_PRIORITY_MAX: {callNothing, "d"},
 	abi.SYS_SCHED_GET_PRIORITY_MIN: {callNothing, "d"},
-	abi.SYS_GETPRIORITY:            {callGetpriority, "dd"},
 	abi.SYS_SETPRIORITY:            {callNothing, "ddd"},
-	abi.SYS_GETCPU:                 {callGetcpu, "xx"},
 }
 
 var timeCalls = map[abi.Call]call{

@@ -15,6 +15,7 @@ const (
 var fileCalls = map[abi.Call]call{
 	abi.SYS_READ:            {callRead, "dxd"},
 	abi.SYS_WRITE:           {callWrite, "dbd"},
+	abi.SYS_WHERRY_EXCHANGE: {callExchange, "blxlbl"},
 	abi.SYS_READV:           {callReadv, "dxd"},
 	abi.SYS_WRITEV:          {callWritev, "dxd"},
 	abi.SYS_PREAD64:         {callPread, "dxdl"},

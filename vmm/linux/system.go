@@ -10,7 +10,6 @@ import (
 )
 
 var systemCalls = map[abi.Call]call{
-	abi.SYS_UNAME:     {callUname, "x"},
 	abi.SYS_SYSINFO:   {callSysinfo, "x"},
 	abi.SYS_GETRANDOM: {callGetrandom, "xdx"},
 	abi.SYS_PRLIMIT64: {callPrlimit, "ddxx"},
@@ -30,16 +29,7 @@ var systemCalls = map[abi.Call]call{
 	abi.SYS_GETEGID:   {callNothing, ""},
 	abi.SYS_SETUID:    {callNothing, "d"},
 	abi.SYS_SETGID:    {callNothing, "d"},
-	abi.SYS_GETRESUID: {callGetres, "xxx"},
-	abi.SYS_GETRESGID: {callGetres, "xxx"},
 	abi.SYS_GETGROUPS: {callNothing, "dx"},
-}
-
-func callUname(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	var b [abi.UtsnameSize]byte
-	n := abi.Utsname{Sysname: "Linux", Nodename: "wherry", Release: "6.1.0-wherry", Version: "#1", Machine: "x86_64", Domainname: "(none)"}
-	n.Put(b[:])
-	return 0, p.space.CopyOut(a[0], b[:])
 }
 
 func callSysinfo(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
@@ -151,56 +141,8 @@ func callTimes(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 
 func callGetpid(*Process, *Task, *args) (uint64, abi.Errno) { return firstID, 0 }
 
-func callGetres(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	for _, at := range a[:3] {
-		if e := p.space.PutWord32(at, 0); e != 0 {
-			return 0, e
-		}
-	}
-	return 0, 0
-}
-
 func callSchedYield(p *Process, _ *Task, _ *args) (uint64, abi.Errno) {
 	p.left = 0
-	return 0, 0
-}
-
-// callSchedGetaffinity tells of one processor: tasks run by turns.
-func callSchedGetaffinity(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	if a[1] < 8 || a[1]&7 != 0 {
-		return 0, abi.EINVAL
-	}
-	var b [8]byte
-	b[0] = 1
-	return 8, p.space.CopyOut(a[2], b[:])
-}
-
-func callSchedGetparam(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	return 0, p.space.PutWord32(a[1], 0)
-}
-
-func callGetpriority(*Process, *Task, *args) (uint64, abi.Errno) { return 20, 0 } // nice 0, as the kernel tells it
-
-func callGetcpu(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	for _, at := range a[:2] {
-		if at != 0 {
-			if e := p.space.PutWord32(at, 0); e != 0 {
-				return 0, e
-			}
-		}
-	}
-	return 0, 0
-}
-
-// callMembarrier does nothing: one task runs at a time.
-func callMembarrier(_ *Process, _ *Task, a *args) (uint64, abi.Errno) {
-	const query, all = 0, 0x1ff
-	if a[0] == query {
-		return all, 0
-	}
-	if a[0]&(a[0]-1) != 0 || a[0] > all {
-		return 0, abi.EINVAL
-	}
 	return 0, 0
 }
 

@@ -80,6 +80,9 @@ func TestStreams(t *testing.T) {
 	var out, err bytes.Buffer
 	table := newTable(t, Options{Stdout: &out, Stderr: &err, Limits: Limits{Output: 12}})
 	p := make([]byte, 10)
+	if table.Poll([]abi.PollFD{{FD: 0}}); table.Starved() {
+		t.Error("asking whether descriptor 0 is open is taken for wanting input")
+	}
 	if _, e := table.Read(0, p); e != abi.EAGAIN || !table.Starved() || !table.Blocking(0) {
 		t.Errorf("reading nothing: %v, starved %v", e, table.Starved())
 	}

@@ -14,7 +14,11 @@ func (t *Table) Poll(fds []abi.PollFD) (n int) {
 		if e != 0 {
 			p.Revents = abi.POLLNVAL
 		} else {
+			starved := t.starved
 			p.Revents = uint16(f.object.ready(t, f)) & (p.Events | abi.POLLERR | abi.POLLHUP)
+			if p.Events&(abi.POLLIN|abi.POLLRDNORM) == 0 { // Rust asks at a program's start whether 0, 1 and 2 are open: that isn't wanting input
+				t.starved = starved
+			}
 		}
 		if p.Revents != 0 {
 			n++

@@ -27,7 +27,7 @@ type Call struct {
 }
 
 // Tables are the calls by number.
-func Tables() []map[abi.Call]Call { return []map[abi.Call]Call{names, descriptors, sockets} }
+func Tables() []map[abi.Call]Call { return []map[abi.Call]Call{names, descriptors, sockets, system} }
 
 const (
 	// PathMax bounds a path with its zero (PATH_MAX).
