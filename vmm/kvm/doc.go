@@ -21,7 +21,8 @@
 //     (shadow paging sets accessed bits, hardware does where it likes). Clean pages go at the host's level.
 //
 // Dirty pages: KVM's log with manual protection is read and not cleared, so a page that was once written stays writable and counts as written at each
-// CollectDirty; Cool clears it now and then. Page tables: see Machine.Flush.
+// CollectDirty; Cool clears it now and then. Page tables: see Machine.Flush. Extended states that SetExtended is given are loaded by the processor itself when
+// it runs, in a page on its way to the program: see detour. That is no exit, and nothing that the program could tell from the state having been there.
 //
 // Run locks its goroutine to a thread while it runs, and Kick and the budget's timer interrupt that thread by SIGURG, which Go's runtime takes for its own
 // preemption. It starts no goroutines.

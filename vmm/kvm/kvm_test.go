@@ -244,7 +244,7 @@ func TestAVXState(t *testing.T) {
 func TestStubIsNoWayIn(t *testing.T) {
 	g := vmmtest.NewGuest(t, open, nil)
 	r := g.Regs()
-	for _, va := range []uint64{gatesVA, gatesVA + entriesAt, taskVA(0), taskVA(0) + 0xfff, stubVA} {
+	for _, va := range []uint64{gatesVA, gatesVA + entriesAt, taskVA(0), taskVA(0) + 0xfff, stubVA, detoursVA, detoursVA + detourCode} {
 		g.Code(0x88, 0x03) // mov [rbx], al
 		r.RBX = va
 		if exit := g.Want(vmm.ExitPageFault); exit.Code != mmu.CodeUser|mmu.CodeWrite || exit.Addr != va {

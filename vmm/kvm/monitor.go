@@ -18,10 +18,11 @@ const (
 	pagePDPT = iota
 	pagePD
 	pagePT
-	pageStub     // where SYSCALL goes
-	pageGates    // IDT, GDT, and where exceptions go
-	pageTasks    // of the processors: task segment below, stack of exceptions above
-	monitorPages = pageTasks + vcpusMax
+	pageStub                            // where SYSCALL goes
+	pageGates                           // IDT, GDT, and where exceptions go
+	pageTasks                           // of the processors: task segment below, stack of exceptions above
+	pageDetours  = pageTasks + vcpusMax // of the first processors: see detoursMax
+	monitorPages = pageDetours + detoursMax
 )
 
 const (
@@ -64,7 +65,10 @@ func newMonitor(base phys.Addr, userStub bool) ([]byte, error) {
 	}
 	put(pagePT, pageStub, stub)
 	put(pagePT, pageGates, at(pageGates)|mmu.Present|mmu.Accessed)
-	for i := pageTasks; i < monitorPages; i++ {
+	for i := pageDetours; i < monitorPages; i++ {
+		put(pagePT, i, at(i)|mmu.Present|mmu.User|mmu.Accessed)
+	}
+	for i := pageTasks; i < pageDetours; i++ {
 		put(pagePT, i, at(i)|mmu.Present|mmu.Write|mmu.Accessed|mmu.Dirty|mmu.NoExec)
 	}
 	fillStub(b[pageStub<<phys.PageShift:][:phys.PageSize])

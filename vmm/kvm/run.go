@@ -39,6 +39,7 @@ func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
 	if err := c.enter(); err != nil {
 		return vmm.Exit{}, err
 	}
+	defer c.arrive()
 	var began time.Duration
 	if budget.CPU > 0 {
 		began = cputime.Thread()
@@ -124,7 +125,7 @@ func (c *VCPU) enter() error {
 		c.toUser()
 	}
 	c.run.dirtyRegs |= syncRegs
-	return nil
+	return c.leave()
 }
 
 // arm has the thread interrupted when d has passed, unless it will be before.

@@ -32,6 +32,11 @@ type VCPU struct {
 	due     time.Time // when timer rings
 	outAt   uint64    // RIP of an OUT that the kernel counts as not done yet
 
+	next    x86.Extended // what the processor is to load in its detour
+	pending bool         // it hasn't
+	saved   [3]uint64    // RIP, RAX and RDX meanwhile
+	detour  []byte       // the monitor's page for that; nil until it is used
+
 	trapped bool // the kernel may know a trap that has come out
 
 	kicked atomic.Bool
@@ -88,7 +93,8 @@ func (c *VCPU) init() (err error) {
 	c.run.validRegs = syncRegs | syncSystem
 	c.run.regs = x86.Regs{RFLAGS: x86.Fixed | x86.IF}
 	e := x86.NewExtended()
-	return c.SetExtended(&e)
+	area := areaOf(&e)
+	return c.load(&area)
 }
 
 func (c *VCPU) free() error {
@@ -160,36 +166,4 @@ func (c *VCPU) toUser() {
 	r.efer = s.EFER | x86.EFERSCE
 	r.interrupts = [4]uint64{}
 	c.run.dirtyRegs |= syncSystem
-}
-
-// xsaveHeader is behind the area of FXSAVE: which parts are there.
-const (
-	fxsaveSize = 512
-	xsaveSize  = 4096
-)
-
-// Extended implements vmm.VCPU.
-func (c *VCPU) Extended() (x86.Extended, error) {
-	var area [xsaveSize]byte
-	if _, err := ioctl(c.fd, getXSAVE, unsafe.Pointer(&area)); err != nil {
-		return x86.Extended{}, fmt.Errorf("KVM_GET_XSAVE: %w", err)
-	}
-	var e x86.Extended
-	copy((*[fxsaveSize]byte)(unsafe.Pointer(&e))[:], area[:])
-	e.Beyond = append([]byte(nil), area[fxsaveSize:]...)
-	return e, nil
-}
-
-// SetExtended implements vmm.VCPU. Without e.Beyond of this back end the rest is as after FNINIT.
-func (c *VCPU) SetExtended(e *x86.Extended) error {
-	var area [xsaveSize]byte
-	copy(area[:], (*[fxsaveSize]byte)(unsafe.Pointer(e))[:])
-	if len(e.Beyond) == xsaveSize-fxsaveSize {
-		copy(area[fxsaveSize:], e.Beyond)
-	}
-	area[fxsaveSize] |= 3 // x87 and SSE are there
-	if _, err := ioctl(c.fd, setXSAVE, unsafe.Pointer(&area)); err != nil {
-		return fmt.Errorf("KVM_SET_XSAVE: %w", err)
-	}
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"time"
 
 	"github.com/wherry/wherry/vmm"
@@ -14,6 +13,7 @@ import (
 	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/linux/space"
 	"github.com/wherry/wherry/vmm/linux/trace"
+	"github.com/wherry/wherry/vmm/linux/turn"
 	"github.com/wherry/wherry/vmm/linux/vdso"
 	"github.com/wherry/wherry/vmm/x86"
 )
@@ -55,13 +55,8 @@ type Time struct {
 	Start   time.Time
 }
 
-// Slice bounds how long a task runs while others are ready. Zero fields have defaults.
-type Slice struct {
-	Instructions uint64        // on a machine that counts them. 1,000,000
-	CPU          time.Duration // on others. 2 ms
-	// Random makes each slice's length random, from 1 to the bound, by this seed. 0 is not random.
-	Random uint64
-}
+// Slice bounds how long a task runs while others are ready.
+type Slice = turn.Slice
 
 // Limits bound what a process may use. Zero is no limit, or the default where one is named.
 type Limits struct {
@@ -77,8 +72,6 @@ const (
 	defaultMemory = 256 << 20
 	defaultTasks  = 256
 	defaultAreas  = 16384
-	defaultSlice  = 1_000_000
-	defaultCPU    = 2 * time.Millisecond
 )
 
 // StopKind says why Run returned.
@@ -134,7 +127,7 @@ type Process struct {
 	controls x86.System
 	cpus     cpus
 	counts   bool // processors count instructions
-	slices   *rand.Rand
+	turns    *turn.Turns
 	kick     kick
 	scratch  []byte
 
@@ -153,8 +146,9 @@ type Process struct {
 	version        uint64 // of Files, when the tasks that wait for them were looked at last
 	end            *Stop  // once it has exited or was killed
 	debugger       Debugger
-	held           bool  // by the debugger: Run returns
-	threadTime     int64 // of the host, when it was looked at last
+	held           bool      // by the debugger: Run returns
+	began          time.Time // the last Run
+	threadTime     int64     // of the host, when it was looked at last
 	counters       counters
 
 	cpuTime, cpuBase int64  // nanoseconds it has run, and when the last Restore was

@@ -2,7 +2,6 @@ package linux
 
 import (
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux/abi"
@@ -10,6 +9,7 @@ import (
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/linux/program"
 	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/linux/turn"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -51,12 +51,6 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.Limits.Tasks, defaultTasks)
 	set(&o.Limits.Areas, defaultAreas)
-	if o.Slice.Instructions == 0 {
-		o.Slice.Instructions = defaultSlice
-	}
-	if o.Slice.CPU == 0 {
-		o.Slice.CPU = defaultCPU
-	}
 	return o
 }
 
@@ -68,7 +62,7 @@ func newProcess(machine vmm.Machine, s *space.Space, exe []byte, o Options) (*Pr
 		p.cpus.max = 1
 	}
 	p.counts = machine.Caps().Deterministic
-	p.slices = rand.New(rand.NewPCG(o.Slice.Random, 0))
+	p.turns = turn.New(o.Slice, p.counts)
 	image := o.Image
 	if image == nil {
 		var err error

@@ -53,11 +53,11 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 	defer runtime.UnlockOSThread()
 	defer after.Func(ctx, p.Stop)() // which waits: the machine may be closed then
 	p.kick.wanted.Store(ctx.Err() != nil)
-	began := time.Now()
+	p.began = time.Now()
 	p.threadTime = int64(cputime.Thread())
 	p.held = false
 	for {
-		if stop, ok := p.stopped(began); ok {
+		if stop, ok := p.stopped(); ok {
 			return stop, nil
 		}
 		if err := p.space.Broken(); err != nil {
@@ -69,7 +69,7 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 		p.wakeFiles()
 		t := p.choose()
 		if t == nil {
-			if stop, ok := p.idle(ctx, began); ok {
+			if stop, ok := p.idle(ctx); ok {
 				return stop, nil
 			}
 			continue
@@ -81,7 +81,7 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 }
 
 // stopped reports whether Run returns, before another turn.
-func (p *Process) stopped(began time.Time) (Stop, bool) {
+func (p *Process) stopped() (Stop, bool) {
 	l := &p.options.Limits
 	switch {
 	case p.end != nil:
@@ -95,7 +95,7 @@ func (p *Process) stopped(began time.Time) (Stop, bool) {
 		return Stop{Kind: LimitPassed, Limit: "cpu"}, true
 	case l.Instructions > 0 && p.executed() >= l.Instructions:
 		return Stop{Kind: LimitPassed, Limit: "instructions"}, true
-	case l.Wall > 0 && time.Since(began) > l.Wall:
+	case l.Wall > 0 && time.Since(p.began) > l.Wall:
 		return Stop{Kind: LimitPassed, Limit: "wall"}, true
 	case p.kick.wanted.Load():
 		return Stop{Kind: Stopped}, true
@@ -133,23 +133,21 @@ func (p *Process) choose() *Task {
 			if t != p.current {
 				p.counters.switches++
 			}
-			p.current, p.left = t, p.slice()
+			p.current, p.left = t, p.turns.Next()
 			return t
 		}
 	}
 	return nil
 }
 
-// slice is how long the next turn is: instructions, or nanoseconds.
-func (p *Process) slice() int64 {
-	most := int64(p.options.Slice.CPU)
-	if p.counts {
-		most = int64(min(p.options.Slice.Instructions, math.MaxInt64))
+// alone reports whether no task is ready but the one whose turn it is.
+func (p *Process) alone() bool {
+	for i, t := range p.tasks {
+		if i != p.turn && t.Wait.Kind == ready {
+			return false
+		}
 	}
-	if p.options.Slice.Random != 0 {
-		return 1 + p.slices.Int64N(most)
-	}
-	return most
+	return true
 }
 
 // budget is how long t may run now: to the end of its slice, or when a limit is passed or somebody's sleep is over.
@@ -167,8 +165,14 @@ func (p *Process) budget() vmm.Budget {
 		}
 		return vmm.Budget{Instructions: uint64(max(n, 1))}
 	}
+	if p.alone() {
+		n = p.turns.Alone(n, p.due())
+	}
 	if l.CPU > 0 {
 		n = min(n, int64(l.CPU)-(p.cpuTime-p.cpuBase)+int64(time.Millisecond))
+	}
+	if l.Wall > 0 {
+		n = min(n, int64(l.Wall-time.Since(p.began)+time.Millisecond))
 	}
 	return vmm.Budget{CPU: time.Duration(max(n, 1))}
 }
@@ -300,7 +304,7 @@ func (p *Process) wakeFiles() {
 }
 
 // idle is for when all tasks wait: it waits for the first whose time comes, if there is one.
-func (p *Process) idle(ctx context.Context, began time.Time) (Stop, bool) {
+func (p *Process) idle(ctx context.Context) (Stop, bool) {
 	next := int64(math.MaxInt64)
 	files := false
 	for _, t := range p.tasks {
@@ -331,7 +335,7 @@ func (p *Process) idle(ctx context.Context, began time.Time) (Stop, bool) {
 		return Stop{}, false
 	}
 	if l := p.options.Limits.Wall; l > 0 {
-		wait = min(wait, max(l-time.Since(began), 0)+time.Millisecond)
+		wait = min(wait, max(l-time.Since(p.began), 0)+time.Millisecond)
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

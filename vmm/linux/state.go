@@ -156,7 +156,7 @@ func (p *Process) Restore(s *State) error {
 	p.cpuTime, p.cpuBase = n.CPU, n.CPU
 	p.instructionsBase = p.counters.instructions
 	p.order, p.lastID = n.Order, n.LastID
-	p.turn, p.left, p.end = int(n.Turn), p.slice(), nil
+	p.turn, p.left, p.end = int(n.Turn), p.turns.Next(), nil
 	p.current = p.tasks[p.turn] // goes on first: it is the one that waits for input, as a rule
 	if err := p.Files.Restore(s.files); err != nil {
 		return err

@@ -100,7 +100,7 @@ func (m *Memory) Add(spec Spec) (*Slot, error) {
 			return nil, fmt.Errorf("slot %#x–%#x overlaps slot %#x–%#x", spec.Base, end, s.Base, s.end())
 		}
 	}
-	s, err := newSlot(spec)
+	s, err := newSlot(spec, !m.Budgeted())
 	if err != nil {
 		return nil, err
 	}

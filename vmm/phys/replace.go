@@ -123,7 +123,7 @@ func (m *Memory) replace(keep pageRef) error {
 // haveClean reports whether a resident page but keep wasn't written.
 func (m *Memory) haveClean(keep pageRef) bool {
 	for _, s := range m.slots {
-		for at, w := range s.resident.words {
+		for at, w := range s.resident.words[:s.resident.top] {
 			w &^= s.dirty.words[at]
 			if s == keep.slot && at == keep.page>>6 {
 				w &^= 1 << (keep.page & 63)
@@ -202,7 +202,7 @@ func (m *Memory) Restore() {
 		if s.Kept {
 			continue
 		}
-		for at, w := range s.dirty.words {
+		for at, w := range s.dirty.words[:s.dirty.top] {
 			for ; w != 0; w &= w - 1 {
 				m.restore(s, at<<6+bits.TrailingZeros64(w))
 			}

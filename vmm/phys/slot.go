@@ -22,13 +22,16 @@ type Slot struct {
 	gens     []uint32
 }
 
-func newSlot(spec Spec) (*Slot, error) {
+func newSlot(spec Spec, large bool) (*Slot, error) {
 	if spec.Image != nil && spec.Image.Size() > spec.Size {
 		return nil, fmt.Errorf("an image of %d bytes in a slot of %d", spec.Image.Size(), spec.Size)
 	}
 	bytes, err := mapSlot(spec.Size, spec.Image)
 	if err != nil {
 		return nil, fmt.Errorf("mapping a slot of %d bytes: %w", spec.Size, err)
+	}
+	if large && spec.Image == nil {
+		preferLarge(bytes)
 	}
 	if spec.Image != nil {
 		spec.Image.users.Add(1)

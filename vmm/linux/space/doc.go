@@ -3,8 +3,8 @@
 //	areas: what mmap, brk and the loader say      start ── end, protection, what pages begin with
 //	pages: what page tables say                   an entry for a page that was touched, with a frame of the machine's memory
 //
-// The areas decide. A page gets its frame at the first fault, and a few pages around it with it; an access that its area doesn't allow is the caller's
-// to make a signal of. Whoever reads or writes for the program (CopyIn, CopyOut) may do what the program may.
+// The areas decide. A page gets its frame at the first fault, and pages around it with it, more when the program goes on from there; an access that its
+// area doesn't allow is the caller's to make a signal of. Whoever reads or writes for the program (CopyIn, CopyOut) may do what the program may.
 //
 // Frames and page tables aren't taken back by Restore: under shadow paging it is slow to take an entry away, and the next request wants it again. So a
 // page that was mapped since the checkpoint stays in the tables, as zeros, even if no area has it; and a frame that a checkpoint has never serves another

@@ -11,12 +11,15 @@ const (
 	filled = 1 << 10
 )
 
-// aroundMin and aroundMax are how many pages a fault maps around it: more in an area that is large, as a fault costs far more than an entry. Large is
-// largeArea bytes.
+// aroundMin, aroundLarge and aroundMax are how many pages a fault maps around it: more where an area has largeArea bytes or a file's, as a fault costs far more
+// than an entry or the copy of a page, and twice as many each time that a program goes on behind what the last fault mapped.
 const (
-	aroundMin = 16
-	aroundMax = 64
-	largeArea = 4 << 20
+	aroundMin   = 16
+	aroundLarge = 64
+	aroundMax   = 512
+	largeArea   = 1 << 20
+	// aheadShare is what part of the pages that are left a fault takes at most beyond aroundMin.
+	aheadShare = 8
 )
 
 // entryBits are those of a page's entry for a protection. Without User nothing can be done with the page, but its frame is kept.
@@ -88,18 +91,13 @@ func (s *Space) bring(a *Area, va uint64) (Outcome, error) {
 	if a.Source != 0 && a.Offset+(va-a.Start) >= uint64(len(s.sources[a.Source].Bytes)) {
 		return Beyond, nil
 	}
-	around := uint64(aroundMin)
-	if a.Source == 0 && a.End-a.Start >= largeArea && s.frames.left() > 4*aroundMax {
-		around = aroundMax
-	}
-	if uint64(s.frames.left()) < 2*around {
-		around = 1
-	}
+	around := s.around(a, va)
 	start := max(a.Start, va&^(around*PageSize-1))
 	end := min(a.End, (va&^(around*PageSize-1))+around*PageSize)
 	if a.Source != 0 {
 		end = min(end, s.sourceEnd(a))
 	}
+	s.ahead = ahead{end, around}
 	for at := start; at < end; {
 		run, err := s.absent(at, end)
 		if err != nil {
@@ -126,6 +124,27 @@ func (s *Space) bring(a *Area, va uint64) (Outcome, error) {
 		at += uint64(n) * PageSize
 	}
 	return Done, nil
+}
+
+// ahead is what the last fault mapped: where that ends, and how many pages it was to be.
+type ahead struct{ end, pages uint64 }
+
+// around is how many pages a fault at va in a maps, a power of two: fewer when there aren't many left.
+func (s *Space) around(a *Area, va uint64) uint64 {
+	n := uint64(aroundMin)
+	if a.Source != 0 || a.End-a.Start >= largeArea {
+		n = aroundLarge
+	}
+	if a.Source == 0 && va-s.ahead.end < s.ahead.pages*PageSize {
+		n = min(max(n, 2*s.ahead.pages), aroundMax)
+	}
+	for left := uint64(s.frames.left()); n > aroundMin && left <= aheadShare*n; {
+		n /= 2
+	}
+	if uint64(s.frames.left()) < 2*n {
+		return 1
+	}
+	return n
 }
 
 // absent is how many pages from va on, up to end, have no entry.

@@ -53,7 +53,8 @@ type Space struct {
 	size        uint64 // bytes of memory
 	areasMax    int
 	faults      uint64
-	broken      error  // what the machine or its memory said that ends the run
+	broken      error // what the machine or its memory said that ends the run
+	ahead       ahead
 	stale       []span // physical: of changed entries, until flush
 
 	areas   areas
