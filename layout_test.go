@@ -67,8 +67,7 @@ var plan = map[string][]string{
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	"edge/page":                     {"fault"},
 	"vmm":                           {"vmm/phys", "vmm/x86"},
-	"vmm/linux":                     {"internal/after", "internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/coder", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/signals", "vmm/linux/space", "vmm/linux/trace", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
-	"vmm/linux":                     {"internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/coder", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/signals", "vmm/linux/space", "vmm/linux/trace", "vmm/linux/turn", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
+	"vmm/linux":                     {"internal/after", "internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/coder", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/signals", "vmm/linux/space", "vmm/linux/trace", "vmm/linux/turn", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
 	"vmm/emu/flags":                 {"vmm/x86"},
 	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/emu/flags", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/linux/clock":               {"internal/tsc", "vmm/linux/vdso"},
@@ -111,9 +110,7 @@ var plan = map[string][]string{
 	"vmm/x86":                       {},
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
-	"edge":               {"cache", "cache/field", "cache/store", "compute", "compute/stage", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
-	"control":            {"config", "control/api", "control/diff", "control/rollout", "control/store", "fault", "feed", "mesh"},
-	"edge":               {"cache", "cache/field", "cache/store", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "feed", "fault", "h2", "h3", "logs", "socket", "trace"},
+	"edge":               {"cache", "cache/field", "cache/store", "compute", "compute/stage", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "fault", "feed", "h2", "h3", "logs", "socket", "trace"},
 	"control":            {"config", "control/api", "control/diff", "control/images", "control/rollout", "control/store", "fault", "feed", "mesh"},
 	"control/diff":       {},
 	"control/images":     {"config", "control/api", "control/store", "fault", "feed"},

@@ -297,11 +297,11 @@ type Rule struct {
 	Program ProgramName `yaml:"program"`
 
 	// Ask this program before the cache: it lets the request go on, changed or as it is, or answers it.
-	// default: the site's ORIGINS
+	// default: NOBODY is asked
 	RequestProgram ProgramName `yaml:"request_program"`
 
 	// Have this program change what comes from the origin, before it is stored.
-	// default: the site's ORIGINS
+	// default: NOBODY changes it
 	ResponseProgram ProgramName `yaml:"response_program"`
 }
 

@@ -56,18 +56,21 @@ func variableForm() Form {
 	}
 }
 
+// Programs are those that the rule names, by key.
+func (r *Rule) Programs() map[string]ProgramName {
+	m := map[string]ProgramName{"program": r.Program, "request_program": r.RequestProgram, "response_program": r.ResponseProgram}
+	maps.DeleteFunc(m, func(_ string, name ProgramName) bool { return name == "" })
+	return m
+}
+
 // programs looks whether there are those that rules name.
 func (c *checker) programs() {
 	named := map[ProgramName]bool{}
 	for i := range c.n.Sites {
 		for j := range c.n.Sites[i].Rules {
 			rule, path := &c.n.Sites[i].Rules[j], fmt.Sprintf("sites[%d].rules[%d].", i, j)
-			for key, name := range map[string]ProgramName{
-				"program": rule.Program, "request_program": rule.RequestProgram, "response_program": rule.ResponseProgram,
-			} {
-				if named[name] = true; name == "" {
-					continue
-				}
+			for key, name := range rule.Programs() {
+				named[name] = true
 				if _, ok := c.n.Programs[name]; !ok {
 					c.error(path+key, "there is no program "+quoted(string(name)), "write it below `programs`, with its image")
 				}

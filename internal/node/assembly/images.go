@@ -14,7 +14,7 @@ func (a *Assembly) images(u *use) error {
 	if a.o.Images == nil {
 		return nil
 	}
-	if why, waits := a.waiting[feed.KeyNetwork]; waits && u.site != nil && slices.ContainsFunc(u.site.Rules, func(r config.Rule) bool { return r.Program != "" }) {
+	if why, waits := a.waiting[feed.KeyNetwork]; waits && u.site != nil && slices.ContainsFunc(u.site.Rules, func(r config.Rule) bool { return len(r.Programs()) > 0 }) {
 		return &missingError{fmt.Errorf("the network's settings, which have its programs: %s", why)}
 	}
 	if u.settings == nil {
