@@ -3,9 +3,9 @@
 // It stands above the cache: above it everything is a request handler, below it everything is an http.RoundTripper. The steps
 // are listed in the function steps in edge.go, in order; their names are the words of traces, logs and docs:
 //
-//	client ─ receive ─ admit ─ route ─ forward ─ upgrade ─ serve ─ prefetch ─ deliver ─ record
-//	                                                │         └ cache ─ upstream
-//	                                                └ upstream (WebSocket and the like: the cache has no part)
+//	client ─ receive ─ admit ─ route ─ forward ─ decide ─ upgrade ─ serve ─ prefetch ─ deliver ─ record
+//	                                                         │         └ cache ─ upstream
+//	                                                         └ upstream (WebSocket and the like: the cache has no part)
 //
 // A plain hit on an HTTP/1.1 connection doesn't go through net/http: the lane (lane.go) reads it where net/http asks the connection
 // for the next request (edge/plain), takes the same decisions in passage.go and writes the stored response at once, without allocating. All

@@ -20,10 +20,11 @@ func Forged(name string) bool {
 	}
 	switch name {
 	case "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "Front-End-Https",
-		"X-Host", "X-Original-Host", "X-Http-Host-Override", "X-Original-Url", "X-Rewrite-Url":
+		"X-Host", "X-Original-Host", "X-Http-Host-Override", "X-Original-Url", "X-Rewrite-Url",
+		"Wherry-Stage", "Wherry-Status", "Wherry-Target": // what programs are told (compute/stage)
 		return true
 	}
-	return strings.HasPrefix(name, "X-Forwarded-")
+	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "Wherry-Set-")
 }
 
 // OverridesMethod says whether origins may take what the field says for the method. On POST that is what it is for; a GET with it

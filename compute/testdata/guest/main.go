@@ -57,6 +57,14 @@ func read(in *bufio.Reader) (head string, content []byte, err error) {
 }
 
 func do(path string, n int, head string, content []byte) {
+	switch {
+	case strings.Contains(head, "\r\nWherry-Stage: request\r\n") && path != "/loop":
+		before(path, head)
+		return
+	case strings.Contains(head, "\r\nWherry-Stage: response\r\n"):
+		answer(strings.ToUpper(string(content)))
+		return
+	}
 	switch path {
 	case "/count":
 		answer(os.Getenv("SAY") + strconv.Itoa(n))
@@ -103,6 +111,18 @@ func do(path string, n int, head string, content []byte) {
 		os.Exit(0)
 	default:
 		fmt.Print("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+	}
+}
+
+// before lets requests go on whose sender says who he is; what is asked for by its old name by another.
+func before(path, head string) {
+	switch {
+	case !strings.Contains(head, "\r\nX-Token: "):
+		fmt.Print("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 12\r\n\r\nwho are you?")
+	case path == "/old":
+		fmt.Print("HTTP/1.1 204 No Content\r\nWherry-Target: /cached\r\n\r\n")
+	default:
+		fmt.Print("HTTP/1.1 204 No Content\r\nWherry-Set-X-User: ada\r\n\r\n")
 	}
 }
 
