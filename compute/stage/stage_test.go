@@ -38,7 +38,7 @@ func TestBefore(t *testing.T) {
 		bad    string
 	}{
 		{name: "goes on", says: func(w http.ResponseWriter) { w.WriteHeader(204) }, target: "/a?b=1", fields: "x=1"},
-		{name: "answers", says: func(w http.ResponseWriter) { http.Error(w, "who are you?", 401) }, status: 401},
+		{name: "answers", says: func(w http.ResponseWriter) { http.Error(w, "who are you?", http.StatusUnauthorized) }, status: 401},
 		{name: "redirects", says: func(w http.ResponseWriter) { w.Header().Set("Location", "/"); w.WriteHeader(302) }, status: 302},
 		{name: "another target", says: set(TargetField, "/b/%2F?c"), target: "/b/%2F?c", fields: "x=1"},
 		{name: "a field", says: set("Wherry-Set-X", "2"), target: "/a?b=1", fields: "x=2"},
