@@ -30,7 +30,7 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 `))
 
 func main() {
-	http.HandleFunc("GET /{$}", render)
+	http.HandleFunc("GET /", render)
 	log.Fatal(http.ListenAndServe(":8080", nil))
 }
 

@@ -21,7 +21,7 @@ const (
 )
 
 func main() {
-	http.HandleFunc("POST /{$}", resize)
+	http.HandleFunc("POST /", resize)
 	log.Fatal(http.ListenAndServe(":8080", nil))
 }
 
