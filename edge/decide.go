@@ -31,8 +31,5 @@ func (e *Edge) decide(x *exchange) (goOn bool) {
 		return true
 	}
 	x.target.Path, x.target.Query = x.r.URL.EscapedPath(), x.r.URL.RawQuery
-	if x.trace.On() {
-		x.note("the program asks for " + x.r.RequestURI)
-	}
-	return x.rule()
+	return x.rule("the program asks for", x.r.RequestURI)
 }

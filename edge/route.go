@@ -1,9 +1,9 @@
 package edge
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/page"
@@ -88,12 +88,9 @@ func (e *Edge) route(x *exchange) (goOn bool) {
 		}
 	}
 	x.site = x.routes.sites[found]
-	if x.trace.On() {
-		x.note(fmt.Sprintf("site %s by host %s", found.Name, pattern))
-	}
 	x.r.URL.Scheme, x.r.URL.Host = x.target.Scheme, x.r.Host
 	x.r.URL.User = nil
-	if !x.rule() {
+	if !x.rule("site", string(found.Name), "by host", string(pattern)) {
 		return false
 	}
 	if x.body != nil && found.BodySize > 0 {
@@ -106,12 +103,12 @@ func (e *Edge) route(x *exchange) (goOn bool) {
 	return true
 }
 
-// rule finds the site's rule for the target.
-func (x *exchange) rule() (goOn bool) {
+// rule finds the site's rule for the target, which came about as words say.
+func (x *exchange) rule(words ...string) (goOn bool) {
 	rule := x.site.Rule(x.target.Method, x.target.Path)
 	x.treatment = x.site.treatments[rule]
 	if x.trace.On() {
-		x.note(policy.RuleText(rule))
+		x.note(strings.Join(words, " ") + ", " + policy.RuleText(rule))
 	}
 	if rule != nil && rule.Refuse != 0 {
 		return x.refuse(refusedRule, fault.Client, rule.Refuse, page.Refusal(rule.Refuse))
