@@ -82,6 +82,7 @@ func (c *Conn) newPath(id byte, r remote) (*path, error) {
 	p := &path{id: id, remote: r, track: loss.New[cargo](ackDelayMax), controller: controller}
 	p.size.Reset(packetMin)
 	p.arrived = func(sent *loss.Packet[cargo]) {
+		p.size.Delivered(sent.Bytes - p.remote.envelope())
 		if sent.Probe {
 			p.size.Arrived(sent.Bytes - p.remote.envelope())
 			p.controller.SetPacket(p.size.Size)
@@ -89,8 +90,10 @@ func (c *Conn) newPath(id byte, r remote) (*path, error) {
 		c.packetArrived(sent)
 	}
 	p.gone = func(sent *loss.Packet[cargo]) {
-		if sent.Probe {
-			p.size.Lost(time.Now())
+		if now := time.Now(); sent.Probe {
+			p.size.Lost(now)
+		} else if p.size.Missed(now, sent.Bytes-p.remote.envelope()) {
+			p.shrink(now)
 		}
 		c.packetLost(sent)
 	}

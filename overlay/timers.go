@@ -40,7 +40,7 @@ func (c *Conn) expirePath(now time.Time, p *path) {
 	if due.IsZero() || now.Before(due) {
 		return
 	}
-	r, verdict := p.track.Expire(now, c.packetLost)
+	r, verdict := p.track.Expire(now, p.gone)
 	if r.Loss.Bytes > 0 && verdict == loss.Nothing {
 		p.controller.OnLoss(r.Loss)
 	}

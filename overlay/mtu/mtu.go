@@ -9,6 +9,10 @@ const (
 	again      = 10 * time.Minute // until what failed is tried again: the path may be another by then
 	afterwards = 5 * time.Second  // after large packets vanished
 	triesMax   = 3
+
+	// Large packets have vanished when so many were lost in a row, for so long (RFC 8899 §4.3).
+	missedMax   = 6
+	missedAfter = time.Second
 )
 
 // Search is of one path. Its zero value has a Size of 0: begin with Reset.
@@ -19,10 +23,14 @@ type Search struct {
 	tries   int
 	pending bool
 	from    time.Time // not before
+
+	least  int       // what every path carries
+	missed int       // larger packets lost since the last one that arrived
+	since  time.Time // when the first of them was missed
 }
 
 // Reset begins anew with what every path carries.
-func (s *Search) Reset(least int) { *s = Search{Size: least} }
+func (s *Search) Reset(least int) { *s = Search{Size: least, least: least} }
 
 // Next is the size to try now, which may be most; 0: none (RFC 8899 §5.3).
 func (s *Search) Next(now time.Time, most int) int {
@@ -59,6 +67,24 @@ func (s *Search) Lost(now time.Time) {
 	}
 }
 
+// Delivered is told of each packet that got through, whatever it was for.
+func (s *Search) Delivered(size int) {
+	if size > s.least {
+		s.missed = 0
+	}
+}
+
+// Missed is told of each packet that didn't, and says whether large ones vanish, so that it is time to Shrink.
+func (s *Search) Missed(now time.Time, size int) bool {
+	if s.Size == s.least || size <= s.least {
+		return false
+	}
+	if s.missed++; s.missed == 1 {
+		s.since = now
+	}
+	return s.missed >= missedMax && now.Sub(s.since) >= missedAfter
+}
+
 // Refused is told that the system wouldn't send it. trying is false if it was none that tries.
 func (s *Search) Refused(now time.Time) (trying bool) {
 	s.pending = false
@@ -71,6 +97,6 @@ func (s *Search) Refused(now time.Time) (trying bool) {
 // Shrink goes back to least: large packets seem to vanish.
 func (s *Search) Shrink(now time.Time, least int) {
 	if s.Size > least {
-		s.Size, s.try, s.tries, s.from = least, 0, 0, now.Add(afterwards)
+		s.Size, s.try, s.tries, s.from, s.missed = least, 0, 0, now.Add(afterwards), 0
 	}
 }

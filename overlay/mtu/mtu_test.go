@@ -30,3 +30,34 @@ func TestTheLargestSizeIsFound(t *testing.T) {
 		}
 	}
 }
+
+// Large packets that vanish while small ones arrive are seen; those of a burst of losses aren't taken for it.
+func TestLargePacketsVanish(t *testing.T) {
+	now := time.Unix(0, 0)
+	for _, c := range []struct {
+		name     string
+		arrives  int           // each so many large ones one gets through; 0: none does
+		apart    time.Duration // of packets
+		vanished bool
+	}{
+		{"none arrives", 0, 300 * time.Millisecond, true},
+		{"a burst of losses", 0, time.Millisecond, false},
+		{"one of four arrives", 4, 300 * time.Millisecond, false},
+	} {
+		var s Search
+		s.Reset(1200)
+		s.Arrived(16 << 10)
+		vanished := false
+		for i := range 20 {
+			at := now.Add(time.Duration(i) * c.apart)
+			s.Delivered(100)
+			if c.arrives > 0 && i%c.arrives == 0 {
+				s.Delivered(16 << 10)
+			}
+			vanished = s.Missed(at, 16<<10) || vanished
+		}
+		if vanished != c.vanished {
+			t.Errorf("%s: vanished is %v", c.name, vanished)
+		}
+	}
+}
