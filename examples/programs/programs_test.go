@@ -168,3 +168,19 @@ func TestNotes(t *testing.T) {
 		})
 	}
 }
+
+// TestServer has a guest book that a kept instance remembers, and lines that come one after another.
+func TestServer(t *testing.T) {
+	c := goProgram(t, compute.Program{Name: "server", Isolation: compute.PerInstance})
+	for _, line := range []string{"ahoy", "land ho"} {
+		if r, body := ask(t, c, "POST", "http://shop.example/", line); r.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s", r.Status, body)
+		}
+	}
+	if r, body := ask(t, c, "GET", "http://shop.example/", ""); r.StatusCode != http.StatusOK || body != "ahoy\nland ho\n" {
+		t.Errorf("%s: %q", r.Status, body)
+	}
+	if r, body := ask(t, c, "GET", "http://shop.example/ticks?n=1", ""); r.StatusCode != http.StatusOK || strings.Count(body, "\n") != 1 {
+		t.Errorf("%s: %q", r.Status, body)
+	}
+}
