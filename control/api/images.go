@@ -63,7 +63,10 @@ func imageRoutes() []route {
 				if err := c.checkType("application/octet-stream"); err != nil {
 					return nil, err
 				}
-				return c.service.PutImage(ctx, c.actor, hash, c.body())
+				body := c.body()
+				image, err := c.service.PutImage(ctx, c.actor, hash, body)
+				_, _ = io.Copy(io.Discard, body) // who is still writing would see a reset connection instead of the answer
+				return image, err
 			},
 		},
 		{
