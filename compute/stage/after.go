@@ -16,15 +16,14 @@ func (a *After) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || !shown(r, response) {
 		return response, err
 	}
+	kept := &keeper{body: response.Body}
 	ask := (&http.Request{
 		Method: http.MethodPost, URL: r.URL, Host: r.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: response.Header.Clone(), Body: response.Body, ContentLength: response.ContentLength,
+		Header: response.Header.Clone(), Body: kept, ContentLength: response.ContentLength,
 	}).WithContext(r.Context())
 	disown(ask.Header)
 	ask.Header.Set(Field, stageAfter)
 	ask.Header.Set(StatusField, strconv.Itoa(response.StatusCode))
-	kept := &keeper{ReadCloser: response.Body}
-	ask.Body = kept
 	answer, err := a.Program.RoundTrip(ask)
 	if err != nil {
 		response.Body.Close()
@@ -35,7 +34,8 @@ func (a *After) RoundTrip(r *http.Request) (*http.Response, error) {
 		response.Body = kept.again()
 		return response, nil
 	}
-	response.Body.Close()
+	kept.past.Store(true)
+	answer.Body = until{answer.Body, response.Body}
 	merge(answer, response)
 	answer.Request = r
 	return answer, nil
