@@ -1,7 +1,7 @@
 // Says that it loops, and does.
 #include <unistd.h>
 
-volatile unsigned long rounds;
+volatile unsigned long rounds = 1; /* an interrupt may come before the loop */
 
 int main(void)
 {
