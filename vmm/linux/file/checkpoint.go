@@ -44,7 +44,7 @@ func (t *Table) follow(s *State) {
 	t.tree.Save()
 }
 
-// Restore puts everything back to s. Connections made by Dial since are closed. After an error, which only a State from outside or of another Image can
+// Restore puts everything back to s. Connections with the outside that were made since are closed. After an error, which only a State from outside or of another Image can
 // cause, the Table is as before. What time it is, and the random source, are the caller's.
 func (t *Table) Restore(s *State) error {
 	if s != t.base {

@@ -287,3 +287,29 @@ func BenchmarkRestore(b *testing.B) {
 		}
 	})
 }
+
+// TestGateInAFile has a connection to the gate in a checkpoint: who read it isn't there any more.
+func TestGateInAFile(t *testing.T) {
+	table := newTable(t, Options{})
+	table.Gate(true)
+	fd := must[int](t)(table.Socket(abi.AF_INET, abi.SOCK_STREAM, 0))
+	if e := table.Connect(fd, []byte{abi.AF_INET, 0, 0, 80, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}); e != 0 {
+		t.Fatal(e)
+	}
+	table.Called().Write([]byte("answer"))
+	s := table.Checkpoint()
+	other := newTable(t, Options{})
+	other.Gate(true)
+	if err := other.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"answer", ""} {
+		p := make([]byte, 100)
+		if n, e := other.Read(fd, p); e != 0 || string(p[:n]) != want {
+			t.Errorf("read %q, %v; want %q", p[:n], e, want)
+		}
+	}
+	if other.Called() != nil {
+		t.Error("somebody waits at the gate")
+	}
+}

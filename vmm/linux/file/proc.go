@@ -41,13 +41,16 @@ var system = []struct {
 	{"/sys/kernel/mm/transparent_hugepage/enabled", text("always [madvise] never\n")},
 }
 
+// hosts is /etc/hosts where the tree has none: the names of who answers at the gate, for Go's resolver and the C libraries'.
+const hosts = "127.0.0.1 localhost\n" + socket.GateAddress + " edge kv\n"
+
 // NewImage reads a tree, and gives it the system's files.
 func NewImage(o ImageOptions) (*Image, error) {
 	names := make([]string, len(system))
 	for i := range system {
 		names[i] = system[i].name
 	}
-	return tree.NewImage(o, names)
+	return tree.NewImage(o, names, hosts)
 }
 
 func text(s string) func(*Table) []byte { return func(*Table) []byte { return []byte(s) } }

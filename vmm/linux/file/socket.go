@@ -100,7 +100,7 @@ func (t *Table) Accept(fd, flags int) (conn int, peer []byte, e abi.Errno) {
 	return conn, peer, 0
 }
 
-// Connect is connect: to a socket that listens in the process. There's no other network: ENETUNREACH.
+// Connect is connect: to a socket that listens in the process, or to the gate. There's no other network: ENETUNREACH.
 func (t *Table) Connect(fd int, sockaddr []byte) abi.Errno {
 	s, e := t.socket(fd)
 	if e != 0 {
@@ -177,6 +177,12 @@ func (t *Table) Port() int { return t.net.Port() }
 
 // Dial connects to the guest's listening TCP socket: ECONNREFUSED when nobody listens on port, EAGAIN when its queue is full.
 func (t *Table) Dial(port int) (*Conn, abi.Errno) { return t.net.Dial(port) }
+
+// Gate opens the way out to connections or closes it: then they are ECONNREFUSED, and those that nobody has taken end.
+func (t *Table) Gate(open bool) { t.net.Gate(open) }
+
+// Called takes the connection that waits longest at the gate, nil if none does.
+func (t *Table) Called() *Conn { return t.net.Called() }
 
 // Listening says whether something listens on the TCP port.
 func (t *Table) Listening(port int) bool { return t.net.Listening(port) }

@@ -107,6 +107,14 @@ func (a *address) setLoopback() {
 	}
 }
 
+// setAddr has it be an address of IPv4, in the words of its family.
+func (a *address) setAddr(ip netip.Addr) {
+	if a.ip = ip.As16(); a.family == abi.AF_INET {
+		a.ip = [16]byte{}
+		copy(a.ip[:], ip.AsSlice())
+	}
+}
+
 // overlaps says whether two sockets that are bound to one port stand in each other's way.
 func (a *address) overlaps(only6 bool, b *address, bOnly6 bool) bool {
 	if a.family != b.family && (only6 || bOnly6) {

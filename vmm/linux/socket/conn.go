@@ -7,7 +7,7 @@ import (
 	"github.com/wherry/wherry/vmm/linux/ledger"
 )
 
-// Conn is a connection from outside to what listens in the guest. Nothing blocks: EAGAIN when there's nothing to read or no room.
+// Conn is the outside's end of a connection: to what listens in the guest, or from the guest to the gate. Nothing blocks: EAGAIN when there's nothing to read or no room.
 type Conn struct {
 	t    *Net // nil when it was closed
 	s    *Socket

@@ -32,12 +32,12 @@ func (g *Graph) Add(s *Socket) {
 	}
 }
 
-// Take makes a graph that was read and checked the network; connections with the outside end, for who had dialled isn't here.
+// Take makes a graph that was read and checked the network; connections with the outside end, for who had their other end isn't here.
 func (t *Net) Take(g *Graph) {
 	for _, c := range t.outer {
 		c.t = nil
 	}
-	t.outer = nil
+	t.outer, t.gate.called = nil, nil
 	t.now, t.kept = g.names, ledger.Mark{}
 	for _, s := range g.sockets {
 		if s.outside && s.now.peer != nil {

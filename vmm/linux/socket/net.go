@@ -14,7 +14,8 @@ type Net struct {
 	paths  Paths
 	now    names
 	then   names
-	outer  []*Conn // connections that were made by Dial and not closed
+	outer  []*Conn // connections with the outside that it hasn't closed
+	gate   gate
 }
 
 // names is what can change.
@@ -42,9 +43,10 @@ func (t *Net) Back() { t.now.set(&t.then) }
 
 func (n *names) set(o *names) { n.bound, n.ephemeral = append(n.bound[:0], o.bound...), o.ephemeral }
 
-// Forget closes, after the ledger's Undo, the connections that were made by Dial since the checkpoint: the guest doesn't know them.
+// Forget closes, after the ledger's Undo, the connections with the outside that were made since the checkpoint: the guest doesn't know them.
 func (t *Net) Forget() {
 	if len(t.outer) > 0 {
+		t.gate.called = slices.DeleteFunc(t.gate.called, func(c *Conn) bool { return t.ledger.Since(c.born) })
 		t.outer = slices.DeleteFunc(t.outer, func(c *Conn) bool {
 			if t.ledger.Since(c.born) {
 				c.t = nil

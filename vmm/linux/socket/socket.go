@@ -223,7 +223,7 @@ func (t *Net) Accept(s *Socket) (conn *Socket, peer []byte) {
 	return o, o.now.remote.bytes()
 }
 
-// Connect is connect: to a socket that listens in the process. There's no other network: ENETUNREACH.
+// Connect is connect: to a socket that listens in the process, or to the gate. There's no other network: ENETUNREACH.
 func (t *Net) Connect(s *Socket, sockaddr []byte) abi.Errno {
 	a, e := parseAddress(sockaddr)
 	switch {
@@ -239,6 +239,8 @@ func (t *Net) Connect(s *Socket, sockaddr []byte) abi.Errno {
 		return abi.EISCONN
 	case s.now.status == listening:
 		return abi.EINVAL
+	case s.family != abi.AF_UNIX && a.addr() == gateAddr && !s.only6():
+		return t.call(s, a)
 	case s.family != abi.AF_UNIX && !a.any() && !a.loopback():
 		return abi.ENETUNREACH
 	}

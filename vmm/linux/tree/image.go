@@ -32,8 +32,8 @@ type Image struct {
 }
 
 // NewImage reads a tree. Its errors name the file, or the limit that it passes. made are the paths of files whose bytes are made when they're opened: nodes
-// of KindProc, of which Special is the number in the list.
-func NewImage(o ImageOptions, made []string) (*Image, error) {
+// of KindProc, of which Special is the number in the list. hosts is what /etc/hosts says, unless the caller's tree has one.
+func NewImage(o ImageOptions, made []string, hosts string) (*Image, error) {
 	m := &Image{sum: sha256.New()}
 	m.root = m.add(nil, "", &Node{Kind: KindDir, now: inode{mode: 0o755}})
 	if o.Files != nil {
@@ -41,6 +41,7 @@ func NewImage(o ImageOptions, made []string) (*Image, error) {
 			return nil, err
 		}
 	}
+	m.addHosts(hosts)
 	if o.Path == "" {
 		o.Path = "/program"
 	}

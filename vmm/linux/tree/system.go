@@ -43,6 +43,14 @@ func (m *Image) addSystem(program string, made []string) error {
 	return m.put("/proc/self/fd", &Node{Kind: KindDir, Special: procDescriptors, now: inode{mode: 0o500}})
 }
 
+// addHosts makes /etc/hosts, where there is none and it can be.
+func (m *Image) addHosts(hosts string) {
+	etc, err := m.directory("/etc")
+	if err == nil && etc.now.names["hosts"].node == nil {
+		m.add(etc, "hosts", &Node{Kind: KindFile, data: []byte(hosts), now: inode{mode: 0o444}})
+	}
+}
+
 func (m *Image) put(name string, n *Node) error {
 	dir, err := m.directory(path.Dir(name))
 	if err == nil && m.add(dir, path.Base(name), n) == nil {

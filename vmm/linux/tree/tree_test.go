@@ -28,7 +28,7 @@ func (o open) Count() int { return 10 }
 
 func newTree(t testing.TB, l ledger.Limits) (*Tree, *ledger.Ledger, open) {
 	t.Helper()
-	m, err := NewImage(ImageOptions{Files: fstest.MapFS{"etc/hosts": {Data: []byte("localhost")}}, Program: []byte("ELF")}, []string{"/proc/made"})
+	m, err := NewImage(ImageOptions{Files: fstest.MapFS{"etc/hosts": {Data: []byte("localhost")}}, Program: []byte("ELF")}, []string{"/proc/made"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +80,12 @@ func TestImage(t *testing.T) {
 		"nowhere":   {Files: fstest.MapFS{"link": {Mode: 0o777 | fs.ModeSymlink}}},
 		"no direct": {Files: fstest.MapFS{"program": {}}, Path: "/program/x"},
 	} {
-		if _, err := NewImage(o, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := NewImage(o, nil, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
 	digest := func(o ImageOptions, made ...string) [32]byte {
-		m, err := NewImage(o, made)
+		m, err := NewImage(o, made, "")
 		if err != nil {
 			t.Fatal(err)
 		}
