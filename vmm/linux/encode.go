@@ -19,7 +19,7 @@ import (
 
 // A State as bytes, all numbers little-endian, lists with their length (4 bytes) before them:
 //
-//	"wherry process 2\n" │ numbers │ actions │ auxv │ space's numbers │ areas │ free pages │ pending signals │ sources │ tasks │ random │ files
+//	"wherry process 3\n" │ numbers │ actions │ auxv │ space's numbers │ areas │ free pages │ pending signals │ sources │ tasks │ random │ files
 //
 // A task is its taskState, its signals, and its registers beyond as a signal's frame has them. What is read may be anybody's: lengths have bounds, and check
 // looks at the rest.

@@ -181,10 +181,15 @@ func (t *Net) Close(s *Socket) {
 		t.ledger.Keep(&t.kept, t)
 		t.now.bound = slices.DeleteFunc(t.now.bound, func(o *Socket) bool { return o == s })
 	}
+	if slices.Contains(t.now.left, s) {
+		t.ledger.Keep(&t.kept, t)
+		t.now.left = slices.DeleteFunc(t.now.left, func(o *Socket) bool { return o == s })
+	}
 	if p := s.now.peer; p != nil {
 		t.ledger.Keep(&p.kept, p)
 		p.now.peer, p.now.ended = nil, true
-		p.now.reset = s.now.buffer.Len() > 0
+		p.now.lost = s.now.buffer.Len()
+		p.now.reset = p.now.lost > 0
 		p.now.in++
 		p.now.out++
 	}

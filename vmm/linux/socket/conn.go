@@ -30,9 +30,35 @@ func (t *Net) Dial(port int) (*Conn, abi.Errno) {
 	if e := t.offer(l, s, to); e != 0 {
 		return nil, e
 	}
+	return t.outside(s), 0
+}
+
+// outside is the host's end of a connection, s.
+func (t *Net) outside(s *Socket) *Conn {
 	c := &Conn{t: t, s: s, born: t.ledger.Made()}
 	t.outer = append(t.outer, c)
-	return c, 0
+	return c
+}
+
+// Leave leaves the connection open for who attaches it, here or where the state is restored.
+func (c *Conn) Leave() {
+	if t := c.t; t != nil && c.s.now.status == connected {
+		c.t = nil
+		t.outer = slices.DeleteFunc(t.outer, func(o *Conn) bool { return o == c })
+		t.ledger.Keep(&t.kept, t)
+		t.now.left = append(t.now.left, c.s)
+	}
+}
+
+// Attach is a connection that was left, and whose end the guest has left open, too; nil if there is none but those that are attached. As what is
+// dialled, it ends when the guest is restored to a time before: attach it again.
+func (t *Net) Attach() *Conn {
+	for _, s := range t.now.left {
+		if s.now.peer != nil && !slices.ContainsFunc(t.outer, func(c *Conn) bool { return c.s == s }) {
+			return t.outside(s)
+		}
+	}
+	return nil
 }
 
 // Port is that of the TCP socket that was bound first of those which listen, 0 when none does.
@@ -61,6 +87,22 @@ func (c *Conn) Read(p []byte) (int, abi.Errno) {
 	}
 	c.one[0] = p
 	return c.t.receive(c.s, c.one[:], 0)
+}
+
+// Lost is how many bytes of what was written the guest hadn't read when it closed its end.
+func (c *Conn) Lost() int { return c.s.now.lost }
+
+// Accepted says whether the guest has taken the connection from its listener's queue, and both sides have left it open.
+func (c *Conn) Accepted() bool {
+	if c.t == nil || c.s.now.peer == nil {
+		return false
+	}
+	return !slices.ContainsFunc(c.t.now.bound, func(l *Socket) bool { return slices.Contains(l.now.pending, c.s.now.peer) })
+}
+
+// Quiet says whether there is nothing to read, and no end.
+func (c *Conn) Quiet() bool {
+	return c.t != nil && c.s.now.buffer.Len() == 0 && !c.s.now.ended && !c.s.now.reset && c.s.now.peer != nil
 }
 
 // Write is EPIPE when the guest doesn't read any more.

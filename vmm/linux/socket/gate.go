@@ -72,8 +72,6 @@ func (t *Net) call(s *Socket, to address) abi.Errno {
 	s.now.local, s.now.remote = local, to
 	s.now.out++
 	t.ledger.Version++
-	c := &Conn{t: t, s: o, born: t.ledger.Made()}
-	t.outer = append(t.outer, c)
-	t.gate.called = append(t.gate.called, c)
+	t.gate.called = append(t.gate.called, t.outside(o))
 	return 0
 }

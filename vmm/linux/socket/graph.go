@@ -15,7 +15,11 @@ type Graph struct {
 }
 
 // Graph begins one that is to be written, with none.
-func (t *Net) Graph() *Graph { return &Graph{number: map[*Socket]int{}, names: t.now} }
+func (t *Net) Graph() *Graph {
+	g := &Graph{number: map[*Socket]int{}, names: t.now}
+	g.names.left = slices.DeleteFunc(slices.Clone(g.names.left), func(s *Socket) bool { return s.now.peer == nil })
+	return g
+}
 
 // Add adds a socket and those that it leads to.
 func (g *Graph) Add(s *Socket) {
@@ -32,7 +36,8 @@ func (g *Graph) Add(s *Socket) {
 	}
 }
 
-// Take makes a graph that was read and checked the network; connections with the outside end, for who had their other end isn't here.
+// Take makes a graph that was read and checked the network. Connections with the outside end, for who had their other
+// end isn't here; but for what was left to be attached.
 func (t *Net) Take(g *Graph) {
 	for _, c := range t.outer {
 		c.t = nil
@@ -40,7 +45,7 @@ func (t *Net) Take(g *Graph) {
 	t.outer, t.gate.called = nil, nil
 	t.now, t.kept = g.names, ledger.Mark{}
 	for _, s := range g.sockets {
-		if s.outside && s.now.peer != nil {
+		if s.outside && s.now.peer != nil && !slices.Contains(t.now.left, s) {
 			t.Close(s)
 		}
 	}
@@ -55,6 +60,7 @@ func (g *Graph) Code(c *ledger.Coder) {
 		g.code(c, s)
 	}
 	ledger.List(c, &g.names.bound, func(s **Socket) { g.Ref(c, s) })
+	ledger.List(c, &g.names.left, func(s **Socket) { g.Ref(c, s) })
 	ledger.Number(c, &g.names.ephemeral)
 }
 
@@ -99,6 +105,11 @@ func (g *Graph) checkEnds(held map[*Socket]bool) error {
 	for i, s := range g.names.bound {
 		if s == nil || !s.now.bound || !held[s] || slices.Contains(g.names.bound[:i], s) {
 			return ledger.Bad("bound socket", i)
+		}
+	}
+	for i, s := range g.names.left {
+		if s == nil || !s.outside || s.now.status != connected || slices.Contains(g.names.left[:i], s) {
+			return ledger.Bad("connection that was left", i)
 		}
 	}
 	return nil

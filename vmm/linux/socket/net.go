@@ -21,7 +21,8 @@ type Net struct {
 // names is what can change.
 type names struct {
 	bound     []*Socket
-	ephemeral uint16 // the last port given to a socket that didn't say one
+	left      []*Socket // the outside's ends of connections that are there for who attaches them
+	ephemeral uint16    // the last port given to a socket that didn't say one
 }
 
 // Paths are the names of sockets in the tree of files, which tells them by inode number.
@@ -41,7 +42,9 @@ func (t *Net) Save() { t.then.set(&t.now) }
 // Back puts back what Save kept.
 func (t *Net) Back() { t.now.set(&t.then) }
 
-func (n *names) set(o *names) { n.bound, n.ephemeral = append(n.bound[:0], o.bound...), o.ephemeral }
+func (n *names) set(o *names) {
+	n.bound, n.left, n.ephemeral = append(n.bound[:0], o.bound...), append(n.left[:0], o.left...), o.ephemeral
+}
 
 // Forget closes, after the ledger's Undo, the connections with the outside that were made since the checkpoint: the guest doesn't know them.
 func (t *Net) Forget() {

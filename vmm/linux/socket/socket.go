@@ -32,6 +32,7 @@ type state struct {
 	peer          *Socket     // the other end, till one of both is closed
 	ended         bool        // nothing comes after the bytes
 	reset         bool        // the other end went with bytes unread: told once
+	lost          int         // how many
 	noRead        bool        // by shutdown
 	noWrite       bool
 	bound         bool

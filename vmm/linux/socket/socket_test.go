@@ -231,3 +231,43 @@ func FuzzAddress(f *testing.F) {
 		}
 	})
 }
+
+// TestLeave has a connection left before a checkpoint, and attached after each way back, there and where the state is read.
+func TestLeave(t *testing.T) {
+	n, book := newNet(ledger.Limits{})
+	server := n.server(t, port(0x90), 5)
+	c, _ := n.Dial(0x1f90)
+	if c.Accepted() || !c.Quiet() {
+		t.Error("nobody has accepted it")
+	}
+	conn, _ := n.Accept(server)
+	if !c.Accepted() {
+		t.Error("it was accepted")
+	}
+	c.Leave()
+	if c.Accepted() || c.Quiet() {
+		t.Error("it is somebody else's now")
+	}
+	book.Checkpoint()
+	for range 3 {
+		a := n.Attach()
+		if a == nil || n.Attach() != nil {
+			t.Fatal("one can be attached, once")
+		}
+		if _, e := a.Write([]byte("ahoy")); e != 0 || n.text(conn) != "ahoy" {
+			t.Errorf("through it comes %s", e.Name())
+		}
+		n.Send(conn, [][]byte{[]byte("hello")}, 0)
+		a.Write([]byte("nobody reads this"))
+		n.Close(conn)
+		b := make([]byte, 10)
+		if k, _ := a.Read(b); string(b[:k]) != "hello" || a.Lost() != len("nobody reads this") || n.Attach() != nil {
+			t.Errorf("read %q, lost %d", b[:k], a.Lost())
+		}
+		book.Undo()
+		n.Forget()
+		if _, e := a.Read(b); e != abi.ECONNRESET {
+			t.Errorf("after the way back: %s", e.Name())
+		}
+	}
+}
