@@ -159,8 +159,8 @@ func (s *Snapshot) Close() error {
 	return errors.Join(errs...)
 }
 
-// Start makes an instance, whose calls end at a read of standard input that finds nothing (linux.Options.Boundary); one whose options say Yield is a server's, and
-// is run by its Process. Of the options those count that aren't part of the snapshot: limits, output, trace. Without a Seed in them the random bytes that
+// Start makes an instance, whose calls end at a read of standard input that finds nothing (linux.Options.Boundary); one whose options say Yield
+// is run by its Process, and has a Boundary if they say so. Of the options those count that aren't part of the snapshot: limits, output, trace. Without a Seed in them the random bytes that
 // the program asks for are new in each instance and after each Reset; with one they are those of the snapshot, again and again.
 func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 	i := &Instance{state: s.state}
@@ -171,7 +171,7 @@ func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 		}
 		i.seeds = rand.NewChaCha8(seed)
 	}
-	o.Boundary = !o.Yield // whoever has it yield talks to it by its sockets
+	o.Boundary = o.Boundary || !o.Yield
 	if o.Stdout == nil {
 		o.Stdout = &i.out
 	}

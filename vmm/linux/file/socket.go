@@ -178,6 +178,9 @@ func (t *Table) Port() int { return t.net.Port() }
 // Dial connects to the guest's listening TCP socket: ECONNREFUSED when nobody listens on port, EAGAIN when its queue is full.
 func (t *Table) Dial(port int) (*Conn, abi.Errno) { return t.net.Dial(port) }
 
+// ConnectGate is Connect to the gate.
+func (t *Table) ConnectGate(fd int) abi.Errno { return t.Connect(fd, socket.GateSockaddr()) }
+
 // Gate opens the way out to connections or closes it: then they are ECONNREFUSED, and those that nobody has taken end.
 func (t *Table) Gate(open bool) { t.net.Gate(open) }
 
