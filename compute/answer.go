@@ -13,6 +13,8 @@ type answer struct {
 	request  *http.Request
 	response *http.Response // once its header section is there; its body is whoever has it to give
 	whole    bool
+	closes   bool // the program says that it closes the connection
+	more     bool // there were bytes behind it
 
 	begin    []byte // of the header section
 	interims int
@@ -46,13 +48,14 @@ func (a *answer) feed(b []byte) (content []byte, err error) {
 	case byLength:
 		n := min(a.left, int64(len(b)))
 		a.left -= n
-		a.whole = a.left == 0
+		a.whole, a.more = a.left == 0, int64(len(b)) > n
 		return b[:n], nil
 	case byChunks:
 		return a.chunks(b)
 	case byEnd, switching:
 		return b, nil
 	}
+	a.more = len(b) > 0
 	return nil, nil
 }
 
@@ -110,6 +113,7 @@ func (a *answer) accept(status int, header http.Header) (err error) {
 		if a.framing, length, err = framed(status, header, a.request.Method); err != nil {
 			return err
 		}
+		a.closes = connectionNames(header)["Close"]
 		endHop(header)
 		if length >= 0 {
 			header.Set("Content-Length", strconv.FormatInt(length, 10))
@@ -158,6 +162,7 @@ func (a *answer) chunks(b []byte) (content []byte, err error) {
 			return content, errors.New("a chunk is longer than its size")
 		}
 	}
+	a.more = len(b) > 0
 	return content, nil
 }
 

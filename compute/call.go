@@ -1,7 +1,6 @@
 package compute
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,25 +14,56 @@ import (
 	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm/linux"
 	"github.com/wherry/wherry/vmm/linux/file"
-	"github.com/wherry/wherry/vmm/snap"
 )
 
 // job is one request.
 type job struct {
+	host    *Host
 	ctx     context.Context
 	request *http.Request
 	program *program
 	tenant  string
-	input   []byte
+	way     way
+	held    int64       // bytes that are held for it while it waits for an instance
 	done    chan result // has room for the one that comes
 
+	began    bool        // it has an instance; the worker's, as what follows
+	cold     bool        // which was started for it
+	leave    func() bool // ends that the client's leaving wakes; nil before it was parked
+	last     linux.Stop  // why the program's last turn ended
+	ended    bool        // and there is no other
+	deadline time.Time
+	used     time.Duration // the program's CPU time when it began
+	gate     *gate         // nil before the program asks
+
 	connection *Connection // with PerConnection
-	exchange   *exchange   // with a program that listens
 	instance   *instance   // that it has; Host.mu guards it, and what follows
 	woken      bool        // since a worker looked
 }
 
-func (j *job) size() int64 { return int64(len(j.input)) }
+// size is what it takes of the queue.
+func (j *job) size() int64 {
+	if j.instance != nil {
+		return 0
+	}
+	return j.held
+}
+
+// way is how a request comes to a program, and the response back. But for end, which anybody may call, it is the worker's.
+type way interface {
+	// open begins, on an instance that nobody else has.
+	open(i *instance) error
+	// move moves bytes, as far as there are some and there is room for them, and reports whether there were any.
+	move(i *instance) (moved bool, err error)
+	// judge reports whether the call is over and how it went, after move has failed or not.
+	judge(ctx context.Context, moved bool, failed error) (o outcome, over bool)
+	// tell gives the result to who asked.
+	tell(r result)
+	// close ends what open began.
+	close()
+	// end tells that there will be no result but the one that was told.
+	end(err error)
+}
 
 // result is what became of a job.
 type result struct {
@@ -44,7 +74,7 @@ type result struct {
 // outcome is what a call did, for the counts and for what becomes of the instance.
 type outcome struct {
 	result
-	call  snap.Call
+	cpu   time.Duration
 	limit string // that was passed
 	keep  bool   // the program waits for the next call
 }
@@ -67,7 +97,7 @@ func (a asker) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, errUnknown(a.name)
 	}
-	j := &job{ctx: r.Context(), request: r, program: p, tenant: spec.Tenant, done: make(chan result, 1)}
+	j := &job{host: h, ctx: r.Context(), request: r, program: p, tenant: spec.Tenant, done: make(chan result, 1)}
 	if spec.Isolation == PerConnection {
 		j.connection = connectionOf(j.ctx)
 	}
@@ -82,7 +112,7 @@ func (a asker) RoundTrip(r *http.Request) (*http.Response, error) {
 		h.countInput(p, err)
 		return nil, err
 	}
-	j.input = input
+	j.way, j.held = &piped{job: j, input: input}, int64(len(input))
 	return h.await(j)
 }
 
@@ -100,9 +130,7 @@ func (h *Host) await(j *job) (*http.Response, error) {
 		return nil, err
 	} else if refused != nil {
 		refused.done <- result{response: overloaded(refused.request)}
-		if refused.exchange != nil {
-			refused.exchange.end(errOver)
-		}
+		refused.way.end(errOver)
 	}
 	select {
 	case r := <-j.done:
@@ -209,7 +237,7 @@ func (h *Host) next(ctx context.Context) (j *job, i *instance, dying []*instance
 // do answers j and makes i ready for the next one, which j's caller doesn't wait for.
 func (h *Host) do(ctx context.Context, j *job, i *instance) {
 	if i == nil {
-		j.tell(result{err: errUnknown(j.program.name)})
+		j.way.tell(result{err: errUnknown(j.program.name)})
 		h.settle(j, 0)
 		return
 	}
@@ -221,20 +249,17 @@ func (h *Host) do(ctx context.Context, j *job, i *instance) {
 		if err := h.begin(i); err != nil {
 			o := outcome{limit: "start"}
 			o.err = &fault.Error{Party: fault.Edge, Op: "start program", Status: http.StatusServiceUnavailable, Retry: true, Err: err}
-			h.answered(j, i, o, false)
+			h.answered(j, i, o)
 			h.conclude(j, i, o, 0, 0)
 			return
 		}
 	}
-	var o outcome
-	if x := j.exchange; x != nil {
-		var parked bool
-		if o, parked = h.serve(ctx, j, i, cold, spent); parked {
-			return
-		}
-		cold = x.cold
-	} else {
-		o = i.answer(ctx, j)
+	if !j.began {
+		j.cold = cold
+	}
+	o, parked := h.serve(ctx, j, i, spent)
+	if parked {
+		return
 	}
 	if text := i.errors.String(); text != "" && h.options.Said != nil {
 		h.options.Said(j.program.name, text)
@@ -242,7 +267,7 @@ func (h *Host) do(ctx context.Context, j *job, i *instance) {
 	if o.err != nil {
 		h.options.Log.Warn("a program failed to answer", "program", j.program.name, "tenant", j.tenant, "limit", o.limit, "error", o.err, "said", i.errors.String())
 	}
-	h.answered(j, i, o, cold)
+	h.answered(j, i, o)
 	o.keep = o.keep && i.rest(ctx)
 	pages, err := i.refresh()
 	if err != nil {
@@ -270,55 +295,10 @@ func (h *Host) start(i *instance) (took time.Duration, err error) {
 	before := cputime.Thread()
 	l := i.version.spec.Limits
 	i.machine, err = i.version.snapshot.Start(h.make, linux.Options{
-		Stderr: &i.errors, Yield: i.version.port() != 0, Limits: linux.Limits{CPU: l.CPU, Wall: l.Wall, Files: file.Limits{Output: l.Output}},
+		Stdout: &i.out, Stderr: &i.errors, Yield: true, Boundary: i.version.port() == 0,
+		Limits: linux.Limits{CPU: l.CPU, Files: file.Limits{Output: l.Output}},
 	})
 	return cputime.Thread() - before, err
-}
-
-// errWall ends a call's context.
-var errWall = errors.New("wall")
-
-// answer calls i's program.
-func (i *instance) answer(ctx context.Context, j *job) (o outcome) {
-	i.errors.Reset()
-	callCtx, cancel := context.WithTimeoutCause(j.ctx, i.version.spec.Limits.Wall, errWall)
-	defer cancel()
-	defer context.AfterFunc(ctx, cancel)()
-	call, err := i.machine.Call(callCtx, j.input)
-	o.call = call
-	if err != nil {
-		o.limit = "machine"
-		o.err = &fault.Error{Party: fault.Edge, Op: "run program", Status: http.StatusBadGateway, Err: err}
-		return o
-	}
-	switch stop := call.Stop; stop.Kind {
-	case linux.WantsInput:
-		o.keep = true
-	case linux.Exited:
-		if stop.Status != 0 {
-			o.limit, o.err = "crash", broken(fmt.Errorf("it %s before it had answered", stop))
-		}
-	case linux.LimitPassed:
-		o.limit, o.err = stop.Limit, passed(stop.Limit)
-	case linux.Stopped:
-		switch {
-		case ctx.Err() != nil:
-			o.limit, o.err = "stop", errStopping()
-		case context.Cause(callCtx) == errWall:
-			o.limit, o.err = "wall", passed("wall")
-		default:
-			o.limit, o.err = "client", stopped(j.ctx, "run program")
-		}
-	default:
-		o.limit, o.err = "crash", broken(fmt.Errorf("it %s", stop))
-	}
-	if o.err != nil {
-		return o
-	}
-	if o.response, err = parse(bytes.Clone(call.Output), j.request); err != nil {
-		o.limit, o.err, o.keep = "response", broken(err), false
-	}
-	return o
 }
 
 // refresh makes i ready for the next call, and returns how many pages that took. Who fails is as good as new with isolation by request, and let go else.
@@ -330,20 +310,20 @@ func (i *instance) refresh() (pages int, err error) {
 }
 
 // answered counts what j's call did, and tells its caller.
-func (h *Host) answered(j *job, i *instance, o outcome, cold bool) {
+func (h *Host) answered(j *job, i *instance, o outcome) {
 	h.mu.Lock()
 	c := &j.program.counts
 	c.calls++
-	c.cpu += o.call.CPU
+	c.cpu += o.cpu
 	if o.limit != "" {
 		c.fail(o.limit)
 	}
-	if cold {
+	if j.cold {
 		c.coldStarts++
 	}
 	i.version.settling++
 	h.mu.Unlock()
-	j.tell(o.result)
+	j.way.tell(o.result)
 }
 
 // conclude gives i, which was refreshed, and the worker's time back.

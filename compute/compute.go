@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"sync"
 	"time"
@@ -23,6 +24,9 @@ type Options struct {
 	Idle      time.Duration    // after which an instance that nobody asks is let go; a minute when 0
 	Now       func() time.Time // time.Now when nil
 	Log       *slog.Logger     // slog.Default() when nil
+	// Gate answers what programs ask while they answer a request: at 10.0.0.1, or by the names edge and kv, over HTTP/1.1. Its requests' contexts have an
+	// Asker, and end with the call at the latest; Run waits for it to return then. Nobody answers when nil: connections are refused.
+	Gate http.Handler
 	// Said takes what a program has written to standard error in a call, the beginning of it. Nobody does when nil.
 	Said func(program, text string)
 }
@@ -55,6 +59,8 @@ type Host struct {
 	memory   int64                // of snapshots and instances, as charged
 	idle     int64                // of it, of instances that may be let go
 	ended    bool                 // Run has returned, or Close was called
+
+	gates *gates // nil without Options.Gate
 }
 
 // New returns a Host without programs. It answers while Run runs.
@@ -73,6 +79,9 @@ func New(o Options) (*Host, error) {
 	}
 	h := &Host{options: o, workers: runtime.GOMAXPROCS(0), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}}
 	h.changed = sync.NewCond(&h.mu)
+	if o.Gate != nil {
+		h.gates = newGates(h)
+	}
 	h.make = func(m *phys.Memory) (vmm.Machine, error) { return backend.New(kind, m) }
 	return h, nil
 }
@@ -84,6 +93,12 @@ func (h *Host) Run(ctx context.Context) error {
 		defer h.mu.Unlock()
 		h.changed.Broadcast()
 	})()
+	var answering sync.WaitGroup
+	if h.gates != nil {
+		answering.Go(h.gates.serve)
+		defer answering.Wait()
+		defer h.gates.close()
+	}
 	var workers sync.WaitGroup
 	for range h.workers {
 		workers.Go(func() { h.work(ctx) })
@@ -116,7 +131,7 @@ func (h *Host) refuseAll() {
 		if j.instance != nil {
 			begun = append(begun, j)
 		} else {
-			j.tell(result{err: errStopping()})
+			j.way.tell(result{err: errStopping()})
 		}
 		h.queue.settle(j, 0)
 	}

@@ -109,7 +109,7 @@ func (h *Host) boot(ctx context.Context, p Program) (_ *snap.Snapshot, took time
 	ctx, cancel := context.WithTimeout(ctx, bootWall)
 	defer cancel()
 	process, err := snap.BootServer(ctx, m, p.Image, linux.Options{
-		Args: p.arguments(), Env: p.environment(), Memory: p.Memory, Stderr: &words,
+		Args: p.arguments(), Env: p.environment(h.options.Gate != nil), Memory: p.Memory, Stderr: &words,
 		Limits: linux.Limits{CPU: bootCPU, Wall: bootWall, Files: file.Limits{Output: bootOutput}},
 	}, p.Listen)
 	if err != nil {

@@ -8,13 +8,16 @@
 //	                                                      └──── reset or destroy ◀────┘
 //
 //	                       a server: ◀── dial, bytes both ways ──▶   parked while all wait
+//	                            any: ──▶ gate, bytes both ways ──▶ Options.Gate
 //
 // A program is a static Linux program that reads HTTP/1.1 requests from standard input and writes responses to standard output; the end of a call is its next read
 // that finds nothing. The caller gets a response that was read whole, or a *fault.Error that says whose fault it is and names the limit that was passed.
 //
-// Or it is an ordinary server that listens on a TCP port: the host connects to it. Bodies are then streamed both ways through buffers of a fixed size, connections are upgraded, and what
-// waits, for a timer or for the client, holds no worker. What a call
+// Or it is an ordinary server that listens on a TCP port: the host connects to it, once, and keeps the connection. Bodies are then streamed both ways through buffers of a fixed size, and connections are upgraded. What
+// waits, for a timer, for the client or for the gate, holds no worker. What a call
 // does stays in its instance: other calls notice nothing.
+//
+// While it answers, a program of either kind may ask Options.Gate, over HTTP/1.1 by connections of its own to 10.0.0.1, which end with the call.
 //
 // Promises. With isolation by request each call finds the memory as it was at the snapshot; with isolation by connection what calls of its Connection left, and with isolation by instance
 // what any before it left. A deployment
@@ -22,9 +25,9 @@
 // a call under way counts with all that its program may use, an idle instance with what it has written. What has to go is worth least: the cost of a start, times how
 // often the program is asked, by the byte. Tenants share workers by deficit round robin.
 //
-// It doesn't stream to programs on standard input, have an instance answer two requests at a time, or let programs reach anything. The monitor isn't a process apart yet; Host is what it will
+// It doesn't stream to programs on standard input, have an instance answer two requests at a time, or let programs reach anything but the gate. The monitor isn't a process apart yet; Host is what it will
 // move behind.
 //
 // Run owns all goroutines: workers, GOMAXPROCS of them, each of which holds a thread while it works on a call, and one that lets go of what is idle. Deploy boots in its
-// caller's goroutine, and the body of a request to a server is read by a goroutine that ends with it, or with its next read after the response.
+// caller's goroutine, the server at the gate has a goroutine for each of its connections, and the body of a request to a server is read by a goroutine that ends with it, or with its next read after the response.
 package compute

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,16 +13,17 @@ import (
 
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/vmm/linux"
-	"github.com/wherry/wherry/vmm/linux/file"
+	"github.com/wherry/wherry/vmm/linux/abi"
 )
 
 // heldMax is how many bytes of a body wait in each direction outside of the program.
 const heldMax = 64 << 10
 
+var _ way = (*exchange)(nil)
+
 // exchange is a request to a program that listens, and its response, both of which go on while others read and write them.
 type exchange struct {
-	job    *job
-	wake   func() // tells the worker that there is something to do
+	*job
 	limits Limits
 
 	hasBody bool  // of the request
@@ -29,15 +31,9 @@ type exchange struct {
 
 	answer answer // the worker's, as what follows
 
-	conn     *file.Conn
-	began    bool
-	cold     bool        // an instance was started for it
-	leave    func() bool // ends that the client's leaving wakes
-	stop     linux.Stop  // once the program has ended
-	told     bool        // the response was given to who asked
-	deadline time.Time
-	used     time.Duration // the program's CPU time when it began
-	received int64         // bytes of the response
+	line     line
+	told     bool  // the response was given to who asked
+	received int64 // bytes of the response
 
 	mu      sync.Mutex // guards what follows
 	changed *sync.Cond
@@ -49,10 +45,9 @@ type exchange struct {
 }
 
 // newExchange begins one; its body is read once a worker has it.
-func (h *Host) newExchange(j *job, l Limits) (*exchange, error) {
+func newExchange(j *job, l Limits) (*exchange, error) {
 	x := &exchange{job: j, limits: l, answer: answer{request: j.request}}
 	x.changed = sync.NewCond(&x.mu)
-	x.wake = func() { h.wakeJob(j) }
 	var b bytes.Buffer
 	r := j.request
 	if err := writeHead(&b, r); err != nil {
@@ -61,8 +56,6 @@ func (h *Host) newExchange(j *job, l Limits) (*exchange, error) {
 	protocol := upgrade(r.Header)
 	if protocol != "" && isValue(protocol) {
 		b.WriteString("Connection: Upgrade\r\nUpgrade: " + protocol + "\r\n")
-	} else {
-		b.WriteString("Connection: close\r\n") // RFC 9112 §9.6
 	}
 	hasBody := r.Body != nil && r.Body != http.NoBody
 	switch {
@@ -89,7 +82,7 @@ const uploadPiece = 16 << 10
 
 // upload reads the request's body, in a goroutine that ends with it, or with its next read once the exchange is over.
 func (x *exchange) upload() {
-	r := x.job.request
+	r := x.request
 	defer closeBody(r)
 	chunked := r.ContentLength <= 0
 	b := make([]byte, uploadPiece)
@@ -220,21 +213,17 @@ func (t tunnel) Write(p []byte) (n int, err error) {
 
 var _ io.ReadWriteCloser = tunnel{}
 
-// tell gives a job's result to who asked.
-func (j *job) tell(r result) {
-	x := j.exchange
-	switch {
-	case x == nil:
-		j.done <- r
-	case r.err != nil:
-		x.end(r.err)
-		if !x.told {
-			x.told = true
-			j.done <- r
-		}
-	default:
+// tell implements way.
+func (x *exchange) tell(r result) {
+	if r.err == nil {
 		x.give()
 		x.end(io.EOF)
+		return
+	}
+	x.end(r.err)
+	if !x.told {
+		x.told = true
+		x.done <- r
 	}
 }
 
@@ -248,17 +237,17 @@ func (x *exchange) give() {
 	if x.answer.framing == switching {
 		x.answer.response.Body = tunnel{body{x}}
 	}
-	x.job.done <- result{response: x.answer.response}
+	x.done <- result{response: x.answer.response}
 }
 
 // ask is RoundTrip for a program that listens.
 func (h *Host) ask(j *job, l Limits) (*http.Response, error) {
-	x, err := h.newExchange(j, l)
+	x, err := newExchange(j, l)
 	if err != nil {
 		closeBody(j.request)
 		return nil, err
 	}
-	j.exchange = x
+	j.way = x
 	if x.hasBody {
 		go x.upload()
 	} else {
@@ -269,4 +258,118 @@ func (h *Host) ask(j *job, l Limits) (*http.Response, error) {
 		x.end(err) // which ends the upload
 	}
 	return response, err
+}
+
+// open implements way: it connects to the program.
+func (x *exchange) open(i *instance) error {
+	return x.line.open(i)
+}
+
+// close implements way.
+func (x *exchange) close() {
+	x.mu.Lock()
+	sent := len(x.in) == 0 && x.inEnd == io.EOF
+	x.mu.Unlock()
+	a := &x.answer
+	x.line.close(sent && a.whole && !a.closes && !a.more && a.framing != byEnd && a.framing != switching)
+}
+
+// judge implements way.
+func (x *exchange) judge(ctx context.Context, _ bool, failed error) (o outcome, over bool) {
+	x.mu.Lock()
+	gone, room := x.gone, x.gone || len(x.out) < heldMax
+	x.mu.Unlock()
+	var f *fault.Error
+	switch {
+	case x.answer.whole:
+		o.keep = !x.ended
+	case errors.As(failed, &f):
+		o.limit, o.err, o.keep = "client", failed, !x.ended
+		if f.Party == fault.Origin {
+			o.limit, o.keep = "output", false
+		}
+	case failed != nil && !x.ended:
+		o.limit, o.err = "response", broken(failed)
+	case x.ended && x.last.Kind != linux.LimitPassed && room:
+		o.limit, o.err = "crash", broken(fmt.Errorf("it %s before it had answered", x.last))
+	case gone && !x.ended && x.answer.framing == switching:
+		o.keep = true
+	case gone && !x.ended:
+		o.limit, o.err, o.keep = "client", stopped(context.Background(), "run program"), true
+	case !time.Now().Before(x.deadline) && x.answer.framing == switching:
+		o.limit, o.err, o.keep = "idle", passed("idle"), true
+	default:
+		o, over = x.job.judge(ctx)
+		o.keep = o.limit == "client" // the next one has a connection of its own
+		return o, over
+	}
+	return o, true
+}
+
+// move implements way.
+func (x *exchange) move(i *instance) (moved bool, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	defer x.changed.Broadcast()
+	defer x.give()
+	if len(x.in) > 0 && !x.ended {
+		n, e := x.line.write(x.in)
+		switch {
+		case e == 0:
+			moved = true
+			x.in = x.in[:copy(x.in, x.in[n:])]
+		case e != abi.EAGAIN: // it doesn't read any more, and may answer all the same
+			if moved, err = x.again(i); !moved {
+				x.in, x.inEnd = nil, errOver
+			}
+		}
+	}
+	if moved && x.answer.framing == switching { // each time the client says something it is as a call
+		i.machine.Process().Renew()
+	}
+	scratch := i.room()
+	for len(x.out) < heldMax && !x.answer.whole {
+		n, e := x.line.conn.Read(scratch[:min(movedMax, heldMax-len(x.out))])
+		if e == abi.EAGAIN && !x.ended {
+			break
+		}
+		if e != 0 || n == 0 {
+			if again, err := x.again(i); again || err != nil {
+				return again, err
+			}
+			return moved, x.answer.end()
+		}
+		moved = true
+		if err := x.take(scratch[:n]); err != nil {
+			return moved, err
+		}
+	}
+	if moved && x.answer.framing == switching {
+		x.deadline = time.Now().Add(x.limits.Idle)
+	}
+	if x.inEnd != nil && x.inEnd != io.EOF && x.inEnd != errOver {
+		return moved, x.inEnd
+	}
+	return moved, nil
+}
+
+// again has the request go over another connection, if the one that it went over was open before and the program has read nothing of it. Who calls it holds x.mu.
+func (x *exchange) again(i *instance) (again bool, err error) {
+	if x.ended || x.received > 0 || !x.line.unread() {
+		return false, nil
+	}
+	x.in = append(x.line.sent, x.in...)
+	x.line.close(false)
+	err = x.line.dial(i)
+	return err == nil, err
+}
+
+// take has bytes that came from the program.
+func (x *exchange) take(b []byte) error {
+	content, err := x.answer.feed(b)
+	x.out = append(x.out, content...)
+	if x.received += int64(len(b)); x.received > x.limits.Output && x.answer.framing != switching {
+		return passed("output")
+	}
+	return err
 }

@@ -1,11 +1,13 @@
 package compute
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
 
 	"github.com/wherry/wherry/vmm/linux"
+	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/snap"
 )
 
@@ -45,6 +47,7 @@ type version struct {
 type instance struct {
 	version *version
 	machine *snap.Instance // nil until it is started
+	out     bytes.Buffer   // standard output in a call
 	errors  said
 	bytes   int64     // charged
 	used    time.Time // last
@@ -54,6 +57,7 @@ type instance struct {
 
 	connection *Connection // whose requests it remembers
 	stale      bool        // it remembers those of another one
+	conn       *file.Conn  // to its server, that the last call has left
 	scratch    []byte      // bytes on their way from the program
 }
 

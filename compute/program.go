@@ -6,8 +6,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/wherry/wherry/vmm/linux/file"
 )
 
 // Isolation says after what an instance is taken back to its snapshot.
@@ -41,6 +44,7 @@ type Limits struct {
 	Output      int64         // bytes that the program writes, to standard error, too: "output". 4 MiB
 	Concurrency int           // requests that it answers at the same time: others wait. 16
 	Idle        time.Duration // for which a connection that was upgraded may be silent: "idle". 1 minute
+	Subrequests int           // that the program may make at the gate while it answers: 429 beyond, and "subrequests". 32; -1 is none
 }
 
 // The defaults of a Program.
@@ -52,6 +56,7 @@ const (
 	outputDefault      = 4 << 20
 	concurrencyDefault = 16
 	silenceDefault     = time.Minute
+	subrequestsDefault = 32
 )
 
 // Bounds of what a Program may ask for.
@@ -62,7 +67,8 @@ const (
 	wallMax   = 10 * time.Minute
 	portMax   = 1<<16 - 1
 
-	silenceMax = 24 * time.Hour
+	silenceMax     = 24 * time.Hour
+	subrequestsMax = 10_000
 )
 
 // checked is p with its defaults, or what is wrong with it.
@@ -73,7 +79,7 @@ func (p Program) checked() (Program, error) {
 	l := &p.Limits
 	l.CPU, l.Wall = cmp.Or(l.CPU, cpuDefault), cmp.Or(l.Wall, wallDefault)
 	l.Input, l.Output = cmp.Or(l.Input, inputDefault), cmp.Or(l.Output, outputDefault)
-	l.Concurrency, l.Idle = cmp.Or(l.Concurrency, concurrencyDefault), cmp.Or(l.Idle, silenceDefault)
+	l.Concurrency, l.Idle, l.Subrequests = cmp.Or(l.Concurrency, concurrencyDefault), cmp.Or(l.Idle, silenceDefault), cmp.Or(l.Subrequests, subrequestsDefault)
 	switch {
 	case p.Name == "" || len(p.Name) > nameMax || len(p.Tenant) > nameMax:
 		return p, fmt.Errorf("a program's name has 1 to %d bytes, its tenant's at most as many", nameMax)
@@ -89,6 +95,8 @@ func (p Program) checked() (Program, error) {
 		return p, fmt.Errorf("limits of %d bytes of input and %d of output; give them up to %d", l.Input, l.Output, bytesMax)
 	case l.Concurrency < 0:
 		return p, fmt.Errorf("a concurrency of %d; give it 1 or more", l.Concurrency)
+	case l.Subrequests < -1 || l.Subrequests > subrequestsMax:
+		return p, fmt.Errorf("a limit of %d subrequests; give it 1 to %d, or -1 for none", l.Subrequests, subrequestsMax)
 	}
 	return p, nil
 }
@@ -111,15 +119,21 @@ func (p Program) arguments() []string {
 	return []string{p.Name}
 }
 
-// environment is Env, in which a Go program whose memory is thrown away collects no garbage unless it is told to.
-func (p Program) environment() []string {
-	if p.Isolation != PerRequest {
-		return p.Env
+// environment is Env, in which a Go program whose memory is thrown away collects no garbage unless it is told to, and HTTP libraries find the gate, if there is one.
+func (p Program) environment(gate bool) []string {
+	given := func(names ...string) bool {
+		return slices.ContainsFunc(p.Env, func(e string) bool {
+			name, _, _ := strings.Cut(e, "=")
+			return slices.Contains(names, name)
+		})
 	}
-	for _, e := range p.Env {
-		if strings.HasPrefix(e, "GOGC=") {
-			return p.Env
-		}
+	env := slices.Clip(p.Env)
+	if p.Isolation == PerRequest && !given("GOGC") {
+		env = append(env, "GOGC=off")
 	}
-	return append([]string{"GOGC=off"}, p.Env...)
+	if gate && p.Limits.Subrequests > 0 && !given("HTTP_PROXY", "http_proxy") {
+		const proxy = "http://" + file.GateAddress
+		env = append(env, "HTTP_PROXY="+proxy, "http_proxy="+proxy)
+	}
+	return env
 }

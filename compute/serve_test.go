@@ -114,7 +114,7 @@ func TestStreams(t *testing.T) {
 		if rest, err := io.ReadAll(response.Body); err != nil || len(rest) > 0 {
 			t.Errorf("behind the end: %q, %v", rest, err)
 		}
-		if seen := response.Header.Get("X-Seen"); seen != "shop.example close -1" {
+		if seen := response.Header.Get("X-Seen"); seen != "shop.example  -1" {
 			t.Errorf("the server saw %q", seen)
 		}
 	})
@@ -173,8 +173,8 @@ func TestSleepersHoldNoWorker(t *testing.T) {
 	})
 }
 
-// line reads one.
-func line(t *testing.T, b *bufio.Reader, want string) {
+// wantLine reads one.
+func wantLine(t *testing.T, b *bufio.Reader, want string) {
 	t.Helper()
 	if got, err := b.ReadString('\n'); got != want || err != nil {
 		t.Errorf("%q, %v, want %q", got, err, want)
@@ -243,7 +243,7 @@ func TestUpgrade(t *testing.T) {
 				if _, err := io.WriteString(c.to, text[2:]); err != nil {
 					t.Error(err)
 				}
-				line(t, c.from, text)
+				wantLine(t, c.from, text)
 			}
 		}
 		if _, err := io.WriteString(a, "bye\n"); err != nil {

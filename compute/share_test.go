@@ -72,7 +72,7 @@ func TestSharesQueue(t *testing.T) {
 	if s.waiting != queueMax {
 		t.Errorf("%d wait", s.waiting)
 	}
-	big := &job{tenant: "big", program: &program{}, input: make([]byte, bytesHeld+1)}
+	big := &job{tenant: "big", program: &program{}, held: bytesHeld + 1}
 	if refused := s.push(big); refused == nil {
 		t.Errorf("more bytes wait than may")
 	}

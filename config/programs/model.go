@@ -75,6 +75,11 @@ type Quota struct {
 	// default: 16
 	// range: 1 to 1024
 	Concurrency int `yaml:"concurrency"`
+
+	// Requests that it makes itself while it answers one, at http://edge and http://kv; more get 429, with 0 its connections are refused.
+	// default: 32
+	// range: 0 to 10000
+	Subrequests int `yaml:"subrequests"`
 }
 
 // Environment is Env as NAME=value, in the order of the names.

@@ -131,7 +131,10 @@ func program(name string, p *programs.Program, data []byte) compute.Program {
 	return compute.Program{
 		Name: name, Tenant: p.Tenant, Image: data, Args: append([]string{name}, p.Args...), Env: p.Environment(),
 		Isolation: compute.Isolation(p.Isolation), Memory: p.Memory,
-		Limits: compute.Limits{CPU: p.Limits.CPU, Wall: p.Limits.Wall, Input: p.Limits.Input, Output: p.Limits.Output, Concurrency: p.Limits.Concurrency},
+		Limits: compute.Limits{
+			CPU: p.Limits.CPU, Wall: p.Limits.Wall, Input: p.Limits.Input, Output: p.Limits.Output, Concurrency: p.Limits.Concurrency,
+			Subrequests: cmp.Or(p.Limits.Subrequests, -1),
+		},
 	}
 }
 

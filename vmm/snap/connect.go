@@ -12,9 +12,9 @@ const (
 	roundsMax = 100                  // of those
 )
 
-// Connect has a server accept a connection ahead of its snapshot, and leaves it open: an instance finds it by Files.Attach, without a dial and an accept. A
+// connect has a server accept a connection ahead of its snapshot, and leaves it open: an instance finds it by Files.Attach, without a dial and an accept. A
 // server that doesn't take it, speaks first or closes it has none. One that ends by it is an *EndedError.
-func Connect(ctx context.Context, p *linux.Process, port int) error {
+func connect(ctx context.Context, p *linux.Process, port int) error {
 	conn, e := p.Files.Dial(port)
 	if e != 0 {
 		return nil

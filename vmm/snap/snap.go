@@ -2,6 +2,7 @@ package snap
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	cryptorand "crypto/rand"
 	"errors"
@@ -54,7 +55,7 @@ func Boot(ctx context.Context, m vmm.Machine, program []byte, o linux.Options) (
 }
 
 // BootServer is Boot, and takes a program that listens, too: it is ready when all its tasks wait and port is one that it listens on. With port 0 that is any,
-// and a program that reads standard input before is ready then; with another one nobody asks what it reads.
+// and a program that reads standard input before is ready then; with another one nobody asks what it reads. A server has a connection by then, if it takes one: see Files.Attach.
 func BootServer(ctx context.Context, m vmm.Machine, program []byte, o linux.Options, port int) (*linux.Process, error) {
 	o.Boundary, o.Yield = port == 0, true
 	p, err := linux.Load(m, program, o)
@@ -66,8 +67,10 @@ func BootServer(ctx context.Context, m vmm.Machine, program []byte, o linux.Opti
 		switch {
 		case err != nil:
 			return nil, err
-		case stop.Kind == linux.WantsInput && port == 0, waits(stop) && listens(p, port):
+		case stop.Kind == linux.WantsInput && port == 0:
 			return p, nil
+		case waits(stop) && listens(p, port):
+			return p, connect(ctx, p, cmp.Or(port, p.Files.Port()))
 		case !waits(stop) || stop.Wake == math.MaxInt64 || !sleep(ctx, stop.Wake):
 			return nil, &EndedError{stop, true}
 		}
@@ -159,8 +162,8 @@ func (s *Snapshot) Close() error {
 	return errors.Join(errs...)
 }
 
-// Start makes an instance, whose calls end at a read of standard input that finds nothing (linux.Options.Boundary); one whose options say Yield is a server's, and
-// is run by its Process. Of the options those count that aren't part of the snapshot: limits, output, trace. Without a Seed in them the random bytes that
+// Start makes an instance, whose calls end at a read of standard input that finds nothing (linux.Options.Boundary); one whose options say Yield
+// is run by its Process, and has a Boundary if they say so. Of the options those count that aren't part of the snapshot: limits, output, trace. Without a Seed in them the random bytes that
 // the program asks for are new in each instance and after each Reset; with one they are those of the snapshot, again and again.
 func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 	i := &Instance{state: s.state}
@@ -171,7 +174,7 @@ func (s *Snapshot) Start(make Maker, o linux.Options) (*Instance, error) {
 		}
 		i.seeds = rand.NewChaCha8(seed)
 	}
-	o.Boundary = !o.Yield // whoever has it yield talks to it by its sockets
+	o.Boundary = o.Boundary || !o.Yield
 	if o.Stdout == nil {
 		o.Stdout = &i.out
 	}

@@ -76,7 +76,16 @@ func main() {
 		read()
 		return
 	}
-	log.Fatal(http.ListenAndServe(":8080", nil))
+	idle, _ := time.ParseDuration(os.Getenv("IDLE"))
+	var connections atomic.Int64
+	http.HandleFunc("/connections", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, connections.Load()) })
+	http.HandleFunc("/close", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
+	s := &http.Server{Addr: ":8080", IdleTimeout: idle, ConnState: func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}}
+	log.Fatal(s.ListenAndServe())
 }
 
 // socket is a WebSocket (RFC 6455) that sends back each message, of one short frame.

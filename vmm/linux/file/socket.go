@@ -181,6 +181,9 @@ func (t *Table) Dial(port int) (*Conn, abi.Errno) { return t.net.Dial(port) }
 // Attach is a connection that was dialled before the checkpoint and that both sides have left open; nil if there is none but those that are attached.
 func (t *Table) Attach() *Conn { return t.net.Attach() }
 
+// ConnectGate is Connect to the gate.
+func (t *Table) ConnectGate(fd int) abi.Errno { return t.Connect(fd, socket.GateSockaddr()) }
+
 // Gate opens the way out to connections or closes it: then they are ECONNREFUSED, and those that nobody has taken end.
 func (t *Table) Gate(open bool) { t.net.Gate(open) }
 

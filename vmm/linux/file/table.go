@@ -21,6 +21,12 @@ type (
 	Conn         = socket.Conn
 )
 
+// What the gate's address is.
+const (
+	GateAddress = socket.GateAddress
+	GatePort    = socket.GatePort
+)
+
 // Options of a table.
 type Options struct {
 	Image          *Image

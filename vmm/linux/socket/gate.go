@@ -22,6 +22,13 @@ var (
 	guestAddr = netip.MustParseAddr(guestAddress)
 )
 
+// GateSockaddr is the gate's struct sockaddr.
+func GateSockaddr() []byte {
+	a := address{family: abi.AF_INET, port: GatePort}
+	a.setAddr(gateAddr)
+	return a.bytes()
+}
+
 // gate is the host's end. It isn't the guest's state: who restores the guest finds it as it was, without the connections that were undone.
 type gate struct {
 	open   bool
