@@ -22,7 +22,7 @@ func TestDefaults(t *testing.T) {
 		{"contact", s.DNS.Contact, "hostmaster@wherry.test"},
 		{"listen", fmt.Sprint(s.Listen), "{:8080 :8443 on :8053 127.0.0.1:8088}"},
 		{"limits", fmt.Sprint(s.Limits), "{20000 32KiB 10s 30s 1m0s 1m15s 0s 30s}"},
-		{"memory", fmt.Sprint(s.Memory), "{256MiB 32MiB}"},
+		{"memory", fmt.Sprint(s.Memory), "{256MiB 32MiB 1GiB}"},
 		{"log", fmt.Sprint(s.Log), "{stdout info}"},
 		{"disk", fmt.Sprint(s.Disk), "{[]}"},
 		{"clusters", fmt.Sprint(s.Clusters), "[{local <nil> [] [{local-1 [127.0.0.1] {    } {[]} {[]}}]}]"},

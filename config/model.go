@@ -169,6 +169,11 @@ type Memory struct {
 	// default: 32MiB
 	// range: 1KiB to 1TiB
 	Object Size `yaml:"object"`
+
+	// All programs of a node together: their snapshots, and what their instances have written, or may write while they answer.
+	// default: 1GiB
+	// range: 16MiB to 16TiB
+	Programs Size `yaml:"programs"`
 }
 
 // Disk is the cache's second tier: what doesn't fit into memory, and what shall be there after a restart.

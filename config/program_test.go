@@ -24,7 +24,7 @@ sites: [{name: shop, hosts: [shop.test], rules: [{name: all, program: hello}]}]
 	if !slices.Equal(p.Args, []string{"a", "2"}) || p.Isolation != "request" || p.Memory != 128<<20 {
 		t.Errorf("%+v", p)
 	}
-	if want := (programs.Quota{CPU: 50 * time.Millisecond, Wall: 2 * time.Second, Input: 1 << 20, Output: 4 << 20, Concurrency: 16, Subrequests: 32}); p.Limits != want {
+	if want := (programs.Quota{CPU: 50 * time.Millisecond, Wall: 2 * time.Second, Input: 1 << 20, Output: 4 << 20, Concurrency: 16, Subrequests: 32, Idle: time.Minute}); p.Limits != want {
 		t.Errorf("limits %+v, want %+v", p.Limits, want)
 	}
 	if got, want := s.Files(), (FileRef{"./hello", FileImage, "programs.hello.image", 2, 18}); !slices.Contains(got, want) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wherry/wherry/edge/stall"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -19,7 +20,7 @@ type requestBody struct {
 	io.ReadCloser
 	limitBytes int64 // 0: none
 	stall      time.Duration
-	watch      *watch // on HTTP/2
+	watch      *stall.Watch // on HTTP/2
 	read       atomic.Int64
 	failure    atomic.Pointer[bodyFailure] // the first
 
@@ -39,7 +40,7 @@ func (x *exchange) receiveBody() {
 	limits := &x.routes.snapshot.Limits
 	b := &requestBody{ReadCloser: x.r.Body, stall: limits.BodyTimeout, control: http.NewResponseController(x.w.rw)}
 	if multiplexed(x.r) {
-		b.watch = &watch{limit: b.stall, expire: func() { b.setDeadline(longAgo()) }}
+		b.watch = &stall.Watch{Limit: b.stall, Expire: func() { b.setDeadline(stall.LongAgo()) }}
 	} else {
 		b.renew() // now, because net/http reads the rest of a body that nobody wanted before it can answer
 	}
@@ -73,8 +74,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 func (b *requestBody) readInTime(p []byte) (int, error) {
 	if b.watch != nil {
-		b.watch.enter()
-		defer b.watch.leave()
+		b.watch.Enter()
+		defer b.watch.Leave()
 		return b.ReadCloser.Read(p)
 	}
 	if !b.renew() {
@@ -103,9 +104,9 @@ func (b *requestBody) renew() bool {
 		return false
 	}
 	now := time.Now()
-	if b.renewed.IsZero() || now.Sub(b.renewed) >= renewal(b.stall) {
+	if b.renewed.IsZero() || now.Sub(b.renewed) >= stall.Renewal(b.stall) {
 		b.renewed = now
-		_ = b.control.SetReadDeadline(now.Add(b.stall + renewal(b.stall))) // a connection without deadlines is one of a test
+		_ = b.control.SetReadDeadline(now.Add(b.stall + stall.Renewal(b.stall))) // a connection without deadlines is one of a test
 	}
 	return true
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/wherry/wherry/compute"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/hop"
+	"github.com/wherry/wherry/edge/joint"
 	"github.com/wherry/wherry/h2"
 	"github.com/wherry/wherry/socket"
 )
@@ -99,7 +100,7 @@ func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return errNoHalfClose
+	return joint.ErrNoHalfClose
 }
 
 // Close closes the connection and gives its place to another.

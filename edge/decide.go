@@ -7,10 +7,10 @@ import (
 )
 
 // decide asks the program that the rule names before the cache, if it does. The program of the rule of another target isn't asked: one decides. Another
-// node that asks has decided already.
+// node that asks has decided already, and for a program nobody decides.
 func (e *Edge) decide(x *exchange) (goOn bool) {
 	program := x.treatment.Before
-	if program == nil || fromPeer(x.r.Context()) {
+	if program == nil || x.program != "" || fromPeer(x.r.Context()) {
 		return true
 	}
 	d, err := stage.Before(x.r.Context(), program, x.r)

@@ -37,7 +37,9 @@
 // A request that went through this node before (its name in CDN-Loop, RFC 8586, or in Via) gets 508. Upgrades to h2c, HTTP and TLS
 // are not passed on, because further requests inside them would go past the steps.
 //
-// Chamber policy is what the configuration makes of a request, and of a purge; chamber tally counts per site and revision; chamber page writes error pages;
+// A program that answers a request may ask this node in turn (FromProgram): for its own site's hosts, past its programs.
+//
+// Chamber joint carries what is upgraded, chamber stall bounds silence; chamber policy is what the configuration makes of a request, and of a purge; chamber tally counts per site and revision; chamber page writes error pages;
 // chamber ahead has fetched what a page embeds; chamber hop knows what a node puts on and takes off. Synthetic is how a
 // node asks itself.
 //

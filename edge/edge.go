@@ -73,9 +73,12 @@ type Options struct {
 	Cache    Cacher
 	// Upstream returns whom to ask for a site's responses, by rule; nil: none matches. It is asked for each of each snapshot.
 	Upstream func(config.SiteName, *config.Rule) http.RoundTripper
-	// Program returns whom to ask before the cache, for rules that name a program there.
+	// Program returns whom to ask before the cache, for rules of a site that name a program there.
 	// default: no rule does
-	Program func(config.ProgramName) http.RoundTripper
+	Program func(config.SiteName, config.ProgramName) http.RoundTripper
+	// Origin returns who asks a site's origins, past its programs and past other nodes, for rules that name programs.
+	// default: no rule does
+	Origin func(config.SiteName) http.RoundTripper
 	// TLS is the configuration of the HTTPS listener; without it there can't be one.
 	TLS *tls.Config
 	// Access takes the access log records.
@@ -103,7 +106,8 @@ type Edge struct {
 	https     []string
 	cache     Cacher
 	upstream  func(config.SiteName, *config.Rule) http.RoundTripper
-	program   func(config.ProgramName) http.RoundTripper
+	program   func(config.SiteName, config.ProgramName) http.RoundTripper
+	origin    func(config.SiteName) http.RoundTripper
 	tls       *tls.Config
 	access    *logs.Writer
 	log       *slog.Logger
@@ -150,7 +154,7 @@ func New(o Options) (*Edge, error) {
 		return nil, err
 	}
 	e := &Edge{
-		node: o.Node, member: field.TokenOrString(string(o.Node)), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, program: o.Program, tls: o.TLS,
+		node: o.Node, member: field.TokenOrString(string(o.Node)), cdnLoop: string(o.Node), cache: o.Cache, upstream: o.Upstream, program: o.Program, origin: o.Origin, tls: o.TLS,
 		access: o.Access, log: o.Log, metrics: o.Metrics, token: o.OperatorToken, now: o.Now,
 		path: steps(), ids: ids, http: []string{"http"}, https: []string{"https"},
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/edge/joint"
 	"github.com/wherry/wherry/edge/policy"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
@@ -38,11 +40,12 @@ type exchange struct {
 	failure   *fault.Error // why there is no complete response
 	notice    string       // for the client, with failure; empty: the words for its party
 	retry     time.Duration
-	quiet     bool          // neither logged nor counted: a health check
-	synthetic bool          // the node asks itself: only counted, apart from clients
-	ahead     *fetchedAhead // it does so to have an object: not counted; nil: it doesn't
-	abort     bool          // the connection or stream has to be broken
-	tunnel    tunnelBytes   // of an upgraded connection
+	quiet     bool            // neither logged nor counted: a health check
+	synthetic bool            // the node asks itself: only counted, apart from clients
+	ahead     *fetchedAhead   // it does so to have an object: not counted; nil: it doesn't
+	program   config.SiteName // a program of this site asks while it answers: FromProgram; empty: none does
+	abort     bool            // the connection or stream has to be broken
+	tunnel    joint.Bytes     // of an upgraded connection
 	line      logs.Record
 }
 
@@ -52,6 +55,7 @@ func (x *exchange) begin(e *Edge, w http.ResponseWriter, r *http.Request) {
 	if x.conn, _ = r.Context().Value(connKey{}).(*conn); x.conn == nil {
 		x.ahead, _ = r.Context().Value(aheadKey{}).(*fetchedAhead)
 		x.synthetic = x.ahead != nil || r.Context().Value(syntheticKey{}) != nil
+		x.beginWithin(r.Context())
 	}
 	x.w.begin(w, r, x.routes.snapshot.Limits.WriteTimeout)
 	if x.w.secure && r.ProtoMajor < 3 {
@@ -100,3 +104,6 @@ func (x *exchange) answer(status int, detail, body string) (goOn bool) {
 	}
 	return false
 }
+
+// multiplexed says whether deadlines are those of a stream.
+func multiplexed(r *http.Request) bool { return r.ProtoMajor >= 2 }

@@ -147,8 +147,10 @@ func start(t testing.TB, o nodeOptions) *node {
 			}
 			return o.upstream
 		},
-		TLS: &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
-		Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(n.registry), OperatorToken: testToken,
+		Program: func(config.SiteName, config.ProgramName) http.RoundTripper { return o.program },
+		Origin:  func(config.SiteName) http.RoundTripper { return o.upstream },
+		TLS:     &tls.Config{Certificates: []tls.Certificate{certificate(t)}},
+		Log:     slog.New(slog.DiscardHandler), Metrics: NewMetrics(n.registry), OperatorToken: testToken,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/edge/gate"
+	"github.com/wherry/wherry/edge/joint"
+	"github.com/wherry/wherry/edge/stall"
 )
 
 // The lane answers plain hits on HTTP/1.1 connections without net/http. It has no goroutine and no buffer of its own: it lives in
@@ -231,9 +233,9 @@ func (c *laneConn) passed(p []byte, n int, err error) (left int, failed error) {
 			}
 			return copy(p, p[used:n]), err
 		}
-		if c.lane.idle > 0 && at.Sub(renewed) >= renewal(c.lane.idle) {
+		if c.lane.idle > 0 && at.Sub(renewed) >= stall.Renewal(c.lane.idle) {
 			renewed = at
-			_ = c.Conn.SetReadDeadline(time.Now().Add(c.lane.idle + renewal(c.lane.idle)))
+			_ = c.Conn.SetReadDeadline(time.Now().Add(c.lane.idle + stall.Renewal(c.lane.idle)))
 		}
 		if !c.phase.CompareAndSwap(phaseAnswering, phaseWaiting) || !c.mayWait() {
 			return c.end()
@@ -317,7 +319,7 @@ func (c *laneConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return errNoHalfClose
+	return joint.ErrNoHalfClose
 }
 
 // handover is the listener of the second server: it accepts the connections that the first one lets go.

@@ -33,6 +33,7 @@ type Metrics struct {
 	tracesAccepted prometheus.Counter
 	tracesRefused  prometheus.Counter
 	ahead          *ahead.Metrics
+	within         *prometheus.CounterVec // requests of programs
 }
 
 // NewMetrics makes the metrics and registers them with reg.
@@ -55,6 +56,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Help: "Requests answered, by protocol.",
 	}, []string{"protocol"})
 	m := &Metrics{
+		within: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wherry_edge_program_requests_total",
+			Help: "Requests that programs made while they answered, by site, by verdict of the cache (refused: by none).",
+		}, []string{"site", "verdict"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wherry_edge_requests_total",
 			Help: "Requests answered, by site, by verdict of the cache (refused: by none), by class of status.",
@@ -81,13 +86,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	for i := range m.protocols {
 		m.protocols[i] = protocols.WithLabelValues([protocolCount]string{"unknown", "HTTP/1", "HTTP/2", "HTTP/3"}[i])
 	}
-	reg.MustRegister(m.requests, protocols, m.bytes, seconds, m.connections, refused, traces)
+	reg.MustRegister(m.requests, protocols, m.bytes, seconds, m.connections, m.within, refused, traces)
 	return m
 }
 
 func (m *Metrics) forget(site string) {
 	m.requests.DeletePartialMatch(prometheus.Labels{"site": site})
 	m.bytes.DeletePartialMatch(prometheus.Labels{"site": site})
+	m.within.DeletePartialMatch(prometheus.Labels{"site": site})
 }
 
 // siteMetrics are the series of one site, looked up at their first use, so that a request costs no label hashing and a site

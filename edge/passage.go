@@ -13,6 +13,7 @@ import (
 	"github.com/wherry/wherry/edge/hop"
 	"github.com/wherry/wherry/edge/plain"
 	"github.com/wherry/wherry/edge/policy"
+	"github.com/wherry/wherry/edge/stall"
 	"github.com/wherry/wherry/edge/tally"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/logs"
@@ -315,10 +316,10 @@ func (c *laneConn) writeSome(parts *net.Buffers) (int, error) {
 
 // renew puts the write deadline off, unless it was put off a moment ago.
 func (c *laneConn) renew(x *passage) {
-	stall := x.routes.snapshot.Limits.WriteTimeout
-	if x.ended.Sub(c.renewed) >= renewal(stall) {
+	most := x.routes.snapshot.Limits.WriteTimeout
+	if x.ended.Sub(c.renewed) >= stall.Renewal(most) {
 		c.renewed = x.ended
-		_ = c.base.Conn.SetWriteDeadline(time.Now().Add(stall + renewal(stall)))
+		_ = c.base.Conn.SetWriteDeadline(time.Now().Add(most + stall.Renewal(most)))
 	}
 }
 

@@ -26,7 +26,7 @@ type fetchedAhead struct {
 // watchPage has the page that is answered looked at for objects, if the rule says so: one that comes from the origin's side, since what one from the store
 // embeds is mostly there, too. The node that a client asked does it, and none behind that.
 func (e *Edge) watchPage(x *exchange) {
-	if !x.treatment.Caching.Prefetch || x.r.Method != http.MethodGet || x.synthetic || fromPeer(x.r.Context()) {
+	if !x.treatment.Caching.Prefetch || x.r.Method != http.MethodGet || x.synthetic || x.program != "" || fromPeer(x.r.Context()) {
 		return
 	}
 	x.w.opens = func() *ahead.Scan {

@@ -16,6 +16,7 @@ const (
 	refusedTarget        reason = reason(gate.Target)        // no valid request target: 400
 	refusedMisdirected   reason = "misdirected"              // not for this connection: 421
 	refusedNoSite        reason = "no_site"                  // no site claims the host: 421
+	refusedForeign       reason = "foreign_site"             // of a program, for another site: 403
 	refusedLoop          reason = "loop"                     // was here before: 508
 	refusedRule          reason = "rule"                     // a rule's refuse
 	refusedBodySize      reason = "body_size"                // the site's body_size: 413
@@ -26,7 +27,7 @@ const (
 func reasons() []reason {
 	return []reason{
 		refusedConnections, refusedHeaderSize, refusedHeaderTimeout, refusedMalformed, refusedMethod, refusedHost, refusedTarget,
-		refusedMisdirected, refusedNoSite, refusedLoop, refusedRule, refusedBodySize, refusedBodyTimeout, refusedFlood,
+		refusedMisdirected, refusedNoSite, refusedForeign, refusedLoop, refusedRule, refusedBodySize, refusedBodyTimeout, refusedFlood,
 	}
 }
 
@@ -39,7 +40,7 @@ func (r reason) proxyError() string {
 		return "destination_not_found"
 	case refusedLoop:
 		return "proxy_loop_detected"
-	case refusedRule:
+	case refusedRule, refusedForeign:
 		return "http_request_denied"
 	}
 	return "http_request_error"

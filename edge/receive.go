@@ -24,6 +24,9 @@ func (e *Edge) receive(x *exchange) (goOn bool) {
 			x.conn.multiplexed.Store(true)
 		}
 	}
+	if x.program != "" {
+		x.forgetOuter()
+	}
 	if credentials := x.r.Header[trace.Field]; credentials != nil {
 		delete(x.r.Header, trace.Field) // also a bad one: an origin could otherwise collect good ones
 		e.acceptTrace(x, credentials)

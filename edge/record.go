@@ -30,7 +30,7 @@ func (e *Edge) record(x *exchange) (goOn bool) {
 			status = x.failure.Status
 		}
 	}
-	responseBytes := x.w.bodyBytes + x.tunnel.toClient.Load()
+	responseBytes := x.w.bodyBytes + x.tunnel.ToClient.Load()
 	took := e.now().Sub(x.began)
 	if x.ahead != nil {
 		*x.ahead = fetchedAhead{x.outcome, status}
@@ -40,6 +40,11 @@ func (e *Edge) record(x *exchange) (goOn bool) {
 		if x.site != nil {
 			x.site.counts.AddSynthetic(x.counted(status, took))
 		}
+		return true
+	}
+
+	if x.program != "" {
+		e.recordWithin(x, status)
 		return true
 	}
 
@@ -114,7 +119,7 @@ func (x *exchange) describe(l *logs.Record) {
 	if x.body != nil {
 		l.RequestBodyBytes = x.body.read.Load()
 	}
-	l.RequestBodyBytes += x.tunnel.toOrigin.Load()
+	l.RequestBodyBytes += x.tunnel.ToOrigin.Load()
 	if !x.w.firstByte.IsZero() {
 		l.FirstByte = max(0, x.w.firstByte.Sub(x.began))
 	}

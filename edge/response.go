@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/edge/ahead"
+	"github.com/wherry/wherry/edge/stall"
 )
 
 // writeChunkBytes is how much is written under one deadline: a client has to take this much within limits.write_timeout, so the
@@ -27,12 +28,12 @@ type response struct {
 	firstByte time.Time // when status was written
 
 	stall   time.Duration
-	renewed time.Time // when the deadline was set last
-	interim bool      // the client knows 1xx responses: RFC 9110 §15.2, not HTTP/1.0
-	endless bool      // the connection knows no deadlines
-	streams bool      // HTTP/2 or HTTP/3
-	secure  bool      // over TLS
-	watch   *watch    // of an HTTP/2 stream that net/http doesn't merely buffer
+	renewed time.Time    // when the deadline was set last
+	interim bool         // the client knows 1xx responses: RFC 9110 §15.2, not HTTP/1.0
+	endless bool         // the connection knows no deadlines
+	streams bool         // HTTP/2 or HTTP/3
+	secure  bool         // over TLS
+	watch   *stall.Watch // of an HTTP/2 stream that net/http doesn't merely buffer
 
 	opens func() *ahead.Scan // is asked once there is a status; nil: nobody looks at the page
 	page  *ahead.Scan        // takes what is written; nil: it isn't looked at
@@ -106,7 +107,7 @@ func (w *response) writeInTime(chunk []byte) (int, error) {
 		w.renew()
 	} else if w.watch != nil || w.bodyBytes+int64(len(chunk)) > bufferedBytes {
 		w.enter()
-		defer w.watch.leave()
+		defer w.watch.Leave()
 	}
 	return w.rw.Write(chunk)
 }
@@ -116,9 +117,9 @@ func (w *response) writeInTime(chunk []byte) (int, error) {
 func (w *response) enter() {
 	if w.watch == nil {
 		control := w.control
-		w.watch = &watch{limit: w.stall, expire: func() { _ = control.SetWriteDeadline(longAgo()) }}
+		w.watch = &stall.Watch{Limit: w.stall, Expire: func() { _ = control.SetWriteDeadline(stall.LongAgo()) }}
 	}
-	w.watch.enter()
+	w.watch.Enter()
 }
 
 // finish bounds what net/http still has to write when the steps are over.
@@ -186,7 +187,7 @@ func (w *response) FlushError() error {
 	}
 	if w.streams {
 		w.enter()
-		defer w.watch.leave()
+		defer w.watch.Leave()
 	} else {
 		w.renew()
 	}
@@ -199,9 +200,9 @@ func (w *response) renew() {
 		return
 	}
 	now := time.Now()
-	if !w.renewed.IsZero() && now.Sub(w.renewed) < renewal(w.stall) {
+	if !w.renewed.IsZero() && now.Sub(w.renewed) < stall.Renewal(w.stall) {
 		return
 	}
 	w.renewed = now
-	w.endless = w.control.SetWriteDeadline(now.Add(w.stall+renewal(w.stall))) != nil
+	w.endless = w.control.SetWriteDeadline(now.Add(w.stall+stall.Renewal(w.stall))) != nil
 }

@@ -25,17 +25,19 @@ type site struct {
 	metrics    *siteMetrics
 	counts     *tally.Counts
 	treatments map[*config.Rule]*policy.Treatment // that of nil is for requests that no rule matches
+	past       map[*config.Rule]*policy.Treatment // likewise, for requests of the site's programs
 }
 
 func (e *Edge) newRoutes(s *config.Snapshot) *routes {
 	t := &routes{snapshot: s, sites: make(map[*config.Site]*site, len(s.Sites)), nobody: newSiteMetrics(e.metrics, noSite)}
 	for i := range s.Sites {
 		c := &s.Sites[i]
-		resolved := &site{c, newSiteMetrics(e.metrics, string(c.Name)), e.sites.Counts(c.Name), make(map[*config.Rule]*policy.Treatment, len(c.Rules)+1)}
+		resolved := &site{c, newSiteMetrics(e.metrics, string(c.Name)), e.sites.Counts(c.Name), make(map[*config.Rule]*policy.Treatment, len(c.Rules)+1), nil}
 		resolved.treatments[nil] = e.newTreatment(c, nil)
 		for j := range c.Rules {
 			resolved.treatments[&c.Rules[j]] = e.newTreatment(c, &c.Rules[j])
 		}
+		resolved.past = e.pastPrograms(resolved)
 		t.sites[c] = resolved
 	}
 	return t
@@ -45,7 +47,7 @@ func (e *Edge) newTreatment(c *config.Site, rule *config.Rule) *policy.Treatment
 	t := policy.New(c, rule)
 	t.Upstream = e.upstream(c.Name, rule)
 	if rule != nil && rule.RequestProgram != "" && e.program != nil {
-		t.Before = e.program(rule.RequestProgram)
+		t.Before = e.program(c.Name, rule.RequestProgram)
 	}
 	return t
 }
@@ -68,6 +70,9 @@ func (t *routes) forgetSites(next *routes, e *Edge) {
 func (e *Edge) route(x *exchange) (goOn bool) {
 	s := x.routes.snapshot
 	found, pattern := s.Site(x.target.Host)
+	if x.program != "" && (found == nil || found.Name != x.program) {
+		return x.refuseForeign()
+	}
 	if found == nil {
 		return x.misdirectedHost()
 	}
@@ -107,10 +112,13 @@ func (e *Edge) route(x *exchange) (goOn bool) {
 func (x *exchange) rule(words ...string) (goOn bool) {
 	rule := x.site.Rule(x.target.Method, x.target.Path)
 	x.treatment = x.site.treatments[rule]
+	if x.program != "" {
+		x.treatment = x.site.past[rule]
+	}
 	if x.trace.On() {
 		x.note(strings.Join(words, " ") + ", " + policy.RuleText(rule))
 	}
-	if rule != nil && rule.Refuse != 0 {
+	if rule != nil && rule.Refuse != 0 && x.program == "" {
 		return x.refuse(refusedRule, fault.Client, rule.Refuse, page.Refusal(rule.Refuse))
 	}
 	return true

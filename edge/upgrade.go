@@ -3,19 +3,16 @@ package edge
 import (
 	"bufio"
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/wherry/wherry/cache"
 	"github.com/wherry/wherry/cache/field"
 	"github.com/wherry/wherry/edge/hop"
+	"github.com/wherry/wherry/edge/joint"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -136,8 +133,8 @@ func (x *exchange) join(resp *http.Response) error {
 		x.note("switched to " + protocol)
 	}
 	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered()) // what the client sent right behind its request
-	t := &tunnel{client: client, fromClient: io.MultiReader(bytes.NewReader(early), client), origin: origin, bytes: &x.tunnel}
-	why := t.run(x.r.Context(), x.routes.snapshot.Limits.IdleTimeout)
+	j := &joint.Joint{Client: client, FromClient: io.MultiReader(bytes.NewReader(early), client), Origin: origin, Bytes: &x.tunnel}
+	why := j.Run(x.r.Context(), x.routes.snapshot.Limits.IdleTimeout)
 	x.outcome.Detail = "upgrade ended: " + why
 	return nil
 }
@@ -148,88 +145,4 @@ func writeSwitch(w io.Writer, h http.Header) error {
 	_ = h.Write(b)
 	_, _ = b.WriteString("\r\n")
 	return b.Flush()
-}
-
-// tunnelBytes counts what went each way.
-type tunnelBytes struct{ toOrigin, toClient atomic.Int64 }
-
-// tunnel joins two connections. What waits in it is two buffers of tunnelBufferBytes.
-type tunnel struct {
-	client     net.Conn
-	fromClient io.Reader // client, and before that what net/http has already read
-	origin     io.ReadWriteCloser
-	bytes      *tunnelBytes
-	moved      atomic.Int64 // when a byte moved last: nanoseconds since began
-	began      time.Time
-}
-
-const tunnelBufferBytes = 16 << 10
-
-// errNoHalfClose ends a tunnel whose other side can't be told that one side has finished.
-var errNoHalfClose = errors.New("no half-close")
-
-// run carries bytes until both directions have ended, one has failed, nothing has moved for idle or ctx has ended, and says
-// which it was. Its two goroutines are gone when it returns.
-func (t *tunnel) run(ctx context.Context, idle time.Duration) (why string) {
-	t.began = time.Now()
-	done := make(chan error, 2)
-	go func() { done <- t.carry(t.origin, t.fromClient, &t.bytes.toOrigin) }()
-	go func() { done <- t.carry(t.client, t.origin, &t.bytes.toClient) }()
-	stop := func(reason string) {
-		if why == "" {
-			why = reason
-			t.client.Close()
-			t.origin.Close()
-		}
-	}
-	timer := time.NewTimer(idle)
-	defer timer.Stop()
-	ended := ctx.Done()
-	for open := 2; open > 0; {
-		select {
-		case err := <-done:
-			if open--; err != nil {
-				stop("closed")
-			}
-		case <-timer.C:
-			quiet := time.Since(t.began) - time.Duration(t.moved.Load())
-			if quiet >= idle {
-				stop("idle")
-			} else {
-				timer.Reset(idle - quiet)
-			}
-		case <-ended:
-			ended = nil
-			stop("node stopped")
-		}
-	}
-	if why == "" {
-		why = "closed"
-	}
-	return why
-}
-
-// carry copies src to dst and passes the end of src on. A nil error means that the other direction may go on.
-func (t *tunnel) carry(dst io.Writer, src io.Reader, count *atomic.Int64) error {
-	buf := make([]byte, tunnelBufferBytes)
-	for {
-		n, err := src.Read(buf)
-		if n > 0 {
-			t.moved.Store(int64(time.Since(t.began)))
-			if _, err := dst.Write(buf[:n]); err != nil {
-				return err
-			}
-			count.Add(int64(n))
-			t.moved.Store(int64(time.Since(t.began)))
-		}
-		if err == io.EOF {
-			if c, ok := dst.(interface{ CloseWrite() error }); ok {
-				return c.CloseWrite()
-			}
-			return errNoHalfClose
-		}
-		if err != nil {
-			return err
-		}
-	}
 }

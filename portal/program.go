@@ -41,6 +41,8 @@ type ProgramLimits struct {
 	Input       int64         `json:"input_bytes"`
 	Output      int64         `json:"output_bytes"`
 	Concurrency int           `json:"concurrency"`
+	Subrequests int           `json:"subrequests"`
+	Idle        time.Duration `json:"idle_ns"`
 }
 
 // Failed is how many calls failed, for whatever reason.

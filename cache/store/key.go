@@ -16,6 +16,7 @@ type Key string
 type KeyPolicy struct {
 	Site       string
 	IgnoreHost bool     // all hosts of the site share one copy; the key has * in its place
+	Past       bool     // it was asked for past the site's programs: `SITE past+SCHEME://…`, which the same purges are about
 	DropQuery  bool     // the query doesn't count at all
 	SortQuery  bool     // parameters count in one order, however they were sent
 	OnlyQuery  []string // when not nil, only these parameters count
@@ -42,7 +43,11 @@ func AppendKey(dst []byte, p *KeyPolicy, scheme, host, path, query string) []byt
 	if path == "" {
 		path = "/" // RFC 9110 §4.2.3
 	}
-	dst = append(append(append(append(append(append(dst, p.Site...), ' '), scheme...), "://"...), host...), path...)
+	dst = append(append(dst, p.Site...), ' ')
+	if p.Past {
+		dst = append(dst, "past+"...)
+	}
+	dst = append(append(append(append(dst, scheme...), "://"...), host...), path...)
 	if query == "" || p.DropQuery {
 		return dst
 	}

@@ -14,7 +14,7 @@ func checkPrograms(s *config.Snapshot, file string) config.Problems {
 	if len(s.Programs) == 0 {
 		return nil
 	}
-	set, err := programs.New(programs.Options{File: file, State: defaultDir(), Log: slog.New(slog.DiscardHandler)})
+	set, err := programs.New(programs.Options{File: file, State: defaultDir(), Memory: int64(s.Memory.Programs), Log: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		defer set.Close() // it has none
 		var change *programs.Change

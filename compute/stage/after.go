@@ -22,6 +22,11 @@ func (a *After) RoundTrip(r *http.Request) (*http.Response, error) {
 		Header: response.Header.Clone(), Body: kept, ContentLength: response.ContentLength,
 	}).WithContext(r.Context())
 	disown(ask.Header)
+	for _, name := range ofClient {
+		if values, said := r.Header[name]; said {
+			ask.Header[name] = values
+		}
+	}
 	ask.Header.Set(Field, stageAfter)
 	ask.Header.Set(StatusField, strconv.Itoa(response.StatusCode))
 	answer, err := a.Program.RoundTrip(ask)
@@ -40,6 +45,9 @@ func (a *After) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer.Request = r
 	return answer, nil
 }
+
+// ofClient are fields by which the edge says for whom the program works.
+var ofClient = [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
 // shown says whether there is content that a program can change.
 func shown(r *http.Request, response *http.Response) bool {

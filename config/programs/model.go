@@ -34,6 +34,11 @@ type Program struct {
 	// default: NAME
 	Tenant string `yaml:"tenant"`
 
+	// The TCP port of a server. 0 is the first that it listens on, if it doesn't read standard input before.
+	// default: 0
+	// range: 0 to 65535
+	Listen int `yaml:"listen"`
+
 	// After what its memory is taken back to what it was when it had started: each `request`, each `connection`, or never, as long as the
 	// `instance` lives.
 	// default: request
@@ -76,10 +81,15 @@ type Quota struct {
 	// range: 1 to 1024
 	Concurrency int `yaml:"concurrency"`
 
-	// Requests that it makes itself while it answers one, at http://edge and http://kv; more get 429, with 0 its connections are refused.
+	// Requests that it makes while it answers one: to its site's cache and origins, and to the key-value store. More get 429.
 	// default: 32
 	// range: 0 to 10000
 	Subrequests int `yaml:"subrequests"`
+
+	// How long a connection that was upgraded, to WebSocket for instance, may be silent.
+	// default: 1m
+	// range: 1s to 24h
+	Idle time.Duration `yaml:"idle"`
 }
 
 // Environment is Env as NAME=value, in the order of the names.

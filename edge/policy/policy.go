@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/wherry/wherry/cache"
@@ -63,6 +64,18 @@ func New(site *config.Site, rule *config.Rule) *Treatment {
 	return t
 }
 
+// Past is New for requests of the site's own programs: they get what the origin says, and not what a program has made of it.
+func Past(site *config.Site, rule *config.Rule) *Treatment {
+	t := New(site, rule)
+	t.Keys.Past = changed(rule)
+	return t
+}
+
+// changed says whether what the cache stores under a rule is a program's.
+func changed(rule *config.Rule) bool {
+	return rule != nil && (rule.Program != "" || rule.ResponseProgram != "")
+}
+
 func newDefaults(c *config.Caching) store.Defaults {
 	d := store.Defaults{TTL: c.DefaultTTL, MaxTTL: c.MaxTTL}
 	switch c.SetCookie {
@@ -108,13 +121,16 @@ func (t *Treatment) Policy(to *Target) cache.Policy {
 
 // keysOf returns the keys under which responses for path?query of a site may be stored. GET and HEAD share a key, but a rule may
 // match only one of them and change it.
-func keysOf(site *config.Site, scheme, host, path, query string) []store.Key {
-	get := store.NewKey(&New(site, site.Rule(http.MethodGet, path)).Keys, scheme, host, path, query)
-	head := store.NewKey(&New(site, site.Rule(http.MethodHead, path)).Keys, scheme, host, path, query)
-	if get == head {
-		return []store.Key{get}
+func keysOf(site *config.Site, scheme, host, path, query string) (keys []store.Key) {
+	for _, method := range [...]string{http.MethodGet, http.MethodHead} {
+		rule := site.Rule(method, path)
+		for _, t := range [...]*Treatment{New(site, rule), Past(site, rule)} {
+			if key := store.NewKey(&t.Keys, scheme, host, path, query); !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
 	}
-	return []store.Key{get, head}
+	return keys
 }
 
 // Match is what a snapshot makes of a request for a URL.

@@ -23,6 +23,7 @@ import (
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/dns"
 	"github.com/wherry/wherry/edge"
+	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/internal/programs"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/origin"
@@ -95,6 +96,7 @@ type Network struct {
 // station is one edge with what stands below it.
 type station struct {
 	doors EdgeDoors
+	of    *Network
 	edge  *edge.Edge
 	cache *cache.Cache
 	*shelf
@@ -162,14 +164,15 @@ func (n *Network) newStation(doors EdgeDoors) (*station, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &station{doors: doors, shelf: shelf}
+	s := &station{doors: doors, of: n, shelf: shelf}
 	s.cache = cache.New(cache.Options{Name: string(doors.Node), Store: s.store, Metrics: cache.NewMetrics(reg)})
 	var tlsConfig *tls.Config
 	if n.keeper != nil {
 		tlsConfig = n.keeper.TLSConfig()
 	}
 	s.edge, err = edge.New(edge.Options{
-		Node: doors.Node, Snapshot: n.o.Snapshot, Cache: s.cache, Upstream: n.upstream, Program: n.o.Programs.Upstream, TLS: tlsConfig,
+		Node: doors.Node, Snapshot: n.o.Snapshot, Cache: s.cache, TLS: tlsConfig,
+		Upstream: s.upstream, Program: s.program, Origin: n.pools.Upstream,
 		Access: n.o.Access, Log: log, Metrics: edge.NewMetrics(reg), OperatorToken: n.o.Token, QUICSecret: n.o.QUIC,
 	})
 	if err != nil {
@@ -178,23 +181,42 @@ func (n *Network) newStation(doors EdgeDoors) (*station, error) {
 	return s, nil
 }
 
-func (n *Network) upstream(site config.SiteName, rule *config.Rule) http.RoundTripper {
-	origin := n.origin(site, rule)
-	if rule == nil || rule.ResponseProgram == "" || n.o.Programs == nil || origin == nil {
+// upstream asks for what a rule of a site matches: origins or a program, and the program that changes what they say.
+func (s *station) upstream(site config.SiteName, rule *config.Rule) http.RoundTripper {
+	origin := s.origin(site, rule)
+	if rule == nil || rule.ResponseProgram == "" || origin == nil {
 		return origin
 	}
-	return &stage.After{Next: origin, Program: n.o.Programs.Upstream(rule.ResponseProgram)}
+	return &stage.After{Next: origin, Program: s.program(site, rule.ResponseProgram)}
 }
 
-func (n *Network) origin(site config.SiteName, rule *config.Rule) http.RoundTripper {
-	if rule != nil && rule.Program != "" && n.o.Programs != nil {
-		return n.o.Programs.Upstream(rule.Program)
+func (s *station) origin(site config.SiteName, rule *config.Rule) http.RoundTripper {
+	if rule != nil && rule.Program != "" {
+		return s.program(site, rule.Program)
 	}
-	direct := n.pools.Upstream(site)
-	if n.o.Around == nil {
+	direct := s.of.pools.Upstream(site)
+	if s.of.o.Around == nil {
 		return direct
 	}
-	return n.o.Around(site, direct)
+	return s.of.o.Around(site, direct)
+}
+
+// program asks a program that answers for a site, whose own requests come back to this edge.
+func (s *station) program(site config.SiteName, name config.ProgramName) http.RoundTripper {
+	if s.of.o.Programs == nil {
+		return noPrograms{}
+	}
+	return s.of.o.Programs.Upstream(name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.edge.ServeHTTP(w, r.WithContext(edge.FromProgram(r.Context(), site)))
+	}))
+}
+
+// noPrograms answers for programs where none are run.
+type noPrograms struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (noPrograms) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, fault.New(fault.Config, "find program", http.StatusServiceUnavailable, errors.New("this process runs no programs"))
 }
 
 // Near is how long it takes to connect to a site's nearest origin; 0: that can't be known now.

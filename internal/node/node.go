@@ -357,7 +357,7 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 	var set *programs.Set // nil: other roles run none
 	if n.images != nil {
 		var err error
-		if set, err = programs.New(programs.Options{File: n.path(filesDir), State: n.o.Dir, Log: n.log, Registry: registry}); err != nil {
+		if set, err = programs.New(programs.Options{File: n.path(filesDir), State: n.o.Dir, Memory: int64(s.Memory.Programs), Log: n.log, Registry: registry}); err != nil {
 			return err
 		}
 	}

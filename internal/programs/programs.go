@@ -28,9 +28,11 @@ type Options struct {
 	File     string                // the configuration, for messages; image files count from its directory
 	State    string                // the node's folder, which has the images that are named by their hash
 	Machine  backend.Kind          // auto when empty
+	Memory   int64                 // bytes of all programs together; 1 GiB when 0
 	Log      *slog.Logger          // slog.Default() when nil
 	Registry prometheus.Registerer // nil: nobody counts
 	Now      func() time.Time      // time.Now when nil
+	Values   http.Handler          // the key-value store of the Namespace of a request's context; nil: there is none
 }
 
 // Set is the programs of a node.
@@ -58,7 +60,7 @@ func New(o Options) (*Set, error) {
 		o.Now = time.Now
 	}
 	s := &Set{o: o, store: image.Open(filepath.Join(o.State, image.Dir)), deployed: map[string]deployed{}, said: map[string]*ring{}}
-	host, err := compute.New(compute.Options{Machine: o.Machine, Log: o.Log, Now: o.Now, Said: s.hear})
+	host, err := compute.New(compute.Options{Machine: o.Machine, Memory: o.Memory, Log: o.Log, Now: o.Now, Said: s.hear, Gate: http.HandlerFunc(s.answer)})
 	if err != nil {
 		return nil, err
 	}
@@ -128,13 +130,11 @@ func (s *Set) read(name string) ([]byte, error) {
 
 // program is what compute runs.
 func program(name string, p *programs.Program, data []byte) compute.Program {
+	l := &p.Limits
 	return compute.Program{
 		Name: name, Tenant: p.Tenant, Image: data, Args: append([]string{name}, p.Args...), Env: p.Environment(),
-		Isolation: compute.Isolation(p.Isolation), Memory: p.Memory,
-		Limits: compute.Limits{
-			CPU: p.Limits.CPU, Wall: p.Limits.Wall, Input: p.Limits.Input, Output: p.Limits.Output, Concurrency: p.Limits.Concurrency,
-			Subrequests: cmp.Or(p.Limits.Subrequests, -1),
-		},
+		Isolation: compute.Isolation(p.Isolation), Listen: p.Listen, Memory: p.Memory,
+		Limits: compute.Limits{CPU: l.CPU, Wall: l.Wall, Input: l.Input, Output: l.Output, Concurrency: l.Concurrency, Subrequests: cmp.Or(l.Subrequests, -1), Idle: l.Idle},
 	}
 }
 
@@ -202,7 +202,8 @@ func (c *Change) Commit(swap func()) {
 // Drop leaves all as it is.
 func (c *Change) Drop() error { return c.change.Drop() }
 
-// Upstream asks the program of a name.
-func (s *Set) Upstream(name config.ProgramName) http.RoundTripper {
-	return upstream{RoundTripper: s.host.RoundTripper(string(name)), name: string(name)}
+// Upstream asks the program of a name. What it asks while it answers goes to site, if it isn't nil; who asks it says in X-Forwarded-For and
+// X-Forwarded-Proto for whom.
+func (s *Set) Upstream(name config.ProgramName, site http.Handler) http.RoundTripper {
+	return upstream{RoundTripper: s.host.RoundTripper(string(name)), name: string(name), site: site}
 }

@@ -20,7 +20,7 @@ func (s *Set) Status() []portal.Program {
 			Name: name, Tenant: m.Tenant, Image: config.ImageHash + d.image, From: d.spec.Image, Machine: d.report.Machine, Isolation: string(d.spec.Isolation),
 			Limits: portal.ProgramLimits{
 				CPU: d.spec.Limits.CPU, Wall: d.spec.Limits.Wall, Memory: d.spec.Memory, Input: d.spec.Limits.Input, Output: d.spec.Limits.Output,
-				Concurrency: d.spec.Limits.Concurrency,
+				Concurrency: d.spec.Limits.Concurrency, Subrequests: d.spec.Limits.Subrequests, Idle: d.spec.Limits.Idle,
 			},
 			Boot: d.report.Boot, Start: d.report.Start, SnapshotBytes: d.report.Snapshot,
 			Calls: m.Calls, Errors: m.Errors, CPU: m.CPU, Resets: m.Resets, DirtyPages: m.DirtyPages, Faults: m.Faults, Exits: m.Exits,

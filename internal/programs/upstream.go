@@ -1,6 +1,7 @@
 package programs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 type upstream struct {
 	http.RoundTripper
 	name string
+	site http.Handler        // takes what the program asks while it answers
 	over *compute.Connection // of the client; nil: none
 }
 
@@ -24,9 +26,11 @@ func (u upstream) Over(c *compute.Connection) http.RoundTripper {
 
 // RoundTrip implements http.RoundTripper.
 func (u upstream) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx := context.WithValue(r.Context(), callKey{}, call{u.site, r})
 	if u.over != nil {
-		r = r.WithContext(compute.WithConnection(r.Context(), u.over))
+		ctx = compute.WithConnection(ctx, u.over)
 	}
+	r = r.WithContext(ctx)
 	response, err := u.RoundTripper.RoundTrip(r)
 	if err == nil {
 		return response, nil
