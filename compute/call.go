@@ -56,7 +56,7 @@ type way interface {
 	// move moves bytes, as far as there are some and there is room for them, and reports whether there were any.
 	move(i *instance) (moved bool, err error)
 	// judge reports whether the call is over and how it went, after move has failed or not.
-	judge(ctx context.Context, moved bool, failed error) (o outcome, over bool)
+	judge(ctx context.Context, failed error) (o outcome, over bool)
 	// tell gives the result to who asked.
 	tell(r result)
 	// close ends what open began.

@@ -275,7 +275,7 @@ func (x *exchange) close() {
 }
 
 // judge implements way.
-func (x *exchange) judge(ctx context.Context, _ bool, failed error) (o outcome, over bool) {
+func (x *exchange) judge(ctx context.Context, failed error) (o outcome, over bool) {
 	x.mu.Lock()
 	gone, room := x.gone, x.gone || len(x.out) < heldMax
 	x.mu.Unlock()

@@ -38,14 +38,14 @@ func (w *piped) move(i *instance) (moved bool, err error) {
 }
 
 // judge implements way.
-func (w *piped) judge(ctx context.Context, moved bool, _ error) (o outcome, over bool) {
+func (w *piped) judge(ctx context.Context, _ error) (o outcome, over bool) {
 	switch last := w.last; {
 	case last.Kind == linux.WantsInput:
 		o.keep = true
 	case last.Kind == linux.Exited && last.Status == 0:
 	case last.Kind == linux.Exited:
 		o.limit, o.err = "crash", broken(fmt.Errorf("it %s before it had answered", last))
-	case w.ended && last.Kind != linux.LimitPassed, last.Kind == linux.Idle && last.Wake == math.MaxInt64 && !moved && w.gate.silent():
+	case w.ended && last.Kind != linux.LimitPassed, last.Kind == linux.Idle && last.Wake == math.MaxInt64 && w.gate.silent():
 		o.limit, o.err = "crash", broken(fmt.Errorf("it %s", last))
 	default:
 		return w.job.judge(ctx)

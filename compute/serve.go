@@ -74,7 +74,10 @@ func (h *Host) turns(ctx context.Context, j *job, i *instance) (o outcome, wake 
 	for {
 		moved, err := j.way.move(i)
 		moved = h.moveGate(j, i) || moved
-		if o, over = j.way.judge(ctx, moved, err); over {
+		if moved && j.last.Kind == linux.Idle { // it waits for something else now
+			j.last = linux.Stop{}
+		}
+		if o, over = j.way.judge(ctx, err); over {
 			return o, 0, true
 		}
 		now := time.Now()

@@ -41,29 +41,19 @@ var memoryCalls = map[abi.Call]call{
 	abi.SYS_BRK:      {callBrk, "x"},
 	abi.SYS_MADVISE:  {callMadvise, "xxd"},
 	abi.SYS_MINCORE:  {callMincore, "xxx"},
-	abi.SYS_MSYNC:    {callNothing, "xxx"},
-	abi.SYS_MLOCK:    {callNothing, "xx"},
-	abi.SYS_MLOCK2:   {callNothing, "xxx"},
-	abi.SYS_MUNLOCK:  {callNothing, "xx"},
 }
 
 var taskCalls = map[abi.Call]call{
-	abi.SYS_CLONE:                  {callClone, "xxxxx"},
-	abi.SYS_EXIT:                   {callExit, "d"},
-	abi.SYS_EXIT_GROUP:             {callExitGroup, "d"},
-	abi.SYS_SET_TID_ADDRESS:        {callSetTIDAddress, "x"},
-	abi.SYS_SET_ROBUST_LIST:        {callSetRobustList, "xd"},
-	abi.SYS_GETTID:                 {callGettid, ""},
-	abi.SYS_ARCH_PRCTL:             {callArchPrctl, "xx"},
-	abi.SYS_PRCTL:                  {callPrctl, "dxxxx"},
-	abi.SYS_FUTEX:                  {callFutex, "xxdxxx"},
-	abi.SYS_SCHED_YIELD:            {callSchedYield, ""},
-	abi.SYS_SCHED_SETAFFINITY:      {callNothing, "ddx"},
-	abi.SYS_SCHED_GETSCHEDULER:     {callNothing, "d"},
-	abi.SYS_SCHED_SETSCHEDULER:     {callNothing, "ddx"},
-	abi.SYS_SCHED_GET_PRIORITY_MAX: {callNothing, "d"},
-	abi.SYS_SCHED_GET_PRIORITY_MIN: {callNothing, "d"},
-	abi.SYS_SETPRIORITY:            {callNothing, "ddd"},
+	abi.SYS_CLONE:           {callClone, "xxxxx"},
+	abi.SYS_EXIT:            {callExit, "d"},
+	abi.SYS_EXIT_GROUP:      {callExitGroup, "d"},
+	abi.SYS_SET_TID_ADDRESS: {callSetTIDAddress, "x"},
+	abi.SYS_SET_ROBUST_LIST: {callSetRobustList, "xd"},
+	abi.SYS_GETTID:          {callGettid, ""},
+	abi.SYS_ARCH_PRCTL:      {callArchPrctl, "xx"},
+	abi.SYS_PRCTL:           {callPrctl, "dxxxx"},
+	abi.SYS_FUTEX:           {callFutex, "xxdxxx"},
+	abi.SYS_SCHED_YIELD:     {callSchedYield, ""},
 }
 
 var timeCalls = map[abi.Call]call{
@@ -91,8 +81,6 @@ var signalCalls = map[abi.Call]call{
 	abi.SYS_TKILL:             {callTkill, "dd"},
 	abi.SYS_TGKILL:            {callTgkill, "ddd"},
 }
-
-func callNothing(*Process, *Task, *args) (uint64, abi.Errno) { return 0, 0 }
 
 // systemCall does what t asks for in its registers.
 func (p *Process) systemCall(t *Task) {

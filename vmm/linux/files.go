@@ -2,14 +2,14 @@ package linux
 
 import (
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/plain"
 )
 
 const (
 	// chunkMax is how much of a file is copied at once.
-	chunkMax = 256 << 10
+	chunkMax = plain.ChunkMax
 	// transferMax bounds a read or write (MAX_RW_COUNT).
 	transferMax = 0x7ffff000
-	iovMax      = 1024
 )
 
 var fileCalls = map[abi.Call]call{
@@ -22,7 +22,6 @@ var fileCalls = map[abi.Call]call{
 	abi.SYS_PWRITE64:        {callPwrite, "dbdl"},
 	abi.SYS_PREADV:          {callPreadv, "dxdl"},
 	abi.SYS_PWRITEV:         {callPwritev, "dxdl"},
-	abi.SYS_FADVISE64:       {callNothing, "dlld"},
 	abi.SYS_SENDFILE:        {callSendfile, "ddxd"},
 	abi.SYS_COPY_FILE_RANGE: {callCopyFileRange, "dxdxd"},
 	abi.SYS_SPLICE:          {callSplice, "dxdxd"},
@@ -111,44 +110,8 @@ func callPwrite(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	return p.transfer(t, d, a[1], a[2], abi.PROT_READ, func(b []byte, done uint64) (int, abi.Errno) { return p.Files.Pwrite(d, b, int64(a[3]+done)) })
 }
 
-// vectors reads an array of iovecs, all of which the program may access, up to chunkMax bytes: more is done by another call.
-func (p *Process) vectors(at, n uint64, access uint32) ([]abi.Iovec, uint64, abi.Errno) {
-	if n > iovMax {
-		return nil, 0, abi.EINVAL
-	}
-	b := make([]byte, n*abi.IovecSize)
-	if e := p.space.CopyIn(b, at); e != 0 {
-		return nil, 0, e
-	}
-	var out []abi.Iovec
-	total, room := uint64(0), uint64(chunkMax)
-	for i := range n {
-		var v abi.Iovec
-		v.Get(b[i*abi.IovecSize:])
-		if int64(v.Len) < 0 || total+v.Len > 1<<63 {
-			return nil, 0, abi.EINVAL
-		}
-		total += v.Len
-		v.Len = min(v.Len, room)
-		if v.Len == 0 {
-			continue
-		}
-		got := p.space.Reach(v.Base, v.Len, access)
-		if got == 0 && len(out) == 0 {
-			return nil, 0, abi.EFAULT
-		}
-		short := got < v.Len
-		v.Len = got
-		out = append(out, v)
-		if room -= got; short {
-			break
-		}
-	}
-	return out, chunkMax - room, 0
-}
-
 func (p *Process) readVectors(t *Task, a *args, do func(b []byte) (int, abi.Errno)) (uint64, abi.Errno) {
-	v, total, e := p.vectors(a[1], a[2], abi.PROT_WRITE)
+	v, total, e := plain.Vectors(p.space, a[1], a[2], abi.PROT_WRITE)
 	if e != 0 {
 		return 0, e
 	}
@@ -157,18 +120,7 @@ func (p *Process) readVectors(t *Task, a *args, do func(b []byte) (int, abi.Errn
 	if e != 0 {
 		return p.waitFor(t, fd(a[0]), e)
 	}
-	return uint64(n), p.scatter(v, b[:n])
-}
-
-func (p *Process) scatter(v []abi.Iovec, b []byte) abi.Errno {
-	for _, part := range v {
-		n := min(part.Len, uint64(len(b)))
-		if e := p.space.CopyOut(part.Base, b[:n]); e != 0 {
-			return e
-		}
-		b = b[n:]
-	}
-	return 0
+	return uint64(n), plain.Scatter(p.space, v, b[:n])
 }
 
 func (p *Process) writeVectors(t *Task, a *args, do func(b []byte) (int, abi.Errno)) (uint64, abi.Errno) {
@@ -184,7 +136,7 @@ func (p *Process) writeVectors(t *Task, a *args, do func(b []byte) (int, abi.Err
 }
 
 func (p *Process) gather(at, count uint64) ([]byte, abi.Errno) {
-	v, total, e := p.vectors(at, count, abi.PROT_READ)
+	v, total, e := plain.Vectors(p.space, at, count, abi.PROT_READ)
 	if e != 0 {
 		return nil, e
 	}

@@ -17,6 +17,8 @@ var socketCalls = map[abi.Call]call{
 	abi.SYS_RECVFROM: {callRecvfrom, "dxdxxx"},
 	abi.SYS_SENDMSG:  {callSendmsg, "dxx"},
 	abi.SYS_RECVMSG:  {callRecvmsg, "dxx"},
+
+	abi.SYS_WHERRY_ASK: {callAsk, "blxldl"},
 }
 
 func callConnect(p *Process, t *Task, a *args) (uint64, abi.Errno) {
@@ -73,18 +75,8 @@ func (p *Process) socketWait(flags uint64) func(int, abi.Errno) (int, abi.Errno)
 	}
 }
 
-func (p *Process) msghdr(va uint64) (abi.Msghdr, abi.Errno) {
-	var b [abi.MsghdrSize]byte
-	var m abi.Msghdr
-	if e := p.space.CopyIn(b[:], va); e != 0 {
-		return m, e
-	}
-	m.Get(b[:])
-	return m, 0
-}
-
 func callSendmsg(p *Process, t *Task, a *args) (uint64, abi.Errno) {
-	m, e := p.msghdr(a[1])
+	m, e := plain.Msghdr(p.space, a[1])
 	if e != 0 {
 		return 0, e
 	}
@@ -94,7 +86,7 @@ func callSendmsg(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 }
 
 func callRecvmsg(p *Process, t *Task, a *args) (uint64, abi.Errno) {
-	m, e := p.msghdr(a[1])
+	m, e := plain.Msghdr(p.space, a[1])
 	if e != 0 {
 		return 0, e
 	}

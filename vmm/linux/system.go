@@ -14,22 +14,7 @@ var systemCalls = map[abi.Call]call{
 	abi.SYS_GETRANDOM: {callGetrandom, "xdx"},
 	abi.SYS_PRLIMIT64: {callPrlimit, "ddxx"},
 	abi.SYS_GETRLIMIT: {callGetrlimit, "dx"},
-	abi.SYS_SETRLIMIT: {callNothing, "dx"},
 	abi.SYS_GETRUSAGE: {callGetrusage, "dx"},
-	abi.SYS_GETPID:    {callGetpid, ""},
-	abi.SYS_GETPGRP:   {callGetpid, ""},
-	abi.SYS_GETPGID:   {callGetpid, "d"},
-	abi.SYS_GETSID:    {callGetpid, "d"},
-	abi.SYS_SETSID:    {callGetpid, ""},
-	abi.SYS_SETPGID:   {callNothing, "dd"},
-	abi.SYS_GETPPID:   {callNothing, ""},
-	abi.SYS_GETUID:    {callNothing, ""},
-	abi.SYS_GETEUID:   {callNothing, ""},
-	abi.SYS_GETGID:    {callNothing, ""},
-	abi.SYS_GETEGID:   {callNothing, ""},
-	abi.SYS_SETUID:    {callNothing, "d"},
-	abi.SYS_SETGID:    {callNothing, "d"},
-	abi.SYS_GETGROUPS: {callNothing, "dx"},
 }
 
 func callSysinfo(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
@@ -138,8 +123,6 @@ func callTimes(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	}
 	return uint64(p.clock.Monotonic / tick), 0
 }
-
-func callGetpid(*Process, *Task, *args) (uint64, abi.Errno) { return firstID, 0 }
 
 func callSchedYield(p *Process, _ *Task, _ *args) (uint64, abi.Errno) {
 	p.left = 0

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/wherry/wherry/vmm/linux/abi"
+	"github.com/wherry/wherry/vmm/linux/plain"
 	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/x86"
 )
@@ -157,7 +158,7 @@ func (p *Process) newID() int32 {
 }
 
 const (
-	firstID = 1
+	firstID = plain.ID
 	idMax   = 1 << 22
 )
 

@@ -339,6 +339,7 @@ var callNames = [...]string{
 	SYS_RSEQ:                    "rseq",
 	SYS_URETPROBE:               "uretprobe",
 	SYS_UPROBE:                  "uprobe",
+	SYS_WHERRY_ASK:              "wherry_ask",
 	SYS_WHERRY_EXCHANGE:         "wherry_exchange",
 	SYS_PIDFD_SEND_SIGNAL:       "pidfd_send_signal",
 	SYS_IO_URING_SETUP:          "io_uring_setup",

@@ -339,6 +339,7 @@ const (
 	SYS_RSEQ                    Call = 334
 	SYS_URETPROBE               Call = 335
 	SYS_UPROBE                  Call = 336
+	SYS_WHERRY_ASK              Call = 422 // ours, as the next
 	SYS_WHERRY_EXCHANGE         Call = 423 // ours; Linux has 403 to 423 for 32-bit processors alone, so here it will never be another
 	SYS_PIDFD_SEND_SIGNAL       Call = 424
 	SYS_IO_URING_SETUP          Call = 425

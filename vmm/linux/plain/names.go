@@ -140,7 +140,7 @@ func (p Process) putStatfs(va uint64, s *abi.Statfs, e abi.Errno) (uint64, abi.E
 }
 
 func callGetdents(p Process, a *Args) (uint64, abi.Errno) {
-	n := p.Space.Reach(a[1], min(a[2], chunkMax), abi.PROT_WRITE)
+	n := p.Space.Reach(a[1], min(a[2], ChunkMax), abi.PROT_WRITE)
 	if n == 0 {
 		return 0, abi.EFAULT
 	}

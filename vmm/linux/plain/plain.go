@@ -27,13 +27,15 @@ type Call struct {
 }
 
 // Tables are the calls by number.
-func Tables() []map[abi.Call]Call { return []map[abi.Call]Call{names, descriptors, sockets, system} }
+func Tables() []map[abi.Call]Call {
+	return []map[abi.Call]Call{names, descriptors, sockets, system, one}
+}
 
 const (
 	// PathMax bounds a path with its zero (PATH_MAX).
 	PathMax = 4096
-	// chunkMax bounds what getdents writes.
-	chunkMax = 256 << 10
+	// ChunkMax bounds what one call copies at once.
+	ChunkMax = 256 << 10
 )
 
 func fd(v uint64) int { return int(int32(v)) }
