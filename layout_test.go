@@ -41,7 +41,7 @@ var plan = map[string][]string{
 	"cache/storetest":               {"cache/store"},
 	"cache/tier":                    {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
 	"config/explain":                {"config", "config/spell"},
-	"config/programs":               {},
+	"config/programs":               {"config/spell"},
 	"config/reference":              {"config"},
 	"edge/ahead":                    {},
 	"edge/gate":                     {},
