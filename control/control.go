@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/control/images"
@@ -64,9 +66,10 @@ type DryRun struct {
 
 // Control is the station. It is safe for use by many goroutines.
 type Control struct {
-	o       Options
-	log     *slog.Logger
-	limiter *limiter
+	o   Options
+	log *slog.Logger
+
+	wrongTokens *rate.Limiter // who guesses is slowed down: each wrong one takes from it
 
 	images *images.Images
 	sites  siteCache
@@ -89,7 +92,7 @@ func New(o Options) *Control {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Control{o: o, log: o.Log, limiter: newLimiter(), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
+	c := &Control{o: o, log: o.Log, wrongTokens: rate.NewLimiter(20, 200), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
 	c.images = c.newImages()
 	return c
 }
