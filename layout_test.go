@@ -24,7 +24,7 @@ var plan = map[string][]string{
 	"config/typo":  {},
 	"disk":         {},
 	"fault":        {},
-	"feed":         {"config"},
+	"feed":         {"config", "config/programs"},
 	"h2":           {},
 	"h3":           {},
 	"logs":         {},
@@ -111,22 +111,23 @@ var plan = map[string][]string{
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
 	"edge":               {"cache", "cache/field", "cache/store", "compute", "compute/stage", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/page", "edge/plain", "edge/policy", "edge/tally", "fault", "feed", "h2", "h3", "logs", "socket", "trace"},
-	"control":            {"config", "control/api", "control/diff", "control/images", "control/rollout", "control/store", "fault", "feed", "mesh"},
+	"control":            {"config", "control/api", "control/diff", "control/images", "control/rollout", "control/store", "control/vault", "fault", "feed", "mesh"},
 	"control/diff":       {},
 	"control/images":     {"config", "control/api", "control/store", "fault", "feed"},
+	"control/vault":      {"config", "config/programs", "control/api", "control/store", "fault", "feed"},
 	"control/rollout":    {"config", "feed"},
 	"control/store":      {"config", "feed", "mesh"}, // in tests only
 	"mesh":               {"certs", "config", "feed"},
 	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
 	"feed/tree/treetest": {"feed"},
-	"control/api":        {"config", "fault", "feed"},
+	"control/api":        {"config", "config/programs", "fault", "feed"},
 	"overlay":            {"overlay/congest", "overlay/labels", "overlay/loss", "overlay/mtu", "overlay/repair", "overlay/seal", "overlay/spans", "overlay/udp", "overlay/wire"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
 	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "vmm/backend"},
 	"internal/network":       {"compute/stage", "cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace"},
-	"internal/node/assembly": {"certs", "config", "feed"},
+	"internal/node/assembly": {"certs", "config", "config/programs", "feed"},
 	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
 	"internal/node/collect":  {"feed"},
 	"internal/node/images":   {"feed"},

@@ -18,6 +18,7 @@ import (
 	"github.com/wherry/wherry/control/images"
 	"github.com/wherry/wherry/control/rollout"
 	"github.com/wherry/wherry/control/store"
+	"github.com/wherry/wherry/control/vault"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/mesh"
@@ -61,7 +62,7 @@ type Options struct {
 type DryRun struct {
 	Key    string            `json:"key"`
 	Object []byte            `json:"object"`
-	Files  map[string][]byte `json:"files,omitempty"` // by hash
+	Files  map[string][]byte `json:"files,omitempty"` // of sites by hash, secrets of programs by secret:ID
 }
 
 // Control is the station. It is safe for use by many goroutines.
@@ -72,6 +73,7 @@ type Control struct {
 	wrongTokens *rate.Limiter // who guesses is slowed down: each wrong one takes from it
 
 	images *images.Images
+	vault  *vault.Vault
 	sites  siteCache
 	synced atomic.Bool // the keeper has had all that the store had
 
@@ -93,7 +95,7 @@ func New(o Options) *Control {
 		o.Now = time.Now
 	}
 	c := &Control{o: o, log: o.Log, wrongTokens: rate.NewLimiter(20, 200), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
-	c.images = c.newImages()
+	c.images, c.vault = c.newImages(), c.newVault()
 	return c
 }
 
