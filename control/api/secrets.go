@@ -17,6 +17,7 @@ type Secret struct {
 	Variable string             `json:"variable"` // of its environment
 	At       time.Time          `json:"at"`
 	Author   string             `json:"author"`
+	Named    bool               `json:"named"` // by settings that hold, are being rolled out or held before; others go
 }
 
 // Secrets keeps secrets of programs for nodes. Nobody is told their values.

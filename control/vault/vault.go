@@ -166,10 +166,16 @@ func (v *Vault) records(ctx context.Context) (map[string]record, error) {
 // List is the secrets of a program, those that came last first.
 func (v *Vault) List(ctx context.Context, program config.ProgramName) ([]api.Secret, error) {
 	all, err := v.records(ctx)
+	if err != nil {
+		return nil, err
+	}
+	named, err := v.o.Named(ctx)
 	list := []api.Secret{}
 	for id, r := range all {
 		if r.Program == program {
-			list = append(list, r.secret(id))
+			s := r.secret(id)
+			s.Named = named[id]
+			list = append(list, s)
 		}
 	}
 	slices.SortFunc(list, func(x, y api.Secret) int { return cmp.Or(y.At.Compare(x.At), strings.Compare(x.ID, y.ID)) })

@@ -78,8 +78,9 @@ func TestValuesAreSealed(t *testing.T) {
 	if err != nil || !found {
 		t.Errorf("it isn't in the store: %v", err)
 	}
+	w.named[id], w.named[again] = true, true
 	list, err := w.List(t.Context(), "cart")
-	if err != nil || len(list) != 2 || list[0].Variable != "API_KEY" || list[0].Author != "ann" {
+	if err != nil || len(list) != 2 || !list[0].Named || list[0].Variable != "API_KEY" || list[0].Author != "ann" {
 		t.Errorf("%+v, %v", list, err)
 	}
 	if list, err := w.List(t.Context(), "other"); err != nil || len(list) != 0 {
