@@ -22,7 +22,7 @@ func imageForm() Form {
 func secretForm() Form {
 	return Form{
 		Name: "a secret", Text: "the path of a file with its value, from the directory of the configuration; or `secret:` and the name of one that control keeps",
-		Example: "./api.key", JSON: []string{"string"}, Pattern: `^[^\x00]+$`,
+		Example: "./api.key", JSON: []string{"string", "integer", "number", "boolean"}, Pattern: `^[^\x00]+$`, // else an error would repeat what may be the secret
 		parse: func(text string) (any, *mistake) { return text, mistaken(programs.WrongSecret(text)) },
 	}
 }

@@ -46,7 +46,7 @@ func TestSecrets(t *testing.T) {
 		many += fmt.Sprintf("S%d: ./s, ", i)
 	}
 	for _, tt := range []struct{ program, want string }{
-		{"secrets: {A: ./a}", ""},
+		{"secrets: {A: ./a, B: 12345}", ""},
 		{"env: {A: b}, secrets: {A: ./a}", "wherry.yaml:2:67: programs.hello.secrets.A: `env` has A, too; remove one of them"},
 		{"secrets: {A-B: ./a}", `wherry.yaml:2:51: programs.hello.secrets.A-B: "A-B" is not the name of a variable; write letters, digits and _, such as LANG`},
 		{"secrets: {A: \"secret:abc\"}", "wherry.yaml:2:54: programs.hello.secrets.A: has no name of a secret behind secret:; have `wherry program secret set` write it"},

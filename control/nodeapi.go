@@ -42,7 +42,10 @@ func (c *Control) NodeHandler() http.Handler {
 	mux.HandleFunc("POST "+NodePrefix+"join", c.serveJoin)
 	mux.HandleFunc("POST "+NodePrefix+"renew", c.serveRenew)
 	mux.HandleFunc("GET "+NodePrefix+"secrets/{hash}", c.serveSecret)
-	mux.HandleFunc("GET "+NodePrefix+"program-secrets/{id}", c.serveProgramSecret)
+	mux.HandleFunc("GET "+NodePrefix+"program-secrets/{id}", func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		c.giveSecret(w, r, id, func(node config.NodeID) ([]byte, error) { return c.ProgramSecretFor(r.Context(), node, id) })
+	})
 	mux.HandleFunc("GET "+NodePrefix+"programs/{hash}", c.serveProgram)
 	mux.HandleFunc("GET "+NodePrefix+"members", c.serveMembers)
 	mux.HandleFunc("GET "+NodePrefix+"nodes", c.serveNodes)
@@ -120,12 +123,6 @@ func (c *Control) serveSecret(w http.ResponseWriter, r *http.Request) {
 	if h, ok := hashOf(w, r); ok {
 		c.giveSecret(w, r, h.String(), func(node config.NodeID) ([]byte, error) { return c.SecretFor(r.Context(), node, h) })
 	}
-}
-
-// serveProgramSecret gives a secret of a program to a node whose settings name it, and to nobody else.
-func (c *Control) serveProgramSecret(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	c.giveSecret(w, r, id, func(node config.NodeID) ([]byte, error) { return c.ProgramSecretFor(r.Context(), node, id) })
 }
 
 // giveSecret gives a secret to an edge, if open does for that.
