@@ -24,7 +24,7 @@ var plan = map[string][]string{
 	"config/typo":  {},
 	"disk":         {},
 	"fault":        {},
-	"feed":         {"config"},
+	"feed":         {"config", "config/programs"},
 	"h2":           {},
 	"h3":           {},
 	"logs":         {},
@@ -41,7 +41,7 @@ var plan = map[string][]string{
 	"cache/storetest":               {"cache/store"},
 	"cache/tier":                    {"cache", "cache/purges", "cache/store", "cache/storetest", "disk"}, // cache and storetest in tests only
 	"config/explain":                {"config", "config/spell"},
-	"config/programs":               {},
+	"config/programs":               {"config/spell"},
 	"config/reference":              {"config"},
 	"edge/ahead":                    {},
 	"edge/gate":                     {},
@@ -113,22 +113,23 @@ var plan = map[string][]string{
 	// second floor: stations
 	"dns":                {"config", "fault", "mapper"},
 	"edge":               {"cache", "cache/field", "cache/store", "compute", "compute/stage", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/joint", "edge/page", "edge/plain", "edge/policy", "edge/stall", "edge/tally", "fault", "feed", "h2", "h3", "logs", "socket", "trace"},
-	"control":            {"config", "control/api", "control/diff", "control/images", "control/rollout", "control/store", "fault", "feed", "mesh"},
+	"control":            {"config", "control/api", "control/diff", "control/images", "control/rollout", "control/store", "fault", "feed", "mesh", "control/vault"},
 	"control/diff":       {},
 	"control/images":     {"config", "control/api", "control/store", "fault", "feed"},
+	"control/vault":      {"config", "config/programs", "control/api", "control/store", "fault", "feed"},
 	"control/rollout":    {"config", "feed"},
 	"control/store":      {"config", "feed", "mesh"}, // in tests only
 	"mesh":               {"certs", "config", "feed"},
 	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
 	"feed/tree/treetest": {"feed"},
-	"control/api":        {"config", "fault", "feed"},
+	"control/api":        {"config", "config/programs", "fault", "feed"},
 	"overlay":            {"overlay/congest", "overlay/labels", "overlay/loss", "overlay/mtu", "overlay/repair", "overlay/seal", "overlay/spans", "overlay/udp", "overlay/wire"},
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
 	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "trace", "vmm/backend"},
 	"internal/network":       {"compute/stage", "cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace"},
-	"internal/node/assembly": {"certs", "config", "feed"},
+	"internal/node/assembly": {"certs", "config", "config/programs", "feed"},
 	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
 	"internal/node/collect":  {"feed"},
 	"internal/node/images":   {"feed"},
@@ -141,7 +142,7 @@ var plan = map[string][]string{
 	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "internal/programs", "logs", "mesh", "internal/node/collect", "internal/node/images", "compute/image", "fault"},
 	"internal/quicdoor":      {},
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
-	"internal/console":       {"internal/console/amend", "config", "control/api", "fault", "feed", "internal/guest", "internal/links", "overlay/exchange", "overlay/tunnel"},
+	"internal/console":       {"internal/console/amend", "config", "config/programs", "control/api", "fault", "feed", "internal/guest", "internal/links", "overlay/exchange", "overlay/tunnel"},
 	// beside the house
 	"internal/linkem":       {},
 	"internal/linkem/flows": {"internal/linkem", "internal/linkem/plot", "overlay", "overlay/congest"},

@@ -261,11 +261,12 @@ func (h *Host) do(ctx context.Context, j *job, i *instance) {
 	if parked {
 		return
 	}
-	if text := i.errors.String(); text != "" && h.options.Said != nil {
+	text := i.version.spec.hush(i.errors.String())
+	if text != "" && h.options.Said != nil {
 		h.options.Said(j.program.name, text)
 	}
 	if o.err != nil {
-		h.options.Log.Warn("a program failed to answer", "program", j.program.name, "tenant", j.tenant, "limit", o.limit, "error", o.err, "said", i.errors.String())
+		h.options.Log.Warn("a program failed to answer", "program", j.program.name, "tenant", j.tenant, "limit", o.limit, "error", o.err, "said", text)
 	}
 	h.answered(j, i, o)
 	o.keep = o.keep && i.rest(ctx)

@@ -114,7 +114,7 @@ func (h *Host) boot(ctx context.Context, p Program) (_ *snap.Snapshot, took time
 	}, p.Listen)
 	if err != nil {
 		if text := words.String(); text != "" {
-			err = fmt.Errorf("%w; it said: %q", err, text)
+			err = fmt.Errorf("%w; it said: %q", err, p.hush(text))
 		}
 		return nil, 0, err
 	}

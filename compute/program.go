@@ -30,6 +30,7 @@ type Program struct {
 	Image     []byte // a static ELF program for x86-64 Linux
 	Args      []string
 	Env       []string // NAME=value
+	Secrets   []string // names in Env whose values aren't shown where what the program writes is
 	Isolation Isolation
 	Listen    int   // the TCP port of a server; when 0, the first that the program listens on, if it doesn't read standard input before
 	Memory    int64 // bytes that an instance may use; 128 MiB when 0

@@ -17,6 +17,7 @@ const (
 	FileGeo         FileUse = "geo database" // read: MaxMind DB
 	FileAccessLog   FileUse = "access log"   // appended to, made if it isn't there
 	FileImage       FileUse = "image"        // read: a program, from the directory of the configuration; or ImageHash and the hash of one
+	FileSecret      FileUse = "secret"       // read: the value of a variable, from the directory of the configuration
 	FileVolume      FileUse = "cache volume" // a directory that is written to, made if it isn't there
 )
 
@@ -59,7 +60,11 @@ func files(n *Network, places map[string]place) []FileRef {
 		add(n.Log.Access, FileAccessLog, "log.access")
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.Programs)) {
-		add(n.Programs[name].Image, FileImage, "programs."+string(name)+".image")
+		program, path := n.Programs[name], "programs."+string(name)
+		add(program.Image, FileImage, path+".image")
+		for _, variable := range slices.Sorted(maps.Keys(program.Secrets)) {
+			add(program.Secrets[variable], FileSecret, path+".secrets."+variable)
+		}
 	}
 	for i := range n.Sites {
 		site, path := &n.Sites[i], fmt.Sprintf("sites[%d]", i)

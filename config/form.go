@@ -81,7 +81,9 @@ func textFormOf(field string) (Form, error) {
 		return imageForm(), nil
 	case "Program.Args", "Program.Env":
 		return textForm(), nil
-	case "Program.Env by name":
+	case "Program.Secrets":
+		return secretForm(), nil
+	case "Program.Env by name", "Program.Secrets by name":
 		return variableForm(), nil
 	case "Log.Level":
 		return wordForm(), nil

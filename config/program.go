@@ -3,56 +3,41 @@ package config
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strings"
 
-	"github.com/wherry/wherry/config/spell"
+	"github.com/wherry/wherry/config/programs"
 )
 
 // ImageHash is what stands before the hash of an image that the node has.
-const ImageHash = "sha256:"
+const ImageHash = programs.ImageHash
 
 func imageForm() Form {
-	hash := regexp.MustCompile(`^[0-9a-f]{64}$`)
 	return Form{
 		Name: "an image", Text: "the path of a static ELF file, from the directory of the configuration; or `sha256:` and 64 lower-case hexadecimal digits",
 		Example: "./hello", JSON: []string{"string"}, Pattern: `^[^\x00]+$`,
-		parse: func(text string) (any, *mistake) {
-			digits, named := strings.CutPrefix(text, ImageHash)
-			switch {
-			case named && !hash.MatchString(digits):
-				return nil, &mistake{quoted(text) + " has no 64 lower-case hexadecimal digits behind sha256:", "write what `sha256sum FILE` prints"}
-			case spell.WrongFile(text):
-				return nil, &mistake{quoted(text) + " is not the path of a file", "write one such as ./hello"}
-			}
-			return text, nil
-		},
+		parse: func(text string) (any, *mistake) { return text, mistaken(programs.WrongImage(text)) },
+	}
+}
+
+func secretForm() Form {
+	return Form{
+		Name: "a secret", Text: "the path of a file with its value, from the directory of the configuration; or `secret:` and the name of one that control keeps",
+		Example: "./api.key", JSON: []string{"string", "integer", "number", "boolean"}, Pattern: `^[^\x00]+$`, // else an error would repeat what may be the secret
+		parse: func(text string) (any, *mistake) { return text, mistaken(programs.WrongSecret(text)) },
 	}
 }
 
 func textForm() Form {
 	return Form{
 		Name: "a text", Text: "anything without NUL", Example: "text", JSON: []string{"string", "integer", "number", "boolean"}, Pattern: `^[^\x00]*$`,
-		parse: func(text string) (any, *mistake) {
-			if strings.Contains(text, "\x00") {
-				return nil, &mistake{quoted(text) + " has a NUL", "leave it out"}
-			}
-			return text, nil
-		},
+		parse: func(text string) (any, *mistake) { return text, mistaken(programs.WrongText(text)) },
 	}
 }
 
 func variableForm() Form {
-	shape := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	return Form{
-		Name: "a variable", Text: "the name of an environment variable", Example: "LANG", JSON: []string{"string"}, Pattern: shape.String(),
-		parse: func(text string) (any, *mistake) {
-			if !shape.MatchString(text) {
-				return nil, &mistake{quoted(text) + " is not the name of a variable", "write letters, digits and _, such as LANG"}
-			}
-			return text, nil
-		},
+		Name: "a variable", Text: "the name of an environment variable", Example: "LANG", JSON: []string{"string"}, Pattern: programs.Variable.String(),
+		parse: func(text string) (any, *mistake) { return text, mistaken(programs.WrongVariable(text)) },
 	}
 }
 
@@ -81,6 +66,10 @@ func (c *checker) programs() {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.n.Programs)) {
+		program := c.n.Programs[name]
+		for key, wrong := range program.WrongSecrets() {
+			c.error("programs."+string(name)+"."+key, wrong[0], wrong[1])
+		}
 		if !named[name] {
 			c.warn("programs."+string(name), "no rule names it, so nobody can ask it", "write `program: "+string(name)+"` into a rule")
 		}

@@ -137,7 +137,7 @@ func (c *Control) draft(ctx context.Context, a api.Actor, document api.Document,
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := errors.Join(mayTunnel(a, d.site), c.checkImages(ctx, d)); err != nil {
+	if err := errors.Join(mayTunnel(a, d.site), c.checkNamed(ctx, d)); err != nil {
 		return nil, nil, err
 	}
 	d.changed = feed.HashOf(d.object) != d.current.Object

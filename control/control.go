@@ -11,11 +11,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/control/images"
 	"github.com/wherry/wherry/control/rollout"
 	"github.com/wherry/wherry/control/store"
+	"github.com/wherry/wherry/control/vault"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/mesh"
@@ -59,16 +62,18 @@ type Options struct {
 type DryRun struct {
 	Key    string            `json:"key"`
 	Object []byte            `json:"object"`
-	Files  map[string][]byte `json:"files,omitempty"` // by hash
+	Files  map[string][]byte `json:"files,omitempty"` // of sites by hash, secrets of programs by secret:ID
 }
 
 // Control is the station. It is safe for use by many goroutines.
 type Control struct {
-	o       Options
-	log     *slog.Logger
-	limiter *limiter
+	o   Options
+	log *slog.Logger
+
+	wrongTokens *rate.Limiter // who guesses is slowed down: each wrong one takes from it
 
 	images *images.Images
+	vault  *vault.Vault
 	sites  siteCache
 	synced atomic.Bool // the keeper has had all that the store had
 
@@ -89,8 +94,8 @@ func New(o Options) *Control {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Control{o: o, log: o.Log, limiter: newLimiter(), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
-	c.images = c.newImages()
+	c := &Control{o: o, log: o.Log, wrongTokens: rate.NewLimiter(20, 200), tokens: map[string]cachedToken{}, sites: siteCache{parsed: map[feed.Hash]*config.Site{}}}
+	c.images, c.vault = c.newImages(), c.newVault()
 	return c
 }
 

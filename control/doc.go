@@ -18,6 +18,7 @@
 //	revoked                   who was removed
 //	join/ID, token/HASH       tokens, by the hash of their secrets
 //	image/HASH                an image of a program, which lies on each control node's disk
+//	vault/…                   secrets of programs, sealed: see room vault
 //	audit/TIME                who did what
 //
 // Run follows the feed in the store into this node's Keeper; Lead does the leader's work. Both return when their context ends, with all

@@ -73,6 +73,11 @@ func (r *DryRunRefusal) Error() string { return r.Why }
 // dryRunOf collects what a node needs to try a document that isn't in the store yet.
 func (c *Control) dryRunOf(ctx context.Context, d *draft) (DryRun, error) {
 	r := DryRun{Key: d.key, Object: d.object, Files: map[string][]byte{}}
+	if d.settings != nil {
+		if err := c.vault.AddTo(ctx, d.settings, r.Files); err != nil {
+			return r, err
+		}
+	}
 	for _, f := range d.bundle.Files {
 		content, ok := d.content[f.Object.String()]
 		if secret, is := d.secrets[f.Object]; is {

@@ -167,7 +167,7 @@ type Keys struct {
 
 // Join lets a machine become a node, if it shows a token that is good for that.
 func (c *Control) Join(ctx context.Context, r JoinRequest) (JoinAnswer, error) {
-	if !c.limiter.allow() {
+	if c.wrongTokens.Tokens() < 1 {
 		return JoinAnswer{}, wrong(http.StatusTooManyRequests, "join", "too many wrong tokens: wait a moment")
 	}
 	now := c.now()
@@ -190,7 +190,7 @@ func (c *Control) Join(ctx context.Context, r JoinRequest) (JoinAnswer, error) {
 func (c *Control) checkJoin(t *joinRecord, found bool, r *JoinRequest, now time.Time) error {
 	sum := sha256.Sum256([]byte(r.Secret))
 	if !found || subtle.ConstantTimeCompare(sum[:], t.Secret) != 1 {
-		c.limiter.wrong()
+		c.wrongTokens.Allow()
 		return wrong(http.StatusForbidden, "join", "this join token isn't known, or was used already: wherry node token prints a new one")
 	}
 	if now.After(t.Expires) {

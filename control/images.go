@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 
@@ -10,12 +11,16 @@ import (
 	"github.com/wherry/wherry/feed"
 )
 
-// imageRevisions is how many of the latest revisions of the settings keep the images that they name.
-const imageRevisions = 16
+// namingRevisions is how many of the latest revisions of the settings keep the images and secrets that they name.
+const namingRevisions = 16
 
 func (c *Control) newImages() *images.Images {
 	return images.New(images.Options{
-		Store: c.o.Store, Keeper: c.o.Keeper, Named: c.imagesNamed, Now: c.o.Now, Log: c.log,
+		Store: c.o.Store, Keeper: c.o.Keeper, Now: c.o.Now, Log: c.log,
+		Named: func(ctx context.Context) (map[feed.Hash]bool, error) {
+			named := map[feed.Hash]bool{}
+			return named, c.eachSettings(ctx, func(yaml string) { images.Find(yaml, named) })
+		},
 		Fetch: func(ctx context.Context, h feed.Hash) error { _, err := c.Program(ctx, h); return err },
 	})
 }
@@ -47,36 +52,36 @@ func (c *Control) Image(ctx context.Context, a api.Actor, h feed.Hash, w io.Writ
 	return c.images.Write(ctx, h, w)
 }
 
-// imagesNamed finds the images that the latest revisions of the settings name: those that hold, are on their way, or may be gone back to.
-func (c *Control) imagesNamed(ctx context.Context) (map[feed.Hash]bool, error) {
-	named := map[feed.Hash]bool{}
+// eachSettings passes the latest revisions of the settings: those that hold, are on their way, or may be gone back to. What they name is kept.
+func (c *Control) eachSettings(ctx context.Context, pass func(yaml string)) error {
 	head, _, _, err := read[docHead](ctx, c, headKey(feed.KeyNetwork))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	numbers := []uint64{head.Current, head.Previous, head.Candidate}
-	for n := head.Latest; n > 0 && n+imageRevisions > head.Latest; n-- {
+	for n := head.Latest; n > 0 && n+namingRevisions > head.Latest; n-- {
 		numbers = append(numbers, n)
 	}
 	slices.Sort(numbers)
 	for _, n := range slices.Compact(numbers) {
 		rev, err := c.revision(ctx, feed.KeyNetwork, n)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b, err := c.bundle(ctx, feed.KeyNetwork, rev)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		images.Find(b.YAML, named)
+		pass(b.YAML)
 	}
-	return named, nil
+	return nil
 }
 
-// checkImages looks whether control has what settings name, and how long nodes may take to get what is new.
-func (c *Control) checkImages(ctx context.Context, d *draft) (err error) {
-	if d.settings != nil {
-		d.fetch, err = c.images.Check(ctx, d.settings, d.before.YAML)
+// checkNamed looks whether there is what settings name, and how long nodes may take to get what is new.
+func (c *Control) checkNamed(ctx context.Context, d *draft) (err error) {
+	if d.settings == nil {
+		return nil
 	}
-	return err
+	d.fetch, err = c.images.Check(ctx, d.settings, d.before.YAML)
+	return errors.Join(err, c.vault.Check(ctx, d.settings))
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/feed"
@@ -41,6 +42,10 @@ func (c *Control) NodeHandler() http.Handler {
 	mux.HandleFunc("POST "+NodePrefix+"join", c.serveJoin)
 	mux.HandleFunc("POST "+NodePrefix+"renew", c.serveRenew)
 	mux.HandleFunc("GET "+NodePrefix+"secrets/{hash}", c.serveSecret)
+	mux.HandleFunc("GET "+NodePrefix+"program-secrets/{id}", func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		c.giveSecret(w, r, id, func(node config.NodeID) ([]byte, error) { return c.ProgramSecretFor(r.Context(), node, id) })
+	})
 	mux.HandleFunc("GET "+NodePrefix+"programs/{hash}", c.serveProgram)
 	mux.HandleFunc("GET "+NodePrefix+"members", c.serveMembers)
 	mux.HandleFunc("GET "+NodePrefix+"nodes", c.serveNodes)
@@ -113,19 +118,22 @@ func hashOf(w http.ResponseWriter, r *http.Request) (h feed.Hash, ok bool) {
 	return h, true
 }
 
-// serveSecret gives a secret to a node that serves the site that it is of, and to nobody else.
+// serveSecret gives a secret of a site to a node that serves the site, and to nobody else.
 func (c *Control) serveSecret(w http.ResponseWriter, r *http.Request) {
-	h, ok := hashOf(w, r)
-	if !ok {
-		return
+	if h, ok := hashOf(w, r); ok {
+		c.giveSecret(w, r, h.String(), func(node config.NodeID) ([]byte, error) { return c.SecretFor(r.Context(), node, h) })
 	}
+}
+
+// giveSecret gives a secret to an edge, if open does for that.
+func (c *Control) giveSecret(w http.ResponseWriter, r *http.Request, name string, open func(config.NodeID) ([]byte, error)) {
 	who, ok := mesh.PeerOf(r)
 	if !ok || !slices.Contains(who.Roles, feed.RoleEdge) {
-		c.log.Warn("a secret was asked for that isn't for who asks", "node", who.Node, "roles", who.Roles, "secret", h)
+		c.log.Warn("a secret was asked for that isn't for who asks", "node", who.Node, "roles", who.Roles, "secret", name)
 		answer(w, nil, refused("this secret isn't for this node"))
 		return
 	}
-	secret, err := c.SecretFor(r.Context(), who.Node, h)
+	secret, err := open(who.Node)
 	if err != nil {
 		answer(w, nil, err)
 		return

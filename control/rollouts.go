@@ -207,7 +207,7 @@ func (c *Control) Lead(ctx context.Context, term *store.Term) error {
 			}
 		case <-prune.C:
 			err := c.prune(ctx, term.Cond())
-			if err = errors.Join(err, c.pruneRollouts(ctx, term.Cond())); err != nil && ctx.Err() == nil {
+			if err = errors.Join(err, c.pruneRollouts(ctx, term.Cond()), c.vault.Prune(ctx, term.Cond())); err != nil && ctx.Err() == nil {
 				c.log.Warn("what is old wasn't dropped from the store; trying again", "error", err)
 			}
 		}

@@ -2,15 +2,11 @@ package control
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
-	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/control/vault"
 	"github.com/wherry/wherry/feed"
 )
 
@@ -52,23 +48,13 @@ func (c *Control) files(d *draft) error {
 	return nil
 }
 
-func (c *Control) sealer() (cipher.AEAD, error) {
-	block, err := aes.NewCipher(c.o.Secret)
-	if err != nil {
-		return nil, fmt.Errorf("the key that seals secrets: %w", err)
-	}
-	return cipher.NewGCM(block)
-}
-
 // putSecret keeps a secret, sealed with its hash as what it belongs to.
 func (c *Control) putSecret(ctx context.Context, h feed.Hash, secret []byte) error {
-	aead, err := c.sealer()
+	sealed, err := vault.Sealer(c.o.Secret).Seal(h[:], secret)
 	if err != nil {
 		return err
 	}
-	nonce := make([]byte, aead.NonceSize())
-	_, _ = rand.Read(nonce) // never fails
-	return c.putParts(ctx, prefixSecret, h, aead.Seal(nonce, nonce, secret, h[:]))
+	return c.putParts(ctx, prefixSecret, h, sealed)
 }
 
 func (c *Control) secret(ctx context.Context, h feed.Hash) ([]byte, error) {
@@ -76,18 +62,7 @@ func (c *Control) secret(ctx context.Context, h feed.Hash) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	aead, err := c.sealer()
-	if err != nil {
-		return nil, err
-	}
-	if len(sealed) < aead.NonceSize() {
-		return nil, errors.New("a secret is damaged in the store: restore a backup, or apply the site again")
-	}
-	plain, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], h[:])
-	if err != nil {
-		return nil, errors.New("a secret can't be opened: it was sealed with another key than this control node has (secret.key)")
-	}
-	return plain, nil
+	return vault.Sealer(c.o.Secret).Open(h[:], sealed)
 }
 
 // secretOf says whether a document that a node has, or is to have, is made of a secret.

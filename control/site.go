@@ -264,7 +264,7 @@ func (c *Control) checkAgain(ctx context.Context, d *draft) error {
 		changed[d.key] = d.site
 	}
 	_, err := c.compose(ctx, d.settings, changed)
-	return errors.Join(err, c.checkImages(ctx, d))
+	return errors.Join(err, c.checkNamed(ctx, d))
 }
 
 // RemoveSite implements api.Service.

@@ -10,10 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/control/store"
@@ -60,7 +57,7 @@ func (c *Control) Authenticate(ctx context.Context, token string) (api.Actor, er
 	cached, ok := c.tokens[key]
 	c.mu.Unlock()
 	if !ok || now.After(cached.until) {
-		if !c.limiter.allow() {
+		if c.wrongTokens.Tokens() < 1 {
 			return api.Actor{}, wrong(http.StatusTooManyRequests, "authenticate", "too many wrong tokens: wait a moment")
 		}
 		record, _, found, err := read[tokenRecord](ctx, c, key)
@@ -70,7 +67,7 @@ func (c *Control) Authenticate(ctx context.Context, token string) (api.Actor, er
 		case err != nil:
 			return api.Actor{}, err
 		case !found:
-			c.limiter.wrong()
+			c.wrongTokens.Allow()
 			return api.Actor{}, wrong(http.StatusUnauthorized, "authenticate", "this token isn't known: wherry token create makes one; an administrator's was printed by wherry init")
 		default:
 			cached = cachedToken{record.Token, now.Add(tokenCached)}
@@ -86,26 +83,6 @@ func (c *Control) Authenticate(ctx context.Context, token string) (api.Actor, er
 		return api.Actor{}, wrong(http.StatusUnauthorized, "authenticate", "the token %s expired at %s: wherry token create makes another", t.Name, t.Expires.Format(time.RFC3339))
 	}
 	return api.Actor{Name: cached.token.Name, Can: cached.token.Scope, Expires: cached.token.Expires}, nil
-}
-
-// limiter slows down who guesses: each wrong token takes from a budget.
-type limiter struct {
-	mu     sync.Mutex
-	budget *rate.Limiter
-}
-
-func newLimiter() *limiter { return &limiter{budget: rate.NewLimiter(20, 200)} }
-
-func (l *limiter) allow() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.budget.Tokens() >= 1
-}
-
-func (l *limiter) wrong() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.budget.Allow()
 }
 
 var tokenName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._@-]{0,62}$`)
@@ -192,13 +169,6 @@ func (c *Control) RemoveToken(ctx context.Context, a api.Actor, name string) err
 	}
 }
 
-// tokenRemembered is how long nodes are told of a removed token: longer than they remember what control has said of it, and certificates live that
-// it was good for.
-const tokenRemembered = 24 * time.Hour
-
-// revokedTokensMax bounds those of which nodes are told; the oldest go first.
-const revokedTokensMax = 4096
-
 func (c *Control) removeToken(ctx context.Context, a api.Actor, name string) error {
 	all, err := c.allTokens(ctx)
 	if err != nil {
@@ -222,7 +192,7 @@ func (c *Control) removeToken(ctx context.Context, a api.Actor, name string) err
 		return err
 	}
 	now := c.now()
-	revokeToken(&revoked, strings.TrimPrefix(t.key, prefixToken), now)
+	revoked.Revoke(strings.TrimPrefix(t.key, prefixToken), now)
 	change, err := c.revocations(ctx, &revoked, now)
 	if err != nil {
 		return err
@@ -236,23 +206,4 @@ func (c *Control) removeToken(ctx context.Context, a api.Actor, name string) err
 	delete(c.tokens, t.key)
 	c.mu.Unlock()
 	return err
-}
-
-// revokeToken adds a token to those of which nodes are told.
-func revokeToken(r *feed.Revocations, hash string, now time.Time) {
-	if r.Tokens == nil {
-		r.Tokens = map[string]time.Time{}
-	}
-	oldest := hash
-	r.Tokens[hash] = now.UTC()
-	for other, when := range r.Tokens {
-		if now.Sub(when) > tokenRemembered {
-			delete(r.Tokens, other)
-		} else if when.Before(r.Tokens[oldest]) {
-			oldest = other
-		}
-	}
-	if len(r.Tokens) > revokedTokensMax {
-		delete(r.Tokens, oldest)
-	}
 }

@@ -63,6 +63,33 @@ type Revocations struct {
 	Tokens map[string]time.Time `json:"tokens,omitempty"`
 }
 
+const (
+	// tokenRemembered is how long nodes are told of a removed token: longer than they remember what control has said of it, and certificates live that
+	// it was good for.
+	tokenRemembered = 24 * time.Hour
+	// revokedTokensMax bounds those of which nodes are told; the oldest go first.
+	revokedTokensMax = 4096
+)
+
+// Revoke adds a token to those of which nodes are told.
+func (r *Revocations) Revoke(token string, now time.Time) {
+	if r.Tokens == nil {
+		r.Tokens = map[string]time.Time{}
+	}
+	oldest := token
+	r.Tokens[token] = now.UTC()
+	for other, when := range r.Tokens {
+		if now.Sub(when) > tokenRemembered {
+			delete(r.Tokens, other)
+		} else if when.Before(r.Tokens[oldest]) {
+			oldest = other
+		}
+	}
+	if len(r.Tokens) > revokedTokensMax {
+		delete(r.Tokens, oldest)
+	}
+}
+
 // TokenHash is what a token is called where its secret may not stand. The secret is long and random: nobody guesses it from that.
 func TokenHash(secret string) string {
 	sum := sha256.Sum256([]byte(secret))

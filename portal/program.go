@@ -13,6 +13,8 @@ type Program struct {
 	From      string        `json:"from"`    // as the configuration names it
 	Machine   string        `json:"machine"` // kvm or emulator
 	Isolation string        `json:"isolation"`
+	Variables []string      `json:"variables,omitempty"` // names of its environment
+	Secrets   []string      `json:"secrets,omitempty"`   // names of those beside that nobody is shown
 	Limits    ProgramLimits `json:"limits"`
 
 	Boot          time.Duration `json:"boot_ns"`        // CPU time from the file to the first read of input

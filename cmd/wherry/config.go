@@ -156,6 +156,8 @@ func checkFiles(s *config.Snapshot, file string, now time.Time) config.Problems 
 			c.openable(&ref)
 		case config.FileAccessLog:
 			c.appendable(&ref)
+		case config.FileSecret:
+			c.private(&ref)
 		case config.FileVolume:
 			c.fillable(&ref)
 		}

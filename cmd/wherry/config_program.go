@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/internal/programs"
@@ -27,4 +28,11 @@ func checkPrograms(s *config.Snapshot, file string) config.Problems {
 		problems = config.Problems{{File: file, Line: 1, Column: 1, Path: "programs", What: err.Error()}}
 	}
 	return problems
+}
+
+// private warns of a file that others may read, too. Whether it can be used at all the programs say.
+func (c *fileCheck) private(ref *config.FileRef) {
+	if info, err := os.Stat(programs.SecretFile(c.file, ref.Name)); err == nil && programs.OpenToOthers(info) {
+		c.add(config.Warning, ref, "can be read by others", "run chmod 600 on it")
+	}
 }

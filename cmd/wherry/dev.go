@@ -26,6 +26,7 @@ import (
 // devOptions are the flags of `wherry dev`.
 type devOptions struct {
 	origin, program, http, https, http3, dns, portal, dir, host, access, disk string
+	secrets                                                                   []string // NAME=FILE, of the program
 	edges                                                                     int
 }
 
@@ -41,7 +42,7 @@ When everything runs it prints the line "ready". Ctrl-C finishes the requests in
 request goes to standard output, what the process says of itself to standard error.`,
 		Example: `  wherry dev
   wherry dev --origin http://127.0.0.1:9000
-  wherry dev --program ./cart
+  wherry dev --program ./cart --secret API_KEY=./api.key
   wherry dev --origin https://www.example.org --host www.example.org --edges 3`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return dev(c.OutOrStdout(), &o) },
@@ -49,6 +50,7 @@ request goes to standard output, what the process says of itself to standard err
 	f := c.Flags()
 	f.StringVar(&o.origin, "origin", "", "the `URL` of the origin (default: a demo site in this process)")
 	f.StringVar(&o.program, "program", "", "have this `file`, a static Linux program, answer instead of an origin")
+	f.StringArrayVar(&o.secrets, "secret", nil, "with --program: a variable of its environment with the content of a file, `NAME=FILE`; may be repeated")
 	f.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` of the first edge for HTTP; the k-th edge listens on 127.0.0.k, same port")
 	f.StringVar(&o.https, "https", "127.0.0.1:8443", "`address` of the first edge for HTTPS, with certificates from a local CA; or off")
 	f.StringVar(&o.http3, "http3", "on", "HTTP/3 beside HTTPS, over UDP at the same `address`: on or off")
@@ -140,6 +142,14 @@ func (o *devOptions) check() error {
 	if o.origin != "" && o.program != "" {
 		return errors.New("--origin and --program: one of them answers; leave the other out")
 	}
+	if o.program == "" && len(o.secrets) > 0 {
+		return errors.New("--secret: it is for the program of --program; name one")
+	}
+	for _, secret := range o.secrets {
+		if name, file, ok := strings.Cut(secret, "="); !ok || name == "" || file == "" {
+			return errors.New("--secret: what stands there isn't NAME=FILE; write one such as API_KEY=./api.key")
+		}
+	}
 	if config.Address(o.http) == config.Off {
 		return errors.New("--http off: an edge needs this door; write an address, such as 127.0.0.1:8080")
 	}
@@ -173,6 +183,7 @@ func flagProblems(o *devOptions, problems config.Problems) error {
 			{"sites[0].origins[0]", "--origin", o.origin},
 			{"sites[0].hosts[0]", "--host", o.host},
 			{"log.access", "--access-log", o.access},
+			{"programs." + devProgram + ".secrets", "--secret", "of --program " + o.program},
 			{"clusters[0].nodes[0].disk", "--disk", o.disk},
 		} {
 			if strings.HasPrefix(p.Path, f.path) {
@@ -296,7 +307,7 @@ func devConfig(o *devOptions, demo string, p *process) string {
 		if err != nil {
 			image = o.program
 		}
-		line("programs: {%s: {image: %s}}", devProgram, strconv.Quote(image))
+		line("programs: {%s: {image: %s, secrets: {%s}}}", devProgram, strconv.Quote(image), strings.Join(devSecrets(o), ", "))
 	}
 	line("sites:")
 	host, origin := o.host, o.origin
@@ -322,6 +333,18 @@ func devConfig(o *devOptions, demo string, p *process) string {
 		line("    cache: {key: {host: false}}  # one copy for every name of this machine")
 	}
 	return b.String()
+}
+
+// devSecrets are the secrets of --secret as the configuration names them.
+func devSecrets(o *devOptions) (list []string) {
+	for _, secret := range o.secrets {
+		name, file, _ := strings.Cut(secret, "=")
+		if path, err := filepath.Abs(file); err == nil {
+			file = path
+		}
+		list = append(list, strconv.Quote(name)+": "+strconv.Quote(file))
+	}
+	return list
 }
 
 func addressOrOff(l net.Listener) string {

@@ -18,10 +18,13 @@ const answering = `package main
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"os"
 )
+
+var _ = sha256.Sum256
 
 func main() {
 	%s

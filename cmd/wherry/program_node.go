@@ -115,6 +115,7 @@ func printProgram(w io.Writer, p *portal.Program) error {
 	fmt.Fprintf(t, "program\t%s\ntenant\t%s\nimage\t%s\nconfigured as\t%s\nmachine\t%s\nisolation\t%s\n", p.Name, p.Tenant, p.Image, p.From, p.Machine, p.Isolation)
 	fmt.Fprintf(t, "limits\tcpu %v, wall %v, memory %v, input %v, output %v, concurrency %d, subrequests %d, idle %v\n",
 		l.CPU, l.Wall, config.Size(l.Memory), config.Size(l.Input), config.Size(l.Output), l.Concurrency, l.Subrequests, l.Idle)
+	fmt.Fprintf(t, "variables\t%s\nsecrets\t%s\n", cmp.Or(strings.Join(p.Variables, ", "), "none"), cmp.Or(strings.Join(p.Secrets, ", "), "none"))
 	fmt.Fprintf(t, "boot\t%v of CPU time from the image to the first read of input\n", p.Boot.Round(time.Microsecond))
 	fmt.Fprintf(t, "snapshot\t%s, from which an instance starts in %v\n", mebibytes(p.SnapshotBytes), p.Start.Round(time.Microsecond))
 	fmt.Fprintf(t, "memory\t%s, with %d instances ready and %d busy\n", mebibytes(p.MemoryBytes), p.Ready, p.Busy)

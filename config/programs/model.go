@@ -30,6 +30,10 @@ type Program struct {
 	// Its environment, which is empty otherwise.
 	Env map[string]string `yaml:"env"`
 
+	// Variables that nobody is shown, at most 64: of each name the file that has its value, from the directory of this one; or `secret:` and the name of one
+	// that control keeps. A value has at most 64 KiB and no NUL; one line break at its end doesn't count.
+	Secrets map[string]string `yaml:"secrets"`
+
 	// Who shares the processors with other tenants, a fair part for each, however many programs it has.
 	// default: NAME
 	Tenant string `yaml:"tenant"`

@@ -103,6 +103,7 @@ type Service interface {
 	Ways
 	Tunnels
 	Images
+	Secrets
 }
 
 // Document is one thing to apply: a site, or the network's settings.

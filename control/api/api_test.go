@@ -85,6 +85,10 @@ func operations() []operation {
 			err := c.Image(ctx, feed.HashOf([]byte("ELF")), &b)
 			return b.String(), err
 		}},
+		asks("secrets", func(ctx context.Context, c *api.Client) ([]api.Secret, error) { return c.Secrets(ctx, "cart") }, config.ProgramName("cart")),
+		asks("putSecret", func(ctx context.Context, c *api.Client) (api.Secret, error) {
+			return c.PutSecret(ctx, "cart", "API_KEY", strings.NewReader("a secret"))
+		}, config.ProgramName("cart"), "API_KEY", "a secret"),
 		asks("status", func(ctx context.Context, c *api.Client) (api.Status, error) { return c.Status(ctx) }),
 		asks("tokens", func(ctx context.Context, c *api.Client) ([]api.Token, error) { return c.Tokens(ctx) }),
 		{"removeToken", []any{"ci?"}, nil, func(ctx context.Context, c *api.Client) (any, error) { return nil, c.RemoveToken(ctx, "ci?") }},

@@ -171,6 +171,17 @@ func post[T any](ctx context.Context, c *Client, path string, in any) (out T, er
 	return out, err
 }
 
+// send streams octets and asks for a T.
+func send[T any](ctx context.Context, c *Client, method, path string, query url.Values, octets io.Reader) (out T, err error) {
+	err = c.exchange(ctx, method, path, query, "application/octet-stream", octets, func(body io.Reader) error {
+		if c.Answer != nil {
+			body = io.TeeReader(body, c.Answer)
+		}
+		return json.NewDecoder(io.LimitReader(body, answerMax)).Decode(&out)
+	})
+	return out, err
+}
+
 // remove asks for a T in exchange for what path names.
 func remove[T any](ctx context.Context, c *Client, path, message string) (out T, err error) {
 	q := url.Values{}
@@ -276,13 +287,7 @@ func (c *Client) Upgrade(ctx context.Context, r UpgradeRequest, program io.Reade
 		err = c.do(ctx, http.MethodPost, "/upgrade", q, nil, &out)
 		return out, err
 	}
-	err = c.exchange(ctx, http.MethodPost, "/upgrade", q, "application/octet-stream", program, func(body io.Reader) error {
-		if c.Answer != nil {
-			body = io.TeeReader(body, c.Answer)
-		}
-		return json.NewDecoder(io.LimitReader(body, answerMax)).Decode(&out)
-	})
-	return out, err
+	return send[ApplyResult](ctx, c, http.MethodPost, "/upgrade", q, program)
 }
 
 // Purge is Service.Purge.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
@@ -92,14 +91,8 @@ func (c *call) hash(name string) (h feed.Hash, err error) {
 }
 
 // PutImage is Images.PutImage. The image is streamed.
-func (c *Client) PutImage(ctx context.Context, hash feed.Hash, image io.Reader) (out Image, err error) {
-	err = c.exchange(ctx, http.MethodPut, "/images"+segment(hash.String()), nil, "application/octet-stream", image, func(body io.Reader) error {
-		if c.Answer != nil {
-			body = io.TeeReader(body, c.Answer)
-		}
-		return json.NewDecoder(io.LimitReader(body, answerMax)).Decode(&out)
-	})
-	return out, err
+func (c *Client) PutImage(ctx context.Context, hash feed.Hash, image io.Reader) (Image, error) {
+	return send[Image](ctx, c, http.MethodPut, "/images"+segment(hash.String()), nil, image)
 }
 
 // Images is Images.Images.

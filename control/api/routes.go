@@ -72,7 +72,7 @@ var messageParam = param{"message", text, "why, for the history"}
 func routes() []route {
 	var all []route
 	for _, part := range [][]route{
-		statusRoutes(), applyRoutes(), siteRoutes(), rolloutRoutes(), upgradeRoutes(), purgeRoutes(), nodeRoutes(), imageRoutes(), pathRoutes(), tunnelRoutes(), tokenRoutes(), controlRoutes(),
+		statusRoutes(), applyRoutes(), siteRoutes(), rolloutRoutes(), upgradeRoutes(), purgeRoutes(), nodeRoutes(), imageRoutes(), secretRoutes(), pathRoutes(), tunnelRoutes(), tokenRoutes(), controlRoutes(),
 	} {
 		all = append(all, part...)
 	}

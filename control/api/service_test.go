@@ -152,6 +152,18 @@ func (r *recorder) Image(_ context.Context, a api.Actor, h feed.Hash, w io.Write
 	return errors.Join(err, failed)
 }
 
+func (r *recorder) PutSecret(_ context.Context, a api.Actor, program config.ProgramName, variable string, value io.Reader) (api.Secret, error) {
+	data, err := io.ReadAll(value)
+	if err != nil {
+		return api.Secret{}, err
+	}
+	return reply[api.Secret](r, a, program, variable, string(data))
+}
+
+func (r *recorder) Secrets(_ context.Context, a api.Actor, program config.ProgramName) ([]api.Secret, error) {
+	return reply[[]api.Secret](r, a, program)
+}
+
 func (r *recorder) Backup(_ context.Context, a api.Actor, w io.Writer) error {
 	text, err := reply[string](r, a)
 	_, _ = io.WriteString(w, text)

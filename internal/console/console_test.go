@@ -43,8 +43,9 @@ func (o *office) try(_ context.Context, name, file, settings string) error {
 	if strings.Contains(file, "crashes") {
 		return errors.New("it exited with status 2")
 	}
-	o.say("try %s of %s by %q", name, file, settings)
-	return nil
+	dir, err := os.Getwd()
+	o.say("try %s of %s by %q", name, file, strings.ReplaceAll(settings, dir, "DIR"))
+	return err
 }
 
 // enter runs one command line; what it prints is what a terminal would show, with the exit status.

@@ -126,7 +126,7 @@ func (d *desk) History(_ context.Context, _ api.Actor, name string) ([]api.Revis
 func (d *desk) Revision(_ context.Context, _ api.Actor, name string, n uint64) (api.RevisionDetail, error) {
 	text := "# revision: 1\nname: " + name + "\n"
 	if name == "network" {
-		text = fmt.Sprintf("# revision: 1\nzone: cdn.test\nprograms:\n  cart:\n    image: sha256:%d\n  old:\n    image: sha256:1\n", n)
+		text = fmt.Sprintf("# revision: 1\nzone: cdn.test\nprograms:\n  cart:\n    image: sha256:%d\n  old:\n    image: sha256:1\n    secrets:\n      API_KEY: secret:abcdefghijklmnopqrstuvwxyz\n", n)
 	}
 	return api.RevisionDetail{Revision: api.Revision{Number: n}, YAML: text}, nil
 }
@@ -316,6 +316,16 @@ func (d *desk) PutImage(_ context.Context, _ api.Actor, h feed.Hash, image io.Re
 func (d *desk) Images(context.Context, api.Actor) ([]api.Image, error) { return nil, nil }
 
 func (d *desk) Image(context.Context, api.Actor, feed.Hash, io.Writer) error { return nil }
+
+func (d *desk) PutSecret(_ context.Context, _ api.Actor, program config.ProgramName, variable string, value io.Reader) (api.Secret, error) {
+	data, err := io.ReadAll(value)
+	d.say("secret %s of %s with %q", variable, program, data)
+	return api.Secret{ID: "abcdefghijklmnopqrstuvwxyz", Program: program, Variable: variable, Author: "root", At: past(0)}, err
+}
+
+func (d *desk) Secrets(_ context.Context, _ api.Actor, program config.ProgramName) ([]api.Secret, error) {
+	return []api.Secret{{ID: "abcdefghijklmnopqrstuvwxyz", Program: program, Variable: "API_KEY", Author: "ana", At: past(3), Named: true}}, nil
+}
 
 func (d *desk) Backup(_ context.Context, _ api.Actor, w io.Writer) error {
 	_, err := w.Write(bytes.Repeat([]byte("x"), 100))

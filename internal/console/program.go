@@ -24,7 +24,7 @@ type CheckProgram func(ctx context.Context, name, file, settings string) error
 
 // ProgramCommands are the commands about programs that ask control.
 func ProgramCommands(flags Flags, check CheckProgram) []*cobra.Command {
-	return []*cobra.Command{newProgramDeployCommand(flags, check), newProgramRollbackCommand(flags)}
+	return []*cobra.Command{newProgramDeployCommand(flags, check), newProgramRollbackCommand(flags), newProgramSecretCommand(flags)}
 }
 
 // deployFlags are those of wherry program deploy.
@@ -33,6 +33,8 @@ type deployFlags struct {
 	site, path string
 	program    amend.Program
 	env        []string
+	secret     []string
+	secrets    []localSecret // of secret
 	noCheck    bool
 }
 
@@ -46,6 +48,7 @@ wherry apply does. With --site the site gets a rule, before its others, by which
 edges have the program. What isn't given stays as it was. It waits for the roll-outs; the exit status is 1 if one was reverted.`,
 		Example: `  wherry program deploy cart ./cart --site shop --path /cart
   wherry program deploy cart ./cart-2 --memory 64MiB -m 'faster'
+  wherry program deploy cart ./cart-2 --secret API_KEY=./api.key
   wherry program rollback cart`,
 		Args: func(c *cobra.Command, args []string) error { return f.check(c, args) },
 	}
@@ -56,6 +59,7 @@ edges have the program. What isn't given stays as it was. It waits for the roll-
 	c.Flags().StringVar(&f.program.Tenant, "tenant", "", "who shares the processors with other tenants")
 	c.Flags().StringArrayVar(&f.program.Args, "arg", nil, "an `argument`; may be repeated, and replaces those before")
 	c.Flags().StringArrayVar(&f.env, "env", nil, "a variable of its environment, `NAME=value`; may be repeated, others stay")
+	c.Flags().StringArrayVar(&f.secret, "secret", nil, "a variable with the content of a file that nobody is shown, `KEY=FILE`; may be repeated, others stay")
 	c.Flags().BoolVar(&f.noCheck, "no-check", false, "don't start it on this machine first")
 	f.addRollout(c)
 	return asking(flags, c, func(ctx context.Context, a *asker, args []string) error {
@@ -80,7 +84,9 @@ func (f *deployFlags) check(c *cobra.Command, args []string) error {
 		}
 		f.program.Env = append(f.program.Env, [2]string{name, value})
 	}
-	return nil
+	var err error
+	f.secrets, err = localSecrets(f.secret)
+	return err
 }
 
 // deploy sends a program, has the settings name it, and then a site.
@@ -89,23 +95,27 @@ func (f *deployFlags) deploy(ctx context.Context, a *asker, check CheckProgram, 
 	if err != nil {
 		return err
 	}
+	if f.program.Secrets, err = readSecrets(f.secrets); err != nil {
+		return err
+	}
 	settings, at, err := a.settings(ctx)
 	if err != nil {
 		return err
 	}
 	hash := feed.HashOf(image)
 	f.program.Image = config.ImageHash + hash.String()
-	changed, err := amend.SetProgram(settings, name, f.program)
-	if err != nil {
-		return fmt.Errorf("the network's settings: %w", err)
-	}
-	if !f.noCheck {
-		if err := check(ctx, name, file, changed); err != nil {
-			return fmt.Errorf("%s can't be deployed, and nothing was changed: %w", file, err)
-		}
+	if err := f.try(ctx, a, check, name, file, settings); err != nil {
+		return err
 	}
 	if _, err := a.ask.PutImage(ctx, hash, bytes.NewReader(image)); err != nil {
 		return err
+	}
+	if f.program.Secrets, err = a.sendSecrets(ctx, name, f.secrets); err != nil {
+		return err
+	}
+	changed, err := amend.SetProgram(settings, name, f.program)
+	if err != nil {
+		return fmt.Errorf("the network's settings: %w", err)
 	}
 	if f.message == "" {
 		f.message = fmt.Sprintf("program %s is %s", name, f.program.Image[:len(config.ImageHash)+12])
@@ -122,6 +132,29 @@ func (f *deployFlags) deploy(ctx context.Context, a *asker, check CheckProgram, 
 		return fmt.Errorf("site %s: %w", f.site, err)
 	}
 	return f.apply(ctx, a, f.site, text, site.Revision)
+}
+
+// try starts the program here as the settings would have it, with the files of its secrets in their places.
+func (f *deployFlags) try(ctx context.Context, a *asker, check CheckProgram, name, file, settings string) error {
+	changed, err := amend.SetProgram(settings, name, f.program)
+	if err != nil {
+		return fmt.Errorf("the network's settings: %w", err)
+	}
+	if f.noCheck {
+		return nil
+	}
+	kept, err := keptSecrets(changed, name)
+	if err != nil {
+		return err
+	}
+	if len(kept) > 0 {
+		fmt.Fprintf(a.notes, "%s isn't started on this machine, because control alone has its secret %s; an edge tries it\n", file, strings.Join(kept, ", "))
+		return nil
+	}
+	if err := check(ctx, name, file, changed); err != nil {
+		return fmt.Errorf("%s can't be deployed, and nothing was changed: %w", file, err)
+	}
+	return nil
 }
 
 // pathsOf is what a rule writes for a path with all below.

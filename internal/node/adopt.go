@@ -65,11 +65,12 @@ func (n *Node) newFollower() *follower {
 	}
 	files := &assembly.Files{Dir: n.path(filesDir), Object: n.tree.Object, Secret: n.secret}
 	var programs assembly.Images
+	var secrets *assembly.Secrets
 	if n.images != nil {
-		programs = n.images
+		programs, secrets = n.images, &assembly.Secrets{Dir: n.path(secretsDir), Get: n.programSecret}
 	}
 	f.assembly = assembly.New(assembly.Options{
-		Self: n.s.Name, Object: n.tree.Object, Files: files, Images: programs, Guard: n.guard, LastGood: lastGood,
+		Self: n.s.Name, Object: n.tree.Object, Files: files, Images: programs, Secrets: secrets, Guard: n.guard, LastGood: lastGood,
 		Adopt: func(s *config.Snapshot) error { return n.adopt(s, f.assembly.Revisions()) },
 	})
 	return f

@@ -134,11 +134,21 @@ type statusError struct {
 func (e *statusError) Error() string { return fmt.Sprintf("%s (%d)", e.text, e.status) }
 
 // secret asks control for a secret of a site that this node serves.
-func (n *Node) secret(ctx context.Context, h feed.Hash) (data []byte, err error) {
+func (n *Node) secret(ctx context.Context, h feed.Hash) ([]byte, error) {
+	return n.askSecret(ctx, "secrets/"+h.String(), func(c *control.Control) ([]byte, error) { return c.SecretFor(ctx, n.s.Name, h) })
+}
+
+// programSecret asks control for a secret of a program that this node runs.
+func (n *Node) programSecret(ctx context.Context, id string) ([]byte, error) {
+	return n.askSecret(ctx, "program-secrets/"+id, func(c *control.Control) ([]byte, error) { return c.ProgramSecretFor(ctx, n.s.Name, id) })
+}
+
+// askSecret asks this node's control for a secret of an edge, or another one.
+func (n *Node) askSecret(ctx context.Context, path string, own func(*control.Control) ([]byte, error)) (data []byte, err error) {
 	if st := n.station.Load(); st != nil && n.s.has(feed.RoleEdge) {
-		return st.control.SecretFor(ctx, n.s.Name, h)
+		return own(st.control)
 	}
-	err = n.askControl(ctx, http.MethodGet, control.NodePrefix+"secrets/"+h.String(), nil, func(body io.Reader) (err error) {
+	err = n.askControl(ctx, http.MethodGet, control.NodePrefix+path, nil, func(body io.Reader) (err error) {
 		data, err = io.ReadAll(io.LimitReader(body, answerMax))
 		return err
 	})

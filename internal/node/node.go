@@ -62,6 +62,7 @@ const (
 	identityDir = "identity"
 	feedDir     = "feed"
 	filesDir    = "files"
+	secretsDir  = "secrets" // of programs
 	controlDir  = "control"
 	storeDir    = "store"
 	backupsDir  = "backups"

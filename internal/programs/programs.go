@@ -95,11 +95,14 @@ func (s *Set) Prepare(ctx context.Context, snapshot *config.Snapshot) (*Change, 
 		spec := snapshot.Programs[name]
 		data, err := s.read(spec.Image)
 		if err != nil {
-			problems = append(problems, s.problem(snapshot, string(name), err, "name a static Linux program, from the directory of the configuration; or sha256: and the hash of an image that the node has"))
-			continue
+			problems = append(problems, s.imageProblem(snapshot, string(name), err, "name a static Linux program, from the directory of the configuration; or sha256: and the hash of an image that the node has"))
 		}
+		environment, secrets, wrong := s.secrets(snapshot, string(name), &spec)
+		problems = append(problems, wrong...)
 		c.next[string(name)] = deployed{spec: spec, image: image.Sum(data)}
-		all = append(all, program(string(name), &spec, data))
+		p := program(string(name), &spec, data)
+		p.Env, p.Secrets = environment, secrets
+		all = append(all, p)
 	}
 	if len(problems) > 0 {
 		return nil, problems
@@ -128,11 +131,11 @@ func (s *Set) read(name string) ([]byte, error) {
 	return data, err
 }
 
-// program is what compute runs.
+// program is what compute runs, but for its environment.
 func program(name string, p *programs.Program, data []byte) compute.Program {
 	l := &p.Limits
 	return compute.Program{
-		Name: name, Tenant: p.Tenant, Image: data, Args: append([]string{name}, p.Args...), Env: p.Environment(),
+		Name: name, Tenant: p.Tenant, Image: data, Args: append([]string{name}, p.Args...),
 		Isolation: compute.Isolation(p.Isolation), Listen: p.Listen, Memory: p.Memory,
 		Limits: compute.Limits{CPU: l.CPU, Wall: l.Wall, Input: l.Input, Output: l.Output, Concurrency: l.Concurrency, Subrequests: cmp.Or(l.Subrequests, -1), Idle: l.Idle},
 	}
@@ -144,7 +147,7 @@ func (s *Set) problems(snapshot *config.Snapshot, err error) error {
 	var walk func(error)
 	walk = func(err error) {
 		if d, ok := err.(*compute.DeployError); ok {
-			all = append(all, s.problem(snapshot, d.Name, d.Err, "try it with `wherry program run`"))
+			all = append(all, s.imageProblem(snapshot, d.Name, d.Err, "try it with `wherry program run`"))
 		} else if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, one := range joined.Unwrap() {
 				walk(one)
@@ -158,13 +161,15 @@ func (s *Set) problems(snapshot *config.Snapshot, err error) error {
 	return all
 }
 
-// problem says what is wrong with a program, where the configuration names its image.
-func (s *Set) problem(snapshot *config.Snapshot, name string, err error, instead string) config.Problem {
-	path := "programs." + name + ".image"
-	p := config.Problem{
-		File: s.o.File, Line: 1, Column: 1, Path: path, What: snapshot.Programs[config.ProgramName(name)].Image + " can't be used: " + strings.TrimSpace(err.Error()),
-		Instead: instead,
-	}
+// imageProblem says what is wrong with a program, where the configuration names its image.
+func (s *Set) imageProblem(snapshot *config.Snapshot, name string, err error, instead string) config.Problem {
+	what := snapshot.Programs[config.ProgramName(name)].Image + " can't be used: " + strings.TrimSpace(err.Error())
+	return s.problem(snapshot, "programs."+name+".image", what, instead)
+}
+
+// problem says what is wrong with a file of a program, where the configuration names it.
+func (s *Set) problem(snapshot *config.Snapshot, path, what, instead string) config.Problem {
+	p := config.Problem{File: s.o.File, Line: 1, Column: 1, Path: path, What: what, Instead: instead}
 	for _, ref := range snapshot.Files() {
 		if ref.Path == path {
 			p.Line, p.Column = ref.Line, ref.Column

@@ -15,6 +15,7 @@ type Program struct {
 	Image                     string
 	Args                      []string
 	Env                       [][2]string // names and values; others stay
+	Secrets                   [][2]string // names, and what settings say for their values; others stay
 	Tenant, Isolation, Memory string
 }
 
@@ -37,16 +38,54 @@ func SetProgram(settings, name string, p Program) (string, error) {
 		if p.Args != nil {
 			set(one, "args", list(p.Args))
 		}
-		if len(p.Env) == 0 {
-			return nil
+		return errors.Join(setAll(one, "env", p.Env), setAll(one, "secrets", p.Secrets))
+	})
+}
+
+// setAll sets names in a mapping of a program.
+func setAll(program *yaml.Node, key string, all [][2]string) error {
+	if len(all) == 0 {
+		return nil
+	}
+	m, err := mapping(program, key)
+	for _, e := range all {
+		if err == nil {
+			set(m, e[0], text(e[1]))
 		}
-		env, err := mapping(one, "env")
-		for _, e := range p.Env {
-			if err == nil {
-				set(env, e[0], text(e[1]))
-			}
+	}
+	return err
+}
+
+// Secrets returns what settings say of the secrets of a program, by variable.
+func Secrets(settings, name string) (map[string]string, error) {
+	one, err := programOf(settings, name)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	if secrets := get(one, "secrets"); secrets != nil && secrets.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(secrets.Content); i += 2 {
+			all[secrets.Content[i].Value] = secrets.Content[i+1].Value
 		}
-		return err
+	}
+	return all, nil
+}
+
+// ErrNoSecret says that a program has no secret of a name.
+var ErrNoSecret = errors.New("the program has no such secret")
+
+// RemoveSecret returns settings in which a program lacks a secret that it has.
+func RemoveSecret(settings, name, variable string) (string, error) {
+	return edit(settings, func(root *yaml.Node) error {
+		one := get(get(root, "programs"), name)
+		secrets := get(one, "secrets")
+		if get(secrets, variable) == nil {
+			return ErrNoSecret
+		}
+		if remove(secrets, variable); len(secrets.Content) == 0 {
+			remove(one, "secrets")
+		}
+		return nil
 	})
 }
 
@@ -201,6 +240,15 @@ func set(m *yaml.Node, key string, value *yaml.Node) {
 		}
 	}
 	m.Content = append(m.Content, text(key), value)
+}
+
+func remove(m *yaml.Node, key string) {
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			m.Content = slices.Delete(m.Content, i, i+2)
+			return
+		}
+	}
 }
 
 // mapping returns the mapping that is the value of a key, after it has made it if need be.

@@ -2,6 +2,7 @@ package amend
 
 import (
 	"errors"
+	"maps"
 	"testing"
 )
 
@@ -25,6 +26,26 @@ func TestSetProgram(t *testing.T) {
 	}
 	if _, err := SetProgram("a: [", "hello", Program{}); err == nil {
 		t.Error("what is no YAML is taken")
+	}
+}
+
+// Secrets are set beside others, and removed one by one; the last one takes its mapping with it.
+func TestSecrets(t *testing.T) {
+	got, err := SetProgram("programs:\n  hello:\n    image: sha256:aa\n", "hello", Program{Secrets: [][2]string{{"A", "secret:x"}}})
+	same(t, "the first", got, err, "programs:\n  hello:\n    image: sha256:aa\n    secrets:\n      A: secret:x\n")
+	two, err := SetProgram(got, "hello", Program{Secrets: [][2]string{{"A", "secret:y"}, {"B", "secret:z"}}})
+	same(t, "another", two, err, "programs:\n  hello:\n    image: sha256:aa\n    secrets:\n      A: secret:y\n      B: secret:z\n")
+	if all, err := Secrets(two, "hello"); err != nil || !maps.Equal(all, map[string]string{"A": "secret:y", "B": "secret:z"}) {
+		t.Errorf("%v, %v", all, err)
+	}
+	one, err := RemoveSecret(two, "hello", "A")
+	same(t, "without A", one, err, "programs:\n  hello:\n    image: sha256:aa\n    secrets:\n      B: secret:z\n")
+	none, err := RemoveSecret(one, "hello", "B")
+	same(t, "without B", none, err, "programs:\n  hello:\n    image: sha256:aa\n")
+	for _, name := range []string{"hello", "other"} {
+		if _, err := RemoveSecret(none, name, "B"); !errors.Is(err, ErrNoSecret) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +26,8 @@ type Options struct {
 	Files *Files
 	// Images are those of programs; nil: this node runs none.
 	Images Images
+	// Secrets keeps the secrets of programs; nil: this node runs none.
+	Secrets *Secrets
 	// Adopt makes a snapshot hold, all of it or, with an error, nothing of it.
 	Adopt func(*config.Snapshot) error
 	Guard *Guard
@@ -61,6 +62,7 @@ type use struct {
 	node     *member
 	site     *config.Site
 	files    []feed.Hash // of the site
+	secrets  []string    // names of those that the settings name
 }
 
 // member is a node of the network.
@@ -113,6 +115,7 @@ func (a *Assembly) Update(ctx context.Context, changes Changes) error {
 	if len(changes)+refused > 0 {
 		a.o.Files.keep(a.files())
 		a.keepImages()
+		a.keepSecrets()
 	}
 	return nil
 }
@@ -131,7 +134,7 @@ func (a *Assembly) readAll(ctx context.Context, changes Changes) (ready Changes,
 			used, err = a.read(ctx, c.key, c.ref)
 		}
 		if err == nil {
-			err = a.images(&used)
+			err = a.programs(ctx, &used, a.o.Secrets)
 		}
 		switch {
 		case errors.As(err, new(*missingError)):
@@ -241,36 +244,6 @@ func parse(ctx context.Context, key string, data []byte, files *Files) (u use, e
 		u.files = append(u.files, f.Object)
 	}
 	return u, nil
-}
-
-// Try makes the configuration that would hold with a document, of an object and files by their hashes that nobody else has yet, for somebody
-// to look at. clean removes what it put on the disk.
-func (a *Assembly) Try(ctx context.Context, key string, object []byte, content map[string][]byte) (s *config.Snapshot, clean func(), err error) {
-	dir, err := os.MkdirTemp("", "wherry-try-")
-	if err != nil {
-		return nil, func() {}, err
-	}
-	clean = func() { _ = os.RemoveAll(dir) }
-	get := func(_ context.Context, h feed.Hash) ([]byte, error) {
-		if data, ok := content[h.String()]; ok {
-			return data, nil
-		}
-		return nil, errors.New("it wasn't sent along")
-	}
-	u, err := parse(ctx, key, object, &Files{Dir: dir, Object: get, Secret: get})
-	if err != nil {
-		return nil, clean, err
-	}
-	if err := a.images(&u); err != nil {
-		return nil, clean, err
-	}
-	before, held := a.used[key]
-	a.used[key] = u
-	s, err = a.compose()
-	if delete(a.used, key); held {
-		a.used[key] = before
-	}
-	return s, clean, err
 }
 
 func cmpOr(text, otherwise string) string {

@@ -83,13 +83,16 @@ func (f *Files) have(ctx context.Context, file *feed.BundleFile) (string, error)
 }
 
 // keep removes all files but those.
-func (f *Files) keep(paths map[string]bool) {
-	entries, err := os.ReadDir(f.Dir)
+func (f *Files) keep(paths map[string]bool) { removeOthers(f.Dir, paths) }
+
+// removeOthers removes all files of a folder but those.
+func removeOthers(dir string, paths map[string]bool) {
+	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return // the next time
 	}
 	for _, e := range entries {
-		if path := filepath.Join(f.Dir, e.Name()); !paths[path] {
+		if path := filepath.Join(dir, e.Name()); !paths[path] {
 			_ = os.Remove(path) // the next time
 		}
 	}

@@ -1,6 +1,7 @@
 package assembly
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,6 +9,14 @@ import (
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
 )
+
+// programs says whether all is here that programs need of what is to be used. Secrets come last: those of what waits would be removed again.
+func (a *Assembly) programs(ctx context.Context, u *use, secrets *Secrets) error {
+	if err := a.images(u); err != nil {
+		return err
+	}
+	return secrets.place(ctx, u)
+}
 
 // images says whether the images are here that settings name. A site that names programs waits for settings that do.
 func (a *Assembly) images(u *use) error {
