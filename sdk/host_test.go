@@ -16,9 +16,10 @@ import (
 	"github.com/wherry/wherry/vmm/backend"
 )
 
-// TestOnAnEdge has the same files answer where programs of many sites are.
-func TestOnAnEdge(t *testing.T) {
-	host, err := compute.New(compute.Options{Machine: backend.Emulator, Log: slog.New(slog.DiscardHandler)})
+// edge is a host that works until the test ends.
+func edge(t *testing.T, gate http.Handler) *compute.Host {
+	t.Helper()
+	host, err := compute.New(compute.Options{Machine: backend.Emulator, Log: slog.New(slog.DiscardHandler), Gate: gate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,32 +37,43 @@ func TestOnAnEdge(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return host
+}
+
+// deploy has a program's file answer under a name.
+func deploy(t *testing.T, host *compute.Host, name, file string) {
+	t.Helper()
+	image, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := compute.Program{Name: name, Image: image, Limits: compute.Limits{CPU: 5 * time.Second, Wall: time.Minute, Output: 64 << 20, Input: 8 << 20}}
+	if _, err := host.Deploy(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answered checks that a program answers so.
+func answered(t *testing.T, host *compute.Host, name string, r *http.Request, want string) {
+	t.Helper()
+	response, err := host.RoundTripper(name).RoundTrip(r)
+	if err != nil {
+		t.Fatalf("%s: %v", r.URL, err)
+	}
+	content, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK || string(content) != want {
+		t.Errorf("%s: %.200q, %v; want %q", response.Status, content, err, want)
+	}
+}
+
+// TestOnAnEdge has the same files answer where programs of many sites are.
+func TestOnAnEdge(t *testing.T) {
+	host := edge(t, nil)
 	for language := range builds {
 		t.Run(language, func(t *testing.T) {
-			image, err := os.ReadFile(build(t, language))
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := compute.Program{Name: language, Image: image, Limits: compute.Limits{CPU: 5 * time.Second, Wall: time.Minute}}
-			if _, err := host.Deploy(t.Context(), p); err != nil {
-				t.Fatal(err)
-			}
-			for _, test := range []struct {
-				request *http.Request
-				want    string
-			}{
-				{httptest.NewRequest(http.MethodGet, "http://shop.example/?name=Ada", nil), "hello, Ada\n"},
-				{httptest.NewRequest(http.MethodPost, "http://shop.example/", strings.NewReader(strings.Repeat("x", 200_000))), "200000 bytes\n"},
-			} {
-				response, err := host.RoundTripper(language).RoundTrip(test.request)
-				if err != nil {
-					t.Fatal(err)
-				}
-				content, err := io.ReadAll(response.Body)
-				if err != nil || response.StatusCode != http.StatusOK || string(content) != test.want {
-					t.Errorf("%s: %q, %v; want %q", response.Status, content, err, test.want)
-				}
-			}
+			deploy(t, host, language, build(t, language))
+			answered(t, host, language, httptest.NewRequest(http.MethodGet, "http://shop.example/?name=Ada", nil), "hello, Ada\n")
+			answered(t, host, language, httptest.NewRequest(http.MethodPost, "http://shop.example/", strings.NewReader(strings.Repeat("x", 200_000))), "200000 bytes\n")
 		})
 	}
 }

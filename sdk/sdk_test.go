@@ -47,10 +47,16 @@ func TestMain(m *testing.M) {
 // build is hello's file in a language.
 func build(t testing.TB, language string) string {
 	t.Helper()
+	return compile(t, language, builds[language])
+}
+
+// compile is the file that commands make, once for each name.
+func compile(t testing.TB, name string, commands [][]string) string {
+	t.Helper()
 	building.Lock()
 	defer building.Unlock()
-	if built[language] != "" {
-		return built[language]
+	if built[name] != "" {
+		return built[name]
 	}
 	if dir == "" {
 		var err error
@@ -58,8 +64,8 @@ func build(t testing.TB, language string) string {
 			t.Fatal(err)
 		}
 	}
-	out := filepath.Join(dir, language)
-	for _, command := range builds[language] {
+	out := filepath.Join(dir, name)
+	for _, command := range commands {
 		if _, err := exec.LookPath(command[0]); err != nil {
 			t.Skipf("no %s here", command[0])
 		}
@@ -73,7 +79,7 @@ func build(t testing.TB, language string) string {
 			t.Fatalf("%v: %v\n%s", words, err, text)
 		}
 	}
-	built[language] = out
+	built[name] = out
 	return out
 }
 

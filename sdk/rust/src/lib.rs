@@ -11,6 +11,9 @@
 //! `wherry_exchange`; where it isn't there, by standard output and input, so the same file runs on any Linux: `./hello < request.http`. One thread, one
 //! request at a time. It depends on nothing but std.
 
+mod ask;
+
+pub use ask::{ANSWER_MAX, Answer, ask};
 use std::io::{self, Read, Write};
 use std::sync::Mutex;
 
