@@ -215,8 +215,8 @@ func entityTags(values []string) (tags []string, any bool) {
 	return tags, any
 }
 
-// listedKey is a key in the answer to a list.
-type listedKey struct {
+// ListedKey is a key in the answer to a list.
+type ListedKey struct {
 	Key     string     `json:"key,omitempty"` // as text, if it is UTF-8
 	Path    string     `json:"path"`          // percent-encoded, for URLs
 	Bytes   int        `json:"bytes"`         // of the value
@@ -224,9 +224,9 @@ type listedKey struct {
 	Expires *time.Time `json:"expires,omitempty"`
 }
 
-// list is the answer to a list.
-type list struct {
-	Keys []listedKey `json:"keys"`
+// Listing is the answer to a list.
+type Listing struct {
+	Keys []ListedKey `json:"keys"`
 	Next string      `json:"next,omitempty"` // the query of the next page, if there is one
 }
 
@@ -244,9 +244,9 @@ func (s *Store) serveList(w http.ResponseWriter, r *http.Request, namespace stri
 	if err != nil {
 		return err
 	}
-	out := list{Keys: []listedKey{}}
+	out := Listing{Keys: []ListedKey{}}
 	for _, i := range items {
-		k := listedKey{Path: url.PathEscape(i.Key), Bytes: i.Size, ETag: strconv.Quote(i.Tag)}
+		k := ListedKey{Path: url.PathEscape(i.Key), Bytes: i.Size, ETag: strconv.Quote(i.Tag)}
 		if utf8.ValidString(i.Key) {
 			k.Key = i.Key
 		}
