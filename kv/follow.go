@@ -308,6 +308,11 @@ func (s *Store) refused(err error, before time.Duration) time.Duration {
 	if errors.As(err, &e) {
 		if e.Gap {
 			s.mu.Lock()
+			if s.sent == 0 { // control has forgotten this origin, or the disk has: none of what is left was ordered
+				s.m.rename(newOrigin(s.o.Node))
+				s.loads++
+				poke(s.keep)
+			}
 			s.sent = 0
 			s.mu.Unlock()
 		}
@@ -316,6 +321,15 @@ func (s *Store) refused(err error, before time.Duration) time.Duration {
 		}
 	}
 	return min(2*before, retryMax)
+}
+
+// settleAll orders what a store of one process has left.
+func (s *Store) settleAll() {
+	s.m.rename(newOrigin(s.o.Node))
+	if len(s.m.pending) > 0 {
+		p, _, _ := s.m.order([]*Batch{{s.m.origin, s.m.pending}}, s.m.at, &s.o.Limits)
+		s.m.take(p)
+	}
 }
 
 // keepDisk writes the state anew when the log is long or there is doubt about it, and removes what has expired from a store of one process.

@@ -73,7 +73,10 @@ func Open(o Options) (*Store, error) {
 			return nil, err
 		}
 		s.j, s.loaded = j, s.loaded || loaded
-		if !strings.HasPrefix(s.m.origin, o.Node+"/") { // the machine has another name now
+		switch {
+		case o.Source == nil:
+			s.settleAll() // of a disk that was a node's
+		case !OriginOf(s.m.origin, o.Node): // the machine has another name now
 			s.m.rename(newOrigin(o.Node))
 		}
 		if err := s.save(); err != nil {
