@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -101,4 +102,33 @@ func (l *labRun) untilKV0(node string) {
 		}
 	}
 	l.t.Fatalf("%s doesn't answer about values: %s", node, text)
+}
+
+// A backup of control's store has the values; after a restore all nodes have what it has, and go on from there.
+func TestValuesInABackup(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, "--control", "1", "--edges", "1", "--dns", "0")
+	l.untilKV0("edge-1")
+	l.mustKV("edge-1", "put", "shop", "before", "1")
+	l.untilKV("control-1", "before", "1")
+	backup := filepath.Join(t.TempDir(), "backup")
+	l.must("control", "backup", backup)
+	l.mustKV("edge-1", "put", "shop", "after", "2")
+	l.untilKV("control-1", "after", "2")
+
+	l.must("lab", "kill", "control-1")
+	at := filepath.Join(l.dir, "control-1")
+	if err := os.Rename(filepath.Join(at, "store"), filepath.Join(at, "store.gone")); err != nil {
+		t.Fatal(err)
+	}
+	l.mustKV("edge-1", "put", "shop", "meanwhile", "3")
+	l.must("control", "restore", "--dir", at, backup)
+	l.must("lab", "restart", "control-1")
+	for _, node := range []string{"control-1", "edge-1"} {
+		l.untilKV(node, "meanwhile", "3") // of the edge alone until then
+		l.untilKV(node, "before", "1")
+		if text, err := l.kvAt(node, "get", "shop", "after"); err == nil || !strings.Contains(text, "nothing under this key") {
+			t.Errorf("%s still has what isn't in the backup: %v %s", node, err, text)
+		}
+	}
 }
