@@ -252,7 +252,7 @@ func (s *Store) sendAll(ctx context.Context) {
 	wait, said := retryMin, ""
 	sent := time.Time{}
 	for ctx.Err() == nil {
-		batch, last := s.outgoing(sent)
+		batch, origin, last := s.outgoing(sent)
 		if batch == nil {
 			pause(ctx, time.Second, s.wrote)
 			continue
@@ -261,7 +261,7 @@ func (s *Store) sendAll(ctx context.Context) {
 		sent = s.o.Now()
 		why := ""
 		if err == nil {
-			s.acknowledged(last)
+			s.acknowledged(origin, last)
 			wait = retryMin
 		} else if ctx.Err() == nil {
 			wait, why = s.refused(err, wait), err.Error()
@@ -278,28 +278,30 @@ func (s *Store) sendAll(ctx context.Context) {
 	}
 }
 
-// outgoing is the next batch, and the number of its last write; nil: there is nothing to send.
-func (s *Store) outgoing(sent time.Time) (batch []byte, last uint64) {
+// outgoing is the next batch, and whose last write it has; nil: there is nothing to send.
+func (s *Store) outgoing(sent time.Time) (batch []byte, origin string, last uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.j != nil && s.saved < s.loads || len(s.m.pending) == 0 {
-		return nil, 0 // by an origin that isn't on the disk nothing is sent: it would be forgotten, and the writes sent again by another
+		return nil, "", 0 // by an origin that isn't on the disk nothing is sent: it would be forgotten, and the writes sent again by another
 	}
 	if s.m.pending[0].N <= s.sent && s.o.Now().Sub(sent) > sendAgain {
 		s.sent = 0
 	}
 	b := s.m.batch(s.sent)
 	if b == nil {
-		return nil, 0
+		return nil, "", 0
 	}
-	return b.Append(nil), b.Ops[len(b.Ops)-1].N
+	return b.Append(nil), b.Origin, b.Ops[len(b.Ops)-1].N
 }
 
-func (s *Store) acknowledged(last uint64) {
+func (s *Store) acknowledged(origin string, last uint64) {
 	s.counts.batches.Inc()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sent = last
+	if s.m.origin == origin {
+		s.sent = last
+	}
 }
 
 // refused is how long to wait until the next batch.

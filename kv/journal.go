@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,15 +38,14 @@ import (
 //
 // A new state is begun with a new log, so that writes go on while it is written; logs before it are removed when it is whole.
 const (
-	frameHead  = 8
-	frameMax   = 64 << 20
-	stateName  = ".state"
-	logName    = ".log"
-	lockName   = "lock"
-	headForm   = "1"
-	statePage  = 256 << 10
-	logMin     = 8 << 20 // a log that isn't longer is never written anew
-	lockWithin = 10 * time.Second
+	frameHead = 8
+	frameMax  = 64 << 20
+	stateName = ".state"
+	logName   = ".log"
+	lockName  = "lock"
+	headForm  = "1"
+	statePage = 256 << 10
+	logMin    = 8 << 20 // a log that isn't longer is never written anew
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -144,7 +142,7 @@ func openJournal(dir string, log *slog.Logger, m *machine) (j *journal, loaded b
 		return nil, false, err
 	}
 	if j.lock, err = lockFile(filepath.Join(dir, lockName)); err != nil {
-		return nil, false, fmt.Errorf("%s: %w: another process has it", dir, err)
+		return nil, false, fmt.Errorf("%s: %w", dir, err)
 	}
 	loaded, err = j.load(m)
 	if err != nil {
@@ -153,22 +151,16 @@ func openJournal(dir string, log *slog.Logger, m *machine) (j *journal, loaded b
 	return j, loaded, nil
 }
 
-// lockFile locks a file for this process. The one before may be ending.
+// lockFile locks a file for this process.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	for until := time.Now().Add(lockWithin); ; {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if time.Now().After(until) {
-			return nil, errors.Join(err, f.Close())
-		}
-		time.Sleep(20 * time.Millisecond)
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another process has it: %w", err), f.Close())
 	}
+	return f, nil
 }
 
 func (j *journal) path(generation uint64, suffix string) string {

@@ -234,18 +234,18 @@ func (m *machine) batch(after uint64) *Batch {
 	return b
 }
 
-// adopt goes on with another state by control's order; what isn't ordered there is laid over it. In another epoch numbers may come again, so
-// this node is another origin there.
+// adopt goes on with another state by control's order; what isn't ordered there is laid over it. In another epoch control may have forgotten writes of
+// this node between those that it knows and those that are left, so these are another origin's there.
 func (m *machine) adopt(state *machine, origin string) {
+	last := state.marks[m.origin].Last
+	m.pending = slices.DeleteFunc(m.pending, func(o *Op) bool { return o.N <= last })
+	m.next = max(m.next, last+1)
 	if m.epoch != state.epoch {
 		m.rename(origin)
 	}
-	last := state.marks[m.origin].Last
-	state.origin, state.next = m.origin, max(m.next, last+1)
+	state.origin, state.next = m.origin, m.next
 	for _, o := range m.pending {
-		if o.N > last {
-			state.lay(o)
-		}
+		state.lay(o)
 	}
 	*m = *state
 }

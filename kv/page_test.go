@@ -40,7 +40,8 @@ func FuzzPage(f *testing.F) {
 func FuzzBatch(f *testing.F) {
 	b := &Batch{"edge-1/0", []*Op{
 		{N: 1, Kind: OpPut, Namespace: "n", Key: "a", Value: []byte("1"), Expires: 5, At: 1},
-		{N: 2, Kind: OpAdd, Namespace: "n", Key: "a", Delta: -3, At: 1}, {N: 3, Kind: OpDelete, Namespace: "n", Key: "b", At: 1},
+		{N: 2, Kind: OpAdd, Namespace: "n", Key: "a", Delta: -3, At: 1},
+		{N: 3, Kind: OpDelete, Namespace: "n", Key: "b", At: 1},
 	}}
 	f.Add(b.Append(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -89,6 +89,19 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
+// OpenAnyway opens the store; where its folder can't be used it is in memory, so that the node serves, and the log says so.
+func OpenAnyway(o Options) *Store {
+	s, err := Open(o)
+	if err != nil {
+		o.Log.Error("the key-value store can't be kept on this disk: what programs write here is lost with the process, until control has it", "error", err)
+		o.Dir = ""
+		if s, err = Open(o); err != nil {
+			panic("BUG: kv: a store in memory can't be opened: " + err.Error())
+		}
+	}
+	return s
+}
+
 func newOrigin(node string) string {
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // never fails

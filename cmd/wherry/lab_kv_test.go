@@ -44,7 +44,7 @@ func TestValuesInANetwork(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, "--control", "1", "--edges", "2", "--dns", "0")
 	for _, node := range []string{"edge-1", "edge-2", "control-1"} { // all have the values before one is measured
-		l.untilKV0(node)
+		l.untilAnswersKV(node)
 	}
 	l.mustKV("edge-1", "put", "shop", "first", "1")
 	l.untilKV("edge-2", "first", "1")
@@ -91,8 +91,8 @@ func TestValuesInANetwork(t *testing.T) {
 	}
 }
 
-// untilKV0 waits until a node answers about values.
-func (l *labRun) untilKV0(node string) {
+// untilAnswersKV waits until a node answers about values.
+func (l *labRun) untilAnswersKV(node string) {
 	l.t.Helper()
 	var text string
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
@@ -108,7 +108,7 @@ func (l *labRun) untilKV0(node string) {
 func TestValuesInABackup(t *testing.T) {
 	t.Parallel()
 	l := startLab(t, "--control", "1", "--edges", "1", "--dns", "0")
-	l.untilKV0("edge-1")
+	l.untilAnswersKV("edge-1")
 	l.mustKV("edge-1", "put", "shop", "before", "1")
 	l.untilKV("control-1", "before", "1")
 	backup := filepath.Join(t.TempDir(), "backup")

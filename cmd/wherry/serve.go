@@ -108,9 +108,7 @@ func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	if o.Programs, err = programs.New(programs.Options{File: p.file, State: p.state.dir, Log: log, Registry: registry}); err != nil {
 		return err
 	}
-	if o.Values, err = kv.Open(kv.Options{Dir: filepath.Join(p.state.dir, kv.DirName), Node: "local", Log: log, Count: registry}); err != nil {
-		return errors.Join(err, o.Programs.Close())
-	}
+	o.Values = kv.OpenAnyway(kv.Options{Dir: filepath.Join(p.state.dir, kv.DirName), Node: "local", Log: log, Count: registry})
 	n, err := network.New(o)
 	if err != nil {
 		o.Values.Close()

@@ -230,10 +230,7 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 		n.images = images.New(images.Options{Dir: n.path(image.Dir), Get: n.openImage, Log: n.log})
 	}
 	if n.s.has(feed.RoleEdge) || n.s.has(feed.RoleControl) {
-		var err error
-		if n.values, err = n.openValues(); err != nil {
-			return err
-		}
+		n.values = n.openValues()
 		defer n.values.Close()
 	}
 	f := n.newFollower()

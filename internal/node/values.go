@@ -19,18 +19,11 @@ const (
 	orderRetry = 500 * time.Millisecond
 )
 
-// openValues opens the key-value store of this node. One whose folder can't be used is in memory: the node serves.
-func (n *Node) openValues() (*kv.Store, error) {
-	o := kv.Options{
+// openValues opens the key-value store of this node.
+func (n *Node) openValues() *kv.Store {
+	return kv.OpenAnyway(kv.Options{
 		Dir: n.path(kv.DirName), Node: string(n.s.Name), Source: valuesSource{n}, Send: n.sendValues, Log: n.log, Count: n.registry,
-	}
-	s, err := kv.Open(o)
-	if err != nil {
-		n.log.Error("the key-value store can't be kept on this disk: what programs write here is lost with the process until control has it", "error", err)
-		o.Dir = ""
-		s, err = kv.Open(o)
-	}
-	return s, err
+	})
 }
 
 // runValues has the key-value store follow the feed, and drops from the disk what the feed doesn't name any more.
