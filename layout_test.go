@@ -34,6 +34,7 @@ var plan = map[string][]string{
 	// first floor: trades
 	"cache":                         {"cache/field", "cache/purges", "cache/store", "fault", "h2", "trace"},
 	"certs":                         {"config", "fault"},
+	"kv":                            {},
 	"mapper":                        {"config"},
 	"origin":                        {"config", "fault", "socket", "trace"},
 	"cache/field":                   {},
@@ -119,6 +120,7 @@ var plan = map[string][]string{
 	"control/vault":      {"config", "config/programs", "control/api", "control/store", "fault", "feed"},
 	"control/rollout":    {"config", "feed"},
 	"control/store":      {"config", "feed", "mesh"}, // in tests only
+	"control/values":     {"config", "control/store", "feed", "kv", "mesh"},
 	"mesh":               {"certs", "config", "feed"},
 	"feed/tree":          {"config", "fault", "feed", "feed/tree/treetest"}, // treetest in tests only
 	"feed/tree/treetest": {"feed"},
@@ -131,6 +133,10 @@ var plan = map[string][]string{
 	"internal/network":       {"compute/stage", "cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "config/programs", "feed"},
 	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
+	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "vmm/backend"},
+	"internal/network":       {"compute/stage", "cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "kv", "logs", "origin", "portal", "trace"},
+	"internal/node/assembly": {"certs", "config", "feed"},
+	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "kv", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
 	"internal/node/collect":  {"feed"},
 	"internal/node/images":   {"feed"},
 	"internal/console/amend": {},
@@ -139,7 +145,7 @@ var plan = map[string][]string{
 	"internal/links":         {"config", "control/api", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/route", "overlay/wire", "overlay/tunnel"},
 	"internal/handover":      {"feed"},
 	"internal/doors":         {"config", "internal/handover", "internal/quicdoor"},
-	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "internal/programs", "logs", "mesh", "internal/node/collect", "internal/node/images", "compute/image", "fault"},
+	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "control/values", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "internal/programs", "logs", "mesh", "internal/node/collect", "internal/node/images", "compute/image", "fault", "kv"},
 	"internal/quicdoor":      {},
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
 	"internal/console":       {"internal/console/amend", "config", "config/programs", "control/api", "fault", "feed", "internal/guest", "internal/links", "overlay/exchange", "overlay/tunnel"},

@@ -21,9 +21,6 @@ const (
 	prefixDocs   = "docs/"
 	prefixObject = "object/"
 	prefixSecret = "secret/"
-
-	// objectPart is how much of an object one value of the store has.
-	objectPart = 128 << 10
 )
 
 // headRecord is where the feed ends.
@@ -70,6 +67,12 @@ func (c *Control) publish(ctx context.Context, p publication) (feed.Position, er
 	}
 }
 
+// Publish makes documents hold, with a change of the store.
+func (c *Control) Publish(ctx context.Context, t store.Txn, changes []feed.Change) error {
+	_, err := c.publish(ctx, publication{Txn: t, Changes: changes})
+	return err
+}
+
 // entry signs the entry that comes after head.
 func (c *Control) entry(head headRecord, at store.Revision, p publication) (feed.Signed, store.Txn, feed.Position, error) {
 	state := feed.State{Position: head.Position, Head: head.Hash}
@@ -108,21 +111,7 @@ func (c *Control) putObject(ctx context.Context, data []byte) (feed.Hash, error)
 }
 
 func (c *Control) putParts(ctx context.Context, front string, h feed.Hash, data []byte) error {
-	first := front + h.String() + "/0000"
-	if _, ok, err := c.o.Store.Get(ctx, first); err != nil || ok {
-		return unavailable(err)
-	}
-	var puts []store.Put
-	for i := 0; i == 0 || i*objectPart < len(data); i++ {
-		puts = append(puts, store.Put{Key: fmt.Sprintf("%s%s/%04d", front, h, i), Value: data[i*objectPart : min(len(data), (i+1)*objectPart)]})
-	}
-	// The first part goes last: where it is, all are.
-	for i := len(puts) - 1; i >= 0; i -= 16 {
-		if _, err := c.o.Store.Commit(ctx, store.Txn{Put: puts[max(0, i-15) : i+1]}); err != nil {
-			return unavailable(err)
-		}
-	}
-	return nil
+	return unavailable(c.o.Store.PutParts(ctx, front+h.String(), data))
 }
 
 // object reads an object of the store.
@@ -141,21 +130,15 @@ func (c *Control) object(ctx context.Context, h feed.Hash) ([]byte, error) {
 }
 
 func (c *Control) parts(ctx context.Context, front string, h feed.Hash) ([]byte, error) {
-	var data []byte
-	n := 0
-	_, err := c.o.Store.All(ctx, front+h.String()+"/", func(kv store.KV) error {
-		n++
-		data = append(data, kv.Value...)
-		return nil
-	})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	if n == 0 {
+	data, ok, err := c.o.Store.Parts(ctx, front+h.String())
+	if err == nil && !ok {
 		return nil, wrong(http.StatusNotFound, "object", "there is no object %s", h)
 	}
-	return data, nil
+	return data, unavailable(err)
 }
+
+// ObjectKey is where the store has the parts of an object (store.PartsOf).
+func (c *Control) ObjectKey(h feed.Hash) string { return prefixObject + h.String() }
 
 // Object gives the tree an object that the keeper lacks.
 func (c *Control) Object(ctx context.Context, h feed.Hash) ([]byte, error) { return c.object(ctx, h) }

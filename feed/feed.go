@@ -88,6 +88,7 @@ const (
 	KeyControl  = "control"  // where control is: a ControlAddresses in JSON
 	PrefixSite  = "site/"    // a site: a SiteBundle in JSON
 	PrefixNode  = "node/"    // a node: a NodeRecord in JSON
+	PrefixValue = "value/"   // values of programs: a page or shard of room kv
 )
 
 // SiteKey is the key of a site's document.

@@ -148,6 +148,14 @@ func (k *Keeper) PutObjectFrom(want Hash, r io.Reader) (h Hash, size int64, err 
 	return Hash{}, 0, fmt.Errorf("keep an object: %w", err)
 }
 
+// DropObject removes an object, if it is there.
+func (k *Keeper) DropObject(h Hash) error {
+	if err := k.o.disk.Remove(k.objectPath(h)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("drop object %s: %w", h, err)
+	}
+	return nil
+}
+
 // Collect removes the objects that keep doesn't want, and returns how many. What can't be removed is in the error; the others are gone.
 func (k *Keeper) Collect(keep func(Hash) bool) (removed int, err error) {
 	before := k.o.Now().Add(-k.o.CollectAfter)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // MarshalJSON writes the URL as text and without the password that it may contain.
@@ -81,6 +82,15 @@ func (p *Portal) passAPI(w http.ResponseWriter, r *http.Request) *problem {
 		return p.notFound(w, r)
 	}
 	p.api.ServeHTTP(w, r)
+	return nil
+}
+
+// passValues hands over to the key-value store.
+func (p *Portal) passValues(w http.ResponseWriter, r *http.Request) *problem {
+	if p.values == nil {
+		return newProblem(http.StatusNotFound, "This node has no key-value store.", "Ask the portal of an edge, or of a control node.")
+	}
+	http.StripPrefix(strings.TrimSuffix(valuesPattern, "/"), p.values).ServeHTTP(w, r)
 	return nil
 }
 

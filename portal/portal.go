@@ -23,6 +23,8 @@ type Options struct {
 	Metrics http.Handler
 	// API answers what is below /api/v1/, and finds out itself who asks. Without it that is 404.
 	API http.Handler
+	// Values answers what is below /api/kv/, without that front, for operators alone. Without it that is 404.
+	Values http.Handler
 	// Control says that the API is that of a network with control: / is its portal then, and the status of this process is at /node.
 	Control bool
 	// OperatorToken opens the operator's routes. Empty: nothing opens them.
@@ -44,6 +46,7 @@ type Portal struct {
 	network     Network
 	metrics     http.Handler
 	api         http.Handler
+	values      http.Handler
 	control     bool
 	token       [sha256.Size]byte // of the operator's token, so that comparing takes the same time for all lengths
 	tokenSet    bool
@@ -64,7 +67,7 @@ var _ http.Handler = (*Portal)(nil)
 // New returns a portal.
 func New(o Options) *Portal {
 	p := &Portal{
-		network: o.Network, metrics: o.Metrics, api: o.API, control: o.Control, hosts: o.Hosts, version: o.Version, count: o.Count, log: o.Log, now: o.Now,
+		network: o.Network, metrics: o.Metrics, api: o.API, values: o.Values, control: o.Control, hosts: o.Hosts, version: o.Version, count: o.Count, log: o.Log, now: o.Now,
 		token: sha256.Sum256([]byte(o.OperatorToken)), tokenSet: o.OperatorToken != "",
 		crossOrigin: http.NewCrossOriginProtection(), assets: loadAssets(), mux: http.NewServeMux(),
 	}
@@ -98,6 +101,9 @@ type route struct {
 // apiPattern is where Options.API is.
 const apiPattern = "/api/v1/"
 
+// valuesPattern is where Options.Values is.
+const valuesPattern = "/api/kv/"
+
 // routes is all that the portal answers.
 func (p *Portal) routes() []route {
 	pages := []route{{"GET", "/{$}", false, p.getPage}}
@@ -112,6 +118,7 @@ func (p *Portal) routes() []route {
 		{"GET", "/api/traces/{id}", true, p.getTrace},
 		{"GET", "/api/programs/{name}/log", true, p.getProgramLog},
 		{"", apiPattern, false, p.passAPI},
+		{"", valuesPattern, true, p.passValues},
 		{"", "/", false, p.notFound},
 	}...)
 }
@@ -131,7 +138,7 @@ func (p *Portal) route(t route) http.Handler {
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		defer func() { p.count.requests.WithLabelValues(t.pattern, strconv.Itoa(recorder.status)).Inc() }()
 		setSecurityHeaders(w.Header())
-		if t.pattern != apiPattern { // which bounds each body as it needs
+		if t.pattern != apiPattern && t.pattern != valuesPattern { // which bound each body as they need
 			r.Body = http.MaxBytesReader(recorder, r.Body, bodyMaxBytes)
 		}
 		for _, step := range steps {

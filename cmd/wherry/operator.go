@@ -263,29 +263,38 @@ func (o *operator) call(ctx context.Context, method, path string, in, out any) e
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+o.token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := o.client.Do(req)
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("no portal listens at %s; is wherry running there, and is its listen.portal not off?", o.server)
-	}
+	resp, data, err := o.ask(req)
 	if err != nil {
-		return fmt.Errorf("portal: %w", err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	if err != nil {
-		return fmt.Errorf("portal: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		var problem struct{ Title, Detail, Action string }
-		if json.Unmarshal(data, &problem) == nil && problem.Title != "" {
-			return &apiError{resp.StatusCode, strings.Join(strings.Fields(problem.Title+": "+problem.Detail+" "+problem.Action), " ")}
-		}
-		return o.noPortal(resp.Status)
+		return err
 	}
 	if err := json.Unmarshal(data, out); err != nil {
 		return o.noPortal(resp.Status + ", " + cmp.Or(resp.Header.Get("Content-Type"), "no Content-Type"))
 	}
 	return nil
+}
+
+// ask sends a request in the operator's name, and returns the response with its content. Its errors are those that the API gives people.
+func (o *operator) ask(req *http.Request) (*http.Response, []byte, error) {
+	req.Header.Set("Authorization", "Bearer "+o.token)
+	resp, err := o.client.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, nil, fmt.Errorf("no portal listens at %s; is wherry running there, and is its listen.portal not off?", o.server)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("portal: %w", err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err != nil {
+		return nil, nil, fmt.Errorf("portal: %w", err)
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, data, nil
+	}
+	var problem struct{ Title, Detail, Action string }
+	if json.Unmarshal(data, &problem) == nil && problem.Title != "" {
+		return nil, nil, &apiError{resp.StatusCode, strings.Join(strings.Fields(problem.Title+": "+problem.Detail+" "+problem.Action), " ")}
+	}
+	return nil, nil, o.noPortal(resp.Status)
 }

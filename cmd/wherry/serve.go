@@ -24,6 +24,7 @@ import (
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/internal/programs"
+	"github.com/wherry/wherry/kv"
 	"github.com/wherry/wherry/logs"
 )
 
@@ -107,14 +108,19 @@ func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	if o.Programs, err = programs.New(programs.Options{File: p.file, State: p.state.dir, Memory: int64(p.snapshot.Memory.Programs), Log: log, Registry: registry}); err != nil {
 		return err
 	}
+	o.Values = kv.OpenAnyway(kv.Options{Dir: filepath.Join(p.state.dir, kv.DirName), Node: "local", Log: log, Count: registry})
 	n, err := network.New(o)
 	if err != nil {
+		o.Values.Close()
 		return errors.Join(err, o.Programs.Close())
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer stop()
+	served, end := context.WithCancel(context.Background())
+	defer end()
+	beside.Go(func() { _ = o.Values.Run(served) }) // until the last request has its answer
 	beside.Go(func() { boundGarbage(ctx, int64(p.snapshot.Memory.Cache)*int64(max(1, len(o.Edges)))) })
 	signal.Ignore(syscall.SIGPIPE) // who reads our output may go; the requests go on
 	signals := make(chan os.Signal, 4)

@@ -25,6 +25,7 @@ import (
 	"github.com/wherry/wherry/edge"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/internal/programs"
+	"github.com/wherry/wherry/kv"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/origin"
 	"github.com/wherry/wherry/portal"
@@ -56,6 +57,8 @@ type Options struct {
 	Around func(site config.SiteName, direct http.RoundTripper) http.RoundTripper
 	// Programs runs those of the configuration, and becomes the Network's own; nil: this process has none.
 	Programs *programs.Set
+	// Values are what programs keep; who has made the store runs it. nil: this process has none.
+	Values *kv.Store
 }
 
 // EdgeDoors are the listeners of one edge; any may be nil.
@@ -128,11 +131,22 @@ func New(o Options) (*Network, error) {
 	}
 	n.portal = portal.New(portal.Options{
 		Network: n, Metrics: promhttp.HandlerFor(append(prometheus.Gatherers{o.Registry}, o.Gather...), promhttp.HandlerOpts{}),
-		API: n.newAPI(), Control: o.API != nil, OperatorToken: o.Token,
+		API: n.newAPI(), Values: operatorOf(o.Values), Control: o.API != nil, OperatorToken: o.Token,
 		Version: o.Version, Count: portal.NewMetrics(o.Registry), Log: o.Log,
 	})
 	return n, nil
 }
+
+// operatorOf is the operator's door to values; nil: there are none.
+func operatorOf(values *kv.Store) http.Handler {
+	if values == nil {
+		return nil
+	}
+	return values.Operator()
+}
+
+// Values returns what programs keep, or nil: Store.Handler answers programs.
+func (n *Network) Values() *kv.Store { return n.o.Values }
 
 // closeShelves gives the disks free; only before anything runs.
 func (n *Network) closeShelves() error {

@@ -34,6 +34,7 @@ import (
 	"github.com/wherry/wherry/internal/node/collect"
 	"github.com/wherry/wherry/internal/node/images"
 	"github.com/wherry/wherry/internal/programs"
+	"github.com/wherry/wherry/kv"
 	"github.com/wherry/wherry/logs"
 	"github.com/wherry/wherry/mesh"
 )
@@ -88,6 +89,7 @@ type Node struct {
 	upstreams atomic.Pointer[upstreams]
 	tokens    tokens
 	images    *images.Images                // of programs; nil: not of role edge
+	values    *kv.Store                     // of programs; nil: neither edge nor control
 	known     atomic.Pointer[known]         // of the newest position that was asked for
 	done      atomic.Pointer[feed.Position] // everything up to here is adopted, refused or applied
 	peerDoor  net.Listener                  // of role control
@@ -228,6 +230,10 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 	if n.s.has(feed.RoleEdge) {
 		n.images = images.New(images.Options{Dir: n.path(image.Dir), Get: n.openImage, Log: n.log})
 	}
+	if n.s.has(feed.RoleEdge) || n.s.has(feed.RoleControl) {
+		n.values = n.openValues()
+		defer n.values.Close()
+	}
 	f := n.newFollower()
 	parts := []network.Part{
 		{Name: "certificate", Run: func(ctx context.Context) error { return n.identity.Run(ctx, n.log, n.renew) }},
@@ -238,6 +244,7 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 	if n.images != nil {
 		parts = append(parts, network.Part{Name: "images", Run: n.images.Run})
 	}
+	parts = append(parts, network.Part{Name: "values", Run: n.runValues})
 	if n.s.has(feed.RoleControl) {
 		parts = append(parts, network.Part{Name: "control", Run: n.runControl})
 	}
@@ -365,7 +372,7 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 	net, err := network.New(network.Options{
 		Snapshot: s, Version: n.o.Version, Token: n.o.Token, QUIC: n.o.QUIC, CA: n.o.CA, Access: n.open.access, Log: n.log, Registry: registry,
 		Gather: prometheus.Gatherers{n.registry}, API: n.api(), Edges: n.open.edges, DNS: n.open.dns, Portal: n.open.portal,
-		Around: n.links.Upstream, Tunnel: n.tunnel, Programs: set,
+		Around: n.links.Upstream, Tunnel: n.tunnel, Programs: set, Values: n.values,
 	})
 	if err != nil && set != nil {
 		err = errors.Join(err, set.Close())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wherry/wherry/control"
 	"github.com/wherry/wherry/control/api"
+	"github.com/wherry/wherry/control/values"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/mesh"
 )
@@ -28,13 +29,8 @@ const (
 func (n *Node) serveMesh(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle(feedFront, n.tree.Handler())
-	mux.HandleFunc(control.NodePrefix, func(w http.ResponseWriter, r *http.Request) {
-		if st := n.station.Load(); st != nil {
-			st.nodes.ServeHTTP(w, r)
-			return
-		}
-		http.Error(w, "control doesn't run on this node", http.StatusServiceUnavailable)
-	})
+	mux.HandleFunc(control.NodePrefix, n.toStation(func(st *station) http.Handler { return st.nodes }))
+	mux.HandleFunc("POST "+values.Path, n.toStation(func(st *station) http.Handler { return st.values }))
 	mux.Handle(api.Prefix+"/", n.api())
 	mux.HandleFunc("POST "+dryRunPath, n.serveDryRun)
 	n.serveWays(mux)
@@ -53,6 +49,17 @@ func (n *Node) serveMesh(ctx context.Context) error {
 	_ = server.Close() // streams of the feed don't end by themselves
 	<-done
 	return nil
+}
+
+// toStation hands over to control, if it runs here.
+func (n *Node) toStation(handler func(*station) http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if st := n.station.Load(); st != nil {
+			handler(st).ServeHTTP(w, r)
+			return
+		}
+		http.Error(w, "control doesn't run on this node", http.StatusServiceUnavailable)
+	}
 }
 
 // serveDryRun answers control.

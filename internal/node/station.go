@@ -19,6 +19,7 @@ import (
 	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/control/rollout"
 	"github.com/wherry/wherry/control/store"
+	"github.com/wherry/wherry/control/values"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/feed/tree"
 	"github.com/wherry/wherry/mesh"
@@ -41,6 +42,7 @@ const (
 type station struct {
 	control *control.Control
 	store   *store.Store
+	values  *values.Values
 	nodes   http.Handler
 	api     http.Handler
 }
@@ -176,7 +178,8 @@ func (n *Node) makeStation(s *store.Store) (*station, error) {
 	})
 	return &station{
 		control: c, store: s, nodes: c.NodeHandler(),
-		api: api.NewHandler(c, api.Options{Version: n.o.Version, Log: n.log, Count: n.apiCount()}),
+		values: values.New(values.Options{Control: c, Store: s, Keeper: n.keeper, Values: n.values}),
+		api:    api.NewHandler(c, api.Options{Version: n.o.Version, Log: n.log, Count: n.apiCount()}),
 	}, nil
 }
 
@@ -186,7 +189,7 @@ func (n *Node) lead(ctx context.Context, st *station) {
 		term, err := st.store.Campaign(ctx, control.LeaderName)
 		if err == nil {
 			n.log.Info("this control node leads", "term", term.Number())
-			err = st.control.Lead(ctx, term)
+			err = n.leadOn(ctx, st, term)
 			term.Resign()
 		}
 		if err != nil && ctx.Err() == nil {
@@ -197,6 +200,16 @@ func (n *Node) lead(ctx context.Context, st *station) {
 		case <-time.After(memberRetry):
 		}
 	}
+}
+
+// leadOn does the leader's work for a term.
+func (n *Node) leadOn(ctx context.Context, st *station, term *store.Term) error {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	beside.Go(func() { n.orderValues(ctx, st, term) })
+	return st.control.Lead(ctx, term)
 }
 
 // seenBy is what the tree has heard, in control's words.
