@@ -105,10 +105,13 @@ func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	if o.Access, err = p.openAccessLog(stdout, log, registry); err != nil {
 		return err
 	}
-	if o.Programs, err = programs.New(programs.Options{File: p.file, State: p.state.dir, Memory: int64(p.snapshot.Memory.Programs), Log: log, Registry: registry}); err != nil {
+	o.Values = kv.OpenAnyway(kv.Options{Dir: filepath.Join(p.state.dir, kv.DirName), Node: "local", Log: log, Count: registry})
+	if o.Programs, err = programs.New(programs.Options{
+		File: p.file, State: p.state.dir, Memory: int64(p.snapshot.Memory.Programs), Log: log, Registry: registry, Values: o.Values.Handler(programs.Namespace),
+	}); err != nil {
+		o.Values.Close()
 		return err
 	}
-	o.Values = kv.OpenAnyway(kv.Options{Dir: filepath.Join(p.state.dir, kv.DirName), Node: "local", Log: log, Count: registry})
 	n, err := network.New(o)
 	if err != nil {
 		o.Values.Close()

@@ -364,8 +364,12 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 	registry := prometheus.NewRegistry()
 	var set *programs.Set // nil: other roles run none
 	if n.images != nil {
+		o := programs.Options{File: n.path(filesDir), State: n.o.Dir, Memory: int64(s.Memory.Programs), Log: n.log, Registry: registry}
+		if n.values != nil {
+			o.Values = n.values.Handler(programs.Namespace)
+		}
 		var err error
-		if set, err = programs.New(programs.Options{File: n.path(filesDir), State: n.o.Dir, Memory: int64(s.Memory.Programs), Log: n.log, Registry: registry}); err != nil {
+		if set, err = programs.New(o); err != nil {
 			return err
 		}
 	}
