@@ -72,7 +72,8 @@ func TestAsk(t *testing.T) {
 // hear is what has come.
 func hear(c interface {
 	Read(b []byte) (int, abi.Errno)
-}) string {
+},
+) string {
 	b := make([]byte, 1000)
 	n, _ := c.Read(b)
 	return string(b[:n])
