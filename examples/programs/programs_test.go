@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -17,10 +18,17 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/compute"
+	"github.com/wherry/wherry/kv"
 )
 
 // client deploys an example on an edge's host, and asks it.
 func client(t *testing.T, p compute.Program, build ...string) *http.Client {
+	t.Helper()
+	return asking(t, p, nil, build...)
+}
+
+// asking is client for a program that asks in turn, which gate answers.
+func asking(t *testing.T, p compute.Program, gate http.Handler, build ...string) *http.Client {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("builds programs")
@@ -42,7 +50,7 @@ func client(t *testing.T, p compute.Program, build ...string) *http.Client {
 		t.Fatal(err)
 	}
 	p.Limits.CPU, p.Limits.Wall = 20*time.Second, time.Minute
-	h, err := compute.New(compute.Options{})
+	h, err := compute.New(compute.Options{Gate: gate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,5 +190,51 @@ func TestServer(t *testing.T) {
 	}
 	if r, body := ask(t, c, "GET", "http://shop.example/ticks?n=1", ""); r.StatusCode != http.StatusOK || strings.Count(body, "\n") != 1 {
 		t.Errorf("%s: %q", r.Status, body)
+	}
+}
+
+// TestSplit has visitors keep their variant, whose copies are one for all, and half of them the other one.
+func TestSplit(t *testing.T) {
+	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header["Cookie"]) > 0 {
+			t.Error("the site hears of cookies")
+		}
+		w.Header().Set("Cache-Control", "max-age=600")
+		_, _ = io.WriteString(w, r.URL.Path)
+	})
+	c := asking(t, compute.Program{Name: "split"}, site, "go", "build", "-o", "OUT", "./split")
+	seen := map[string]int{}
+	for i := range 20 {
+		r, body := ask(t, c, "GET", "http://shop.example/x.html", "", "X-Forwarded-For", fmt.Sprint("192.0.2.", i))
+		if r.StatusCode != http.StatusOK || r.Header.Get("Cache-Control") != "private" || len(r.Cookies()) != 1 {
+			t.Fatalf("%s, %v: %q", r.Status, r.Header, body)
+		}
+		seen[body]++
+		if _, again := ask(t, c, "GET", "http://shop.example/x.html", "", "Cookie", r.Cookies()[0].String()); again != body {
+			t.Errorf("%q, and then %q", body, again)
+		}
+	}
+	if len(seen) != 2 || seen["/a/x.html"]+seen["/b/x.html"] != 20 {
+		t.Errorf("variants: %v", seen)
+	}
+}
+
+// TestCounter counts in a store that others count in as well.
+func TestCounter(t *testing.T) {
+	store := kv.OpenAnyway(kv.Options{Dir: t.TempDir(), Node: "test"})
+	defer store.Close()
+	values := store.Handler(func(ctx context.Context) (string, bool) {
+		a, ok := compute.AskerOf(ctx)
+		return a.Tenant, ok
+	})
+	c := asking(t, compute.Program{Name: "counter", Tenant: "shop"}, values, "go", "build", "-o", "OUT", "./counter")
+	for want := range 4 {
+		method := "POST"
+		if want == 0 {
+			method = "GET"
+		}
+		if r, body := ask(t, c, method, "http://shop.example/front%20page", ""); body != fmt.Sprintln(want) {
+			t.Errorf("%s: %q, want %d", r.Status, body, want)
+		}
 	}
 }
