@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wherry/wherry/vmm/backend"
 	"github.com/wherry/wherry/vmm/linux"
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/snap"
@@ -68,6 +69,18 @@ func (i *instance) remembers() bool {
 
 // port is what the program listens on, 0 if it reads standard input.
 func (v *version) port() int { return cmp.Or(v.spec.Listen, v.snapshot.Port()) }
+
+// emulatorPace is how many times as much CPU time a program has in the emulator, which takes so much longer at most: a program that is within its limit on KVM is
+// not to fail where there is none.
+const emulatorPace = 10
+
+// pace is by how much a program's CPU time is more than its limit says.
+func (v *version) pace() time.Duration {
+	if v.snapshot.Kind() == string(backend.Emulator) {
+		return emulatorPace
+	}
+	return 1
+}
 
 // value is what keeping an idle instance is worth: CPU time that starts would cost, by how often it is asked, by the byte.
 func (v *version) value(bytes int64) float64 {

@@ -39,7 +39,7 @@ type Program struct {
 
 // Limits bound one request, but for Concurrency. Zero is the default.
 type Limits struct {
-	CPU         time.Duration // of the thread that runs it: "cpu". 50 ms
+	CPU         time.Duration // of the thread that runs it, on KVM; ten times as much in the emulator: "cpu". 50 ms
 	Wall        time.Duration // from the worker's beginning: "wall". 10 s
 	Input       int64         // bytes of the request, header section and body: "input". 1 MiB
 	Output      int64         // bytes that the program writes, to standard error, too: "output". 4 MiB

@@ -76,11 +76,13 @@ func main() {
 		read()
 		return
 	}
-	idle, _ := time.ParseDuration(os.Getenv("IDLE"))
+	if os.Getenv("RUDE") != "" {
+		rude()
+	}
 	var connections atomic.Int64
 	http.HandleFunc("/connections", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, connections.Load()) })
 	http.HandleFunc("/close", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
-	s := &http.Server{Addr: ":8080", IdleTimeout: idle, ConnState: func(_ net.Conn, s http.ConnState) {
+	s := &http.Server{Addr: ":8080", ConnState: func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
 			connections.Add(1)
 		}
@@ -163,5 +165,25 @@ func talk(count *atomic.Int64) http.HandlerFunc {
 			}
 			_, _ = fmt.Fprintf(rw, "%d %s", count.Add(1), line)
 		}
+	}
+}
+
+// rude answers one request a connection, and closes it a while later, without a word and without a look at what has come since.
+func rude() {
+	l, err := net.Listen("tcp", ":8080")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for n := 1; ; n++ {
+		c, err := l.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			text := strconv.Itoa(n)
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+			time.Sleep(3 * time.Millisecond)
+		}
+		_ = c.Close()
 	}
 }
