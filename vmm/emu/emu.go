@@ -50,11 +50,14 @@ func (m *Machine) Interpret() { m.store.off = true }
 // Phys implements vmm.Machine.
 func (m *Machine) Phys() *phys.Memory { return m.memory }
 
-// forgetWriting has the next write to a page noted, by whichever processor: code was decoded from it.
-func (m *Machine) forgetWriting(page *[phys.PageSize]byte) {
-	for _, c := range m.vcpus {
-		c.tlb.ForgetWriting(page)
+// decodes notes that code is decoded from a page, and returns where its generation stands. The next write to it is noted, by whichever processor.
+func (m *Machine) decodes(slot *phys.Slot, index int, page *[phys.PageSize]byte) *uint32 {
+	if !slot.Decoded(index) {
+		for _, c := range m.vcpus {
+			c.tlb.ForgetWriting(page)
+		}
 	}
+	return slot.Code(index)
 }
 
 // CollectDirty implements vmm.Machine: the memory knows already.

@@ -170,7 +170,7 @@ func doVecToMemory(c *VCPU, o *op) bool {
 func (c *VCPU) storeVec(va uint64, v vector.Vec) bool {
 	off := va & offMask
 	if e := c.tlb.Entry(va); e.Writes(va) && off <= phys.PageSize-16 {
-		p := e.Page[off : off+16]
+		p := e.Page()[off : off+16]
 		binary.LittleEndian.PutUint64(p, v.Lo)
 		binary.LittleEndian.PutUint64(p[8:], v.Hi)
 		return true
@@ -315,7 +315,7 @@ func (c *VCPU) loadVec(o *op) (v vector.Vec, ok bool) {
 	}
 	off := va & offMask
 	if e := c.tlb.Entry(va); e.Reads(va) && off <= phys.PageSize-16 {
-		p := e.Page[off : off+16]
+		p := e.Page()[off : off+16]
 		return vector.Vec{Lo: binary.LittleEndian.Uint64(p), Hi: binary.LittleEndian.Uint64(p[8:])}, true
 	}
 	if v.Lo, ok = c.load(va, 8); !ok {

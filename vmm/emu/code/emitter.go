@@ -29,7 +29,7 @@ const mxcsrOfGo = 0x1f80
 const (
 	readAt  = int32(unsafe.Offsetof(mmu.Entry{}.ReadBase))
 	writeAt = int32(unsafe.Offsetof(mmu.Entry{}.WriteBase))
-	pageAt  = int32(unsafe.Offsetof(mmu.Entry{}.Page))
+	hostAt  = int32(unsafe.Offsetof(mmu.Entry{}.Host))
 )
 
 // The general registers that instructions use without naming them.
@@ -402,7 +402,7 @@ func (e *Emitter) find(size uint8, write bool, align uint8) asm.Operand {
 	e.Emit(asm.Op(0x81), 8, 7, asm.R(hostA), false)                            // CMP
 	e.Imm(phys.PageSize-int64(size), 4)
 	e.JumpIf(uint8(x86.CondA), slow)
-	e.Emit(asm.Op(0x03), 8, hostA, asm.MX(hostContext, hostB, 0, e.at.TLB+pageAt), false) // ADD
+	e.Emit(asm.Op(0x03), 8, hostA, asm.MX(hostContext, hostB, 0, e.at.TLB+hostAt), false) // ADD
 	e.flags.inHost = false
 	return asm.M(hostA, 0)
 }
