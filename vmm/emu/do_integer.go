@@ -23,6 +23,10 @@ var handlers = [256]func(*VCPU, *op) bool{
 	x86.LAHF: doFlagsToAH, x86.SAHF: doFlagsFromAH, x86.CLC: doClearCarry, x86.STC: doSetCarry, x86.CMC: doComplementCarry,
 	x86.CLD: doClearDirection, x86.STD: doSetDirection, x86.PUSHF: doPushFlags, x86.LEAVE: doLeave,
 	x86.LDMXCSR: doLoadControl, x86.STMXCSR: doStoreControl,
+	x86.ADCX: doAddCarryAlone, x86.ADOX: doAddOverflowAlone, x86.TZCNT: doTrailingZeros, x86.LZCNT: doLeadingZeros,
+	x86.ANDN: doAndNot, x86.BLSR: doLowestReset, x86.BLSMSK: doLowestMask, x86.BLSI: doLowestIsolate, x86.BZHI: doHighZero, x86.BEXTR: doExtract,
+	x86.PEXT: doGather, x86.PDEP: doScatter, x86.MULX: doMultiplyPlain, x86.SHLX: doShiftLeftBy, x86.SHRX: doShiftRightBy, x86.SARX: doShiftArithmeticBy,
+	x86.RORX: doRotatePlain,
 }
 
 var doubleByCL = map[x86.Op]func(*VCPU, *op) bool{

@@ -139,4 +139,13 @@ func beyond(set *[x86.Vectors]bool, add func(from, to x86.Vector)) {
 	if hostHasSSE42 {
 		set[two|0x37], set[three|0x62], set[three|0x63] = true, true, true
 	}
+	if hostHasAES {
+		add(two|0xdb, two|0xdf)
+		set[three|0xdf] = true
+	}
+	set[three|0x44] = hostHasPCLMULQDQ
+	if hostHasSHA {
+		add(x86.Vec38|0xc8, x86.Vec38|0xcd)
+		set[x86.Vec3A|0xcc] = true
+	}
 }
