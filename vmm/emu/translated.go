@@ -25,6 +25,7 @@ type host struct {
 	flags  uint32 // the guest's, as code.HostFlags has them
 	resume uint64 // where code goes on after Go has done an instruction
 	jumps  *[code.JumpsSize]code.Jump
+	window uint64 // how far from the stack's addresses the host has them, while a block with a window runs
 }
 
 // store is a machine's translated code. It lives as long as the machine; its blocks until it is full.
@@ -53,6 +54,7 @@ var vcpuLayout = code.Layout{
 	RIP: at(unsafe.Offsetof(VCPU{}.rip)), File: at(unsafe.Offsetof(VCPU{}.file)), Stash: at(unsafe.Offsetof(VCPU{}.file) + 8*regT0),
 	Segments: [3]int32{x86.FS: at(unsafe.Offsetof(VCPU{}.file) + 8*regFS), x86.GS: at(unsafe.Offsetof(VCPU{}.file) + 8*regGS)},
 	XMM:      at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.XMM)), MXCSR: at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.MXCSR)), TLB: at(unsafe.Offsetof(VCPU{}.tlb)),
+	Window: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.window)),
 }
 
 func at(offset uintptr) int32 { return int32(offset) - code.Bias }
@@ -64,6 +66,25 @@ type translation struct {
 	heat   uint8  // how often the block was interpreted
 	failed bool
 	ways   [code.WaysMax]code.Way
+	window stackWindow
+	misses uint8 // of the window, up to windowMissesMax: then there is none
+}
+
+// windowMissesMax is how often a block may be interpreted because its part of the stack doesn't lie in one page.
+const windowMissesMax = 8
+
+// stackWindow is what code.Emitter.Window says.
+type stackWindow struct {
+	from  int64
+	size  uint64
+	write bool
+}
+
+// found reports whether the window lies in one page that is in the TLB, for code that begins with RSP sp.
+func (w *stackWindow) found(t *mmu.TLB, sp uint64) bool {
+	va := sp + uint64(w.from)
+	e := t.Entry(va)
+	return va&offMask+w.size <= phys.PageSize && e.Reads(va) && (!w.write || e.Writes(va))
 }
 
 // translated reports whether b has code.
@@ -113,13 +134,16 @@ func (c *VCPU) translate(b *block) error {
 	}
 	here, there := k.memory.Places()
 	source.Number = len(k.blocks)
+	source.NoWindow = b.native.misses >= windowMissesMax
 	if err := k.emit.Translate(&source, here, there, k.leave); err != nil {
 		return err
 	}
 	if err := k.memory.Put(k.emit.Bytes()); err != nil {
 		return err
 	}
-	b.native = translation{code: here, number: k.number, ways: k.emit.Ways()}
+	b.native = translation{code: here, number: k.number, ways: k.emit.Ways(), misses: b.native.misses}
+	w := &b.native.window
+	w.from, w.size, w.write = k.emit.Window()
 	k.blocks = append(k.blocks, b)
 	return nil
 }
@@ -224,6 +248,10 @@ func (c *VCPU) runTranslated(b *block, most uint64) {
 			c.takeOver(b)
 			c.blockEnded(b, c.exec(b.ops, what))
 			continue
+		case code.ExitWindow:
+			c.flags.Set(code.GuestFlags(c.host.flags))
+			c.missWindow(b)
+			continue
 		case code.ExitLink:
 			at = c.link(b.native.ways[what])
 		case code.ExitIndirect:
@@ -244,6 +272,21 @@ func (c *VCPU) takeOver(b *block) {
 	c.instructions -= b.count // they are counted at its end
 }
 
+// missWindow interprets b once, which looks up its part of the stack. Where that isn't enough again and again, b is translated without a window.
+func (c *VCPU) missWindow(b *block) {
+	sp := c.file[regSP]
+	c.running, c.rip = b, b.end
+	c.blockEnded(b, c.exec(b.ops, 0))
+	if b.native.window.found(&c.tlb, sp) || !c.machine.store.translated(b) {
+		return
+	}
+	if b.native.misses++; b.native.misses == windowMissesMax {
+		b.native.code = 0
+		b.native.heat = c.machine.store.after
+		c.machine.store.unlink() // who jumps here finds what comes
+	}
+}
+
 // oneInstruction does the instruction of b that begins with step n. It returns where the code goes on, or 0.
 func (c *VCPU) oneInstruction(b *block, n int) uint64 {
 	c.takeOver(b)
@@ -251,9 +294,11 @@ func (c *VCPU) oneInstruction(b *block, n int) uint64 {
 	for rest < len(b.ops) && b.ops[rest].off == b.ops[n].off {
 		rest++
 	}
+	flushes := c.tlb.Flushes()
 	n = c.exec(b.ops[:rest], n)
 	c.settle()
-	if n == rest && c.runsTranslated() {
+	holds := b.native.window.size == 0 || c.tlb.Flushes() == flushes
+	if n == rest && holds && c.runsTranslated() {
 		c.host.flags = code.HostFlags(c.flags.Arithmetic())
 		return c.host.resume
 	}

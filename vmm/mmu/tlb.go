@@ -27,6 +27,7 @@ type TLB struct {
 	entries [TLBSize]Entry
 	filled  uint64 // the chunks that have translations since the last Flush, a bit each
 	misses  uint64
+	flushes uint64
 }
 
 var _ [64]struct{} = [TLBSize / chunkSize]struct{}{}
@@ -73,6 +74,7 @@ func (t *TLB) Entry(va uint64) *Entry { return &t.entries[index(va)] }
 
 // Flush forgets all translations.
 func (t *TLB) Flush() {
+	t.flushes++
 	for ; t.filled != 0; t.filled &= t.filled - 1 {
 		clear(t.chunk(bits.TrailingZeros64(t.filled)))
 	}
@@ -85,6 +87,9 @@ func (t *TLB) chunk(n int) []Entry { return t.entries[n*chunkSize : (n+1)*chunkS
 func (t *TLB) Forget(va uint64) {
 	*t.Entry(va) = Entry{ReadBase: noPage(index(va)), WriteBase: noPage(index(va))}
 }
+
+// Flushes is how often all translations were forgotten.
+func (t *TLB) Flushes() uint64 { return t.flushes }
 
 // Misses is how often Load was called.
 func (t *TLB) Misses() uint64 { return t.misses }

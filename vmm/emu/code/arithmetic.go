@@ -268,7 +268,7 @@ func (e *Emitter) exchangeAndMore() bool {
 	}
 	var equal asm.Label
 	ax := hostOf[ax]
-	e.move(hostB, hostA)
+	e.Emit(asm.Op(0x8d), 8, hostB, target, false) // LEA
 	e.move(hostA, ax)
 	e.Emit(byteOr(0x0fb1, size), size, s, asm.M(hostB, 0), size == 1)
 	e.JumpIf(uint8(x86.CondE), &equal)
