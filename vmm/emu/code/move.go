@@ -283,6 +283,7 @@ func (e *Emitter) branch() bool {
 		e.Constant(hostB, in.next)
 		e.store(target, hostB)
 		e.moveSP(-8)
+		e.stack.delta -= 8
 		if direct {
 			e.goTo(to)
 			break
