@@ -40,7 +40,9 @@ func New(memory *phys.Memory) *Machine {
 	m := &Machine{memory: memory, kept: map[place]*block{}}
 	m.store.off, m.store.after, m.store.newMemory = !code.Possible, translateAfter, code.NewMemory
 	m.store.emit = code.New(vcpuLayout)
-	memory.OnEvict(func(phys.Addr) { m.store.doubt = true })
+	memory.OnEvict(func(page phys.Addr) {
+		m.store.doubt = m.store.doubt || memory.Budgeted() || m.store.tables[page]
+	})
 	return m
 }
 

@@ -43,6 +43,7 @@ type store struct {
 	space     mmu.Space            // for which jumps and links hold
 	doubt     bool                 // whether they do
 	pages     map[uint64]phys.Addr // what they lead to: by virtual page
+	tables    map[phys.Addr]bool   // which pages say so: others may come back from the image without doubt
 	emit      *code.Emitter
 }
 
@@ -190,7 +191,7 @@ func (k *store) begin() error {
 	k.blocks = k.blocks[:0]
 	if k.jumps == nil {
 		k.jumps = new([code.JumpsSize]code.Jump)
-		k.pages = map[uint64]phys.Addr{}
+		k.pages, k.tables = map[uint64]phys.Addr{}, map[phys.Addr]bool{}
 	}
 	k.links = k.links[:0]
 	k.forgetJumps()
@@ -210,6 +211,7 @@ func (k *store) close() error {
 
 func (k *store) forgetJumps() {
 	clear(k.pages)
+	clear(k.tables)
 	for i := range k.jumps {
 		k.jumps[i] = code.Jump{VA: uint64(i) ^ 1} // an address whose entry is another one
 	}
@@ -318,8 +320,29 @@ func (c *VCPU) known() uint64 {
 	if b == nil || !c.machine.store.translated(b) {
 		return 0
 	}
-	c.machine.store.pages[b.pages[0].va], c.machine.store.pages[b.pages[1].va] = b.pages[0].pa, b.pages[1].pa
+	for i, p := range b.pages {
+		if i > 0 && p == b.pages[0] {
+			break
+		}
+		if at, noted := c.machine.store.pages[p.va]; (!noted || at != p.pa) && !c.leadsTo(p.va, p.pa) {
+			return 0
+		}
+	}
 	return b.native.code
+}
+
+// leadsTo notes that a page with code is at pa, if it is, and what says so.
+func (c *VCPU) leadsTo(va uint64, pa phys.Addr) bool {
+	k := &c.machine.store
+	t, tables, fault := mmu.Trace(c.memory, c.space, va, mmu.Execute)
+	if fault != nil || t.Addr != pa {
+		return false
+	}
+	k.pages[va] = pa
+	for _, at := range tables {
+		k.tables[at] = true
+	}
+	return true
 }
 
 // link has a jump lead to the block at RIP, if it has code.
@@ -355,7 +378,7 @@ func (c *VCPU) settle() {
 	}
 	k.doubt = false
 	for va, pa := range k.pages {
-		if t, fault := mmu.Walk(c.memory, c.space, va, mmu.Execute); c.memory.Budgeted() || fault != nil || t.Addr != pa {
+		if c.memory.Budgeted() || !c.leadsTo(va, pa) {
 			k.unlink()
 			return
 		}
