@@ -15,6 +15,7 @@ import (
 	"unsafe"
 
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
 	"golang.org/x/sys/unix"
@@ -256,8 +257,8 @@ func (d *differ) one() {
 	if shiftsTooFar(in, &g.registers) {
 		return
 	}
-	if !hostIsIntel { // some hypervisors don't survive an interrupt while RSP isn't canonical
-		g.registers[regSP] &= 1<<47 - 1
+	if sp := &g.registers[regSP]; !hostIsIntel && !mmu.Canonical(*sp) { // some hypervisors don't survive an interrupt meanwhile
+		*sp &= 1<<47 - 1
 	}
 	if intelAlone(in) && (in.Op != x86.SSE || !in.IsMem || in.Vec&0xff < 0xc0) { // operands are aligned here
 		return
