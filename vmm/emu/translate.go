@@ -253,6 +253,9 @@ func (t *translator) operate(o op) {
 		return
 	default:
 		o.do = handlers[t.in.Op]
+		if f := x86.FieldFuncs[t.in.Op]; f != nil {
+			o.do = fieldStep(f, t.in.Op == x86.MULX)
+		}
 		if t.in.Form == x86.FormMI && t.in.Size >= 4 && t.in.Imm&int64(t.in.Size*8-1) != 0 && byImmediate[t.in.Op][0] != nil {
 			o.do = byImmediate[t.in.Op][t.in.Size/8]
 		}

@@ -67,26 +67,12 @@ type translation struct {
 	heat   uint8  // how often the block was interpreted
 	failed bool
 	ways   [code.WaysMax]code.Way
-	window stackWindow
+	window code.Window
 	misses uint8 // of the window, up to windowMissesMax: then there is none
 }
 
 // windowMissesMax is how often a block may be interpreted because its part of the stack doesn't lie in one page.
 const windowMissesMax = 8
-
-// stackWindow is what code.Emitter.Window says.
-type stackWindow struct {
-	from  int64
-	size  uint64
-	write bool
-}
-
-// found reports whether the window lies in one page that is in the TLB, for code that begins with RSP sp.
-func (w *stackWindow) found(t *mmu.TLB, sp uint64) bool {
-	va := sp + uint64(w.from)
-	e := t.Entry(va)
-	return va&offMask+w.size <= phys.PageSize && e.Reads(va) && (!w.write || e.Writes(va))
-}
 
 // translated reports whether b has code.
 func (k *store) translated(b *block) bool { return b.native.code != 0 && b.native.number == k.number }
@@ -142,9 +128,7 @@ func (c *VCPU) translate(b *block) error {
 	if err := k.memory.Put(k.emit.Bytes()); err != nil {
 		return err
 	}
-	b.native = translation{code: here, number: k.number, ways: k.emit.Ways(), misses: b.native.misses}
-	w := &b.native.window
-	w.from, w.size, w.write = k.emit.Window()
+	b.native = translation{code: here, number: k.number, ways: k.emit.Ways(), misses: b.native.misses, window: k.emit.Window()}
 	k.blocks = append(k.blocks, b)
 	return nil
 }
@@ -279,7 +263,7 @@ func (c *VCPU) missWindow(b *block) {
 	sp := c.file[regSP]
 	c.running, c.rip = b, b.end
 	c.blockEnded(b, c.exec(b.ops, 0))
-	if b.native.window.found(&c.tlb, sp) || !c.machine.store.translated(b) {
+	if b.native.window.Found(&c.tlb, sp) || !c.machine.store.translated(b) {
 		return
 	}
 	if b.native.misses++; b.native.misses == windowMissesMax {
@@ -299,7 +283,7 @@ func (c *VCPU) oneInstruction(b *block, n int) uint64 {
 	flushes := c.tlb.Flushes()
 	n = c.exec(b.ops[:rest], n)
 	c.settle()
-	holds := b.native.window.size == 0 || c.tlb.Flushes() == flushes
+	holds := b.native.window.Size == 0 || c.tlb.Flushes() == flushes
 	if n == rest && holds && c.runsTranslated() {
 		c.host.flags = code.HostFlags(c.flags.Arithmetic())
 		return c.host.resume

@@ -2,6 +2,7 @@ package code
 
 import (
 	"github.com/wherry/wherry/vmm/emu/asm"
+	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
 )
@@ -36,12 +37,26 @@ func (w *window) note(at int64, size uint8, write bool) {
 
 func (w *window) decide() { w.used = !w.none && w.accesses >= windowMin && w.to-w.from <= windowMax }
 
-// Window is the part of the stack that the block's code has looked up: how far it begins from RSP, its size, or 0, and whether it is written.
-func (e *Emitter) Window() (from int64, size uint64, write bool) {
+// Window is the part of the stack that a block's code looks up, or of size 0.
+type Window struct {
+	From  int64 // from RSP at the block's beginning
+	Size  uint64
+	Write bool
+}
+
+// Found reports whether w lies in one page that is in t, for code that begins with RSP sp.
+func (w Window) Found(t *mmu.TLB, sp uint64) bool {
+	va := sp + uint64(w.From)
+	e := t.Entry(va)
+	return va&(phys.PageSize-1)+w.Size <= phys.PageSize && e.Reads(va) && (!w.Write || e.Writes(va))
+}
+
+// Window is the one of the block that was translated last.
+func (e *Emitter) Window() Window {
 	if !e.window.used {
-		return 0, 0, false
+		return Window{}
 	}
-	return e.window.from, uint64(e.window.to - e.window.from), e.window.write
+	return Window{e.window.from, uint64(e.window.to - e.window.from), e.window.write}
 }
 
 // check looks the window up. The flags are in memory.
