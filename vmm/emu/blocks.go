@@ -109,10 +109,10 @@ func (c *VCPU) decode(va uint64, pa phys.Addr, most int) *block {
 		return nil
 	}
 	b := &block{va: va, end: va}
-	b.gens = [2]*uint32{slot.Code(index), slot.Code(index)}
+	generation := c.machine.decodes(slot, index, page)
+	b.gens = [2]*uint32{generation, generation}
 	b.pages[0] = codePage{va &^ offMask, pa &^ offMask}
 	b.pages[1] = b.pages[0]
-	c.machine.forgetWriting(page)
 	t := translator{ops: make([]op, 0, 16)}
 	code := page[pa&offMask:]
 	for int(b.count) < most {
@@ -161,10 +161,9 @@ func (c *VCPU) straddling(b *block, code []byte) (x86.Inst, error) {
 		return x86.Inst{}, x86.ErrShort
 	}
 	if slot, index, err := c.memory.Locate(t.Addr); err == nil {
-		b.gens[1] = slot.Code(index)
+		b.gens[1] = c.machine.decodes(slot, index, page)
 		b.pages[1] = codePage{next, t.Addr}
 	}
-	c.machine.forgetWriting(page)
 	return x86.Decode(append(whole, page[:x86.InstMax]...))
 }
 

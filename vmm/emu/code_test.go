@@ -148,6 +148,39 @@ func TestJumpsFollowRestore(t *testing.T) {
 	}
 }
 
+// TestJumpsFollowRestoredTables: a jump leads to what page tables say that come back from the image.
+func TestJumpsFollowRestoredTables(t *testing.T) {
+	first, c := newGuest(t, visits, phys.Options{})
+	const second, other = codePhys + phys.PageSize, 0x300000
+	for at, code := range map[phys.Addr][]byte{second: returns(1), other: returns(2)} {
+		if err := first.memory.WriteAt(code, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image, err := first.memory.Freeze(first.memory.Slots()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = image.Close() })
+	memory := phys.New(phys.Options{})
+	t.Cleanup(func() { _ = memory.Close() })
+	if _, err := memory.Add(phys.Spec{Size: 4 << 20, Image: image}); err != nil {
+		t.Fatal(err)
+	}
+	m, c := newProcessor(t, memory, mmu.OpenBuilder(memory, &mmu.Frames{}, c.space.Root), visits)
+	for range 2 {
+		visit(t, c, 1)
+		if err := memory.SetUint64(tableEntry(t, m, c.space, codeAt+phys.PageSize), other|mmu.Present|mmu.User|mmu.Write); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Flush(0, 4<<20); err != nil {
+			t.Fatal(err)
+		}
+		visit(t, c, 2)
+		memory.Restore()
+	}
+}
+
 // TestCodeMemoryIsBounded: when it is full, it begins anew, and the guest sees nothing of it.
 func TestCodeMemoryIsBounded(t *testing.T) {
 	m, c := newGuest(t, visits, phys.Options{})

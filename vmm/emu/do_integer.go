@@ -17,7 +17,7 @@ var handlers = [256]func(*VCPU, *op) bool{
 	x86.ROL: doRotateLeft, x86.ROR: doRotateRight, x86.RCL: doRotateCarryLeft, x86.RCR: doRotateCarryRight,
 	x86.SHL: doShiftLeft, x86.SHR: doShiftRight, x86.SAR: doShiftArithmetic, x86.SHLD: doShiftDoubleLeft, x86.SHRD: doShiftDoubleRight,
 	x86.BT: doBitTest, x86.BTS: doBitSet, x86.BTR: doBitReset, x86.BTC: doBitComplement,
-	x86.BSF: doScanForward, x86.BSR: doScanReverse, x86.POPCNT: doPopulation, x86.BSWAP: doByteSwap,
+	x86.BSF: doScanForward, x86.BSR: doScanReverse,
 	x86.XADD: doExchangeAdd, x86.CMPXCHG: doCompareExchange,
 	x86.SETCC: doSetCond, x86.CMOVCC: doMoveCond, x86.CBW: doExtendAX, x86.CWD: doExtendToDX,
 	x86.LAHF: doFlagsToAH, x86.SAHF: doFlagsFromAH, x86.CLC: doClearCarry, x86.STC: doSetCarry, x86.CMC: doComplementCarry,
@@ -302,30 +302,6 @@ func doCompareExchangeWide(c *VCPU, o *op) bool {
 	c.flags.Change(x86.ZF, 0)
 	c.put(regAX, low, half)
 	c.put(regDX, high, half)
-	return true
-}
-
-func doPopulation(c *VCPU, o *op) bool {
-	n := bits.OnesCount64(flags.Cut(c.file[o.s&regMask], o.size))
-	c.put(o.d, uint64(n), o.size)
-	c.flags.Set(0)
-	if n == 0 {
-		c.flags.Set(x86.ZF)
-	}
-	return true
-}
-
-func doByteSwap(c *VCPU, o *op) bool {
-	v := c.file[o.d&regMask]
-	switch o.size {
-	case 8:
-		v = bits.ReverseBytes64(v)
-	case 4:
-		v = uint64(bits.ReverseBytes32(uint32(v)))
-	default:
-		v = 0 // undefined; this is what processors do
-	}
-	c.put(o.d, v, o.size)
 	return true
 }
 

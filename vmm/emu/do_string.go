@@ -133,10 +133,10 @@ func (c *VCPU) copyRun(o *op) bool {
 	}
 	bytes := min(phys.PageSize-from&offMask, phys.PageSize-to&offMask)
 	rounds := min(bytes/uint64(o.size), c.file[regCX])
-	if bytes = rounds * uint64(o.size); rounds == 0 || source.Page == target.Page && to&offMask-from&offMask < bytes {
+	if bytes = rounds * uint64(o.size); rounds == 0 || source.Host == target.Host && to&offMask-from&offMask < bytes {
 		return false // what is written is read again: byte by byte
 	}
-	copy(target.Page[to&offMask:][:bytes], source.Page[from&offMask:][:bytes])
+	copy(target.Page()[to&offMask:][:bytes], source.Page()[from&offMask:][:bytes])
 	c.file[regSI] += bytes
 	c.file[regDI] += bytes
 	c.file[regCX] -= rounds
@@ -155,7 +155,7 @@ func (c *VCPU) fillRun(o *op) bool {
 		return false
 	}
 	bytes := rounds * uint64(o.size)
-	p := target.Page[to&offMask:][:bytes]
+	p := target.Page()[to&offMask:][:bytes]
 	if v := flags.Cut(c.file[regAX], o.size); v == 0 {
 		clear(p)
 	} else {

@@ -19,12 +19,13 @@
 // It promises that the same guest does the same after the same number of instructions, wherever it runs; that each instruction happens as a whole or
 // not at all (repeated string instructions: each round); and that what isn't done ends Run with vmm.ExitUnsupported and the bytes.
 //
-// Done is x86-64-v2, which CPUID tells of: general instructions, x87 with its exceptions, MMX, and SSE to SSE4.2 with all of MXCSR. That
-// is what programs are built for unless they ask for more, and C libraries choose by CPUID. Not done:
+// Done is x86-64-v2: general instructions, x87 with its exceptions, MMX, and SSE to SSE4.2 with all of MXCSR. That
+// is what programs are built for unless they ask for more. Beyond it are BMI1, BMI2, ADX, LZCNT, MOVBE, AES, PCLMULQDQ and SHA. CPUID tells of all that, the same
+// on every host, and C libraries, Go and Rust choose by it. Not done:
 //
-//   - AVX, AES, SHA, PCLMULQDQ and the like.
+//   - AVX and what is coded like it, but for BMI1 and BMI2; GFNI.
 //   - far jumps and returns, IRET, LSS and the like; selectors other than those that Linux gives (a load of one raises #GP).
-//   - what CPUID doesn't tell of raises #UD, as on a processor without it: XSAVE, XGETBV, MOVBE, RDRAND, RDSEED, RDPID, RDFSBASE, TZCNT is BSF.
+//   - what CPUID doesn't tell of raises #UD, as on a processor without it: XSAVE, XGETBV, RDRAND, RDSEED, RDPID, RDFSBASE.
 //
 // Results are those of Intel's processors, bit by bit, where processors differ and programs can see it (RCPPS, RSQRTPS, which of two NaNs); flags that are
 // undefined may be others. The transcendental functions of x87 are rounded right, which processors' own aren't always: these differ in the last place.

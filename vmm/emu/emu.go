@@ -40,7 +40,9 @@ func New(memory *phys.Memory) *Machine {
 	m := &Machine{memory: memory, kept: map[place]*block{}}
 	m.store.off, m.store.after, m.store.newMemory = !code.Possible, translateAfter, code.NewMemory
 	m.store.emit = code.New(vcpuLayout)
-	memory.OnEvict(func(phys.Addr) { m.store.doubt = true })
+	memory.OnEvict(func(page phys.Addr) {
+		m.store.doubt = m.store.doubt || memory.Budgeted() || m.store.tables[page]
+	})
 	return m
 }
 
@@ -50,11 +52,14 @@ func (m *Machine) Interpret() { m.store.off = true }
 // Phys implements vmm.Machine.
 func (m *Machine) Phys() *phys.Memory { return m.memory }
 
-// forgetWriting has the next write to a page noted, by whichever processor: code was decoded from it.
-func (m *Machine) forgetWriting(page *[phys.PageSize]byte) {
-	for _, c := range m.vcpus {
-		c.tlb.ForgetWriting(page)
+// decodes notes that code is decoded from a page, and returns where its generation stands. The next write to it is noted, by whichever processor.
+func (m *Machine) decodes(slot *phys.Slot, index int, page *[phys.PageSize]byte) *uint32 {
+	if !slot.Decoded(index) {
+		for _, c := range m.vcpus {
+			c.tlb.ForgetWriting(page)
+		}
 	}
+	return slot.Code(index)
 }
 
 // CollectDirty implements vmm.Machine: the memory knows already.

@@ -228,7 +228,7 @@ func TestInstructionAcrossPages(t *testing.T) {
 }
 
 func TestUnsupportedInstructionsHaveTheirBytes(t *testing.T) {
-	for _, code := range [][]byte{{0xc5, 0xf8, 0x77}, {0x62, 0xf1}, {0x66, 0x0f, 0x38, 0xdc, 0xc0}, {0xca, 0, 0}} {
+	for _, code := range [][]byte{{0xc5, 0xf8, 0x77}, {0xc4, 0xe2, 0x79, 0x18, 0xc0}, {0x62, 0xf1}, {0x66, 0x0f, 0x38, 0xcf, 0xc0}, {0xca, 0, 0}} {
 		_, c := newGuest(t, append([]byte{0x90, 0x90}, code...), phys.Options{})
 		exit := run(t, c, 10)
 		if exit.Kind != vmm.ExitUnsupported || !bytes.HasPrefix(exit.Bytes, code) || c.regs.RIP != codeAt+2 {

@@ -29,6 +29,8 @@ type shape struct {
 	no66    bool
 	noREX   bool
 	third   byte // between 0f and the opcode
+	vex     byte // the table of an instruction with VEX, else 0
+	pp      byte // of VEX
 }
 
 const immZ = -1
@@ -77,6 +79,16 @@ var shapes = []shape{
 	{opcodes: []byte{0xc8}, address: true, imm: 3, no66: true},
 	{opcodes: []byte{0x0d, 0x18, 0x1f}, two: true, modRM: true},
 	{opcodes: []byte{0xae}, two: true, modRM: true, memory: true, group: []byte{0, 1, 2, 3, 7}, no66: true, aligned: true},
+	{opcodes: []byte{0xf0, 0xf1}, two: true, third: 0x38, modRM: true, memory: true},
+	{opcodes: []byte{0xf6}, two: true, third: 0x38, modRM: true, rep: 0xf3},
+	{opcodes: []byte{0xf6}, two: true, third: 0x38, modRM: true, rep: 0x66, no66: true},
+	{opcodes: []byte{0xbc, 0xbd}, two: true, modRM: true, rep: 0xf3},
+	{opcodes: []byte{0xf2, 0xf5, 0xf7}, modRM: true, vex: 2},
+	{opcodes: []byte{0xf3}, modRM: true, vex: 2, group: []byte{1, 2, 3}},
+	{opcodes: []byte{0xf7}, modRM: true, vex: 2, pp: 1},
+	{opcodes: []byte{0xf5, 0xf7}, modRM: true, vex: 2, pp: 2},
+	{opcodes: []byte{0xf5, 0xf6, 0xf7}, modRM: true, vex: 2, pp: 3},
+	{opcodes: []byte{0xf0}, modRM: true, vex: 3, pp: 3, imm: 1},
 	{opcodes: []byte{0xe8, 0xf0, 0xf8}, two: true, third: 0xae, no66: true, noREX: true},
 }
 
@@ -159,6 +171,9 @@ func (g *generator) instruction() []byte {
 	opcode := s.opcodes[g.random.IntN(len(s.opcodes))]
 	rex, size := byte(0), 4
 	g.out = nil
+	if s.vex != 0 {
+		return g.threeOperands(s, opcode)
+	}
 	if g.random.IntN(4) == 0 && !s.no66 {
 		g.out = append(g.out, 0x66)
 		size = 2
@@ -197,6 +212,21 @@ func (g *generator) instruction() []byte {
 		imm = min(size, 4)
 	}
 	return append(g.out, binary.LittleEndian.AppendUint64(nil, g.value())[:imm]...)
+}
+
+// threeOperands has VEX, in which a REX is upside down.
+func (g *generator) threeOperands(s shape, opcode byte) []byte {
+	rex := byte(g.random.IntN(16))
+	second := byte(g.random.IntN(16))
+	if s.vex == 3 { // has two
+		second = 0
+	}
+	g.out = append(g.out, 0xc4, ^rex&7<<5|s.vex, rex>>3<<7|^second&15<<3|s.pp, opcode)
+	g.modRM(s, rex)
+	if s.imm == 1 {
+		g.out = append(g.out, byte(g.value()))
+	}
+	return g.out
 }
 
 // addresses has the registers that instructions use without naming them point into the data.

@@ -22,7 +22,7 @@ func (c *VCPU) ea(o *op) uint64 {
 func (c *VCPU) load(va uint64, size uint8) (uint64, bool) {
 	off := va & offMask
 	if e := c.tlb.Entry(va); e.Reads(va) && off <= phys.PageSize-8 {
-		return flags.Cut(binary.LittleEndian.Uint64(e.Page[off:off+8]), size), true
+		return flags.Cut(binary.LittleEndian.Uint64(e.Page()[off:off+8]), size), true
 	}
 	var word [8]byte
 	if !c.loadSlowly(va, word[:size]) {
@@ -48,7 +48,7 @@ func (c *VCPU) loadSlowly(va uint64, p []byte) bool {
 func (c *VCPU) store(va, v uint64, size uint8) bool {
 	off := va & offMask
 	if e := c.tlb.Entry(va); e.Writes(va) && off <= phys.PageSize-8 {
-		p := e.Page[off : off+8]
+		p := e.Page()[off : off+8]
 		switch size {
 		case 8:
 			binary.LittleEndian.PutUint64(p, v)

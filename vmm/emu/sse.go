@@ -30,7 +30,7 @@ type vecOp struct {
 	f       vector.Func
 	float   vector.FloatFunc                                // instead of f
 	flags   func(u *vector.Unit, d, s vector.Vec) x86.Flags // of VecTest
-	blend   func(d, s, mask vector.Vec) vector.Vec
+	byXMM0  func(d, s, xmm0 vector.Vec) vector.Vec
 	imm     uint8
 	general uint8 // the size of general registers
 	aligned bool  // memory must be
@@ -58,7 +58,7 @@ func (c *VCPU) signaled() bool {
 func (t *translator) vector() {
 	in := t.in
 	v := &vecOp{
-		f: vector.Funcs[in.Vec], float: vector.Floats[in.Vec], flags: vector.Flags[in.Vec], blend: vector.Blend(in.Vec), imm: uint8(in.Imm), general: in.From,
+		f: vector.Funcs[in.Vec], float: vector.Floats[in.Vec], flags: vector.Flags[in.Vec], byXMM0: vector.ByXMM0(in.Vec), imm: uint8(in.Imm), general: in.From,
 		aligned: in.IsMem && in.Size == 16 && !unaligned[in.Vec],
 	}
 	o := op{d: in.Reg, s: in.RM, size: in.Size, vec: v, seg: segment(in.Mem.Seg), shift: uint8(bit(in.Mem.Addr32))}
@@ -92,8 +92,8 @@ func (t *translator) vector() {
 	switch quick := vecQuick[in.Vec][bit(in.IsMem)]; {
 	case quick != nil:
 		o.do = quick
-	case v.blend != nil:
-		o.do = [2]func(*VCPU, *op) bool{doVecBlend, doVecBlendMemory}[bit(in.IsMem)]
+	case v.byXMM0 != nil:
+		o.do = [2]func(*VCPU, *op) bool{doVecByXMM0, doVecByXMM0Memory}[bit(in.IsMem)]
 	case v.f == nil && v.float == nil && v.flags == nil && in.VecShape != x86.VecString && in.VecShape != x86.VecMask:
 		o.do = doUnsupported
 	default:
@@ -170,7 +170,7 @@ func doVecToMemory(c *VCPU, o *op) bool {
 func (c *VCPU) storeVec(va uint64, v vector.Vec) bool {
 	off := va & offMask
 	if e := c.tlb.Entry(va); e.Writes(va) && off <= phys.PageSize-16 {
-		p := e.Page[off : off+16]
+		p := e.Page()[off : off+16]
 		binary.LittleEndian.PutUint64(p, v.Lo)
 		binary.LittleEndian.PutUint64(p[8:], v.Hi)
 		return true
@@ -229,15 +229,15 @@ func (c *VCPU) testVec(o *op, s vector.Vec) bool {
 	return true
 }
 
-func doVecBlend(c *VCPU, o *op) bool {
-	c.setXMM(o.d, o.vec.blend(c.xmm(o.d), c.xmm(o.s), c.xmm(0)))
+func doVecByXMM0(c *VCPU, o *op) bool {
+	c.setXMM(o.d, o.vec.byXMM0(c.xmm(o.d), c.xmm(o.s), c.xmm(0)))
 	return true
 }
 
-func doVecBlendMemory(c *VCPU, o *op) bool {
+func doVecByXMM0Memory(c *VCPU, o *op) bool {
 	s, ok := c.loadVec(o)
 	if ok {
-		c.setXMM(o.d, o.vec.blend(c.xmm(o.d), s, c.xmm(0)))
+		c.setXMM(o.d, o.vec.byXMM0(c.xmm(o.d), s, c.xmm(0)))
 	}
 	return ok
 }
@@ -315,7 +315,7 @@ func (c *VCPU) loadVec(o *op) (v vector.Vec, ok bool) {
 	}
 	off := va & offMask
 	if e := c.tlb.Entry(va); e.Reads(va) && off <= phys.PageSize-16 {
-		p := e.Page[off : off+16]
+		p := e.Page()[off : off+16]
 		return vector.Vec{Lo: binary.LittleEndian.Uint64(p), Hi: binary.LittleEndian.Uint64(p[8:])}, true
 	}
 	if v.Lo, ok = c.load(va, 8); !ok {

@@ -37,6 +37,8 @@ func (t *translator) inst(in x86.Inst, va uint64, off uint16) (ends bool) {
 	case x86.CPUID, x86.RDTSC, x86.RDTSCP, x86.SYSCALL, x86.HLT, x86.PRIVILEGED, x86.INT3, x86.INTN, x86.UD2, x86.IN, x86.OUT, x86.POPF:
 		t.do(doSystem[in.Op], op{size: in.Size, imm: in.Imm, from: uint8(in.Form), cond: x86.Cond(in.Op)})
 		return true // all have exits, or change how what follows runs
+	case x86.MOVBE:
+		t.moveSwapped()
 	case x86.SSE:
 		t.vector()
 	case x86.X87:
@@ -149,6 +151,9 @@ func (t *translator) arithmetic() {
 	var o op
 	o.size, o.from, o.cond, o.imm = in.Size, in.From, in.Cond, in.Imm
 	o.s = regZero
+	if in.Op >= x86.ANDN {
+		o.from = in.V
+	}
 	done := func() {}
 	switch in.Form {
 	case x86.FormRM, x86.FormRMI:
@@ -248,6 +253,9 @@ func (t *translator) operate(o op) {
 		return
 	default:
 		o.do = handlers[t.in.Op]
+		if f := x86.FieldFuncs[t.in.Op]; f != nil {
+			o.do = fieldStep(f, t.in.Op == x86.MULX)
+		}
 		if t.in.Form == x86.FormMI && t.in.Size >= 4 && t.in.Imm&int64(t.in.Size*8-1) != 0 && byImmediate[t.in.Op][0] != nil {
 			o.do = byImmediate[t.in.Op][t.in.Size/8]
 		}

@@ -25,6 +25,7 @@ type host struct {
 	flags  uint32 // the guest's, as code.HostFlags has them
 	resume uint64 // where code goes on after Go has done an instruction
 	jumps  *[code.JumpsSize]code.Jump
+	window uint64 // how far from the stack's addresses the host has them, while a block with a window runs
 }
 
 // store is a machine's translated code. It lives as long as the machine; its blocks until it is full.
@@ -42,6 +43,7 @@ type store struct {
 	space     mmu.Space            // for which jumps and links hold
 	doubt     bool                 // whether they do
 	pages     map[uint64]phys.Addr // what they lead to: by virtual page
+	tables    map[phys.Addr]bool   // which pages say so: others may come back from the image without doubt
 	emit      *code.Emitter
 }
 
@@ -53,6 +55,7 @@ var vcpuLayout = code.Layout{
 	RIP: at(unsafe.Offsetof(VCPU{}.rip)), File: at(unsafe.Offsetof(VCPU{}.file)), Stash: at(unsafe.Offsetof(VCPU{}.file) + 8*regT0),
 	Segments: [3]int32{x86.FS: at(unsafe.Offsetof(VCPU{}.file) + 8*regFS), x86.GS: at(unsafe.Offsetof(VCPU{}.file) + 8*regGS)},
 	XMM:      at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.XMM)), MXCSR: at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.MXCSR)), TLB: at(unsafe.Offsetof(VCPU{}.tlb)),
+	Window: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.window)),
 }
 
 func at(offset uintptr) int32 { return int32(offset) - code.Bias }
@@ -64,7 +67,12 @@ type translation struct {
 	heat   uint8  // how often the block was interpreted
 	failed bool
 	ways   [code.WaysMax]code.Way
+	window code.Window
+	misses uint8 // of the window, up to windowMissesMax: then there is none
 }
+
+// windowMissesMax is how often a block may be interpreted because its part of the stack doesn't lie in one page.
+const windowMissesMax = 8
 
 // translated reports whether b has code.
 func (k *store) translated(b *block) bool { return b.native.code != 0 && b.native.number == k.number }
@@ -113,13 +121,14 @@ func (c *VCPU) translate(b *block) error {
 	}
 	here, there := k.memory.Places()
 	source.Number = len(k.blocks)
+	source.NoWindow = b.native.misses >= windowMissesMax
 	if err := k.emit.Translate(&source, here, there, k.leave); err != nil {
 		return err
 	}
 	if err := k.memory.Put(k.emit.Bytes()); err != nil {
 		return err
 	}
-	b.native = translation{code: here, number: k.number, ways: k.emit.Ways()}
+	b.native = translation{code: here, number: k.number, ways: k.emit.Ways(), misses: b.native.misses, window: k.emit.Window()}
 	k.blocks = append(k.blocks, b)
 	return nil
 }
@@ -166,7 +175,7 @@ func (k *store) begin() error {
 	k.blocks = k.blocks[:0]
 	if k.jumps == nil {
 		k.jumps = new([code.JumpsSize]code.Jump)
-		k.pages = map[uint64]phys.Addr{}
+		k.pages, k.tables = map[uint64]phys.Addr{}, map[phys.Addr]bool{}
 	}
 	k.links = k.links[:0]
 	k.forgetJumps()
@@ -186,6 +195,7 @@ func (k *store) close() error {
 
 func (k *store) forgetJumps() {
 	clear(k.pages)
+	clear(k.tables)
 	for i := range k.jumps {
 		k.jumps[i] = code.Jump{VA: uint64(i) ^ 1} // an address whose entry is another one
 	}
@@ -224,6 +234,10 @@ func (c *VCPU) runTranslated(b *block, most uint64) {
 			c.takeOver(b)
 			c.blockEnded(b, c.exec(b.ops, what))
 			continue
+		case code.ExitWindow:
+			c.flags.Set(code.GuestFlags(c.host.flags))
+			c.missWindow(b)
+			continue
 		case code.ExitLink:
 			at = c.link(b.native.ways[what])
 		case code.ExitIndirect:
@@ -244,6 +258,21 @@ func (c *VCPU) takeOver(b *block) {
 	c.instructions -= b.count // they are counted at its end
 }
 
+// missWindow interprets b once, which looks up its part of the stack. Where that isn't enough again and again, b is translated without a window.
+func (c *VCPU) missWindow(b *block) {
+	sp := c.file[regSP]
+	c.running, c.rip = b, b.end
+	c.blockEnded(b, c.exec(b.ops, 0))
+	if b.native.window.Found(&c.tlb, sp) || !c.machine.store.translated(b) {
+		return
+	}
+	if b.native.misses++; b.native.misses == windowMissesMax {
+		b.native.code = 0
+		b.native.heat = c.machine.store.after
+		c.machine.store.unlink() // who jumps here finds what comes
+	}
+}
+
 // oneInstruction does the instruction of b that begins with step n. It returns where the code goes on, or 0.
 func (c *VCPU) oneInstruction(b *block, n int) uint64 {
 	c.takeOver(b)
@@ -251,9 +280,11 @@ func (c *VCPU) oneInstruction(b *block, n int) uint64 {
 	for rest < len(b.ops) && b.ops[rest].off == b.ops[n].off {
 		rest++
 	}
+	flushes := c.tlb.Flushes()
 	n = c.exec(b.ops[:rest], n)
 	c.settle()
-	if n == rest && c.runsTranslated() {
+	holds := b.native.window.Size == 0 || c.tlb.Flushes() == flushes
+	if n == rest && holds && c.runsTranslated() {
 		c.host.flags = code.HostFlags(c.flags.Arithmetic())
 		return c.host.resume
 	}
@@ -273,8 +304,29 @@ func (c *VCPU) known() uint64 {
 	if b == nil || !c.machine.store.translated(b) {
 		return 0
 	}
-	c.machine.store.pages[b.pages[0].va], c.machine.store.pages[b.pages[1].va] = b.pages[0].pa, b.pages[1].pa
+	for i, p := range b.pages {
+		if i > 0 && p == b.pages[0] {
+			break
+		}
+		if at, noted := c.machine.store.pages[p.va]; (!noted || at != p.pa) && !c.leadsTo(p.va, p.pa) {
+			return 0
+		}
+	}
 	return b.native.code
+}
+
+// leadsTo notes that a page with code is at pa, if it is, and what says so.
+func (c *VCPU) leadsTo(va uint64, pa phys.Addr) bool {
+	k := &c.machine.store
+	t, tables, fault := mmu.Trace(c.memory, c.space, va, mmu.Execute)
+	if fault != nil || t.Addr != pa {
+		return false
+	}
+	k.pages[va] = pa
+	for _, at := range tables {
+		k.tables[at] = true
+	}
+	return true
 }
 
 // link has a jump lead to the block at RIP, if it has code.
@@ -310,7 +362,7 @@ func (c *VCPU) settle() {
 	}
 	k.doubt = false
 	for va, pa := range k.pages {
-		if t, fault := mmu.Walk(c.memory, c.space, va, mmu.Execute); c.memory.Budgeted() || fault != nil || t.Addr != pa {
+		if c.memory.Budgeted() || !c.leadsTo(va, pa) {
 			k.unlink()
 			return
 		}

@@ -128,6 +128,7 @@ func (w *twins) program() {
 	if w.random.IntN(2) == 0 {
 		first = phys.PageSize - uint64(w.random.IntN(len(code)))
 	}
+	stack := dataAt + 0x1f00 + uint64(w.random.IntN(3)*128) // or at a page's end
 	w.each(func(m *Machine, c *VCPU) {
 		if err := m.memory.WriteAt(code, codePhys+phys.Addr(first)); err != nil {
 			w.t.Fatal(err)
@@ -136,7 +137,7 @@ func (w *twins) program() {
 		for _, i := range []int{regBX, regSI, regDI, regBP, 8, 12} {
 			r[i] = dataAt + r[i]%(dataPages*phys.PageSize)
 		}
-		r[regSP], r[regCX] = dataAt+0x2000, r[regCX]&0xff
+		r[regSP], r[regCX] = stack, r[regCX]&0xff
 		setRegisters(&c.regs, r)
 		c.regs.RIP = codeAt + first
 		c.regs.RFLAGS &^= x86.DF
@@ -155,7 +156,7 @@ func (w *twins) program() {
 		default: // go on somewhere else, with addresses that are good again
 			at, data := w.random.Uint64()%uint64(len(code)), dataAt+w.random.Uint64()%(dataPages*phys.PageSize)
 			w.each(func(_ *Machine, c *VCPU) {
-				c.regs.RIP, c.regs.RSP = codeAt+first+at, dataAt+0x2000
+				c.regs.RIP, c.regs.RSP = codeAt+first+at, stack
 				c.regs.RBX, c.regs.RSI, c.regs.RDI, c.regs.R12 = data, data, data, data
 				c.regs.RFLAGS &^= x86.TF
 			})
@@ -191,6 +192,8 @@ func (w *twins) code() []byte {
 			code = append(code, 0xff, 0xe0)
 		case 6:
 			code = append(code, g.vector()...)
+		case 8, 9:
+			code = append(code, w.onStack()...)
 		case 7: // mov byte [rip+…], imm: into code
 			code = append(code, 0xc6, 0x05)
 			code = appendDistance(code, at-1)
@@ -200,6 +203,30 @@ func (w *twins) code() []byte {
 		}
 	}
 	return append(code, 0x0f, 0x05)
+}
+
+// onStack is an instruction on what is near RSP, or one that moves RSP.
+func (w *twins) onStack() []byte {
+	disp, reg := byte(w.random.IntN(16)*8-64), byte(w.random.IntN(8))
+	switch w.random.IntN(8) {
+	case 0:
+		return []byte{0x50 | reg}
+	case 1:
+		return []byte{0x58 | reg}
+	case 2:
+		return []byte{0x48, 0x83, 0xc4 | byte(w.random.IntN(2)*0x28), byte(w.random.IntN(5) * 8)} // add or sub rsp
+	case 3:
+		return []byte{0x0f, 0x10 | byte(w.random.IntN(2)), 0x44 | reg<<3, 0x24, disp} // movups
+	case 4:
+		return []byte{[]byte{0xf6, 0xc0, 0xfe, 0x80}[w.random.IntN(4)], 0x44 | byte(w.random.IntN(8))<<3, 0x24, disp, byte(w.random.IntN(256))}
+	}
+	code := []byte{0x40 | byte(w.random.IntN(2))<<3 | byte(w.random.IntN(2))<<2}
+	if w.random.IntN(4) == 0 {
+		code = append(code, 0x0f, []byte{0xb6, 0xaf, 0x44, 0x92, 0xc1, 0xb1, 0xa3, 0xbc}[w.random.IntN(8)])
+	} else {
+		code = append(code, []byte{0x01, 0x03, 0x11, 0x13, 0x29, 0x31, 0x39, 0x3b, 0x85, 0x87, 0x88, 0x89, 0x8b, 0x8b, 0xd1, 0xd3, 0xff, 0x8d}[w.random.IntN(18)])
+	}
+	return append(code, 0x44|reg<<3, 0x24, disp)
 }
 
 func appendDistance(code []byte, to int) []byte {

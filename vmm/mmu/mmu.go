@@ -112,6 +112,16 @@ func Look[W words](m W, s Space, va uint64, access Access) (Translation, *Fault)
 	return walk(m, s, va, access, &p)
 }
 
+// Trace is Look, and tells also which pages the tables on the way lie in.
+func Trace(m *phys.Memory, s Space, va uint64, access Access) (t Translation, tables []phys.Addr, fault *Fault) {
+	var p path
+	t, fault = walk(m, s, va, access, &p)
+	for i := range p.length {
+		tables = append(tables, p.at[i]&^(phys.PageSize-1))
+	}
+	return t, tables, fault
+}
+
 func walk[W words](m W, s Space, va uint64, access Access, p *path) (Translation, *Fault) {
 	if !Canonical(va) {
 		return Translation{}, &Fault{Addr: va, NotCanonical: true}

@@ -263,7 +263,7 @@ func TestTLB(t *testing.T) {
 		}
 		return tlb.Entry(0x1000)
 	}
-	if e := load(Read); !e.Reads(0x1000) || e.Writes(0x1000) || e.Page[0] != 7 {
+	if e := load(Read); !e.Reads(0x1000) || e.Writes(0x1000) || e.Page()[0] != 7 {
 		t.Error("after a read there is no translation for reading alone")
 	}
 	if e := load(Store); !e.Writes(0x1000) {
@@ -272,7 +272,7 @@ func TestTLB(t *testing.T) {
 	slot, index, _ := m.Locate(8 << 20)
 	gen := slot.Code(index)
 	was := *gen
-	tlb.ForgetWriting(tlb.Entry(0x1000).Page)
+	tlb.ForgetWriting(tlb.Entry(0x1000).Page())
 	if tlb.Entry(0x1000).Writes(0x1000) {
 		t.Error("a write to code would go unnoticed")
 	}

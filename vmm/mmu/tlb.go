@@ -1,11 +1,18 @@
 package mmu
 
-import "github.com/wherry/wherry/vmm/phys"
+import (
+	"math/bits"
+	"unsafe"
+
+	"github.com/wherry/wherry/vmm/phys"
+)
 
 const (
-	// TLBSize is how many translations there are: that of a page lies where the page's number says.
+	// TLBSize is how many translations there are: that of a page lies where the page's number says. They are for 32 MiB.
 	TLBSize = 1 << TLBBits
-	TLBBits = 10
+	TLBBits = 13
+	// chunkSize is how many are forgotten at once: as many as lie in a page of the host. What a guest doesn't use is never touched.
+	chunkSize = phys.PageSize >> EntryBits
 )
 
 // TLB keeps translations of the emulator's data accesses as host pointers. Who reads an entry compares and is done:
@@ -18,15 +25,19 @@ const (
 // page. Else Load makes the note.
 type TLB struct {
 	entries [TLBSize]Entry
-	filled  bool // since the last Flush
+	filled  uint64 // the chunks that have translations since the last Flush, a bit each
 	misses  uint64
+	flushes uint64
 }
 
+var _ [64]struct{} = [TLBSize / chunkSize]struct{}{}
+
 // Entry is a translation of one virtual page: where the page begins, if the entry is for such accesses, else a page whose entry is another one.
+// That is page 0 in all entries but the first, so that an entry of zeros is none.
 type Entry struct {
 	ReadBase, WriteBase uint64
-	Page                *[phys.PageSize]byte
-	_                   uint64 // makes the size a power of two
+	Host                uintptr // where the page is: not on Go's heap, or kept there by the memory
+	_                   uint64  // makes the size a power of two
 }
 
 // EntryBits is log2 of an Entry's size.
@@ -38,12 +49,20 @@ func (e *Entry) Reads(va uint64) bool { return va-e.ReadBase < phys.PageSize }
 // Writes is Reads for writing.
 func (e *Entry) Writes(va uint64) bool { return va-e.WriteBase < phys.PageSize }
 
+// Page is what the entry reads or writes.
+func (e *Entry) Page() *[phys.PageSize]byte { return *(**[phys.PageSize]byte)(unsafe.Pointer(&e.Host)) }
+
 // noPage is a page that isn't looked for in entry i.
-func noPage(i uint64) uint64 { return (i ^ 1) << phys.PageShift }
+func noPage(i uint64) uint64 {
+	if i == 0 {
+		return 1 << phys.PageShift
+	}
+	return 0
+}
 
 // Follow begins with an empty TLB and has what goes from m go from t.
 func (t *TLB) Follow(m *phys.Memory) {
-	t.filled = true
+	t.filled = 1
 	t.Flush()
 	m.OnEvict(func(phys.Addr) { t.Flush() })
 }
@@ -55,28 +74,35 @@ func (t *TLB) Entry(va uint64) *Entry { return &t.entries[index(va)] }
 
 // Flush forgets all translations.
 func (t *TLB) Flush() {
-	if !t.filled {
-		return
+	t.flushes++
+	for ; t.filled != 0; t.filled &= t.filled - 1 {
+		clear(t.chunk(bits.TrailingZeros64(t.filled)))
 	}
-	for i := range t.entries {
-		t.entries[i] = Entry{ReadBase: noPage(uint64(i)), WriteBase: noPage(uint64(i))}
-	}
-	t.filled = false
+	t.Forget(0)
 }
+
+func (t *TLB) chunk(n int) []Entry { return t.entries[n*chunkSize : (n+1)*chunkSize] }
 
 // Forget has the next access to the page of va come to Load.
 func (t *TLB) Forget(va uint64) {
 	*t.Entry(va) = Entry{ReadBase: noPage(index(va)), WriteBase: noPage(index(va))}
 }
 
+// Flushes is how often all translations were forgotten.
+func (t *TLB) Flushes() uint64 { return t.flushes }
+
 // Misses is how often Load was called.
 func (t *TLB) Misses() uint64 { return t.misses }
 
 // ForgetWriting has the next write to a page of m noted, after code was decoded from it.
 func (t *TLB) ForgetWriting(page *[phys.PageSize]byte) {
-	for i := range t.entries {
-		if t.entries[i].Page == page {
-			t.entries[i].WriteBase = noPage(uint64(i))
+	host := uintptr(unsafe.Pointer(page))
+	for filled := t.filled; filled != 0; filled &= filled - 1 {
+		at := bits.TrailingZeros64(filled)
+		for i, e := range t.chunk(at) {
+			if e.Host == host {
+				t.entries[at*chunkSize+i].WriteBase = noPage(uint64(at*chunkSize + i))
+			}
 		}
 	}
 }
@@ -97,12 +123,12 @@ func (t *TLB) Load(m *phys.Memory, s Space, va uint64, access Access) (*[phys.Pa
 		return page, nil // blocks of code are kept elsewhere
 	}
 	base := va &^ (phys.PageSize - 1)
-	e := Entry{ReadBase: base, WriteBase: noPage(index(va)), Page: page}
+	e := Entry{ReadBase: base, WriteBase: noPage(index(va)), Host: uintptr(unsafe.Pointer(page))}
 	written := write || at.Entry&Dirty != 0 && at.Allowed&(Write|User) == Write|User // then a write needs no walk
 	if slot, index, err := m.Locate(at.Addr); err == nil && written && slot.Writable(index) {
 		e.WriteBase = base
 	}
 	*t.Entry(va) = e
-	t.filled = true
+	t.filled |= 1 << (index(va) / chunkSize)
 	return page, nil
 }

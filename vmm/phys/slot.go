@@ -74,6 +74,9 @@ func (s *Slot) written(page int) {
 // Writable reports whether writes to page need no note any more: it was written, and no code was decoded from it since.
 func (s *Slot) Writable(page int) bool { return !s.ReadOnly && s.dirty.Has(page) && !s.code.Has(page) }
 
+// Decoded reports whether code was decoded from page in its present generation: then nobody keeps a pointer for writing to it.
+func (s *Slot) Decoded(page int) bool { return s.code.Has(page) }
+
 // Code notes that code is decoded from page, and returns where its generation stands: while that has the same value, so has the code. Who keeps
 // a pointer for writing to the page drops it.
 func (s *Slot) Code(page int) *uint32 {

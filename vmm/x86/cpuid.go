@@ -2,19 +2,23 @@ package x86
 
 import "encoding/binary"
 
-// The bits of CPUID for what is done here (Intel SDM volume 2, CPUID): x86-64-v2.
+// The bits of CPUID for what is done here (Intel SDM volume 2, CPUID): x86-64-v2, and what later processors have beyond it without AVX.
 const (
 	// Leaf 1, EDX.
 	cpuidFPU, cpuidTSC, cpuidCX8, cpuidCMOV = 1 << 0, 1 << 4, 1 << 8, 1 << 15
 	cpuidCLFLUSH, cpuidMMX, cpuidFXSR       = 1 << 19, 1 << 23, 1 << 24
 	cpuidSSE, cpuidSSE2                     = 1 << 25, 1 << 26
 	// Leaf 1, ECX.
-	cpuidSSE3, cpuidSSSE3, cpuidCX16    = 1 << 0, 1 << 9, 1 << 13
-	cpuidSSE41, cpuidSSE42, cpuidPOPCNT = 1 << 19, 1 << 20, 1 << 23
-	cpuidHypervisor                     = 1 << 31
+	cpuidSSE3, cpuidSSSE3, cpuidCX16     = 1 << 0, 1 << 9, 1 << 13
+	cpuidSSE41, cpuidSSE42, cpuidPOPCNT  = 1 << 19, 1 << 20, 1 << 23
+	cpuidPCLMULQDQ, cpuidMOVBE, cpuidAES = 1 << 1, 1 << 22, 1 << 25
+	cpuidHypervisor                      = 1 << 31
+	// Leaf 7, EBX and EDX. ERMS and FSRM say that REP MOVSB and STOSB are quick.
+	cpuidBMI1, cpuidBMI2, cpuidERMS, cpuidADX, cpuidSHA = 1 << 3, 1 << 8, 1 << 9, 1 << 19, 1 << 29
+	cpuidFSRM                                           = 1 << 4
 	// Leaf 0x80000001, EDX and ECX.
 	cpuidSyscall, cpuidNX, cpuidRDTSCP, cpuidLong = 1 << 11, 1 << 20, 1 << 27, 1 << 29
-	cpuidLAHF, cpuidPREFETCHW                     = 1 << 0, 1 << 8
+	cpuidLAHF, cpuidLZCNT, cpuidPREFETCHW         = 1 << 0, 1 << 5, 1 << 8
 	// Leaf 0x80000007, EDX.
 	cpuidInvariantTSC = 1 << 8
 
@@ -51,17 +55,20 @@ func Identify(leaf, subleaf uint32) (r [4]uint32) {
 		return [4]uint32{cpuidLast, word(cpuidVendor), word(cpuidVendor[8:]), word(cpuidVendor[4:])}
 	case leaf == 1:
 		return [4]uint32{
-			0x600, cpuidLines, cpuidSSE3 | cpuidSSSE3 | cpuidCX16 | cpuidSSE41 | cpuidSSE42 | cpuidPOPCNT | cpuidHypervisor,
+			0x600, cpuidLines, cpuidSSE3 | cpuidSSSE3 | cpuidCX16 | cpuidSSE41 | cpuidSSE42 | cpuidPOPCNT |
+				cpuidPCLMULQDQ | cpuidMOVBE | cpuidAES | cpuidHypervisor,
 			cpuidFPU | cpuidTSC | cpuidCX8 | cpuidCMOV | cpuidCLFLUSH | cpuidMMX | cpuidFXSR | cpuidSSE | cpuidSSE2,
 		}
 	case leaf == 4 && int(subleaf) < len(cpuidCaches):
 		return cpuidCaches[subleaf]
+	case leaf == 7 && subleaf == 0:
+		return [4]uint32{0, cpuidBMI1 | cpuidBMI2 | cpuidERMS | cpuidADX | cpuidSHA, 0, cpuidFSRM}
 	case leaf == cpuidHypervisorAt:
 		return [4]uint32{cpuidHypervisorAt, word(cpuidVendor), word(cpuidVendor[4:]), word(cpuidVendor[8:])}
 	case leaf == cpuidExtended:
 		return [4]uint32{cpuidExtendedLast}
 	case leaf == cpuidExtended+1:
-		return [4]uint32{2: cpuidLAHF | cpuidPREFETCHW, 3: cpuidSyscall | cpuidNX | cpuidRDTSCP | cpuidLong}
+		return [4]uint32{2: cpuidLAHF | cpuidLZCNT | cpuidPREFETCHW, 3: cpuidSyscall | cpuidNX | cpuidRDTSCP | cpuidLong}
 	case leaf >= cpuidBrandAt && leaf < cpuidBrandAt+3:
 		var brand [48]byte
 		copy(brand[:], cpuidBrand)

@@ -19,6 +19,7 @@ type Inst struct {
 	// Vec and VecShape say which SSE instruction it is; then From is the size of its general register.
 	Vec      Vector
 	VecShape VecShape
+	V        uint8 // the register of VEX.vvvv
 }
 
 // Mem is an address: segment + base + index·scale + displacement, cut to 32 bits if Addr32.
@@ -194,4 +195,22 @@ const (
 	VERR
 	VERW
 	LAR // and LSL
+	MOVBE
+	ADCX
+	ADOX
+	TZCNT
+	LZCNT
+	ANDN
+	BLSR // the three of the group are in its order
+	BLSMSK
+	BLSI
+	BZHI
+	BEXTR
+	PEXT
+	PDEP
+	MULX
+	SHLX
+	SHRX
+	SARX
+	RORX
 )

@@ -31,6 +31,8 @@ func (d *decoder) oneByte(b byte) error {
 		return d.accumulator(b)
 	case b >= 0xd8 && b < 0xe0:
 		return d.x87(b)
+	case b == 0xc4 || b == 0xc5:
+		return d.vex(b)
 	case b >= 0xc0:
 		return d.upper(b)
 	case b == 0x63:

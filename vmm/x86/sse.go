@@ -52,7 +52,7 @@ type vecEntry struct {
 	registers, memory bool
 }
 
-// vectors is the table of MMX, and of SSE to SSE4.2 (Intel SDM volume 2, tables ).
+// vectors is the table of MMX, of SSE to SSE4.2, AES and SHA (Intel SDM volume 2, tables ).
 var vectors = vectorTable()
 
 // setter puts an entry into the table for some keys.
@@ -67,6 +67,7 @@ func vectorTable() (t [Vectors]vecEntry) {
 	sse2(set)
 	sse3(set)
 	sse4(set)
+	crypto(set)
 	mmx(set)
 	return t
 }

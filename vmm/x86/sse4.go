@@ -36,6 +36,18 @@ func sse4(set setter) {
 	set(vecEntry{shape: VecString, size: 16, imm: true}, three|0x60, three|0x61, three|0x62, three|0x63)
 }
 
+// crypto sets those of AES, SHA and PCLMULQDQ.
+func crypto(set setter) {
+	const two, three = Vec66 | Vec38, Vec66 | Vec3A
+	for op := two | 0xdb; op <= two|0xdf; op++ {
+		set(vecEntry{shape: VecXM, size: 16}, op)
+	}
+	for op := Vec38 | 0xc8; op <= Vec38|0xcd; op++ {
+		set(vecEntry{shape: VecXM, size: 16}, op)
+	}
+	set(vecEntry{shape: VecXM, size: 16, imm: true}, Vec3A|0xcc, three|0x44, three|0xdf)
+}
+
 // mmx sets the instructions with MMX registers.
 func mmx(set setter) {
 	for op := Vector(0x60); op <= 0x6b; op++ {

@@ -118,11 +118,12 @@ func (d *decoder) exchanges(b byte, size uint8) error {
 		}
 		d.inst.Op = BT + Op(group-4)
 		d.inst.Imm = d.imm(1) & 0xff
-	case 0xbc, 0xbd: // with 0xf3 TZCNT and LZCNT, which CPUID doesn't tell of: then the prefix is ignored
-		d.set(BSF, FormRM, size)
-		if b == 0xbd {
-			d.inst.Op = BSR
+	case 0xbc, 0xbd:
+		op := BSF
+		if d.rep == 0xf3 {
+			op = TZCNT
 		}
+		d.set(op+Op(b&1), FormRM, size)
 		d.modRM(8, 8)
 	case 0xc0, 0xc1:
 		d.set(XADD, FormMR, bytes)
@@ -192,12 +193,30 @@ func (d *decoder) controlRegister(b byte) error {
 	return nil
 }
 
-// threeBytes decodes what follows 0f 38 and b: CRC32, and SSE.
+// threeBytes decodes what follows 0f 38 and b: CRC32, MOVBE, ADCX and ADOX, and SSE.
 func (d *decoder) threeBytes(b byte) error {
-	if b&^1 != 0xf0 || d.rep != 0xf2 {
-		if b&^1 == 0xf0 {
-			return ErrInvalid // MOVBE, which CPUID doesn't tell of
+	switch {
+	case b == 0xf6 && d.rep != 0xf2 && (d.opSize || d.rep != 0):
+		op := ADCX
+		if d.rep != 0 {
+			op = ADOX
 		}
+		d.opSize = false // it was a part of the opcode
+		d.set(op, FormRM, d.size(false))
+		d.modRM(8, 8)
+		return nil
+	case b&^1 == 0xf0 && d.rep == 0:
+		d.set(MOVBE, FormRM, d.size(false))
+		if b == 0xf1 {
+			d.inst.Form = FormMR
+		}
+		if d.modRM(8, 8); !d.inst.IsMem {
+			return ErrInvalid
+		}
+		return nil
+	case b&^1 == 0xf0 && d.rep == 0xf3:
+		return ErrInvalid
+	case b&^1 != 0xf0:
 		return d.vector(Vec38, b)
 	}
 	from := d.size(b&1 == 0)

@@ -48,6 +48,40 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestIdentify: what CPUID tells of is decoded, and what it doesn't tell of isn't.
+func TestIdentify(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		leaf, register uint32 // of EAX, EBX, ECX, EDX
+		bit            uint
+		code           string
+	}{
+		{"SSE4.2", 1, 2, 20, "\x66\x0f\x38\x37\xc0"},
+		{"PCLMULQDQ", 1, 2, 1, "\x66\x0f\x3a\x44\xc1\x10"},
+		{"FMA", 1, 2, 12, "\xc4\xe2\xf1\x98\xc2"},
+		{"MOVBE", 1, 2, 22, "\x0f\x38\xf0\x00"},
+		{"AES", 1, 2, 25, "\x66\x0f\x38\xdc\xc0"},
+		{"OSXSAVE", 1, 2, 27, "\x0f\x01\xd0"},
+		{"AVX", 1, 2, 28, "\xc5\xf8\x77"},
+		{"F16C", 1, 2, 29, "\xc4\xe2\x79\x13\xc0"},
+		{"RDRAND", 1, 2, 30, "\x0f\xc7\xf0"},
+		{"BMI1", 7, 1, 3, "\xc4\xe2\x70\xf2\xc2"},
+		{"AVX2", 7, 1, 5, "\xc5\xfd\xfe\xc0"},
+		{"BMI2", 7, 1, 8, "\xc4\xe3\xfb\xf0\xc1\x07"},
+		{"AVX-512", 7, 1, 16, "\x62\xf1\x7d\x48\xfe\xc0"},
+		{"ADX", 7, 1, 19, "\x66\x0f\x38\xf6\xc1"},
+		{"SHA", 7, 1, 29, "\x0f\x38\xcb\xc1"},
+		{"GFNI", 7, 2, 8, "\x66\x0f\x38\xcf\xc0"},
+		{"LZCNT", 0x80000001, 2, 5, "\xf3\x0f\xbd\xc1"},
+	} {
+		in, err := Decode([]byte(c.code))
+		told, known := Identify(c.leaf, 0)[c.register]>>c.bit&1 != 0, err == nil && in.Op != BSR
+		if told != known {
+			t.Errorf("%s: CPUID tells of it: %v; it is decoded: %v (%v)", c.name, told, known, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0x48, 0x8b, 0x44, 0xb3, 0xf0})
 	f.Add([]byte{0x66, 0xf3, 0x45, 0x0f, 0xb8, 0x04, 0x25, 1, 2, 3, 4})

@@ -162,6 +162,16 @@ func (b *Buffer) Emit(o Opcode, size uint8, reg Reg, rm Operand, bytes bool) {
 	b.modRM(byte(reg)&7<<3, rm)
 }
 
+// EmitVEX appends an instruction on three registers of size bytes, 4 or 8. o is its table, 0f 38 or 0f 3a, and its opcode.
+func (b *Buffer) EmitVEX(o Opcode, size uint8, reg, second, rm Reg) {
+	prefix := map[byte]byte{0x66: 1, 0xf3: 2, 0xf2: 3}[o.Prefix]
+	table := byte(2)
+	if byte(o.Bytes>>8) == 0x3a {
+		table = 3
+	}
+	b.Raw(0xc4, (high(reg)^1)<<7|0x40|(high(rm)^1)<<5|table, size>>3<<7|^byte(second)&15<<3|prefix, byte(o.Bytes), 0xc0|byte(reg)&7<<3|byte(rm)&7)
+}
+
 // high is the bit of a register's number that REX has.
 func high(r Reg) byte {
 	if r == None {

@@ -32,6 +32,14 @@ func (e *Emitter) inst() bool {
 		return e.bitTest()
 	case x86.BSF, x86.BSR:
 		return e.scan()
+	case x86.TZCNT, x86.LZCNT:
+		return e.countZeros()
+	case x86.ADCX, x86.ADOX:
+		return e.addAlone()
+	case x86.MOVBE:
+		return e.moveSwapped()
+	case x86.ANDN, x86.BLSR, x86.BLSMSK, x86.BLSI, x86.BZHI, x86.BEXTR, x86.PEXT, x86.PDEP, x86.MULX, x86.SHLX, x86.SHRX, x86.SARX, x86.RORX:
+		return e.bitField()
 	case x86.BSWAP:
 		return e.byteSwap()
 	case x86.POPCNT:
@@ -260,7 +268,7 @@ func (e *Emitter) exchangeAndMore() bool {
 	}
 	var equal asm.Label
 	ax := hostOf[ax]
-	e.move(hostB, hostA)
+	e.Emit(asm.Op(0x8d), 8, hostB, target, false) // LEA
 	e.move(hostA, ax)
 	e.Emit(byteOr(0x0fb1, size), size, s, asm.M(hostB, 0), size == 1)
 	e.JumpIf(uint8(x86.CondE), &equal)

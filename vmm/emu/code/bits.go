@@ -168,11 +168,7 @@ func (e *Emitter) byteSwap() bool {
 		return false
 	}
 	h, done := e.target(in.Reg)
-	rex := byte(h) >> 3
-	if in.Size == 8 {
-		rex |= 8
-	}
-	e.Raw(0x40|rex, 0x0f, 0xc8|byte(h)&7)
+	e.swap(h, in.Size)
 	done()
 	return true
 }

@@ -7,6 +7,8 @@
 // and what isn't quick — a page that isn't in the TLB, a fault, a division by 0 — is left to Go, one instruction from its beginning (ExitStep): so
 // all that can go wrong is done in one place, and not here.
 //
+// The part of the stack that a block accesses is looked up once, at its beginning (window).
+//
 // It promises that the state at every exit is what interpreting has there, undefined flags and all; that nothing is accessed but what the TLB and Layout
 // have; and that the host's processor has nothing to refuse. Who changes something looks at: who may see flags; what the host's instruction reads of memory,
 // never more than was looked up, for behind it isn't the guest's; alignment and division.

@@ -29,7 +29,7 @@ const mxcsrOfGo = 0x1f80
 const (
 	readAt  = int32(unsafe.Offsetof(mmu.Entry{}.ReadBase))
 	writeAt = int32(unsafe.Offsetof(mmu.Entry{}.WriteBase))
-	pageAt  = int32(unsafe.Offsetof(mmu.Entry{}.Page))
+	hostAt  = int32(unsafe.Offsetof(mmu.Entry{}.Host))
 )
 
 // The general registers that instructions use without naming them.
@@ -47,6 +47,8 @@ type Block struct {
 	Number int
 	Insts  []Inst
 	Pages  []Generation
+	// NoWindow has each access to the stack looked up by itself.
+	NoWindow bool
 }
 
 // Inst is an instruction of a block.
@@ -98,6 +100,10 @@ type Emitter struct {
 	isLoop     bool
 	ways       [WaysMax]way
 	used       int // of ways
+	window     window
+	stack      stackPointer
+	checked    asm.Label // behind the window's check
+	missed     asm.Label
 }
 
 // way is a jump out of a block to a known place. It goes to stub until it is linked.
@@ -119,25 +125,43 @@ var errFlags = errors.New("BUG: flags that were needed are lost")
 // New makes an emitter of code that finds things by l.
 func New(l Layout) *Emitter { return &Emitter{at: l} }
 
+// The passes over a block: the first finds its window, the second whose flags are seen.
+const (
+	passWindow = iota
+	passFlags
+	passCode
+	passes
+)
+
 // Translate writes the code of b for address here, and what is seldom on the way for address there. out is the address that Doors has returned.
 func (e *Emitter) Translate(b *Block, here, there, out uint64) error {
 	e.block, e.here, e.there, e.out = b, here, there, out
 	e.prepare()
-	for pass := range 2 {
+	e.window = window{none: b.NoWindow}
+	for pass := range passes {
 		e.Begin(here)
 		e.entry, e.body, e.stale, e.short, e.indirect = asm.Label{}, asm.Label{}, asm.Label{}, asm.Label{}, asm.Label{}
 		e.again, e.isLoop, e.isIndirect, e.used = asm.Label{}, false, false, 0
+		e.checked, e.missed, e.stack = asm.Label{}, asm.Label{}, stackPointer{known: true}
 		e.flags = flagsPlace{inMemory: true}
 		e.head()
 		e.instructions()
 		if e.isLoop { // the code is what it was: who writes to it leaves
 			e.Bind(&e.again)
 			e.count()
-			e.Jump(&e.body)
+			if e.stack.moved {
+				e.Jump(&e.body)
+			} else {
+				e.Jump(&e.checked)
+			}
 		}
 		e.Continue(there)
 		e.tail()
-		if pass == 0 {
+		switch pass {
+		case passWindow:
+			e.window.decide()
+			e.forget()
+		case passFlags:
 			e.analyse()
 		}
 	}
@@ -171,6 +195,14 @@ func (e *Emitter) analyse() {
 		in.needed = needed
 		observes := in.isSlow && !in.ifNeeded || in.ifNeeded && needed
 		needed = observes || in.reads || needed && !in.writes
+	}
+	e.forget()
+}
+
+// forget has instructions as no pass has seen them, but for whose flags are needed.
+func (e *Emitter) forget() {
+	for i := range e.insts {
+		in := &e.insts[i]
 		in.after, in.slow, in.isSlow, in.ifNeeded = asm.Label{}, asm.Label{}, false, false
 	}
 }
@@ -186,6 +218,8 @@ func (e *Emitter) head() {
 	}
 	e.count()
 	e.Bind(&e.body)
+	e.check()
+	e.Bind(&e.checked)
 }
 
 func (e *Emitter) count() {
@@ -205,6 +239,7 @@ func (e *Emitter) instructions() {
 			ends = in.Last
 		}
 		in.inHost = e.flags.inHost
+		e.stack.after(in)
 		e.Bind(&in.after)
 		if ends {
 			return
@@ -243,9 +278,11 @@ func (e *Emitter) tail() {
 		}
 	}
 	e.Bind(&e.short)
-	e.Emit(asm.Op(0x83), 4, 0, asm.M(hostContext, e.at.Count), false) // ADD
-	e.Imm(int64(len(e.insts)), 1)
-	e.leave(ExitCount<<ExitShift, e.block.VA)
+	e.leaveUncounted(ExitCount)
+	e.Bind(&e.missed)
+	if e.window.used {
+		e.leaveUncounted(ExitWindow)
+	}
 	e.Bind(&e.stale)
 	e.leave(ExitStale<<ExitShift, e.block.VA)
 	if e.isIndirect {
@@ -276,6 +313,13 @@ func (e *Emitter) slowStub(in *emitted) {
 		e.reload()
 	}
 	e.Jump(&in.after)
+}
+
+// leaveUncounted is leave before the block has begun.
+func (e *Emitter) leaveUncounted(exit int) {
+	e.Emit(asm.Op(0x83), 4, 0, asm.M(hostContext, e.at.Count), false) // ADD
+	e.Imm(int64(len(e.insts)), 1)
+	e.leave(exit<<ExitShift, e.block.VA)
 }
 
 // leave is exit with an address to go on at.
@@ -310,6 +354,7 @@ func (e *Emitter) goToIf(cc x86.Cond, to uint64) {
 	}
 	if to == e.block.VA {
 		e.isLoop = true
+		e.stack.loops()
 		jump(&e.again)
 		return
 	}
@@ -377,6 +422,11 @@ func (e *Emitter) target(r uint8) (h asm.Reg, done func()) {
 // memory finds the present instruction's operand in the TLB, or has Go do the instruction. All of what follows is valid until the next use of
 // hostA, and flags aren't in the host's any more.
 func (e *Emitter) memory(size uint8, write bool) asm.Operand {
+	if m := e.in.Mem; m.Base == sp && m.Index == x86.NoReg && m.Seg == x86.NoSeg {
+		if found, ok := e.inWindow(m.Disp, size, write); ok {
+			return found
+		}
+	}
 	e.slowly()
 	e.address(hostA, true)
 	return e.find(size, write, 1)
@@ -385,13 +435,20 @@ func (e *Emitter) memory(size uint8, write bool) asm.Operand {
 // find is memory for the address in hostA, which has to be a multiple of align.
 func (e *Emitter) find(size uint8, write bool, align uint8) asm.Operand {
 	slow := e.slowly()
-	base := e.at.TLB + readAt
-	if write {
-		base = e.at.TLB + writeAt
-	}
 	if align > 1 {
 		e.Raw(0xa8, align-1) // TEST AL, …
 		e.JumpIf(uint8(x86.CondNE), slow)
+	}
+	e.translate(int64(size), write, slow)
+	e.flags.inHost = false
+	return asm.M(hostA, 0)
+}
+
+// translate has in hostA where the host has the size bytes at the address there, or jumps. It uses hostB, and the flags.
+func (e *Emitter) translate(size int64, write bool, otherwise *asm.Label) {
+	base := e.at.TLB + readAt
+	if write {
+		base = e.at.TLB + writeAt
 	}
 	e.move(hostB, hostA)
 	e.Emit(asm.Op(0xc1), 8, 5, asm.R(hostB), false) // SHR
@@ -400,11 +457,9 @@ func (e *Emitter) find(size uint8, write bool, align uint8) asm.Operand {
 	e.Imm((mmu.TLBSize-1)<<mmu.EntryBits, 4)
 	e.Emit(asm.Op(0x2b), 8, hostA, asm.MX(hostContext, hostB, 0, base), false) // SUB
 	e.Emit(asm.Op(0x81), 8, 7, asm.R(hostA), false)                            // CMP
-	e.Imm(phys.PageSize-int64(size), 4)
-	e.JumpIf(uint8(x86.CondA), slow)
-	e.Emit(asm.Op(0x03), 8, hostA, asm.MX(hostContext, hostB, 0, e.at.TLB+pageAt), false) // ADD
-	e.flags.inHost = false
-	return asm.M(hostA, 0)
+	e.Imm(phys.PageSize-size, 4)
+	e.JumpIf(uint8(x86.CondA), otherwise)
+	e.Emit(asm.Op(0x03), 8, hostA, asm.MX(hostContext, hostB, 0, e.at.TLB+hostAt), false) // ADD
 }
 
 // address computes the address of the present instruction's operand.
@@ -432,30 +487,4 @@ func (e *Emitter) address(to asm.Reg, based bool) {
 	if based && m.Seg != x86.NoSeg { // the flags are saved
 		e.Emit(asm.Op(0x03), 8, to, asm.M(hostContext, e.at.Segments[m.Seg]), false)
 	}
-}
-
-// Doors writes how code is entered, for an address that Enter is told, and returns where it is left.
-func (e *Emitter) Doors(at uint64) (leave int) {
-	e.Begin(at)
-	move := func(opcode, vector uint32) {
-		for r := range uint8(16) {
-			if !homed(r) {
-				e.Emit(asm.Op(opcode), 8, hostOf[r], asm.M(hostContext, e.at.File+8*int32(r)), false)
-			}
-			e.Emit(asm.Op(vector), 4, asm.Reg(r), asm.M(hostContext, e.at.XMM+16*int32(r)), false) // MOVUPS
-		}
-	}
-	move(0x8b, 0x0f10)
-	control := asm.M(hostContext, e.at.MXCSR)
-	e.Emit(asm.Op(0x0fae), 4, 2, control, false)    // LDMXCSR
-	e.Emit(asm.Op(0xff), 4, 4, asm.R(hostA), false) // JMP
-	e.Align(16)
-	leave = e.Len()
-	move(0x89, 0x0f11)
-	e.Emit(asm.Op(0x0fae), 4, 3, control, false) // STMXCSR
-	e.Emit(asm.Op(0xc7), 4, 0, e.stash(), false) // MOV
-	e.Imm(mxcsrOfGo, 4)
-	e.Emit(asm.Op(0x0fae), 4, 2, e.stash(), false)
-	e.Raw(0xc3) // RET
-	return leave
 }

@@ -131,17 +131,23 @@ func (e *Emitter) patch(bit x86.Flags, shift uint8) {
 }
 
 // product leaves the flags of a product in memory: CF and OF are as the host's, the others of the low half, which is in low.
-func (e *Emitter) product(low asm.Reg, size uint8) {
+func (e *Emitter) product(low asm.Reg, size uint8) { e.lowHalf(low, size, x86.CondO, true) }
+
+// lowHalf leaves in memory the flags of what is in low, with CF as cc says, and OF the same or 0.
+func (e *Emitter) lowHalf(low asm.Reg, size uint8, cc x86.Cond, overflow bool) {
 	e.in.writes = true
 	if !e.in.needed {
 		e.spoiled()
 		return
 	}
-	e.Emit(asm.Op(0x0f90), 1, 0, asm.R(hostA), true)             // SETO AL
+	e.Emit(asm.Op(0x0f90|uint32(cc)), 1, 0, asm.R(hostA), true)  // SETcc AL
 	e.Emit(byteOr(0x85, size), size, low, asm.R(low), size == 1) // TEST
 	e.Raw(0x9f)                                                  // LAHF
 	e.Raw(0x80, 0xe4, byte(x86.SF|x86.ZF|x86.PF))                // AND AH, …
 	e.Raw(0x08, 0xc4)                                            // OR AH, AL
+	if !overflow {
+		e.Raw(0xb0, 0) // MOV AL, 0
+	}
 	e.Emit(asm.Op(0x89), 2, hostA, asm.M(hostContext, e.at.Flags), false)
 	e.flags.inHost, e.flags.inMemory = false, true
 }

@@ -8,8 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Possible says that this host executes what emit.go writes. LAHF isn't in the oldest processors with 64 bits.
-var Possible = hasLAHF()
+// Possible says that this host executes what emit.go writes. LAHF isn't in the oldest processors with 64 bits (Intel SDM volume 2, CPUID, leaf 80000001, ECX bit 0).
+var Possible = func() bool {
+	_, _, ecx := cpuid(0x80000001, 0)
+	return ecx&1 != 0
+}()
 
 var (
 	hostHasPOPCNT = cpu.X86.HasPOPCNT
@@ -17,7 +20,20 @@ var (
 	hostHasSSSE3  = cpu.X86.HasSSSE3
 	hostHasSSE41  = cpu.X86.HasSSE41
 	hostHasSSE42  = cpu.X86.HasSSE42
+
+	hostHasAES       = cpu.X86.HasAES
+	hostHasPCLMULQDQ = cpu.X86.HasPCLMULQDQ
+	hostHasBMI       = cpu.X86.HasBMI1 && cpu.X86.HasBMI2
+	hostHasADX       = cpu.X86.HasADX
+	hostHasSHA       = hasSHA()
 )
+
+// hasSHA is bit 29 of EBX in leaf 7, if there is one.
+func hasSHA() bool {
+	last, _, _ := cpuid(0, 0)
+	_, ebx, _ := cpuid(7, 0)
+	return last >= 7 && ebx>>29&1 != 0
+}
 
 // Enter calls the door into translated code with context, for it to go on at code. The goroutine's stack stays as it is; a signal that comes meanwhile
 // finds a place that isn't Go's, and lets it be.
@@ -25,8 +41,8 @@ var (
 //go:noescape
 func Enter(context unsafe.Pointer, door, code uint64)
 
-// hasLAHF is CPUID's answer (Intel SDM volume 2, CPUID, leaf 80000001, ECX bit 0).
-func hasLAHF() bool
+// cpuid is the processor's answer.
+func cpuid(leaf, subleaf uint32) (eax, ebx, ecx uint32)
 
 // mapping is memory that is mapped twice: what is written at one address is executed at another one, and nowhere are both allowed.
 type mapping struct {

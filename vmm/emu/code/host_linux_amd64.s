@@ -31,11 +31,12 @@ TEXT ·serialize(SB), NOSPLIT, $40-0
 	IRETQ
 	RET
 
-// func hasLAHF() bool
-TEXT ·hasLAHF(SB), NOSPLIT, $0-1
-	MOVL $0x80000001, AX
-	XORL CX, CX
+// func cpuid(leaf, subleaf uint32) (eax, ebx, ecx uint32)
+TEXT ·cpuid(SB), NOSPLIT, $0-20
+	MOVL leaf+0(FP), AX
+	MOVL subleaf+4(FP), CX
 	CPUID
-	ANDL $1, CX
-	MOVB CX, ret+0(FP)
+	MOVL AX, eax+8(FP)
+	MOVL BX, ebx+12(FP)
+	MOVL CX, ecx+16(FP)
 	RET

@@ -15,6 +15,12 @@ const (
 	hostHasSSSE3  = false
 	hostHasSSE41  = false
 	hostHasSSE42  = false
+
+	hostHasAES       = false
+	hostHasPCLMULQDQ = false
+	hostHasBMI       = false
+	hostHasADX       = false
+	hostHasSHA       = false
 )
 
 type mapping struct {

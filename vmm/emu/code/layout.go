@@ -18,6 +18,7 @@ type Layout struct {
 	XMM      int32
 	MXCSR    int32 // the guest's; all its exceptions are masked
 	TLB      int32 // an mmu.TLB
+	Window   int32 // how far from the stack's addresses the host has them
 }
 
 // Why translated code comes back: Layout.Exit has it above ExitShift, and below a number.
@@ -28,6 +29,7 @@ const (
 	ExitIndirect        // the table of jumps doesn't have RIP
 	ExitCount           // the block has more instructions than are left
 	ExitStale           // its page was written
+	ExitWindow          // the block's part of the stack lies in two pages, or isn't in the TLB
 	ExitShift    = 16
 )
 

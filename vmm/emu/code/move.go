@@ -184,8 +184,11 @@ func (e *Emitter) exchange() bool {
 	return true
 }
 
-// stack finds the 8 bytes at RSP+disp.
-func (e *Emitter) stack(disp int32, write bool) asm.Operand {
+// stackAt finds the 8 bytes at RSP+disp.
+func (e *Emitter) stackAt(disp int32, write bool) asm.Operand {
+	if found, ok := e.inWindow(int64(disp), 8, write); ok {
+		return found
+	}
 	e.slowly()
 	e.Emit(asm.Op(0x8d), 8, hostA, asm.M(hostOf[sp], disp), false)
 	return e.find(8, write, 1)
@@ -204,13 +207,13 @@ func (e *Emitter) push() bool {
 	}
 	switch {
 	case in.Form == x86.FormI:
-		target := e.stack(-8, true)
+		target := e.stackAt(-8, true)
 		e.Emit(asm.Op(0xc7), 8, 0, target, false)
 		e.Imm(in.Imm, 4)
 	case in.IsMem:
 		e.load(hostB, e.memory(8, false))
 		e.store(e.stash(), hostB)
-		target := e.stack(-8, true)
+		target := e.stackAt(-8, true)
 		e.load(hostB, e.stash())
 		e.store(target, hostB)
 	default:
@@ -218,7 +221,7 @@ func (e *Emitter) push() bool {
 		if in.Form == x86.FormM {
 			r = in.RM
 		}
-		target := e.stack(-8, true)
+		target := e.stackAt(-8, true)
 		e.store(target, e.read(r))
 	}
 	e.moveSP(-8)
@@ -234,7 +237,7 @@ func (e *Emitter) pop() bool {
 	if in.Form == x86.FormM {
 		r = in.RM
 	}
-	e.load(hostB, e.stack(0, false))
+	e.load(hostB, e.stackAt(0, false))
 	e.moveSP(8)
 	e.store(e.operand(r), hostB) // after RSP, which may be r
 	return true
@@ -276,10 +279,11 @@ func (e *Emitter) branch() bool {
 			e.loadTarget()
 			e.store(e.stash(), hostA)
 		}
-		target := e.stack(-8, true)
+		target := e.stackAt(-8, true)
 		e.Constant(hostB, in.next)
 		e.store(target, hostB)
 		e.moveSP(-8)
+		e.stack.delta -= 8
 		if direct {
 			e.goTo(to)
 			break
@@ -287,7 +291,8 @@ func (e *Emitter) branch() bool {
 		e.load(hostA, e.stash())
 		e.goToRegister()
 	case x86.RET:
-		e.load(hostA, e.stack(0, false))
+		e.save()
+		e.load(hostA, e.stackAt(0, false))
 		e.moveSP(8 + int32(in.Imm))
 		e.goToRegister()
 	default:

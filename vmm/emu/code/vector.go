@@ -54,13 +54,13 @@ var vectorPrefixes = [4]byte{0, 0x66, 0xf3, 0xf2}
 // vectorMemory finds the operand. What a processor wants aligned is checked, for the fault is the guest's.
 func (e *Emitter) vectorMemory() asm.Operand {
 	in := e.in
-	align := uint8(1)
-	if in.Size == 16 && !unalignedVectors[in.Vec] {
-		align = 16
+	write := in.VecShape == x86.VecMX || in.VecShape == x86.VecEX
+	if in.Size < 16 || unalignedVectors[in.Vec] {
+		return e.memory(in.Size, write)
 	}
 	e.slowly()
 	e.address(hostA, true)
-	return e.find(in.Size, in.VecShape == x86.VecMX || in.VecShape == x86.VecEX, align)
+	return e.find(in.Size, write, 16)
 }
 
 // unalignedVectors are the moves whose memory needs no alignment.
@@ -138,5 +138,14 @@ func beyond(set *[x86.Vectors]bool, add func(from, to x86.Vector)) {
 	}
 	if hostHasSSE42 {
 		set[two|0x37], set[three|0x62], set[three|0x63] = true, true, true
+	}
+	if hostHasAES {
+		add(two|0xdb, two|0xdf)
+		set[three|0xdf] = true
+	}
+	set[three|0x44] = hostHasPCLMULQDQ
+	if hostHasSHA {
+		add(x86.Vec38|0xc8, x86.Vec38|0xcd)
+		set[x86.Vec3A|0xcc] = true
 	}
 }

@@ -174,7 +174,7 @@ func maskOf(imm, width uint8) (m Vec) {
 	return m
 }
 
-// blends are SSE4.1's that choose or pick. Those that choose by XMM0 are Blend's.
+// blends are SSE4.1's that choose or pick. Those that choose by XMM0 are ByXMM0's.
 func blends(t *[x86.Vectors]Func) {
 	for op, width := range map[x86.Vector]uint8{0x0c: 32, 0x0d: 64, 0x0e: 16} {
 		t[p3A|op] = func(d, s Vec, imm uint8) Vec { return choose(d, s, maskOf(imm, width)) }
@@ -245,8 +245,12 @@ func horizontals(t *[x86.Vectors]FloatFunc) {
 	t[p3A|0x40], t[p3A|0x41] = dotProduct32, dotProduct64
 }
 
-// Blend is what PBLENDVB and the like take from s where mask's numbers have their upper bits, or nil.
-func Blend(key x86.Vector) func(d, s, mask Vec) Vec {
+// ByXMM0 is what instructions compute that have XMM0 as a third operand: PBLENDVB and the like take from s where the mask's numbers have their upper bits. Of
+// others it is nil.
+func ByXMM0(key x86.Vector) func(d, s, xmm0 Vec) Vec {
+	if key == x86.Vec38|0xcb {
+		return sha256Rounds
+	}
 	width := map[x86.Vector]uint8{p38 | 0x10: 8, p38 | 0x14: 32, p38 | 0x15: 64}[key]
 	if width == 0 {
 		return nil

@@ -60,6 +60,7 @@ func funcTable() (t [x86.Vectors]Func) {
 	quickLanes(&t)
 	supplements(&t)
 	blends(&t)
+	crypto(&t)
 	mmxFuncs(&t)
 	return t
 }
