@@ -175,7 +175,10 @@ func (p *path) open() bool {
 // room says whether a full packet may leave now, by window and pace.
 func (p *path) room(now time.Time) bool { return p.open() && !now.Before(p.pace) }
 
-const paceSlack = time.Millisecond // that a late timer may make up for
+const (
+	paceSlack   = time.Millisecond // in which what leaves is one batch
+	paceCatchUp = 4                // packets that may leave at once after a late timer; RFC 9002 §7.7 allows ten
+)
 
 // left is told that n bytes leave now.
 func (p *path) left(now time.Time, n int) {
@@ -184,7 +187,10 @@ func (p *path) left(now time.Time, n int) {
 		rate = p.rateMax
 	}
 	if rate > 0 {
-		if early := now.Add(-paceSlack); p.pace.Before(early) {
+		// A busy machine wakes us up late each time. What is not made up for is missing from the window, which then doesn't grow either.
+		late := time.Duration(paceCatchUp * float64(p.size.Size) / rate * 1e9)
+		late = max(min(late, p.track.RTT.Smoothed/8), paceSlack)
+		if early := now.Add(-late); p.pace.Before(early) {
 			p.pace = early
 		}
 		p.pace = p.pace.Add(time.Duration(float64(n) / rate * 1e9))

@@ -96,7 +96,8 @@ func TestParityShortensTails(t *testing.T) {
 			t.Logf("%v lost, %s parity: p50 %v, p99 %v, %.2f %% more bytes, %d rebuilt", loss, name, m.p50.Round(time.Millisecond), m.p99.Round(time.Millisecond),
 				100*float64(m.bytes)/float64(n*size)-100, m.repaired)
 		}
-		if with.p99 >= without.p99 {
+		// The hundredth of two hundred is whole round trips, and may be as many by chance.
+		if with.p50 >= without.p50 || with.p99 > without.p99+without.p99/50 {
 			t.Errorf("%v lost: p50 %v and %v, p99 %v and %v", loss, with.p50, without.p50, with.p99, without.p99)
 		}
 		if share := float64(with.parity) / (n * size); share > 1.02*(repairShare+repairBack) {

@@ -97,7 +97,7 @@ func groups() []group {
 	for _, g := range []struct {
 		loss  float64
 		count int
-	}{{0, 1}, {0.001, 4}, {0.01, 16}} {
+	}{{0, 1}, {0.001, 8}, {0.01, 32}} {
 		// One flow sees few losses in a run; several that don't fill the link together are as many runs of one.
 		kinds := fmt.Sprintf("overlay-reno:%[1]d,tcp-reno:%[1]d,overlay-cubic:%[1]d,tcp-cubic:%[1]d", g.count)
 		all = append(all, group{name: "same", flows: kinds, shape: long(g.loss, 1), bars: []bar{

@@ -25,14 +25,17 @@ func main() {
 	var all []routesim.Result
 	for i := range *seeds {
 		o := routesim.Usual(*first + uint64(i))
-		o.Duration = time.Duration(*hours * float64(time.Hour))
+		o.Duration, o.Limits = time.Duration(*hours*float64(time.Hour)), true
 		r := routesim.Run(o)
 		all = append(all, r)
 		row(w, o.Seed, "direct", r.Direct)
 		row(w, o.Seed, "oracle", r.Oracle)
+		row(w, o.Seed, "of what is measured, oracle", r.Known)
+		row(w, o.Seed, "of what was heard of it, oracle", r.Heard)
 		row(w, o.Seed, "ours", r.Ours)
-		prompt, useful, working, mean, p95 := r.Gains()
-		fmt.Fprintf(w, "%d\tpart of the oracle's gain\t%.2f %%\t%.2f %%\t%.2f %%\t%.1f %%\t\t%.1f %%\t\t\n", o.Seed, prompt*100, useful*100, working*100, mean*100, p95*100)
+		gains(w, o.Seed, "of the oracle's gain: measured", &r, r.Known)
+		gains(w, o.Seed, "heard", &r, r.Heard)
+		gains(w, o.Seed, "ours", &r, r.Ours)
 	}
 	w.Flush()
 	fmt.Println()
@@ -52,6 +55,11 @@ func main() {
 
 func row(w *tabwriter.Writer, seed uint64, name string, o routesim.Outcome) {
 	fmt.Fprintf(w, "%d\t%s\t%.4f %%\t%.4f %%\t%.4f %%\t%.1f ms\t%.1f ms\t%.1f ms\t%.1f ms\t\n", seed, name, o.Prompt*100, o.Useful*100, o.Working*100, ms(o.Mean), ms(o.P50), ms(o.P95), ms(o.P99))
+}
+
+func gains(w *tabwriter.Writer, seed uint64, name string, r *routesim.Result, o routesim.Outcome) {
+	prompt, useful, working, mean, p95 := r.GainsOf(&o)
+	fmt.Fprintf(w, "%d\t%s\t%.2f %%\t%.2f %%\t%.2f %%\t%.1f %%\t\t%.1f %%\t\t\n", seed, name, prompt*100, useful*100, working*100, mean*100, p95*100)
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

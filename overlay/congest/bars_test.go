@@ -1,6 +1,7 @@
 package congest_test
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -209,5 +210,22 @@ func TestFairAmongOurselves(t *testing.T) {
 		if j := jain(r); j < 0.95 {
 			t.Errorf("%d flows: Jain's index is %.3f, want 0.95", n, j)
 		}
+	}
+}
+
+// TestSmallWindows: at 1 % loss Reno carries what the square-root formula (RFC 5348 §3.1, without timeouts) says but for a tenth, which is what of a window of ten
+// packets isn't whole, or waits for its pace; and Cubic is no faster than Reno there by more than Linux's is.
+func TestSmallWindows(t *testing.T) {
+	carried := func(kind congest.Kind) float64 {
+		return congestsim.Run(link(12.5e6, 100*time.Millisecond, 1, 0.01), flows(kind), 20*time.Second, 2020*time.Second, nil)[0].Goodput
+	}
+	reno, cubic := carried(congest.KindReno), carried(congest.KindCubic)
+	formula := math.Sqrt(1.5/0.01) * packet / 0.1
+	t.Logf("Reno %.3f Mbit/s, Cubic %.3f, formula %.3f", reno/125e3, cubic/125e3, formula/125e3)
+	if reno < 0.89*formula {
+		t.Errorf("Reno carries %.2f of what the formula says", reno/formula)
+	}
+	if cubic > 1.12*reno || cubic < 0.9*reno {
+		t.Errorf("Cubic carries %.2f of what Reno does", cubic/reno)
 	}
 }

@@ -22,7 +22,9 @@ type Cubic struct {
 
 var _ Controller = (*Cubic)(nil)
 
-func newCubic(o Options) *Cubic { return &Cubic{window: newWindow(o), hystart: newHystart()} }
+func newCubic(o Options) *Cubic {
+	return &Cubic{window: newWindow(o), curve: cubicCurve{steady: true}, hystart: newHystart()}
+}
 
 // OnAck grows the window.
 func (c *Cubic) OnAck(a Ack) {
@@ -84,6 +86,7 @@ type cubicCurve struct {
 	reno   float64 // W_est
 	last   time.Time
 	paused bool
+	steady bool // the Reno doesn't grow faster beyond the window at the last loss (§4.3 says that it should): Linux's doesn't, beside which ours is to be an equal
 }
 
 // lost ends the epoch. Fast convergence (§4.7): a window that didn't come as far as the last time gives up room for those that are new.
@@ -119,7 +122,7 @@ func (c *cubicCurve) grow(now time.Time, rtt time.Duration, cwnd, bytes, packet,
 	target := c.origin + cubicC*haste*math.Pow(t-c.k, 3)
 	target = min(max(target, w), 1.5*w) // §4.2
 	alpha := cubicAlpha
-	if c.reno >= c.prior {
+	if c.reno >= c.prior && !c.steady {
 		alpha = 1 // §4.3
 	}
 	acked := bytes / packet

@@ -29,8 +29,9 @@ type Share struct {
 type dest struct {
 	to        config.NodeID
 	asked     time.Time
-	open      []open // detours
-	measured  []*way // because of it
+	open      []open                   // detours
+	measured  []*way                   // because of it
+	known     map[config.NodeID]memory // detours that were measured
 	groomedAt time.Time
 	picks     [classes]pick
 	raceAt    time.Time // not before
@@ -61,6 +62,10 @@ const (
 	racersMax = 3
 	raceFirst = 500 * time.Millisecond
 	raceLast  = 5 * time.Second
+
+	courtLoss  = 2 * usualLoss
+	courtAfter = 5 * time.Second
+	courtFor   = 2 * time.Second
 
 	bulkPart   = 0.5 // of a detour's budget is for bulk at most
 	bulkLow    = 0.1 // parts of it that must be left for new traffic
@@ -97,10 +102,13 @@ func (r *Router) Choose(to config.NodeID, class Class, now time.Time) Decision {
 	}
 	options := r.options(d, class, now)
 	before := p.route
-	p.step(options, now)
+	p.step(options, class, now)
 	decision := Decision{Use: p.route, Switched: p.route != before, Again: now.Add(againIdle)}
 	if decision.Switched {
 		r.measure(d, now)
+	}
+	if class == Latency {
+		r.court(options, p.route, now)
 	}
 	r.race(d, p, options, &decision, now)
 	decision.Open = inOrder(options, p.route)
@@ -164,6 +172,33 @@ func (r *Router) options(d *dest, class Class, now time.Time) []option {
 		o.cost = Cost(&o.Estimate, class, o.rate)
 	}
 	return list
+}
+
+// court has those probed often that lost packets, but none of late, and would be better than what is in use if that is over: by the usual probes it takes a
+// minute to know. One of them at a time.
+func (r *Router) court(options []option, used Route, now time.Time) {
+	u := find(options, used)
+	if u == nil || !u.answering() {
+		return
+	}
+	for i := range options {
+		o := &options[i]
+		w := r.byRoute[o.Route]
+		if o == u || w == nil || !o.working() || o.loss() < courtLoss || now.Sub(w.est.lostAt) < courtAfter {
+			continue
+		}
+		well := o.Estimate
+		well.LossNext = usualLoss
+		if smallCost(&well) >= u.cost {
+			continue
+		}
+		if !w.court.After(now) {
+			w.due = now
+			r.probes.next = time.Time{}
+		}
+		w.court = now.Add(courtFor)
+		return
+	}
 }
 
 // race says which routes to try at once where nothing young is known, and has them probed.

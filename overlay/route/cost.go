@@ -54,7 +54,7 @@ func join(a, b *Estimate) Estimate {
 	e := Estimate{
 		State: max(a.State, b.State), Smoothed: a.Smoothed + b.Smoothed + hopTime,
 		Variance: time.Duration(math.Hypot(float64(a.Variance), float64(b.Variance))),
-		Loss:     1 - (1-a.Loss)*(1-b.Loss), LossFast: 1 - (1-a.LossFast)*(1-b.LossFast),
+		Loss:     1 - (1-a.Loss)*(1-b.Loss), LossFast: 1 - (1-a.LossFast)*(1-b.LossFast), LossNext: 1 - (1-a.loss())*(1-b.loss()),
 		Capacity: worse(a.Capacity, b.Capacity), Age: max(a.Age, b.Age), Samples: min(a.Samples, b.Samples),
 	}
 	if a.State == Unknown || b.State == Unknown {

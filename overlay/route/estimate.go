@@ -47,6 +47,7 @@ type Estimate struct {
 	Min      time.Duration // of some minutes
 	Loss     float64       // part of the packets, over two minutes
 	LossFast float64       // of late, at least that
+	LossNext float64       // of what is sent now, as far as one can tell
 	Heavy    bool          // it has begun to lose much, beyond doubt
 	Capacity float64       // bytes a second that it carried when it was full; 0: it wasn't
 	Floor    float64       // bytes a second that it carried at least
@@ -57,7 +58,12 @@ type Estimate struct {
 }
 
 // loss is the one to reckon with.
-func (e *Estimate) loss() float64 { return max(e.Loss, e.LossFast) }
+func (e *Estimate) loss() float64 {
+	if e.LossNext > 0 {
+		return e.LossNext
+	}
+	return max(e.Loss, e.LossFast)
+}
 
 // tally counts packets.
 type tally struct{ arrived, lost float64 }
@@ -83,7 +89,10 @@ type Estimator struct {
 	silent              int
 	silentAt            time.Time // when a transport's silence was counted
 	samples             uint64
-	last                Counters // as seen the last time
+	lostAt              time.Time // the latest loss
+	lossiness           lossiness
+	before              lossiness // as it was before the silence
+	last                Counters  // as seen the last time
 	lastAt              time.Time
 	slowLoss, slowCount float64 // as of slowOf
 	slowOf              int64   // the slot in which they were summed
@@ -106,11 +115,22 @@ func (e *Estimator) Lost(now time.Time, n int) { e.count(now, 0, float64(n)) }
 
 // Timeout says that nothing came in answer to what was sent, for as long as RTO says.
 func (e *Estimator) Timeout(now time.Time) {
-	e.silent++
 	// Once it is an outage it says nothing about loss.
-	if e.silent <= e.suspectAfter() && e.measured() {
+	if !e.silence() && e.silent < e.suspectAfter() && e.measured() {
 		e.count(now, 0, 1)
 	}
+}
+
+// silence counts what wasn't answered, and says whether it has just become an outage: what was taken for loss on the way there wasn't.
+func (e *Estimator) silence() (outage bool) {
+	if e.silent == 0 {
+		e.before = e.lossiness
+	}
+	e.silent++
+	if outage = e.silent == e.suspectAfter(); outage {
+		e.lossiness = e.before
+	}
+	return outage
 }
 
 // Late says that what was taken for lost was only late.
@@ -151,6 +171,9 @@ func (e *Estimator) Observe(now time.Time, c Counters) {
 	}
 	e.last, e.lastAt = c, now
 	arrived, lost := c.Arrived-last.Arrived, c.Lost-last.Lost
+	if !c.Alive && arrived == 0 {
+		lost = 0 // it gave up what was on its way
+	}
 	e.count(now, float64(arrived), float64(lost))
 	e.samples += arrived
 	if c.Heard.After(e.heard) {
@@ -162,7 +185,7 @@ func (e *Estimator) Observe(now time.Time, c Counters) {
 	}
 	if !c.Alive && now.Sub(e.silentAt) >= e.RTO() {
 		// A transport leaves a path at the first timeout, which a lost tail is enough for; so it counts as one for each RTO that it lasts.
-		e.silent++
+		e.silence()
 		e.silentAt = now
 	}
 	if sent := c.Delivered - last.Delivered; since >= 50*time.Millisecond && sent > 0 {
@@ -214,6 +237,12 @@ func (e *Estimator) count(now time.Time, arrived, lost float64) {
 	e.decay(now, arrived+lost)
 	e.fast.arrived += arrived
 	e.fast.lost += lost
+	if lost > 0 {
+		e.lostAt = now
+	}
+	if arrived+lost > 0 {
+		e.lossiness.saw(now, arrived, lost)
+	}
 	s := e.slot(now)
 	s.arrived += arrived
 	s.lost += lost
@@ -272,7 +301,7 @@ func (e *Estimator) Estimate(now time.Time) Estimate {
 	fast := (e.fast.lost + fastPrior*slow) / (n + fastPrior)
 	x := Estimate{
 		Smoothed: e.smoothed, Variance: e.variance, Min: e.minimum, Loss: slow, LossFast: max(fast-math.Sqrt(fast*(1-fast)/(n+fastPrior)), 0),
-		Samples: e.samples, Silent: e.silent,
+		LossNext: e.lossiness.expected(now), Samples: e.samples, Silent: e.silent,
 	}
 	if e.minBefore > 0 {
 		x.Min = min(x.Min, e.minBefore)

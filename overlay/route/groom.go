@@ -10,10 +10,11 @@ import (
 
 const (
 	groomEvery   = 10 * time.Second
-	exploreFor   = time.Minute // that one taken by chance stays
-	stickiness   = 0.85        // by which the cost of an open route is taken: another one has to be clearly better
-	blindPenalty = 1.25        // by which a cost that rests on a guess is taken
+	exploreFor   = 20 * time.Second // that one taken by chance stays
+	stickiness   = 0.85             // by which the cost of an open route is taken: another one has to be clearly better
+	blindPenalty = 1.25             // by which a cost that rests on a guess is taken
 	randomTries  = 8
+	knownMax     = 32          // detours of a node that are remembered
 	silentTime   = time.Minute // after which a detour that was closed because it was silent is as good as another one
 	lastPenalty  = float64(time.Hour)
 	hintHeld     = 1.3 // up to which a measured round trip is what was expected
@@ -30,6 +31,7 @@ type candidate struct {
 // chance.
 func (r *Router) groom(d *dest, now time.Time) {
 	d.groomedAt = now
+	r.remember(d, now)
 	if r.byID[d.to] == nil {
 		return
 	}
@@ -108,7 +110,10 @@ func (r *Router) candidates(d *dest, before []open, now time.Time) []candidate {
 			add(p.ID)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
+	for id := range d.known {
+		add(id)
+	}
+	slices.SortStableFunc(list, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.cost, b.cost), cmp.Compare(a.via, b.via)) })
 	return list
 }
 
@@ -128,6 +133,10 @@ func (r *Router) candidate(to, via config.NodeID, now time.Time) candidate {
 	e := r.expect(to, via, now)
 	if e.State >= Suspect {
 		last = lastPenalty
+	}
+	if m, ok := r.byTo[to].known[via]; ok && e.State == Unknown { // no reports: what was measured is better than a guess
+		e.Smoothed, e.Variance = m.trip, m.trip/50
+		return candidate{via: via, cost: float64(smallCost(&e)) + last}
 	}
 	c := candidate{via: via, cost: float64(smallCost(&e))/r.graph.trust(via) + last}
 	if e.State == Unknown {
@@ -165,7 +174,7 @@ func (r *Router) leg(a, b config.NodeID, now time.Time) Estimate {
 	return Estimate{Smoothed: trip, Variance: trip / 10, Loss: usualLoss, LossFast: usualLoss}
 }
 
-// explorer is the node through which one goes by chance: whoever it is for a minute, and then another one.
+// explorer is the node through which one goes by chance: whoever it is for a while, and then another one, of a few the most promising.
 func (r *Router) explorer(d *dest, before []open, now time.Time) config.NodeID {
 	for _, o := range before {
 		w := r.byRoute[o.Route]
@@ -174,16 +183,62 @@ func (r *Router) explorer(d *dest, before []open, now time.Time) config.NodeID {
 			return o.Via
 		}
 	}
+	var found *peer
+	var least time.Duration
 	for range randomTries {
 		if len(r.peers) == 0 {
 			break
 		}
 		p := r.peers[r.rng.IntN(len(r.peers))]
-		if p.ID != d.to && !d.has(p.ID) && r.helps(p, now) && !slices.ContainsFunc(before, func(o open) bool { return o.Via == p.ID }) {
-			return p.ID
+		if p.ID == d.to || d.has(p.ID) || !r.helps(p, now) || slices.ContainsFunc(before, func(o open) bool { return o.Via == p.ID }) {
+			continue
+		}
+		// The shorter way of those that were never tried, or else the one that was tried longest ago.
+		way := light(r.self.Place, p.Place) + light(p.Place, r.place(d.to))
+		if m, ok := d.known[p.ID]; ok {
+			way += time.Duration(float64(time.Hour) / (1 + now.Sub(m.at).Seconds()))
+		}
+		if found == nil || way < least {
+			found, least = p, way
 		}
 	}
-	return ""
+	if found == nil {
+		return ""
+	}
+	return found.ID
+}
+
+// memory is what a detour was like that isn't measured any more.
+type memory struct {
+	trip time.Duration // shortest
+	at   time.Time
+}
+
+// remember notes what the open detours are like: which is short is so for weeks.
+func (r *Router) remember(d *dest, now time.Time) {
+	for _, o := range d.open {
+		w := r.byRoute[o.Route]
+		if w == nil {
+			continue
+		}
+		e := w.est.Estimate(now)
+		if e.Samples < samplesMin {
+			continue
+		}
+		if d.known == nil {
+			d.known = map[config.NodeID]memory{}
+		}
+		if _, ok := d.known[o.Via]; !ok && len(d.known) >= knownMax {
+			var worst config.NodeID
+			for id, m := range d.known {
+				if w := d.known[worst]; worst == "" || m.trip > w.trip || m.trip == w.trip && id > worst {
+					worst = id
+				}
+			}
+			delete(d.known, worst)
+		}
+		d.known[o.Via] = memory{e.Min, now}
+	}
 }
 
 // judge compares what was measured on open detours with what reports had made us expect, once.

@@ -11,13 +11,14 @@ const (
 	samplesMin = 5
 	steadyMin  = 5 * time.Second
 
-	gainMin   = 0.05 // of the expected time, for a detour
-	gainLeast = 2 * time.Millisecond
-	gainHome  = -0.02 // for the direct way: it costs nobody anything
-	gainDoubt = 500 * time.Millisecond
-	lastsMin  = 2 * time.Second // that it has to be better: the longer the less it gains
-	lastsMax  = 10 * time.Second
-	holdFirst = 5 * time.Second // after a switch without need; twice as long after each of the last flipTime
+	gainMin   = 0.005  // of the expected time, to go from one detour to another
+	gainAway  = 0.01   // from the direct way
+	gainHome  = -0.005 // to the direct way: it costs nobody anything
+	gainBulk  = 0.05   // for bulk, away from what is in use: what a path carries isn't known better
+	gainLeast = 500 * time.Microsecond
+	gainMost  = 0.25                   // that counts
+	gainDoubt = 500 * time.Millisecond // that would have been gained if one had gone there already, each second a second's exchange
+	holdFirst = 5 * time.Second        // after a switch without need; twice as long after each of the last flipTime
 	holdLast  = 5 * time.Minute
 	flipTime  = 10 * time.Minute
 	flipsMax  = 8
@@ -32,8 +33,10 @@ type pick struct {
 	route     Route
 	since     time.Time
 	why       string
-	trial     bool      // it was taken in need and hasn't answered since
-	better    time.Time // another one has been better since; zero: none is
+	trial     bool          // it was taken in need and hasn't answered since
+	better    time.Time     // another one has been better since; zero: none is
+	missed    time.Duration // that would have been gained since then
+	lookedAt  time.Time
 	heavyFrom time.Time // not before is heavy loss a reason to go
 	flips     []time.Time
 	switches  uint64
@@ -44,9 +47,9 @@ type pick struct {
 //	in use                        another one                              goes
 //	gone, silent, not allowed     answers                                  at once
 //	has begun to lose much        expected in 0.7 of the time              at once, each 10 s
-//	works                         expected sooner by 5 % and 2 ms, lately  after 2 to 10 s, and a hold that doubles
-//	a detour that works           direct, and as good                      the same, after 10 s
-func (p *pick) step(options []option, now time.Time) {
+//	works                         expected sooner by 0.5 ms and 1 %        when half a second of each second's exchange was missed, and a hold that doubles
+//	a detour that works           direct, and as good                      the same
+func (p *pick) step(options []option, class Class, now time.Time) {
 	used := find(options, p.route)
 	if used != nil && p.trial && used.Silent == 0 && used.Age < now.Sub(p.since) {
 		p.trial = false
@@ -67,12 +70,12 @@ func (p *pick) step(options []option, now time.Time) {
 			p.change(other.Route, now, fmt.Sprintf("%s; %s answered %s ago", why, other.Route, brief(other.Age)))
 			p.trial = true
 		}
-		p.better = time.Time{}
+		p.better, p.missed = time.Time{}, 0
 		return
 	}
 	other := best(options, p.route, nil, (*option).ready)
 	if other == nil {
-		p.better = time.Time{}
+		p.better, p.missed = time.Time{}, 0
 		return
 	}
 	if home := &options[0]; home.Direct() && home != used && home.ready() && float64(home.cost) <= float64(other.cost)*(1-gainHome) {
@@ -84,7 +87,7 @@ func (p *pick) step(options []option, now time.Time) {
 		p.change(other.Route, now, fmt.Sprintf("%s lost %s of late; %s is quicker by %s", p.route, percent(used.LossFast), other.Route, percent(gain)))
 		return
 	}
-	p.consider(used, other, gain, now)
+	p.consider(used, other, gain, class, now)
 }
 
 // failing says why the route in use can't stay.
@@ -123,29 +126,35 @@ func best(options []option, but Route, failed *option, fits func(*option) bool) 
 	return found
 }
 
-// consider goes to a better route if that has lasted.
-func (p *pick) consider(used, other *option, gain float64, now time.Time) {
-	least, saved := gainMin, gainLeast
-	if other.Direct() {
-		least, saved = gainHome, -time.Hour
-	}
-	if gain < least || used.cost-other.cost < saved {
-		p.better = time.Time{}
-		return
+// consider goes to a better route when what was missed by not being there adds up (a CUSUM test): 2 s of half the time, 50 s of a hundredth. Estimates that
+// waver around each other add up to nothing.
+func (p *pick) consider(used, other *option, gain float64, class Class, now time.Time) {
+	passed := min(now.Sub(p.lookedAt), againIdle)
+	p.lookedAt = now
+	least := gainMin
+	switch {
+	case other.Direct():
+		least = gainHome
+	case class == Bulk:
+		least = gainBulk
+	case used.cost-other.cost < gainLeast:
+		gain = 0
+	case used.Direct():
+		least = gainAway
 	}
 	if p.better.IsZero() {
-		p.better = now
+		p.better, passed = now, 0
 	}
-	lasts := lastsMax
-	if gain > 0 {
-		lasts = min(max(time.Duration(float64(gainDoubt)/gain), lastsMin), lastsMax)
+	if p.missed += time.Duration((min(gain, gainMost) - least) * float64(passed)); p.missed < 0 {
+		p.better, p.missed = time.Time{}, 0
+		return
 	}
-	if now.Sub(p.better) < lasts || now.Sub(p.since) < p.hold(now) {
+	if gain <= least || p.missed < gainDoubt || now.Sub(p.since) < p.hold(now) {
 		return
 	}
 	p.flip(now)
 	why := fmt.Sprintf("%s is quicker than %s by %s, and has been for %s", other.Route, p.route, percent(gain), brief(now.Sub(p.better)))
-	if gain < gainMin {
+	if gain <= 0 {
 		why = fmt.Sprintf("%s is as good as %s", other.Route, p.route)
 	}
 	p.change(other.Route, now, why)
@@ -166,6 +175,6 @@ func (p *pick) flip(now time.Time) {
 }
 
 func (p *pick) change(to Route, now time.Time, why string) {
-	p.route, p.since, p.why, p.trial, p.better = to, now, why, false, time.Time{}
+	p.route, p.since, p.why, p.trial, p.better, p.missed = to, now, why, false, time.Time{}, 0
 	p.switches++
 }

@@ -13,7 +13,8 @@ const (
 	farEvery     = 10 * time.Second
 	standbyEvery = 2 * time.Second
 	usedEvery    = time.Second
-	deadEvery    = 5 * time.Second // what was once alive and isn't now
+	deadEvery    = 5 * time.Second        // what was once alive and isn't now
+	courtEvery   = 250 * time.Millisecond // what would be used if it had ceased to lose
 	burstEvery   = 15 * time.Millisecond
 	burstCount   = 3   // probes that follow a timeout
 	jitter       = 0.2 // part of an interval by which it varies
@@ -41,7 +42,8 @@ type way struct {
 	est    Estimator
 	roles  role
 	due    time.Time
-	burst  int // probes that are left of one
+	burst  int       // probes that are left of one
+	court  time.Time // until then it may become the one in use
 	out    []sent
 	idleAt time.Time // it has had no role since
 }
@@ -86,6 +88,8 @@ func (p *prober) fill(now time.Time) {
 func (w *way) every() time.Duration {
 	interval := farEvery
 	switch {
+	case !w.due.After(w.court):
+		return courtEvery
 	case w.roles&roleUsed != 0:
 		interval = usedEvery
 	case w.roles&roleStandby != 0:

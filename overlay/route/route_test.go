@@ -83,6 +83,11 @@ func TestTablesAreBounded(t *testing.T) {
 	if len(r.dests) != destsMax || len(r.ways) > destsMax*(openMax+4) || len(r.graph.nodes) > 2000 || len(r.probes.waiting) > outAllMax || len(r.detours.nodes) > budgetNodes {
 		t.Errorf("%d destinations, %d reports, %d probes on their way, %d budgets", len(r.dests), len(r.graph.nodes), len(r.probes.waiting), len(r.detours.nodes))
 	}
+	for _, d := range r.dests {
+		if len(d.known) > knownMax {
+			t.Errorf("%d detours of %s are remembered", len(d.known), d.to)
+		}
+	}
 	for s, n := range second {
 		if float64(n) > r.o.ProbeRate+probeBurst {
 			t.Errorf("%d probes in second %d", n, s-began.Unix())

@@ -10,7 +10,9 @@ const (
 	rtoMin        = 200 * time.Millisecond
 	rtoFirst      = time.Second
 	ackDelay      = 25 * time.Millisecond
-	lossPackets   = 3 // RFC 9002 §6.1.1
+	lossPackets   = 3                // RFC 9002 §6.1.1
+	paceSlack     = time.Millisecond // as overlay makes up for late timers
+	paceCatchUp   = 4
 	minimumWindow = 10 * time.Second
 	never         = time.Duration(1<<63 - 1)
 )
@@ -148,7 +150,9 @@ func (s *sender) send(now time.Duration) {
 			s.rtoAt = now + s.rto
 		}
 		if rate := s.c.Rate(); rate > 0 {
-			s.paced = max(s.paced, now-time.Millisecond) + time.Duration(float64(s.flow.Packet)/rate*1e9)
+			each := time.Duration(float64(s.flow.Packet) / rate * 1e9)
+			late := max(min(paceCatchUp*each, s.smoothed/8), paceSlack)
+			s.paced = max(s.paced, now-late) + each
 		}
 	}
 }

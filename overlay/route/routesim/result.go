@@ -10,6 +10,9 @@ const (
 	byDirect = iota
 	byOracle
 	byOurs
+	byKnown
+	byHeard
+	choices
 )
 
 // Result is what came of a run.
@@ -17,6 +20,8 @@ type Result struct {
 	Places, Pairs          int
 	Exchanges              uint64
 	Direct, Oracle, Ours   Outcome
+	Known                  Outcome // by an oracle that only has the routes that the nodes measure (Options.Limits)
+	Heard                  Outcome // and that only knows of them what the latest answer or timeout could tell: no policy with these probes knows more
 	Missed                 Missed
 	Switches               int // of all pairs
 	SwitchesHour           float64
@@ -43,14 +48,17 @@ type Outcome struct {
 }
 
 // Gains are how much of what the oracle gains over the direct path is ours: 1 is all.
-func (r *Result) Gains() (prompt, useful, working, mean, p95 float64) {
+func (r *Result) Gains() (prompt, useful, working, mean, p95 float64) { return r.GainsOf(&r.Ours) }
+
+// GainsOf is the same for another outcome.
+func (r *Result) GainsOf(o *Outcome) (prompt, useful, working, mean, p95 float64) {
 	part := func(direct, oracle, ours float64) float64 {
 		if oracle == direct {
 			return math.NaN()
 		}
 		return (ours - direct) / (oracle - direct)
 	}
-	d, b, o := &r.Direct, &r.Oracle, &r.Ours
+	d, b := &r.Direct, &r.Oracle
 	return part(d.Prompt, b.Prompt, o.Prompt), part(d.Useful, b.Useful, o.Useful), part(d.Working, b.Working, o.Working),
 		part(float64(d.Mean), float64(b.Mean), float64(o.Mean)), part(float64(d.P95), float64(b.P95), float64(o.P95))
 }
@@ -110,6 +118,7 @@ func (s *sim) sum() Result {
 	}
 	if len(s.pairs) > 0 {
 		r.Direct, r.Oracle, r.Ours = s.outcome(byDirect), s.outcome(byOracle), s.outcome(byOurs)
+		r.Known, r.Heard = s.outcome(byKnown), s.outcome(byHeard)
 		r.SwitchesHour = float64(r.Switches) / hours / float64(len(s.pairs))
 		for _, m := range []*time.Duration{&r.Missed.Near, &r.Missed.Unknown, &r.Missed.Late} {
 			*m /= time.Duration(max(r.Exchanges, 1))

@@ -56,10 +56,11 @@ type node struct {
 // pair has traffic from a to b.
 type pair struct {
 	a, b     int
-	outcome  [3]outcome
+	outcome  [choices]outcome
 	best     int // by the oracle
 	bestTo   time.Duration
 	used     route.Route
+	open     []route.Route // that the node measures
 	switches int
 	detours  int // exchanges that took one
 }
@@ -74,12 +75,13 @@ type sim struct {
 	nodes  []*node
 	pairs  []*pair
 	index  map[config.NodeID]int
+	heard  map[[3]int]time.Duration // of a route from, via, to: when the newest packet left of which is known what became of it
 	result Result
 }
 
 // Run lets nodes choose on a world for as long as Options say.
 func Run(o Options) Result {
-	s := &sim{w: NewWorld(o), o: o, rng: rand.New(rand.NewPCG(o.Seed, 2)), index: map[config.NodeID]int{}}
+	s := &sim{w: NewWorld(o), o: o, rng: rand.New(rand.NewPCG(o.Seed, 2)), index: map[config.NodeID]int{}, heard: map[[3]int]time.Duration{}}
 	s.settle()
 	for i := range s.nodes {
 		s.wake(i)
@@ -174,7 +176,11 @@ func (s *sim) probe(i int, p route.Probe) {
 		return
 	}
 	if back, ok := s.w.send(to, via, i, there); ok {
-		s.after(back-s.now, func() { s.nodes[i].r.Answered(p.ID, s.at()) })
+		sent := s.now
+		s.after(back-s.now, func() {
+			s.hear(i, via, to, sent)
+			s.nodes[i].r.Answered(p.ID, s.at())
+		})
 	}
 }
 
@@ -217,40 +223,73 @@ type exchange struct {
 	done  bool
 }
 
-// start begins an exchange of a pair, by all three choices at once.
+// start begins an exchange of a pair, by all choices at once.
 func (s *sim) start(p *pair) {
 	s.after(s.gap(), func() { s.start(p) })
-	if s.measuring() && !s.o.Alone {
-		s.alone(p, byDirect)
-		s.alone(p, byOracle)
-	}
 	s.try(&exchange{p: p, began: s.now})
+	if s.measuring() && !s.o.Alone {
+		s.alone(p, byDirect, s.now, 0, 0)
+		s.alone(p, byOracle, s.now, 0, 0)
+		if s.o.Limits {
+			s.alone(p, byKnown, s.now, 0, 0)
+			s.alone(p, byHeard, s.now, 0, 0)
+		}
+	}
 }
 
-// alone plays an exchange that nobody else sees, over the direct way or the one that is truly best at each try.
-func (s *sim) alone(p *pair, who int) {
-	t := s.now
-	var rto time.Duration
-	for try := range triesMax {
-		via := direct
-		if who == byOracle {
-			via = s.oracle(p, t)
-		}
-		if try == 0 {
-			p.outcome[who].sent(s.w.up(p.a, via, p.b, t))
-			out, back := s.w.way(p.a, via, p.b, t), s.w.way(p.b, via, p.a, t)
-			rto = (out.delay+back.delay)*13/10 + 20*time.Millisecond
-		}
-		if a := s.w.exchange(p.a, via, p.b, t); a.ok && a.done-s.now < givenUp {
-			p.outcome[who].took(a.done - s.now)
-			return
-		}
-		if t += rto; t-s.now >= givenUp {
-			break
-		}
-		rto = min(2*rto, 3*time.Second)
+// alone plays a try of an exchange that no Router sees, over what is truly best by what who knows, and the next one a timeout later.
+func (s *sim) alone(p *pair, who int, began time.Duration, try int, rto time.Duration) {
+	via, sent := s.choice(p, who), s.now
+	if try == 0 {
+		p.outcome[who].sent(s.w.up(p.a, via, p.b, sent))
+		out, back := s.w.way(p.a, via, p.b, sent), s.w.way(p.b, via, p.a, sent)
+		rto = (out.delay+back.delay)*13/10 + 20*time.Millisecond
 	}
-	p.outcome[who].took(givenUp)
+	x := s.w.exchange(p.a, via, p.b, sent)
+	if who == byHeard {
+		known := rto
+		if x.heard > 0 {
+			known = x.heard - sent
+		}
+		s.after(known, func() { s.hear(p.a, via, p.b, sent) })
+	}
+	switch next := sent + rto - began; {
+	case x.ok && x.done-began < givenUp:
+		p.outcome[who].took(x.done - began)
+	case next >= givenUp || try+1 == triesMax:
+		p.outcome[who].took(givenUp)
+	default:
+		s.after(rto, func() { s.alone(p, who, began, try+1, min(2*rto, 3*time.Second)) })
+	}
+}
+
+func (s *sim) hear(from, via, to int, sent time.Duration) {
+	k := [3]int{from, via, to}
+	s.heard[k] = max(s.heard[k], sent)
+}
+
+// choice is the way that is best by what who knows: everything, how the routes are that the node measures, or how they were when the newest packet
+// left whose fate could be known. For the last it is told more than packets tell: the true loss and delay.
+func (s *sim) choice(p *pair, who int) int {
+	at := func(int) time.Duration { return s.now }
+	switch who {
+	case byDirect:
+		return direct
+	case byOracle:
+		return s.oracle(p, s.now)
+	case byHeard:
+		at = func(via int) time.Duration { return s.heard[[3]int{p.a, via, p.b}] }
+	}
+	best, least := direct, s.w.expected(p.a, direct, p.b, at(direct))
+	for _, r := range p.open {
+		via := s.via(r)
+		if t := at(via); t > 0 {
+			if cost := s.w.expected(p.a, via, p.b, t); cost < least {
+				best, least = via, cost
+			}
+		}
+	}
+	return best
 }
 
 // oracle is the way that is best now by the true state of the world.
@@ -331,6 +370,7 @@ func (s *sim) try(x *exchange) {
 	default:
 		ways = []route.Route{d.Use}
 	}
+	x.p.open = d.Open
 	if x.tries++; x.tries == 1 {
 		s.note(x.p, d)
 	}

@@ -32,6 +32,7 @@ type Options struct {
 	Rate     float64       // exchanges a second, of each pair (Poisson)
 	Duration time.Duration // that is measured
 	WarmUp   time.Duration // before it
+	Limits   bool          // what limits ours is played, too: Result.Known and Heard
 	Alone    bool          // only ours is played: for what it costs
 
 	Outage     Trouble // of the path that BGP has between two places
