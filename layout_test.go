@@ -85,6 +85,10 @@ var plan = map[string][]string{
 	"compute/stage":                 {"fault"},
 	"compute/image":                 {"certs"},
 	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/abi", "vmm/linux/file", "vmm/phys", "vmm/snap"},
+	"compute/apart":                 {"compute", "compute/apart/link", "compute/apart/wire", "fault", "internal/confine", "vmm/backend"},
+	"compute/apart/link":            {"compute/apart/wire", "ring"},
+	"compute/apart/wire":            {"compute", "fault"},
+	"internal/confine":              {},
 	"internal/after":                {},
 	"internal/cputime":              {},
 	"sdk":                           {"compute", "vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"}, // in tests only
@@ -124,10 +128,10 @@ var plan = map[string][]string{
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
-	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "vmm/backend"},
+	"internal/programs":      {"compute", "compute/apart", "compute/image", "config", "config/programs", "fault", "portal", "vmm/backend"},
 	"internal/network":       {"compute/stage", "cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace"},
 	"internal/node/assembly": {"certs", "config", "feed"},
-	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux"},
+	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux", "compute/apart", "internal/confine"},
 	"internal/node/collect":  {"feed"},
 	"internal/node/images":   {"feed"},
 	"internal/console/amend": {},

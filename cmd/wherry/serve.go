@@ -104,7 +104,7 @@ func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	if o.Access, err = p.openAccessLog(stdout, log, registry); err != nil {
 		return err
 	}
-	if o.Programs, err = programs.New(programs.Options{File: p.file, State: p.state.dir, Log: log, Registry: registry}); err != nil {
+	if o.Programs, err = programs.New(programs.Options{File: p.file, State: p.state.dir, Log: log, Registry: registry, Monitor: monitorCommand}); err != nil {
 		return err
 	}
 	n, err := network.New(o)

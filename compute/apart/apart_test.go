@@ -333,7 +333,7 @@ func TestWebSocket(t *testing.T) {
 		t.Error(err)
 	}
 	talk := httptest.NewRequest(http.MethodGet, "http://shop.example/talk", nil)
-	talk.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"talk"}}
+	talk.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"lines"}}
 	if response, err = h.RoundTripper("server").RoundTrip(talk); err != nil {
 		t.Fatal(err)
 	}

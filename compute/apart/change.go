@@ -54,7 +54,8 @@ func (c *Change) prepare(ctx context.Context, all []compute.Program) (err error)
 		if c.stream, c.reports, err = c.session.prepare(ctx, all); err == nil || ctx.Err() != nil || c.session.link.Context().Err() == nil {
 			return err
 		}
-		err = fmt.Errorf("while the programs were tried: %w", err)
+		<-c.session.ended // soon, for it is killed when its link ends
+		err = fmt.Errorf("while the programs were tried: %w", c.session.cause)
 	}
 	return err
 }

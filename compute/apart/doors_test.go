@@ -151,4 +151,3 @@ func TestConfinement(t *testing.T) {
 		t.Error("it lives on")
 	}
 }
-

@@ -16,6 +16,7 @@ import (
 	"github.com/wherry/wherry/compute"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/internal/confine"
+	"github.com/wherry/wherry/vmm/backend"
 )
 
 // Options of a Host.
@@ -52,6 +53,7 @@ type Host struct {
 	served      bool                       // a monitor has answered
 	again       backoff
 	restarts    uint64
+	machine     backend.Host
 	report      confine.Report
 	before      map[string]compute.Metrics // of monitors that have ended
 	lost        map[string]uint64          // requests that they were answering

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -68,14 +69,6 @@ func (c *call) ask(r *http.Request) (_ *http.Response, err error) {
 	if !ok {
 		return nil, &fault.Error{Party: fault.Config, Op: "find program", Status: http.StatusServiceUnavailable, Err: fmt.Errorf("no program %q is deployed; deploy it", c.name)}
 	}
-	if c.session = c.host.live.Load(); c.session == nil {
-		waiting, cancel := context.WithTimeout(c.ctx, spec.wall)
-		c.session, err = c.host.await(waiting, true)
-		cancel()
-		if err != nil {
-			return nil, err
-		}
-	}
 	q := wire.Request{Program: c.name, Method: r.Method, Target: r.URL.RequestURI(), Host: r.Host, Header: r.Header, Upgrade: upgrades(r.Header)}
 	if q.Host == "" {
 		q.Host = r.URL.Host
@@ -98,11 +91,7 @@ func (c *call) ask(r *http.Request) (_ *http.Response, err error) {
 		c.connection = c.host.connect(c.ctx)
 		q.Connection = c.connection.number()
 	}
-	head := heads.Get().(*[]byte)
-	*head = q.Append(append((*head)[:0], verbRequest))
-	c.stream, err = c.session.link.Open(c.ctx, *head, content, !uploads && !q.Upgrade)
-	heads.Put(head)
-	if err != nil {
+	if err = c.open(&q, content, !uploads && !q.Upgrade, spec.wall); err != nil {
 		uploads = false
 		return nil, err
 	}
@@ -110,6 +99,35 @@ func (c *call) ask(r *http.Request) (_ *http.Response, err error) {
 		go c.upload(r)
 	}
 	return c.answer(r, q.Upgrade)
+}
+
+// open begins the call with a monitor that answers, for which it waits up to a limit. One that has ended before it was asked counts as none.
+func (c *call) open(q *wire.Request, content []byte, end bool, limit time.Duration) (err error) {
+	head := heads.Get().(*[]byte)
+	defer heads.Put(head)
+	*head = q.Append(append((*head)[:0], verbRequest))
+	var waiting context.Context
+	for {
+		s := c.host.live.Load()
+		if s == nil {
+			if waiting == nil {
+				var cancel context.CancelFunc
+				waiting, cancel = context.WithTimeout(c.ctx, limit)
+				defer cancel()
+			}
+			if s, err = c.host.await(waiting, true); err != nil {
+				return err
+			}
+		}
+		if c.stream, err = s.link.Open(c.ctx, *head, content, end); err == nil {
+			c.session = s
+			return nil
+		}
+		if s.link.Context().Err() == nil || c.ctx.Err() != nil {
+			return err
+		}
+		c.host.live.CompareAndSwap(s, nil)
+	}
 }
 
 // heads are buffers for them.

@@ -36,7 +36,9 @@ type session struct {
 	cmd   *exec.Cmd
 	link  *link.Link
 	words tail // standard error
-	began time.Time
+
+	ended chan struct{} // closed once the process is known to have ended, for cause
+	cause error
 
 	hello chan hello  // has room for the one
 	heard chan func() // what is to be done with what was told
@@ -80,7 +82,11 @@ func (h *Host) life() error {
 	h.mu.Unlock()
 	var parts sync.WaitGroup
 	parts.Go(func() {
-		_ = s.link.Run() // a monitor that breaks the rules has ended it, or has gone
+		// A monitor that has gone says more by its exit status.
+		if err := s.link.Run(); errors.Is(err, link.ErrBroken) {
+			h.o.Compute.Log.Error("the monitor of the programs is ended", "error", err)
+		}
+		h.live.CompareAndSwap(s, nil)
 		_ = s.cmd.Process.Kill()
 	})
 	listening, silent := context.WithCancel(context.Background())
@@ -90,6 +96,8 @@ func (h *Host) life() error {
 	err = s.cmd.Wait()
 	stop()
 	err = fmt.Errorf("the monitor has ended: %s%s", state(s.cmd, err), s.words.String())
+	s.cause = err
+	close(s.ended)
 	s.link.Close(&fault.Error{Party: fault.Edge, Op: "run program", Status: http.StatusBadGateway, Retry: true, Err: err})
 	h.end(s)
 	silent()
@@ -111,7 +119,7 @@ func (h *Host) start() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{host: h, began: time.Now(), hello: make(chan hello, 1), heard: make(chan func(), heardMax)}
+	s := &session{host: h, ended: make(chan struct{}), hello: make(chan hello, 1), heard: make(chan func(), heardMax)}
 	o := h.o.Compute
 	s.cmd, err = confine.Start(func(c confine.Options) *exec.Cmd {
 		c.UID, c.GID = h.o.UID, h.o.GID
@@ -153,7 +161,7 @@ func (s *session) greet() {
 		}
 		h.o.Compute.Log.Log(context.Background(), level, "the monitor of the programs runs apart", "pid", s.cmd.Process.Pid, "confinement", hi.Report.String())
 		h.mu.Lock()
-		h.report = hi.Report
+		h.machine, h.report = hi.Machine, hi.Report
 		h.mu.Unlock()
 	case <-s.link.Context().Done():
 		return

@@ -50,6 +50,8 @@ type Options struct {
 	OpenAccess func(where string, registry *prometheus.Registry) (*logs.Writer, error)
 	// Lab lets a lab cut the node off.
 	Lab bool
+	// Monitor is the command that runs programs of the configuration, as programs.Options has it.
+	Monitor []string
 	// Programs are what this node may run instead of this program; nil: it isn't upgraded.
 	Programs *handover.Programs
 	// Parent is the program that this one takes over from, with its Doors; nil: none.
@@ -357,7 +359,7 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 	var set *programs.Set // nil: other roles run none
 	if n.images != nil {
 		var err error
-		if set, err = programs.New(programs.Options{File: n.path(filesDir), State: n.o.Dir, Log: n.log, Registry: registry}); err != nil {
+		if set, err = programs.New(programs.Options{File: n.path(filesDir), State: n.o.Dir, Log: n.log, Registry: registry, Monitor: n.o.Monitor}); err != nil {
 			return err
 		}
 	}
