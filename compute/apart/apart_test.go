@@ -28,12 +28,10 @@ import (
 
 // TestMain is a monitor where it is started as one.
 func TestMain(m *testing.M) {
-	if _, ok := os.LookupEnv(envStartup); !ok {
+	if !Started() {
 		os.Exit(m.Run())
 	}
-	if err := run(doors()); err != nil && os.Getenv(envDoors) == "" {
-		os.Exit(1)
-	}
+	_ = run(doors()) // its host sees that it ends
 }
 
 func build(from string) ([]byte, error) {

@@ -91,27 +91,27 @@ func doors() func(context.Context) {
 					fmt.Fprintf(os.Stderr, "%s: %v\n", d.name, err)
 				}
 			}
-			fmt.Fprintf(os.Stderr, "uid %d, gid %d\n", os.Getuid(), os.Getgid())
+			fmt.Fprintln(os.Stderr, "all were tried")
 			os.Exit(8)
 		}
 	}
 	return nil
 }
 
-// TestDoors tries each way out of the monitor, as root and as another user.
+// TestDoors tries each way out of the monitor.
 func TestDoors(t *testing.T) {
-	if backend.Find(); os.Getuid() != 0 {
+	if os.Getuid() != 0 {
 		t.Skip("only root can become others")
 	}
 	h := running(t, Options{Compute: compute.Options{Machine: backend.Emulator}, Env: []string{envDoors + "=try"}, UID: 12345, GID: 12346})
 	_, err := h.Prepare(t.Context(), []compute.Program{guest(t)})
 	_, said, _ := strings.Cut(fmt.Sprint(err), "exit status 8; it said: ")
 	said, _, _ = strings.Cut(said, "\n\n")
-	if strings.TrimSpace(said) != "uid 12345, gid 12346" {
+	if strings.TrimSpace(said) != "all were tried" {
 		t.Errorf("doors are open: %v", err)
 	}
 	report := h.Confinement()
-	if !report.Whole() {
+	if !report.Whole() || !strings.Contains(report.String(), "user: 12345:12346;") {
 		t.Errorf("%s", report)
 	}
 	t.Log(report)

@@ -38,6 +38,12 @@ type monitor struct {
 	connections map[uint64]*compute.Connection
 }
 
+// Started reports whether this process was started by a Host, to be its monitor: for programs that are one by Monitor, such as tests.
+func Started() bool {
+	_, ok := os.LookupEnv(envStartup)
+	return ok
+}
+
 // Monitor is the whole life of a process that a Host has started. It returns when the Host has gone.
 func Monitor() error { return run(nil) }
 

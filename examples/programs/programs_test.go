@@ -17,7 +17,16 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/compute"
+	"github.com/wherry/wherry/compute/apart"
 )
+
+// TestMain is a monitor where it is started as one.
+func TestMain(m *testing.M) {
+	if !apart.Started() {
+		os.Exit(m.Run())
+	}
+	_ = apart.Monitor() // who started it sees that it ends
+}
 
 // client deploys an example on an edge's host, and asks it.
 func client(t *testing.T, p compute.Program, build ...string) *http.Client {
@@ -42,7 +51,7 @@ func client(t *testing.T, p compute.Program, build ...string) *http.Client {
 		t.Fatal(err)
 	}
 	p.Limits.CPU, p.Limits.Wall = 20*time.Second, time.Minute
-	h, err := compute.New(compute.Options{})
+	h, err := apart.New(apart.Options{Command: []string{"monitor"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +67,11 @@ func client(t *testing.T, p compute.Program, build ...string) *http.Client {
 			t.Error(err)
 		}
 	})
-	if _, err := h.Deploy(ctx, p); err != nil {
+	change, err := h.Prepare(ctx, []compute.Program{p})
+	if err != nil {
 		t.Fatal(err)
 	}
+	change.Commit(func() {})
 	return &http.Client{Transport: h.RoundTripper(p.Name)}
 }
 
