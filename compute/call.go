@@ -69,7 +69,7 @@ func (a asker) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	j := &job{ctx: r.Context(), request: r, program: p, tenant: spec.Tenant, done: make(chan result, 1)}
 	if spec.Isolation == PerConnection {
-		j.connection = ConnectionOf(j.ctx)
+		j.connection = connectionOf(j.ctx)
 	}
 	if port != 0 {
 		response, err := h.ask(j, spec.Limits)

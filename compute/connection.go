@@ -35,7 +35,9 @@ func WithConnection(ctx context.Context, c *Connection) context.Context {
 }
 
 // ConnectionOf is the open connection of a context, nil if there is none.
-func ConnectionOf(ctx context.Context) *Connection {
+func ConnectionOf(ctx context.Context) *Connection { return connectionOf(ctx) }
+
+func connectionOf(ctx context.Context) *Connection {
 	c, _ := ctx.Value(connectionKey{}).(*Connection)
 	if c == nil || c.closed.Load() {
 		return nil

@@ -51,7 +51,6 @@ type saying struct {
 
 // startup is what the monitor finds in its environment.
 type startup struct {
-	Compute compute.Options `json:"-"`
 	Machine backend.Kind    `json:"machine"`
 	Memory  int64           `json:"memory"`
 	Most    int             `json:"instances"`

@@ -5,6 +5,7 @@ package apart
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/wherry/wherry/compute"
@@ -12,6 +13,9 @@ import (
 
 // countMax is how long a monitor may take to say its counts.
 const countMax = 2 * time.Second
+
+// kindsMax bounds the kinds of errors and exits of a program, which become labels.
+const kindsMax = 100
 
 // lostKind is the kind of errors of requests that a monitor didn't end.
 const lostKind = "monitor"
@@ -26,7 +30,7 @@ func (s *session) count() {
 		err = readText(stream, &now)
 		stream.Cancel(context.Canceled)
 	}
-	if err != nil {
+	if err != nil || slices.ContainsFunc(slices.Collect(maps.Values(now)), func(m compute.Metrics) bool { return len(m.Errors)+len(m.Exits) > kindsMax }) {
 		return // what was counted before holds
 	}
 	s.host.mu.Lock()

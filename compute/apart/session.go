@@ -27,6 +27,7 @@ import (
 const (
 	helloMax   = 30 * time.Second // from the start until a monitor is confined
 	heardMax   = 256              // of what a monitor tells wait to be logged; more are dropped
+	linesMax   = 100              // of a monitor's log are logged in a second
 	countEvery = 5 * time.Second
 )
 
@@ -42,6 +43,9 @@ type session struct {
 
 	hello chan hello  // has room for the one
 	heard chan func() // what is to be done with what was told
+
+	second time.Time // listen's: in which logged lines were logged
+	logged int
 
 	seen map[string]compute.Metrics // host.mu: the counts when they were last asked for
 }
@@ -242,8 +246,11 @@ func (s *session) take(topic uint32, text []byte) {
 
 // log logs a line of the monitor's.
 func (s *session) log(line string) {
+	if second := time.Now().Truncate(time.Second); !second.Equal(s.second) {
+		s.second, s.logged = second, 0
+	}
 	var fields map[string]any
-	if json.Unmarshal([]byte(line), &fields) != nil {
+	if s.logged++; s.logged > linesMax || json.Unmarshal([]byte(line), &fields) != nil {
 		return
 	}
 	var level slog.Level

@@ -38,7 +38,10 @@ func TestHeads(t *testing.T) {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 	for _, bad := range []Response{
-		{Status: 99}, {Status: 200, Length: -2}, {Status: 200, Header: http.Header{"A": {"b\r\nc: d"}}}, {Status: 200, Header: http.Header{"A b": {"c"}}},
+		{Status: 99},
+		{Status: 200, Length: -2},
+		{Status: 200, Header: http.Header{"A": {"b\r\nc: d"}}},
+		{Status: 200, Header: http.Header{"A b": {"c"}}},
 		{Status: 200, Header: http.Header{"set-cookie": {"c"}}},
 	} {
 		if got, err := ParseResponse(bad.Append(nil)); err == nil {
