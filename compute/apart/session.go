@@ -249,20 +249,28 @@ func (s *session) log(line string) {
 	if second := time.Now().Truncate(time.Second); !second.Equal(s.second) {
 		s.second, s.logged = second, 0
 	}
-	var fields map[string]any
-	if s.logged++; s.logged > linesMax || json.Unmarshal([]byte(line), &fields) != nil {
+	if s.logged++; s.logged > linesMax {
 		return
 	}
-	var level slog.Level
-	name, _ := fields["level"].(string)
-	if level.UnmarshalText([]byte(name)) != nil {
-		level = slog.LevelInfo
+	level, message, attrs := slog.LevelInfo, "", []any(nil)
+	d := json.NewDecoder(strings.NewReader(line))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return
 	}
-	message, _ := fields["msg"].(string)
-	var attrs []any
-	for _, key := range slices.Sorted(maps.Keys(fields)) {
-		if key != "time" && key != "level" && key != "msg" {
-			attrs = append(attrs, key, fields[key])
+	for d.More() {
+		key, err := d.Token()
+		var value any
+		if err = errors.Join(err, d.Decode(&value)); err != nil {
+			return
+		}
+		switch text, _ := value.(string); key {
+		case slog.TimeKey:
+		case slog.LevelKey:
+			_ = level.UnmarshalText([]byte(text)) // one that there isn't is info
+		case slog.MessageKey:
+			message = text
+		default:
+			attrs = append(attrs, key, value)
 		}
 	}
 	s.host.o.Compute.Log.Log(context.Background(), level, message, attrs...)
