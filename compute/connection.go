@@ -6,10 +6,26 @@ import (
 )
 
 // Connection is a client's, for programs whose isolation is PerConnection. Its zero value is one that is open. It is told by its address.
-type Connection struct{ closed atomic.Bool }
+type Connection struct {
+	closed atomic.Bool
+	after  atomic.Pointer[func()]
+}
 
 // Close tells that no request comes over c any more: what its requests left in a program is forgotten.
-func (c *Connection) Close() { c.closed.Store(true) }
+func (c *Connection) Close() {
+	c.closed.Store(true)
+	if after := c.after.Swap(nil); after != nil {
+		(*after)()
+	}
+}
+
+// AfterClose has f called once c is closed, at once if it is. It takes the place of one that was given before.
+func (c *Connection) AfterClose(f func()) {
+	c.after.Store(&f)
+	if c.closed.Load() && c.after.CompareAndSwap(&f, nil) {
+		f()
+	}
+}
 
 type connectionKey struct{}
 
@@ -18,7 +34,9 @@ func WithConnection(ctx context.Context, c *Connection) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// connectionOf is the open connection of a context, nil if there is none.
+// ConnectionOf is the open connection of a context, nil if there is none.
+func ConnectionOf(ctx context.Context) *Connection { return connectionOf(ctx) }
+
 func connectionOf(ctx context.Context) *Connection {
 	c, _ := ctx.Value(connectionKey{}).(*Connection)
 	if c == nil || c.closed.Load() {

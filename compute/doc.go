@@ -25,8 +25,8 @@
 // a call under way counts with all that its program may use, an idle instance with what it has written. What has to go is worth least: the cost of a start, times how
 // often the program is asked, by the byte. Tenants share workers by deficit round robin.
 //
-// It doesn't stream to programs on standard input, have an instance answer two requests at a time, or let programs reach anything but the gate. The monitor isn't a process apart yet; Host is what it will
-// move behind.
+// It doesn't stream to programs on standard input, have an instance answer two requests at a time, or let programs reach anything but the gate. compute/apart runs a
+// Host in a process of its own.
 //
 // Run owns all goroutines: workers, GOMAXPROCS of them, each of which holds a thread while it works on a call, and one that lets go of what is idle. Deploy boots in its
 // caller's goroutine, the server at the gate has a goroutine for each of its connections, and the body of a request to a server is read by a goroutine that ends with it, or with its next read after the response.

@@ -33,6 +33,9 @@ type Program struct {
 	Ready       int               `json:"ready"` // instances
 	Busy        int               `json:"busy"`
 	MemoryBytes int64             `json:"memory_bytes"` // charged: the snapshot and the instances
+
+	Confinement     string `json:"confinement"`      // how the monitor, which runs all programs, is kept from everything else
+	MonitorRestarts uint64 `json:"monitor_restarts"` // after it had ended
 }
 
 // ProgramLimits are what one request may use, and Memory one instance.

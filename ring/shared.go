@@ -125,9 +125,13 @@ func (r *records) attach(memory []byte, which int) error {
 	return nil
 }
 
-// Send puts record into the ring, and waits while there is no room.
-func (s *Sender) Send(ctx context.Context, record []byte) error {
-	total := recordSize(uint64(len(record)))
+// Send puts the parts into the ring, as one record, and waits while there is no room.
+func (s *Sender) Send(ctx context.Context, parts ...[]byte) error {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	total := recordSize(uint64(size))
 	if total > s.capacity {
 		return ErrTooLarge
 	}
@@ -139,9 +143,13 @@ func (s *Sender) Send(ctx context.Context, record []byte) error {
 		return err
 	}
 	var length [lengthSize]byte
-	binary.LittleEndian.PutUint64(length[:], uint64(len(record)))
+	binary.LittleEndian.PutUint64(length[:], uint64(size))
 	s.copyIn(at, length[:])
-	s.copyIn(at+lengthSize, record)
+	at += lengthSize
+	for _, p := range parts {
+		s.copyIn(at, p)
+		at += uint64(len(p))
+	}
 	s.publish(total)
 	return nil
 }
@@ -168,6 +176,10 @@ func (r *Receiver) Receive(ctx context.Context, buffer []byte, max int) ([]byte,
 	r.publish(recordSize(length))
 	return buffer, nil
 }
+
+// SleepBy has the goroutine that receives, which is alone then, sleep by bell, and not until Ring. It is called before Receive, for an end of NewReceiver; an
+// error of bell's ends Receive.
+func (r *Receiver) SleepBy(bell Doorbell) { r.bell = bell }
 
 // Ring wakes all who wait at this end; they look at the ring again. Call it when the other side rings.
 func (r *records) Ring() { r.ring() }

@@ -15,9 +15,9 @@ func checkPrograms(s *config.Snapshot, file string) config.Problems {
 	if len(s.Programs) == 0 {
 		return nil
 	}
-	set, err := programs.New(programs.Options{File: file, State: defaultDir(), Memory: int64(s.Memory.Programs), Log: slog.New(slog.DiscardHandler)})
+	set, err := programs.New(programs.Options{File: file, State: defaultDir(), Memory: int64(s.Memory.Programs), Monitor: monitorCommand, Log: slog.New(slog.DiscardHandler)})
 	if err == nil {
-		defer set.Close() // it has none
+		defer set.Close()
 		var change *programs.Change
 		if change, err = set.Prepare(context.Background(), s); err == nil {
 			err = change.Drop()

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wherry/wherry/compute/apart"
+	"github.com/wherry/wherry/internal/confine"
 	"github.com/wherry/wherry/vmm/backend"
 )
 
@@ -27,16 +29,27 @@ func newDoctorMachineCommand() *cobra.Command {
 		Use:   "machine",
 		Short: "Say which virtual machine programs run on here, and why",
 		Long: `Tries this host's KVM with small guests of its own, and prints what it does and which machine programs run on: KVM, at the processor's speed, or the
-emulator, which needs nothing of the host. Where KVM can't be used it says why and what to do.`,
+emulator, which needs nothing of the host. Where KVM can't be used it says why and what to do. Then it starts the process that runs programs, and prints how that is
+kept from everything else.`,
 		Example: `  wherry doctor machine
   wherry doctor machine --json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			host := backend.Find()
-			if json {
-				return printJSON(c, host)
+			var report struct {
+				backend.Host
+				Confinement confine.Report `json:"confinement"` // of what runs programs
 			}
-			return printMachine(c.OutOrStdout(), host)
+			var err error
+			if report.Host, report.Confinement, err = apart.Try(c.Context(), apart.Options{Command: monitorCommand}); err != nil {
+				return err
+			}
+			if json {
+				return printJSON(c, report)
+			}
+			if err := printMachine(c.OutOrStdout(), report.Host); err != nil {
+				return err
+			}
+			return printConfinement(c.OutOrStdout(), report.Confinement)
 		},
 	}
 	c.Flags().BoolVar(&json, "json", false, "print JSON")
@@ -61,6 +74,16 @@ func printMachine(out io.Writer, h backend.Host) error {
 		line("exit", fmt.Sprintf("%.1f µs", d.ExitMicroseconds), "CPU time of a system call's way to the monitor and back")
 	} else {
 		line("kvm", "no", h.WhyNot)
+	}
+	return w.Flush()
+}
+
+// printConfinement says what the process that runs programs can't do.
+func printConfinement(out io.Writer, r confine.Report) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w)
+	for _, m := range r {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", m.Name, choose(m.Done, "confined", "not confined"), m.Text)
 	}
 	return w.Flush()
 }

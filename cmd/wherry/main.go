@@ -75,7 +75,7 @@ Run it for real:                              wherry config sample > wherry.yaml
 	}
 	root.SetVersionTemplate("wherry {{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newInitCommand(), newJoinCommand(), newRunCommand(), newLabCommand(), newBenchCommand(), newDoctorCommand(), newProgramCommand(), newKVCommand(), newVersionCommand())
+	root.AddCommand(newDevCommand(), newEdgeCommand(), newConfigCommand(), newTraceCommand(), newInitCommand(), newJoinCommand(), newRunCommand(), newLabCommand(), newBenchCommand(), newDoctorCommand(), newProgramCommand(), newKVCommand(), newMonitorCommand(), newVersionCommand())
 	root.AddCommand(console.Commands(consoleFlags)...)
 	addRestoreCommand(root)
 	addDeployCommands(root)

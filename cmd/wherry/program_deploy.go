@@ -34,11 +34,11 @@ func checkProgram(ctx context.Context, name, file, settings string) error {
 	if spec.Image, err = filepath.Abs(file); err != nil {
 		return err
 	}
-	set, err := programs.New(programs.Options{Log: slog.New(slog.DiscardHandler)})
+	set, err := programs.New(programs.Options{Log: slog.New(slog.DiscardHandler), Monitor: monitorCommand})
 	if err != nil {
 		return err
 	}
-	defer set.Close() // it has none
+	defer set.Close()
 	change, err := set.Prepare(ctx, &config.Snapshot{Network: config.Network{Programs: map[config.ProgramName]confprograms.Program{config.ProgramName(name): spec}}})
 	if errors.As(err, &problems) && len(problems) == 1 {
 		return errors.New(problems[0].What + "; " + problems[0].Instead)

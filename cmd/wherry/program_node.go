@@ -124,6 +124,8 @@ func printProgram(w io.Writer, p *portal.Program) error {
 	fmt.Fprintf(t, "resets\t%d, of %d pages\n", p.Resets, p.DirtyPages)
 	fmt.Fprintf(t, "exits\t%s\n", tallyText(p.Exits))
 	fmt.Fprintf(t, "page faults\t%d\nevictions\t%d\n", p.Faults, p.Evictions)
+	fmt.Fprintf(t, "confinement\t%s\n", p.Confinement)
+	fmt.Fprintf(t, "monitor\tstarted again %d times\n", p.MonitorRestarts)
 	return t.Flush()
 }
 

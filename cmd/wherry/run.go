@@ -79,7 +79,7 @@ func serveNode(stdout io.Writer, dir string, log *slog.Logger, programs *handove
 	p := process{state: st}
 	o := node.Options{
 		Dir: dir, Version: versionText(), Token: st.token, QUIC: st.quic, CA: st.ca, Log: log, Lab: os.Getenv("WHERRY_LAB") != "",
-		Programs: programs, Parent: parent, Doors: inherited,
+		Programs: programs, Parent: parent, Doors: inherited, Monitor: monitorCommand,
 		OpenAccess: func(where string, registry *prometheus.Registry) (*logs.Writer, error) {
 			return p.openAccess(where, stdout, log, registry)
 		},

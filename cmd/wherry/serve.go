@@ -107,7 +107,7 @@ func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	}
 	o.Values = kv.OpenAnyway(kv.Options{Dir: filepath.Join(p.state.dir, kv.DirName), Node: "local", Log: log, Count: registry})
 	if o.Programs, err = programs.New(programs.Options{
-		File: p.file, State: p.state.dir, Memory: int64(p.snapshot.Memory.Programs), Log: log, Registry: registry, Values: o.Values.Handler(programs.Namespace),
+		File: p.file, State: p.state.dir, Memory: int64(p.snapshot.Memory.Programs), Log: log, Registry: registry, Monitor: monitorCommand, Values: o.Values.Handler(programs.Namespace),
 	}); err != nil {
 		o.Values.Close()
 		return err

@@ -18,8 +18,17 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/compute"
+	"github.com/wherry/wherry/compute/apart"
 	"github.com/wherry/wherry/kv"
 )
+
+// TestMain is a monitor where it is started as one.
+func TestMain(m *testing.M) {
+	if !apart.Started() {
+		os.Exit(m.Run())
+	}
+	_ = apart.Monitor() // who started it sees that it ends
+}
 
 // client deploys an example on an edge's host, and asks it.
 func client(t *testing.T, p compute.Program, build ...string) *http.Client {
@@ -50,7 +59,7 @@ func asking(t *testing.T, p compute.Program, gate http.Handler, build ...string)
 		t.Fatal(err)
 	}
 	p.Limits.CPU, p.Limits.Wall = 20*time.Second, time.Minute
-	h, err := compute.New(compute.Options{Gate: gate})
+	h, err := apart.New(apart.Options{Command: []string{"monitor"}, Gate: gate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,9 +75,11 @@ func asking(t *testing.T, p compute.Program, gate http.Handler, build ...string)
 			t.Error(err)
 		}
 	})
-	if _, err := h.Deploy(ctx, p); err != nil {
+	change, err := h.Prepare(ctx, []compute.Program{p})
+	if err != nil {
 		t.Fatal(err)
 	}
+	change.Commit(func() {})
 	return &http.Client{Transport: h.RoundTripper(p.Name)}
 }
 

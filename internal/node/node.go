@@ -51,6 +51,8 @@ type Options struct {
 	OpenAccess func(where string, registry *prometheus.Registry) (*logs.Writer, error)
 	// Lab lets a lab cut the node off.
 	Lab bool
+	// Monitor is the command that runs programs of the configuration, as programs.Options has it.
+	Monitor []string
 	// Programs are what this node may run instead of this program; nil: it isn't upgraded.
 	Programs *handover.Programs
 	// Parent is the program that this one takes over from, with its Doors; nil: none.
@@ -364,7 +366,7 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 	registry := prometheus.NewRegistry()
 	var set *programs.Set // nil: other roles run none
 	if n.images != nil {
-		o := programs.Options{File: n.path(filesDir), State: n.o.Dir, Memory: int64(s.Memory.Programs), Log: n.log, Registry: registry}
+		o := programs.Options{File: n.path(filesDir), State: n.o.Dir, Memory: int64(s.Memory.Programs), Log: n.log, Registry: registry, Monitor: n.o.Monitor}
 		if n.values != nil {
 			o.Values = n.values.Handler(programs.Namespace)
 		}

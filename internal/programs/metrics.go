@@ -1,13 +1,9 @@
 package programs
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/wherry/wherry/compute"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // collector shows what compute counts.
-type collector struct{ host *compute.Host }
+type collector struct{ host host }
 
 var _ prometheus.Collector = collector{}
 
@@ -17,7 +13,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	callsDesc     = describe("calls_total", "Requests that a program was run for.")
-	errorsDesc    = describe("errors_total", "Requests that a program failed to answer, by the limit that it passed, or crash, response, client, start, machine, stop, queue.", "limit")
+	errorsDesc    = describe("errors_total", "Requests that a program failed to answer, by the limit that it passed, or crash, response, client, start, machine, stop, queue, monitor.", "limit")
 	cpuDesc       = describe("cpu_seconds_total", "CPU time of a program's calls.")
 	resetsDesc    = describe("resets_total", "Times that an instance's memory was taken back to the snapshot.")
 	dirtyDesc     = describe("dirty_pages_total", "Pages that resets took back.")
@@ -27,12 +23,13 @@ var (
 	evictionsDesc = describe("evictions_total", "Instances that were let go for the memory of others.")
 	memoryDesc    = describe("memory_bytes", "Memory that a program is charged: its snapshot and its instances.")
 	instancesDesc = describe("instances", "Instances of a program, ready or busy.", "state")
+	restartsDesc  = prometheus.NewDesc("wherry_program_monitor_restarts_total", "Times that the process that runs the programs was started again after it had ended.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		callsDesc, errorsDesc, cpuDesc, resetsDesc, dirtyDesc, faultsDesc, exitsDesc, coldDesc, evictionsDesc, memoryDesc, instancesDesc,
+		callsDesc, errorsDesc, cpuDesc, resetsDesc, dirtyDesc, faultsDesc, exitsDesc, coldDesc, evictionsDesc, memoryDesc, instancesDesc, restartsDesc,
 	} {
 		to <- d
 	}
@@ -40,6 +37,8 @@ func (c collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(to chan<- prometheus.Metric) {
+	_, restarts := c.host.Monitor()
+	to <- prometheus.MustNewConstMetric(restartsDesc, prometheus.CounterValue, float64(restarts))
 	for name, m := range c.host.Metrics() {
 		send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 			to <- prometheus.MustNewConstMetric(d, kind, v, append([]string{name}, labels...)...)

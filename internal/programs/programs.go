@@ -33,12 +33,14 @@ type Options struct {
 	Registry prometheus.Registerer // nil: nobody counts
 	Now      func() time.Time      // time.Now when nil
 	Values   http.Handler          // the key-value store of the Namespace of a request's context; nil: there is none
+	// Monitor is the command that has programs run in a process of its own (apart.Options.Command); nil: they run in this one.
+	Monitor []string
 }
 
 // Set is the programs of a node.
 type Set struct {
 	o     Options
-	host  *compute.Host
+	host  host
 	store *image.Store
 
 	mu       sync.Mutex
@@ -60,13 +62,12 @@ func New(o Options) (*Set, error) {
 		o.Now = time.Now
 	}
 	s := &Set{o: o, store: image.Open(filepath.Join(o.State, image.Dir)), deployed: map[string]deployed{}, said: map[string]*ring{}}
-	host, err := compute.New(compute.Options{Machine: o.Machine, Memory: o.Memory, Log: o.Log, Now: o.Now, Said: s.hear, Gate: http.HandlerFunc(s.answer)})
-	if err != nil {
+	var err error
+	if s.host, err = newHost(o.Monitor, compute.Options{Machine: o.Machine, Memory: o.Memory, Gate: http.HandlerFunc(s.answer), Log: o.Log, Now: o.Now, Said: s.hear}); err != nil {
 		return nil, err
 	}
-	s.host = host
 	if o.Registry != nil {
-		o.Registry.MustRegister(collector{host})
+		o.Registry.MustRegister(collector{s.host})
 	}
 	return s, nil
 }
@@ -82,7 +83,7 @@ func (s *Set) Close() error { return s.host.Close() }
 // Change is the programs of a configuration, ready to take the place of those before. It ends by Commit or Drop.
 type Change struct {
 	set    *Set
-	change *compute.Change
+	change change
 	next   map[string]deployed
 }
 

@@ -8,12 +8,26 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wherry/wherry/compute/apart"
 	"github.com/wherry/wherry/compute/image"
 	"github.com/wherry/wherry/config"
 )
 
-// What can't be used is said at the line that names it: each of them, and nothing has changed then.
+// TestMain is a monitor where it is started as one.
+func TestMain(m *testing.M) {
+	if !apart.Started() {
+		os.Exit(m.Run())
+	}
+	_ = apart.Monitor() // who started it sees that it ends
+}
+
 func TestProblems(t *testing.T) {
+	t.Run("inside", func(t *testing.T) { testProblems(t, nil) })
+	t.Run("apart", func(t *testing.T) { testProblems(t, []string{"monitor"}) })
+}
+
+// What can't be used is said at the line that names it: each of them, and nothing has changed then.
+func testProblems(t *testing.T, monitor []string) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "wherry.yaml")
 	if err := os.WriteFile(filepath.Join(dir, "text"), []byte("hello"), 0o600); err != nil {
@@ -23,7 +37,7 @@ func TestProblems(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Options{File: file, State: dir, Log: slog.New(slog.DiscardHandler)})
+	s, err := New(Options{File: file, State: dir, Log: slog.New(slog.DiscardHandler), Monitor: monitor})
 	if err != nil {
 		t.Fatal(err)
 	}

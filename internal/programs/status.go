@@ -11,6 +11,7 @@ import (
 // Status is what the programs are and do, by name.
 func (s *Set) Status() []portal.Program {
 	counts := s.host.Metrics()
+	confinement, restarts := s.host.Monitor()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []portal.Program
@@ -26,6 +27,7 @@ func (s *Set) Status() []portal.Program {
 			Boot: d.report.Boot, Start: d.report.Start, SnapshotBytes: d.report.Snapshot,
 			Calls: m.Calls, Errors: m.Errors, CPU: m.CPU, Resets: m.Resets, DirtyPages: m.DirtyPages, Faults: m.Faults, Exits: m.Exits,
 			ColdStarts: m.ColdStarts, Evictions: m.Evictions, Ready: m.Ready, Busy: m.Busy, MemoryBytes: m.Memory,
+			Confinement: confinement, MonitorRestarts: restarts,
 		}
 		all = append(all, p)
 	}

@@ -18,3 +18,6 @@ func Probe() (Host, error) { return Host{}, errNotHere }
 
 // New fails: there is no KVM.
 func New(*phys.Memory) (vmm.Machine, error) { return nil, errNotHere }
+
+// Keep fails: there is no KVM.
+func Keep() error { return errNotHere }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -22,8 +23,23 @@ import (
 
 const device = "/dev/kvm"
 
+// kept is Keep's descriptor, plus one.
+var kept atomic.Int64
+
+// Keep opens /dev/kvm once for all machines, in a process that won't be able to open files any more.
+func Keep() error {
+	fd, err := openDevice()
+	if err == nil {
+		kept.Store(int64(fd) + 1)
+	}
+	return err
+}
+
 // openDevice returns /dev/kvm, or an error that says what to do.
 func openDevice() (int, error) {
+	if fd := kept.Load() - 1; fd >= 0 {
+		return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	}
 	fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/wherry/wherry/compute/apart"
+)
+
+// monitorCommand is how this program is started as what runs programs.
+var monitorCommand = []string{"wherry", "monitor"}
+
+// newMonitorCommand is started by wherry dev, edge and run, and by nobody else.
+func newMonitorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    monitorCommand[1],
+		Short:  "Run the programs of another wherry process, which starts this",
+		Hidden: true,
+		Args:   noArgs,
+		RunE:   func(*cobra.Command, []string) error { return apart.Monitor() },
+	}
+}
