@@ -84,8 +84,7 @@ var plan = map[string][]string{
 	"vmm/linux/file":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger", "vmm/linux/socket", "vmm/linux/tree"},
 	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},          // vmmtest in tests only
 	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
-	"examples/programs":             {"compute", "kv"},
-	"examples/programs":             {"compute", "compute/apart"},
+	"examples/programs":             {"compute", "kv", "compute/apart"},
 	"compute/stage":                 {"fault"},
 	"compute/image":                 {"certs"},
 	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/abi", "vmm/linux/file", "vmm/phys", "vmm/snap"},
@@ -134,14 +133,10 @@ var plan = map[string][]string{
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
-	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "trace", "vmm/backend"},
+	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "trace", "vmm/backend", "compute/apart"},
 	"internal/network":       {"compute/stage", "cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace", "kv"},
 	"internal/node/assembly": {"certs", "config", "config/programs", "feed"},
-	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux", "kv"},
-	"internal/programs":      {"compute", "compute/apart", "compute/image", "config", "config/programs", "fault", "portal", "vmm/backend"},
-	"internal/network":       {"compute/stage", "cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace"},
-	"internal/node/assembly": {"certs", "config", "feed"},
-	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux", "compute/apart", "internal/confine"},
+	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux", "kv", "compute/apart", "internal/confine"},
 	"internal/node/collect":  {"feed"},
 	"internal/node/images":   {"feed"},
 	"internal/console/amend": {},
