@@ -21,13 +21,20 @@ type Asker struct {
 
 type askerKey struct{}
 
+// WithAsker is for who answers in the place of a Host: it says who made a request.
+func WithAsker(ctx context.Context, a Asker) context.Context {
+	return context.WithValue(ctx, askerKey{}, a)
+}
+
 // AskerOf is who made the request of a context, if it came to a gate.
-func AskerOf(ctx context.Context) (a Asker, ok bool) {
-	g, ok := ctx.Value(askerKey{}).(*gate)
-	if !ok {
-		return Asker{}, false
+func AskerOf(ctx context.Context) (Asker, bool) {
+	switch v := ctx.Value(askerKey{}).(type) {
+	case *gate:
+		return Asker{Program: v.job.program.name, Tenant: v.job.tenant, Call: v.ctx}, true
+	case Asker:
+		return v, true
 	}
-	return Asker{Program: g.job.program.name, Tenant: g.job.tenant, Call: g.ctx}, true
+	return Asker{}, false
 }
 
 // gate is where the program of one call asks. What isn't said to be others' is the worker's.

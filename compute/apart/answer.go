@@ -49,7 +49,7 @@ func (m *monitor) request(s *link.Stream, q *wire.Request) (*http.Request, error
 	if err != nil {
 		return nil, fault.New(fault.Client, "write request", http.StatusBadRequest, err)
 	}
-	ctx := s.Context()
+	ctx := context.WithValue(s.Context(), streamKey{}, s.Number())
 	if q.Connection != 0 {
 		ctx = compute.WithConnection(ctx, m.connection(q.Connection))
 	}

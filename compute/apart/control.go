@@ -19,6 +19,7 @@ const (
 	verbPrepare = 'p' // programs as the body; then a byte of those below
 	verbRestore = 's' // programs as the body
 	verbMetrics = 'm'
+	verbAsk     = 'a' // from the monitor: the number of the stream whose call asks, 8 bytes, and wire.Request
 )
 
 // What is said after programs have been prepared.
@@ -55,6 +56,7 @@ type startup struct {
 	Memory  int64           `json:"memory"`
 	Most    int             `json:"instances"`
 	Idle    int64           `json:"idle_ns"`
+	Gate    bool            `json:"gate"` // the edge answers what programs ask
 	Confine confine.Options `json:"confine"`
 }
 

@@ -65,6 +65,7 @@ type Host struct {
 type spec struct {
 	wall      time.Duration
 	connected bool // it keeps memory for a client's connection
+	tenant    string
 }
 
 // wallDefault is that of compute.Limits.
@@ -176,7 +177,7 @@ func (h *Host) know(programs map[string]compute.Program, beside map[string]spec)
 	specs := make(map[string]spec, len(programs)+len(beside))
 	maps.Copy(specs, beside)
 	for name, p := range programs {
-		specs[name] = spec{wall: cmp.Or(p.Limits.Wall, wallDefault), connected: p.Isolation == compute.PerConnection}
+		specs[name] = spec{wall: cmp.Or(p.Limits.Wall, wallDefault), connected: p.Isolation == compute.PerConnection, tenant: cmp.Or(p.Tenant, name)}
 	}
 	h.known.Store(&specs)
 }

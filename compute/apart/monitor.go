@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -64,10 +65,14 @@ func run(inside func(context.Context)) error {
 	m := &monitor{connections: map[uint64]*compute.Connection{}}
 	m.link = link.New(ends, link.Options{Handle: m.handle, Heard: m.heard})
 	machine := backend.Settle()
-	m.host, err = compute.New(compute.Options{
+	o := compute.Options{
 		Machine: s.Machine, Memory: s.Memory, Instances: s.Most, Idle: time.Duration(s.Idle), Said: m.said,
 		Log: slog.New(slog.NewJSONHandler(logLines{m.link}, nil)),
-	})
+	}
+	if s.Gate {
+		o.Gate = http.HandlerFunc(m.ask)
+	}
+	m.host, err = compute.New(o)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ type call struct {
 
 // RoundTrip implements http.RoundTripper.
 func (a asker) RoundTrip(r *http.Request) (*http.Response, error) {
-	c := &call{host: a.host, name: a.name, ctx: r.Context()}
+	c := &call{host: a.host, name: a.name, ctx: context.WithValue(r.Context(), programKey{}, a.name)}
 	response, err := c.ask(r)
 	if err != nil {
 		err = c.failed(err)

@@ -59,7 +59,7 @@ func asking(t *testing.T, p compute.Program, gate http.Handler, build ...string)
 		t.Fatal(err)
 	}
 	p.Limits.CPU, p.Limits.Wall = 20*time.Second, time.Minute
-	h, err := apart.New(apart.Options{Command: []string{"monitor"}, Gate: gate})
+	h, err := apart.New(apart.Options{Compute: compute.Options{Gate: gate}, Command: []string{"monitor"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -157,6 +157,17 @@ func (l *Link) Open(ctx context.Context, head, body []byte, end bool) (*Stream, 
 	return s, nil
 }
 
+// Opened is the context of a stream that this side has opened and that isn't over.
+func (l *Link) Opened(number uint64) (context.Context, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.opened[number]
+	if s == nil {
+		return nil, false
+	}
+	return s.ctx, true
+}
+
 // Tell sends something that isn't answered.
 func (l *Link) Tell(topic uint32, text []byte) error {
 	return l.send(l.ctx, wire.Frame{Kind: wire.Tell, N: topic}, nil, text)

@@ -40,6 +40,9 @@ type Stream struct {
 // ErrOver says that the other side doesn't want more of a body.
 var ErrOver = errors.New("the call is over")
 
+// Number tells the stream from the link's others.
+func (s *Stream) Number() uint64 { return s.id }
+
 // Context ends when who opened the stream cancels it, or with the link.
 func (s *Stream) Context() context.Context { return s.ctx }
 
