@@ -72,9 +72,12 @@ func respond(s *link.Stream, head []byte, body io.Reader, length int64) {
 	piece := pieces.Get().(*[wire.PieceMax]byte)
 	defer pieces.Put(piece)
 	headOnce := sync.OnceValue(func() error { return s.SendHead(head, nil, false) })
-	early := time.AfterFunc(headPatience, func() { _ = headOnce() })
+	notAlone := func() bool { return true }
+	if _, ready := body.(io.WriterTo); !ready { // what can be written at once is in memory, and a timer costs more than the rest of this
+		notAlone = time.AfterFunc(headPatience, func() { _ = headOnce() }).Stop
+	}
 	n, err := body.Read(piece[:])
-	if early.Stop() { // it won't be sent alone
+	if notAlone() {
 		err = whole(n, length, err)
 		if sendErr := s.SendHead(head, piece[:n], err == io.EOF); sendErr != nil {
 			s.Fail(sendErr)
