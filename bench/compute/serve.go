@@ -92,8 +92,10 @@ func (r *run) serve(ctx context.Context) error {
 		what, url string
 		bar       float64
 	}{
-		{"nginx before a net/http process", "http://" + at[1] + "/", 0}, {"by the SDK, isolation by request", "http://" + at[0] + "/sdk", .7},
-		{"listens, isolation by connection", "http://" + at[0] + "/listens", .4}, {"listens, isolation by instance", "http://" + at[0] + "/remembers", 0},
+		{"nginx before a net/http process", "http://" + at[1] + "/", 0},
+		{"by the SDK, isolation by request", "http://" + at[0] + "/sdk", .7},
+		{"listens, isolation by connection", "http://" + at[0] + "/listens", .4},
+		{"listens, isolation by instance", "http://" + at[0] + "/remembers", 0},
 	}
 	rates := make([][]float64, len(ways))
 	for range max(r.scaled(30)/10, 1) {
