@@ -88,15 +88,22 @@ func (r *run) serve(ctx context.Context) error {
 			return fmt.Errorf("%s: %w\n%s", argv[0], err, p.Output())
 		}
 	}
-	ways := []struct {
-		what, url string
-		bar       float64
-	}{
+	return r.compare([]way{
 		{"nginx before a net/http process", "http://" + at[1] + "/", 0},
 		{"by the SDK, isolation by request", "http://" + at[0] + "/sdk", .7},
 		{"listens, isolation by connection", "http://" + at[0] + "/listens", .4},
 		{"listens, isolation by instance", "http://" + at[0] + "/remembers", 0},
-	}
+	})
+}
+
+// way is one by which wrk asks.
+type way struct {
+	what, url string
+	bar       float64 // of the first one's rate
+}
+
+// compare asks each way in turn.
+func (r *run) compare(ways []way) error {
 	rates := make([][]float64, len(ways))
 	for range max(r.scaled(30)/10, 1) {
 		for i, w := range ways {
