@@ -296,7 +296,7 @@ func (h *Host) start(i *instance) (took time.Duration, err error) {
 	before := cputime.Thread()
 	l := i.version.spec.Limits
 	i.machine, err = i.version.snapshot.Start(h.make, linux.Options{
-		Stdout: &i.out, Stderr: &i.errors, Yield: true, Boundary: i.version.port() == 0,
+		Stdout: &i.out, Stderr: &i.errors, Yield: true, Heard: true, Boundary: i.version.port() == 0,
 		Limits: linux.Limits{CPU: l.CPU * i.version.pace(), Files: file.Limits{Output: l.Output}},
 	})
 	return cputime.Thread() - before, err

@@ -189,7 +189,7 @@ func TestLimits(t *testing.T) {
 		for _, isolation := range []Isolation{PerRequest, PerInstance} {
 			p := guest(t)
 			p.Name, p.Isolation, p.Memory = string(isolation), isolation, 64<<20
-			p.Limits = Limits{CPU: 500 * time.Millisecond, Wall: 5 * time.Second, Output: 20_000, Input: 1000}
+			p.Limits = Limits{CPU: 100 * time.Millisecond, Wall: 20 * time.Second, Output: 20_000, Input: 1000}
 			deploy(t, h, p)
 			q := p
 			q.Name, q.Limits.Wall, q.Limits.CPU = p.Name+"-short", 100*time.Millisecond, 30*time.Second

@@ -98,7 +98,7 @@ func (h *Host) turns(ctx context.Context, j *job, i *instance) (o outcome, wake 
 		switch j.last.Kind {
 		case linux.Idle, linux.WantsInput:
 			idleUntil = time.Now().Add(min(j.last.Wake, silenceMax))
-		case linux.Stopped:
+		case linux.Stopped, linux.Spoke:
 		default:
 			j.ended = true
 		}
@@ -127,8 +127,14 @@ func (i *instance) rest(ctx context.Context) bool {
 	}
 	run, cancel := context.WithTimeout(ctx, turnMax)
 	defer cancel()
-	stop, err := i.machine.Process().Run(run)
-	return err == nil && (stop.Kind == linux.Idle || stop.Kind == linux.Stopped || stop.Kind == linux.WantsInput)
+	for {
+		switch stop, err := i.machine.Process().Run(run); {
+		case err != nil:
+			return false
+		case stop.Kind != linux.Spoke:
+			return stop.Kind == linux.Idle || stop.Kind == linux.Stopped || stop.Kind == linux.WantsInput
+		}
+	}
 }
 
 // room is memory for bytes on their way from the program.

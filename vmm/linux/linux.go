@@ -37,6 +37,8 @@ type Options struct {
 	Boundary bool
 	// Yield has Run return Idle, with when to call it again, rather than sleep until the first task wakes. Virtual time doesn't jump then.
 	Yield bool
+	// Heard has Run return Spoke when the program has sent something to the outside, so that who only waits for that lets it go on no further.
+	Heard bool
 	// Trace is told what happens, in order; nothing when nil.
 	Trace func(trace.Event)
 	// Slice is for how long a task runs when others are ready.
@@ -94,10 +96,12 @@ const (
 	Stopped
 	// Held: the debugger wanted it.
 	Held
+	// Spoke: with Options.Heard, the program has sent something to the outside.
+	Spoke
 )
 
 var stopKinds = [...]string{
-	Exited: "exited", Killed: "killed", WantsInput: "wants input", LimitPassed: "limit passed", Idle: "idle", Deadlock: "deadlock", Stopped: "stopped", Held: "held",
+	Exited: "exited", Killed: "killed", WantsInput: "wants input", LimitPassed: "limit passed", Idle: "idle", Deadlock: "deadlock", Stopped: "stopped", Held: "held", Spoke: "spoke",
 }
 
 func (k StopKind) String() string { return stopKinds[k] }

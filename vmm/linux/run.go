@@ -101,6 +101,8 @@ func (p *Process) stopped() (Stop, bool) {
 		return Stop{Kind: Stopped}, true
 	case p.options.Boundary && p.Files.Starved():
 		return Stop{Kind: WantsInput}, true
+	case p.options.Heard && p.Files.Spoke():
+		return Stop{Kind: Spoke}, true
 	}
 	return Stop{}, false
 }

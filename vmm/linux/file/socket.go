@@ -178,6 +178,9 @@ func (t *Table) Port() int { return t.net.Port() }
 // Dial connects to the guest's listening TCP socket: ECONNREFUSED when nobody listens on port, EAGAIN when its queue is full.
 func (t *Table) Dial(port int) (*Conn, abi.Errno) { return t.net.Dial(port) }
 
+// Spoke reports, once, whether the guest has sent something to the outside, or ended a connection with it.
+func (t *Table) Spoke() bool { return t.net.Spoke() }
+
 // Attach is a connection that was dialled before the checkpoint and that both sides have left open; nil if there is none but those that are attached.
 func (t *Table) Attach() *Conn { return t.net.Attach() }
 

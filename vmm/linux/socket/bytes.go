@@ -93,6 +93,7 @@ func (t *Net) send(s *Socket, v [][]byte) (int, abi.Errno) {
 	p.now.buffer.PushSome(v, int(room))
 	t.ledger.Now.Buffers += room
 	p.now.in++
+	t.spoke = t.spoke || p.outside
 	t.ledger.Version++
 	return int(room), 0
 }
@@ -118,6 +119,7 @@ func (t *Net) shutdown(s *Socket, how int) {
 			t.ledger.Keep(&p.kept, p)
 			p.now.ended = true
 			p.now.in++
+			t.spoke = t.spoke || p.outside
 		}
 	}
 	if how != abi.SHUT_WR {
@@ -188,6 +190,7 @@ func (t *Net) Close(s *Socket) {
 	if p := s.now.peer; p != nil {
 		t.ledger.Keep(&p.kept, p)
 		p.now.peer, p.now.ended = nil, true
+		t.spoke = t.spoke || p.outside
 		p.now.lost = s.now.buffer.Len()
 		p.now.reset = p.now.lost > 0
 		p.now.in++

@@ -89,6 +89,13 @@ func (c *Conn) Read(p []byte) (int, abi.Errno) {
 	return c.t.receive(c.s, c.one[:], 0)
 }
 
+// Spoke reports, once, whether the guest has sent something to the outside, or ended a connection with it.
+func (t *Net) Spoke() bool {
+	spoke := t.spoke
+	t.spoke = false
+	return spoke
+}
+
 // Lost is how many bytes of what was written the guest hadn't read when it closed its end.
 func (c *Conn) Lost() int { return c.s.now.lost }
 

@@ -16,6 +16,7 @@ type Net struct {
 	then   names
 	outer  []*Conn // connections with the outside that it hasn't closed
 	gate   gate
+	spoke  bool // the guest has sent to the outside, or ended a connection with it
 }
 
 // names is what can change.
