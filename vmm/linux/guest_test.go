@@ -29,10 +29,15 @@ var backends = map[string]func() (vmm.Machine, error){
 func onAll(t *testing.T, f func(t *testing.T, newMachine func() vmm.Machine)) {
 	for name, make := range backends {
 		t.Run(name, func(t *testing.T) {
+			if m, err := make(); err != nil { // before f's own subtests, which can't skip this one
+				t.Skip(err)
+			} else if err := m.Close(); err != nil {
+				t.Fatal(err)
+			}
 			f(t, func() vmm.Machine {
 				m, err := make()
 				if err != nil {
-					t.Skip(err)
+					t.Fatal(err)
 				}
 				t.Cleanup(func() { _ = m.Close() })
 				return m
