@@ -16,7 +16,7 @@
 // checkpoint puts back those that changed and looks at no others. Restore of another one, or in another Table, builds everything anew from its bytes.
 //
 // What isn't here: permissions beyond read-only (the program is root), several processes, file locks that anybody could wait for, devices that block,
-// datagram sockets, descriptors sent over sockets, a network (Dial is the only way in, and there's no way out).
+// datagram sockets, descriptors sent over sockets, a network (Dial is the only way in, and the gate the only way out).
 //
 // A Table belongs to one goroutine. A Conn is its Table's: the same goroutine. An Image is immutable. This room starts no goroutines.
 package file
