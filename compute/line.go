@@ -64,7 +64,7 @@ func (l *line) unread() bool { return l.kept && l.conn.Lost() == len(l.sent) }
 func (l *line) close(fit bool) {
 	switch {
 	case l.conn == nil:
-	case fit && l.instance.remembers() && l.conn.Quiet():
+	case fit && l.instance.remembers() && l.conn.Quiet() && l.conn.Drained(): // so that what is lost of it later is the next request's
 		l.instance.conn = l.conn
 	default:
 		l.conn.Close()

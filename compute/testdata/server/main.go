@@ -179,7 +179,8 @@ func rude() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+		if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			_, _ = io.Copy(io.Discard, r.Body)
 			text := strconv.Itoa(n)
 			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
 			time.Sleep(3 * time.Millisecond)

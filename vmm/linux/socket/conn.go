@@ -107,6 +107,9 @@ func (c *Conn) Accepted() bool {
 	return !slices.ContainsFunc(c.t.now.bound, func(l *Socket) bool { return slices.Contains(l.now.pending, c.s.now.peer) })
 }
 
+// Drained says whether the guest has read all that was written.
+func (c *Conn) Drained() bool { return c.t != nil && c.s.now.peer != nil && c.s.now.peer.now.buffer.Len() == 0 }
+
 // Quiet says whether there is nothing to read, and no end.
 func (c *Conn) Quiet() bool {
 	return c.t != nil && c.s.now.buffer.Len() == 0 && !c.s.now.ended && !c.s.now.reset && c.s.now.peer != nil
