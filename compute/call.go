@@ -175,6 +175,7 @@ func (h *Host) enqueue(j *job) (refused *job, err error) {
 		refused.program.counts.fail("queue")
 	}
 	if refused != j {
+		h.makeRoom(j)
 		h.changed.Signal()
 	}
 	return refused, nil

@@ -21,6 +21,7 @@ type Options struct {
 	Machine   backend.Kind     // the machine that programs run on; auto when empty
 	Memory    int64            // bytes of all programs together, snapshots included; 1 GiB when 0
 	Instances int              // most of one program; 16 when 0
+	Workers   int              // calls that go on at the same time; GOMAXPROCS when 0. With fewer than that, who brings calls isn't kept waiting by those that compute
 	Idle      time.Duration    // after which an instance that nobody asks is let go; a minute when 0
 	Now       func() time.Time // time.Now when nil
 	Log       *slog.Logger     // slog.Default() when nil
@@ -56,6 +57,7 @@ type Host struct {
 	programs map[string]*program
 	queue    *shares
 	parked   map[*job]*time.Timer // exchanges that wait for their program or client
+	turning  map[*job]func()      // calls that go on now, and what ends their turn
 	memory   int64                // of snapshots and instances, as charged
 	idle     int64                // of it, of instances that may be let go
 	ended    bool                 // Run has returned, or Close was called
@@ -69,15 +71,15 @@ func New(o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Memory < 0 || o.Instances < 0 || o.Idle < 0 {
-		return nil, errors.New("a host's memory, instances and idle time are positive")
+	if min(o.Memory, int64(o.Instances), int64(o.Workers), int64(o.Idle)) < 0 {
+		return nil, errors.New("a host's memory, instances, workers and idle time are positive")
 	}
 	o.Memory, o.Instances, o.Idle = cmp.Or(o.Memory, budgetDefault), cmp.Or(o.Instances, instancesDefault), cmp.Or(o.Idle, idleDefault)
 	o.Log = cmp.Or(o.Log, slog.Default())
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	h := &Host{options: o, workers: runtime.GOMAXPROCS(0), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}}
+	h := &Host{options: o, workers: cmp.Or(o.Workers, runtime.GOMAXPROCS(0)), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}, turning: map[*job]func(){}}
 	h.changed = sync.NewCond(&h.mu)
 	if o.Gate != nil {
 		h.gates = newGates(h)

@@ -68,7 +68,7 @@ func (h *Host) shut(j *job, i *instance) {
 func (h *Host) turns(ctx context.Context, j *job, i *instance) (o outcome, wake time.Duration, over bool) {
 	p := i.machine.Process()
 	run, cancel := context.WithTimeout(j.ctx, turnMax)
-	defer cancel()
+	defer h.turn(j, cancel)()
 	defer context.AfterFunc(ctx, cancel)()
 	var idleUntil time.Time
 	for {
@@ -101,6 +101,32 @@ func (h *Host) turns(ctx context.Context, j *job, i *instance) (o outcome, wake 
 		case linux.Stopped, linux.Spoke:
 		default:
 			j.ended = true
+		}
+	}
+}
+
+// turn is j's until what it returns is called, or a newcomer ends it.
+func (h *Host) turn(j *job, end func()) (over func()) {
+	h.mu.Lock()
+	h.turning[j] = end
+	h.mu.Unlock()
+	return func() {
+		h.mu.Lock()
+		delete(h.turning, j)
+		h.mu.Unlock()
+		end()
+	}
+}
+
+// makeRoom ends a turn for j, if no worker is free and another tenant has more than one: it had them only because nobody else wanted any.
+func (h *Host) makeRoom(j *job) {
+	if len(h.turning) < h.workers || h.queue.held(j.tenant) > 0 {
+		return
+	}
+	for other, end := range h.turning {
+		if h.queue.held(other.tenant) > 1 {
+			end()
+			return
 		}
 	}
 }
@@ -168,6 +194,7 @@ func (j *job) wake() {
 		timer.Stop()
 		delete(h.parked, j)
 		h.queue.back(j)
+		h.makeRoom(j)
 		h.changed.Broadcast()
 	}
 }

@@ -100,3 +100,35 @@ func TestSharesSkip(t *testing.T) {
 		t.Errorf("%v", j)
 	}
 }
+
+// TestMakeRoom has a newcomer find workers that are free, that others have one each, and that one tenant has all of.
+func TestMakeRoom(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		turning []string // tenants
+		tenant  string
+		ended   int
+	}{
+		{"one is free", []string{"loops"}, "new", 0},
+		{"one each", []string{"a", "b"}, "new", 0},
+		{"one has all", []string{"loops", "loops"}, "new", 1},
+		{"it is the newcomer's", []string{"loops", "loops"}, "loops", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := &Host{workers: 2, queue: newShares(), turning: map[*job]func(){}}
+			ended := 0
+			for _, tenant := range c.turning {
+				j := &job{tenant: tenant, program: &program{}}
+				h.queue.push(j)
+				if h.queue.pop(anyJob) != j {
+					t.Fatal("another one's turn")
+				}
+				h.turning[j] = func() { ended++ }
+			}
+			h.makeRoom(&job{tenant: c.tenant})
+			if ended != c.ended {
+				t.Errorf("%d turns are ended, want %d", ended, c.ended)
+			}
+		})
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -65,12 +66,12 @@ func (r *run) measure(names []string, asJSON bool) (err error) {
 		if !ok {
 			return fmt.Errorf("there is no part %q: cold, tenants, churn and serve are", name)
 		}
-		if err := part(r, context.Background()); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		if failed := part(r, context.Background()); failed != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", name, failed))
 		}
 	}
 	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(r.results)
+		return errors.Join(err, json.NewEncoder(os.Stdout).Encode(r.results))
 	}
 	for _, f := range r.results {
 		verdict := ""
@@ -79,7 +80,7 @@ func (r *run) measure(names []string, asJSON bool) (err error) {
 		}
 		fmt.Printf("%-8s %-72s %12.2f %-8s %-10s %s\n", f.Part, f.What, f.Value, f.Unit, f.Bar, verdict)
 	}
-	return nil
+	return err
 }
 
 // tell notes a figure; one that may be as large as most at most, if most isn't 0; one that has to be least at least, if least isn't 0.
@@ -142,7 +143,8 @@ func (r *run) images() (c, g []byte, err error) {
 
 // with has a host for the time of do.
 func (r *run) with(o compute.Options, do func(h *compute.Host) error) error {
-	o.Machine, o.Log = r.machine, slog.New(slog.DiscardHandler)
+	o.Machine, o.Log, o.Workers = r.machine, slog.New(slog.DiscardHandler), runtime.NumCPU()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(o.Workers + 2)) // as the monitor has it
 	h, err := compute.New(o)
 	if err != nil {
 		return err

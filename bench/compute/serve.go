@@ -78,7 +78,7 @@ func (r *run) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i, argv := range [][]string{{wherry, "edge", "--config", edgeFile, "--state", filepath.Join(r.dir, "state")}, {"nginx", "-c", nginxFile}, {greet, at[2]}} {
+	for i, argv := range [][]string{{wherry, "edge", "--config", edgeFile, "--dir", filepath.Join(r.dir, "state")}, {"nginx", "-c", nginxFile}, {greet, at[2]}} {
 		p, err := proc.Start("", argv...)
 		if err != nil {
 			return err

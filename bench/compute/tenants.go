@@ -60,7 +60,7 @@ func (r *run) tenants(ctx context.Context) error {
 	})
 }
 
-// steady has clients ask for a while, each every 10 ms or so, by a skewed distribution, and returns what they waited, and the memory that the programs had at most.
+// steady has clients ask for a while, each every 80 ms or so, by a skewed distribution, and returns what they waited, and the memory that the programs had at most.
 func steady(h *compute.Host, long time.Duration, hostile int) (times []time.Duration, memory int64, err error) {
 	end := time.Now().Add(long)
 	var mu sync.Mutex
@@ -78,7 +78,7 @@ func steady(h *compute.Host, long time.Duration, hostile int) (times []time.Dura
 					err = fmt.Errorf("status %d: %w", status, e)
 				}
 				mu.Unlock()
-				next = next.Add(time.Duration(random.ExpFloat64() * float64(10*time.Millisecond)))
+				next = next.Add(time.Duration(random.ExpFloat64() * float64(80*time.Millisecond)))
 			}
 		})
 	}

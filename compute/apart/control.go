@@ -56,6 +56,7 @@ type startup struct {
 	Memory  int64           `json:"memory"`
 	Most    int             `json:"instances"`
 	Idle    int64           `json:"idle_ns"`
+	Workers int             `json:"workers"`
 	Gate    bool            `json:"gate"` // the edge answers what programs ask
 	Confine confine.Options `json:"confine"`
 }

@@ -3,6 +3,7 @@
 package apart
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -26,6 +28,8 @@ import (
 const (
 	// envStartup has the startup of a monitor.
 	envStartup = "WHERRY_MONITOR"
+	// spareProcs are Go's processors for everything but programs.
+	spareProcs = 2
 	// firstFile is the first of link.Files descriptors.
 	firstFile = 3
 )
@@ -65,7 +69,11 @@ func run(inside func(context.Context)) error {
 	m := &monitor{connections: map[uint64]*compute.Connection{}}
 	m.link = link.New(ends, link.Options{Handle: m.handle, Heard: m.heard})
 	machine := backend.Settle()
+	// Goroutines that compute hold their P for 10 ms; what comes over the rings isn't to wait for that.
+	workers := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(workers + spareProcs)
 	o := compute.Options{
+		Workers: cmp.Or(s.Workers, workers),
 		Machine: s.Machine, Memory: s.Memory, Instances: s.Most, Idle: time.Duration(s.Idle), Said: m.said,
 		Log: slog.New(slog.NewJSONHandler(logLines{m.link}, nil)),
 	}

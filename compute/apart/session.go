@@ -127,7 +127,7 @@ func (h *Host) start() (*session, error) {
 	o := h.o.Compute
 	s.cmd, err = confine.Start(func(c confine.Options) *exec.Cmd {
 		c.UID, c.GID = h.o.UID, h.o.GID
-		text, _ := json.Marshal(startup{Machine: o.Machine, Memory: o.Memory, Most: o.Instances, Idle: int64(o.Idle), Gate: o.Gate != nil, Confine: c}) // strings and numbers
+		text, _ := json.Marshal(startup{Machine: o.Machine, Memory: o.Memory, Most: o.Instances, Idle: int64(o.Idle), Workers: o.Workers, Gate: o.Gate != nil, Confine: c}) // strings and numbers
 		return &exec.Cmd{
 			Path: "/proc/self/exe", Args: h.o.Command, Env: append(environment(), append(h.o.Env, envStartup+"="+string(text))...),
 			ExtraFiles: files, Stderr: &s.words, WaitDelay: time.Second,
