@@ -108,7 +108,9 @@ func (c *Conn) Accepted() bool {
 }
 
 // Drained says whether the guest has read all that was written.
-func (c *Conn) Drained() bool { return c.t != nil && c.s.now.peer != nil && c.s.now.peer.now.buffer.Len() == 0 }
+func (c *Conn) Drained() bool {
+	return c.t != nil && c.s.now.peer != nil && c.s.now.peer.now.buffer.Len() == 0
+}
 
 // Quiet says whether there is nothing to read, and no end.
 func (c *Conn) Quiet() bool {
