@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 )
 
@@ -41,6 +42,14 @@ func (r *run) bench(program, request string, args ...string) (report, error) {
 	return rep, nil
 }
 
+// machines are those that this host has.
+func machines() []string {
+	if _, err := os.Stat("/dev/kvm"); err != nil {
+		return []string{"emulator"}
+	}
+	return []string{"kvm", "emulator"}
+}
+
 func (r *run) call(ctx context.Context) error {
 	request, err := os.ReadFile(r.cartRequest)
 	if err != nil {
@@ -61,7 +70,7 @@ func (r *run) call(ctx context.Context) error {
 			return err
 		}
 		r.tell("call", f.language+", a native process that lives on, asked through pipes", native, "µs")
-		for _, machine := range []string{"kvm", "emulator"} {
+		for _, machine := range machines() {
 			rep, err := r.bench(f.program, f.request, "--machine", machine, "--requests", strconv.Itoa(r.times(5000)))
 			if err != nil {
 				return err
@@ -93,7 +102,7 @@ func (r *run) call(ctx context.Context) error {
 
 func (r *run) start(context.Context) error {
 	for _, f := range []struct{ language, program, request string }{{"C", r.signed, r.signedRequest}, {"Go", r.cart, r.cartRequest}} {
-		for _, machine := range []string{"kvm", "emulator"} {
+		for _, machine := range machines() {
 			rep, err := r.bench(f.program, f.request, "--machine", machine, "--isolation", "instance", "--requests", strconv.Itoa(r.times(300)))
 			if err != nil {
 				return err
@@ -127,6 +136,9 @@ func (r *run) cpu(context.Context) error {
 			bar  float64
 			part int
 		}{{"kvm", 1.05, 1}, {"emulator", 12, 10}} {
+			if !slices.Contains(machines(), machine.name) {
+				continue
+			}
 			rounds := max(r.times(w.rounds)/machine.part, 2)
 			seconds, err := work(w.kind, rounds, r.wherry, "program", "run", "--machine", machine.name, "--cpu", "10m", "--wall", "10m", w.program)
 			if err != nil {
@@ -152,6 +164,9 @@ func work(kind string, rounds int, command ...string) (float64, error) {
 }
 
 func (r *run) idle(context.Context) error {
+	if !slices.Contains(machines(), "kvm") {
+		return nil
+	}
 	for _, f := range []struct{ language, program, request string }{{"C", r.signed, r.signedRequest}, {"Go", r.cart, r.cartRequest}} {
 		rep, err := r.bench(f.program, f.request, "--machine", "kvm", "--isolation", "instance", "--requests", "1", "--idle", strconv.Itoa(r.times(2000)))
 		if err != nil {
