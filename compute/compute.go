@@ -57,7 +57,7 @@ type Host struct {
 	programs map[string]*program
 	queue    *shares
 	parked   map[*job]*time.Timer // exchanges that wait for their program or client
-	turning  map[*job]func()      // calls that go on now, and what ends their turn
+	turning  map[*job]turn        // calls that go on now
 	memory   int64                // of snapshots and instances, as charged
 	idle     int64                // of it, of instances that may be let go
 	ended    bool                 // Run has returned, or Close was called
@@ -79,7 +79,7 @@ func New(o Options) (*Host, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	h := &Host{options: o, workers: cmp.Or(o.Workers, runtime.GOMAXPROCS(0)), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}, turning: map[*job]func(){}}
+	h := &Host{options: o, workers: cmp.Or(o.Workers, runtime.GOMAXPROCS(0)), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}, turning: map[*job]turn{}}
 	h.changed = sync.NewCond(&h.mu)
 	if o.Gate != nil {
 		h.gates = newGates(h)

@@ -87,14 +87,18 @@ func (h *Host) before(p Program, hash string) (report Report, done bool, err err
 	case h.ended:
 		return Report{}, false, errors.New("the host is closed")
 	case old != nil && old.current.hash == hash:
-		v := old.current
-		return Report{Hash: hash, Unchanged: true, Machine: v.snapshot.Kind(), Start: v.cost, Snapshot: v.bytes}, true, nil
+		return old.current.unchanged(), true, nil
 	case old == nil && len(h.programs) >= programsMax:
 		return Report{}, false, fmt.Errorf("there are %d programs; remove one", programsMax)
 	case p.Memory+overhead > h.options.Memory:
 		return Report{}, false, fmt.Errorf("it may use %d bytes of memory, all programs together have %d; give it less", p.Memory, h.options.Memory)
 	}
 	return Report{}, false, nil
+}
+
+// unchanged is the report of a deployment that finds v there.
+func (v *version) unchanged() Report {
+	return Report{Hash: v.hash, Unchanged: true, Machine: v.snapshot.Kind(), Start: v.cost, Snapshot: v.bytes}
 }
 
 // boot runs p until it waits for a request, at descriptor 0 or at a port, and takes its snapshot.

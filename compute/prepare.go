@@ -25,11 +25,17 @@ func (e *DeployError) Error() string { return fmt.Sprintf("deploying program %q:
 // Unwrap returns the reason.
 func (e *DeployError) Unwrap() error { return e.Err }
 
-// Prepare has all, whose names differ, ready to be the programs of the host, and changes nothing yet. The error joins a *DeployError for each that can't be used.
-func (h *Host) Prepare(ctx context.Context, all []Program) (*Change, error) {
+// Prepare has all, whose names differ, and beside them those of the host that are kept as they are, ready to be the programs of the host, and changes nothing yet.
+// The error joins a *DeployError for each that can't be used.
+func (h *Host) Prepare(ctx context.Context, all []Program, kept ...string) (*Change, error) {
 	h.deploying.Lock()
 	c := &Change{host: h, names: map[string]bool{}, reports: map[string]Report{}}
 	var errs []error
+	for _, name := range kept {
+		if err := c.keep(name); err != nil {
+			errs = append(errs, &DeployError{name, err})
+		}
+	}
 	for _, p := range all {
 		if err := c.add(ctx, p); err != nil {
 			errs = append(errs, &DeployError{p.Name, err})
@@ -69,6 +75,17 @@ func (c *Change) add(ctx context.Context, p Program) error {
 		c.first = append(c.first, first)
 	}
 	c.reports[p.Name] = report
+	return nil
+}
+
+func (c *Change) keep(name string) error {
+	c.host.mu.Lock()
+	defer c.host.mu.Unlock()
+	p := c.host.programs[name]
+	if p == nil {
+		return errors.New("it isn't there to be kept; deploy it")
+	}
+	c.names[name], c.reports[name] = true, p.current.unchanged()
 	return nil
 }
 

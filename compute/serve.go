@@ -105,10 +105,17 @@ func (h *Host) turns(ctx context.Context, j *job, i *instance) (o outcome, wake 
 	}
 }
 
+// turn is a call that goes on now.
+type turn struct {
+	begun time.Time
+	end   func()
+}
+
 // turn is j's until what it returns is called, or a newcomer ends it.
 func (h *Host) turn(j *job, end func()) (over func()) {
+	t := turn{time.Now(), end}
 	h.mu.Lock()
-	h.turning[j] = end
+	h.turning[j] = t
 	h.mu.Unlock()
 	return func() {
 		h.mu.Lock()
@@ -123,12 +130,22 @@ func (h *Host) makeRoom(j *job) {
 	if len(h.turning) < h.workers || h.queue.held(j.tenant) > 0 {
 		return
 	}
-	for other, end := range h.turning {
+	for other, t := range h.turning {
 		if h.queue.held(other.tenant) > 1 {
-			end()
+			t.end()
 			return
 		}
 	}
+}
+
+// Overdue is for how long a program's turn goes on beyond its end: the one of them that is worst. On a machine that does what it is told that is a moment.
+func (h *Host) Overdue() (most time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.turning {
+		most = max(most, time.Since(t.begun)-turnMax)
+	}
+	return most
 }
 
 // judge reports whether a call is over that has no response, and why.

@@ -489,3 +489,18 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// TestOverdue looks at a turn that should have ended.
+func TestOverdue(t *testing.T) {
+	h, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := h.Overdue(); got != 0 {
+		t.Errorf("nothing goes on, and is overdue by %v", got)
+	}
+	h.turning[&job{}] = turn{begun: time.Now().Add(-time.Minute)}
+	if got := h.Overdue(); got < time.Minute-turnMax || got > 2*time.Minute {
+		t.Errorf("overdue by %v", got)
+	}
+}

@@ -115,7 +115,7 @@ func TestMakeRoom(t *testing.T) {
 		{"it is the newcomer's", []string{"loops", "loops"}, "loops", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := &Host{workers: 2, queue: newShares(), turning: map[*job]func(){}}
+			h := &Host{workers: 2, queue: newShares(), turning: map[*job]turn{}}
 			ended := 0
 			for _, tenant := range c.turning {
 				j := &job{tenant: tenant, program: &program{}}
@@ -123,7 +123,7 @@ func TestMakeRoom(t *testing.T) {
 				if h.queue.pop(anyJob) != j {
 					t.Fatal("another one's turn")
 				}
-				h.turning[j] = func() { ended++ }
+				h.turning[j] = turn{end: func() { ended++ }}
 			}
 			h.makeRoom(&job{tenant: c.tenant})
 			if ended != c.ended {

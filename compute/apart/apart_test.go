@@ -452,16 +452,16 @@ func TestBackoff(t *testing.T) {
 func TestPreparedText(t *testing.T) {
 	want := []compute.Program{{Name: "a", Image: []byte("image"), Args: []string{"b"}, Limits: compute.Limits{CPU: 1}}, {Name: "c"}}
 	var b bytes.Buffer
-	if err := writePrograms(&b, want); err != nil {
+	if err := writePrograms(&b, want, []string{"d"}); err != nil {
 		t.Fatal(err)
 	}
 	text := b.Bytes()
-	got, err := readPrograms(bytes.NewReader(text))
-	if err != nil || len(got) != 2 || got[0].Name != "a" || string(got[0].Image) != "image" || got[0].Args[0] != "b" || got[0].Limits.CPU != 1 || got[1].Name != "c" {
+	got, kept, err := readPrograms(bytes.NewReader(text))
+	if err != nil || len(kept) != 1 || kept[0] != "d" || len(got) != 2 || got[0].Name != "a" || string(got[0].Image) != "image" || got[0].Args[0] != "b" || got[0].Limits.CPU != 1 || got[1].Name != "c" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for n := range text {
-		if _, err := readPrograms(bytes.NewReader(text[:n])); err == nil {
+		if _, _, err := readPrograms(bytes.NewReader(text[:n])); err == nil {
 			t.Fatalf("%d of %d bytes are enough", n, len(text))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/wherry/wherry/compute"
 	"github.com/wherry/wherry/compute/apart/link"
@@ -51,7 +52,8 @@ func (c *Change) prepare(ctx context.Context, all []compute.Program) (err error)
 		if c.session, err = h.await(ctx, false); err != nil {
 			return err
 		}
-		if c.stream, c.reports, err = c.session.prepare(ctx, all); err == nil || ctx.Err() != nil || c.session.link.Context().Err() == nil {
+		fresh, kept := h.unlike(all, c.session)
+		if c.stream, c.reports, err = c.session.prepare(ctx, fresh, kept); err == nil || ctx.Err() != nil || c.session.link.Context().Err() == nil {
 			return err
 		}
 		<-c.session.ended // soon, for it is killed when its link ends
@@ -60,14 +62,32 @@ func (c *Change) prepare(ctx context.Context, all []compute.Program) (err error)
 	return err
 }
 
-// prepare has the monitor prepare programs. The stream waits for what is to become of them.
-func (s *session) prepare(ctx context.Context, all []compute.Program) (_ *link.Stream, _ map[string]compute.Report, err error) {
+// unlike parts programs: those that s is to be sent, and the names of those that it has like that.
+func (h *Host) unlike(all []compute.Program, s *session) (fresh []compute.Program, kept []string) {
+	h.mu.Lock()
+	has := h.programs
+	if !s.whole {
+		has = nil
+	}
+	h.mu.Unlock()
+	for _, p := range all {
+		if old, ok := has[p.Name]; ok && reflect.DeepEqual(old, p) {
+			kept = append(kept, p.Name)
+		} else {
+			fresh = append(fresh, p)
+		}
+	}
+	return fresh, kept
+}
+
+// prepare has the monitor prepare programs, beside those that it keeps. The stream waits for what is to become of them.
+func (s *session) prepare(ctx context.Context, all []compute.Program, kept []string) (_ *link.Stream, _ map[string]compute.Report, err error) {
 	stream, err := s.link.Open(s.link.Context(), []byte{verbPrepare}, nil, false)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer context.AfterFunc(ctx, func() { stream.Cancel(context.Cause(ctx)) })()
-	p, err := exchange(stream, all)
+	p, err := exchange(stream, all, kept)
 	if err == nil {
 		err = p.err()
 	}
@@ -79,8 +99,8 @@ func (s *session) prepare(ctx context.Context, all []compute.Program) (_ *link.S
 }
 
 // exchange sends programs and reads what became of them.
-func exchange(stream *link.Stream, all []compute.Program) (p prepared, err error) {
-	if err = writePrograms(stream, all); err == nil {
+func exchange(stream *link.Stream, all []compute.Program, kept []string) (p prepared, err error) {
+	if err = writePrograms(stream, all, kept); err == nil {
 		_, err = stream.Answer()
 	}
 	if errors.Is(err, link.ErrOver) { // it has said why
@@ -98,7 +118,7 @@ func (s *session) deploy(all []compute.Program) error {
 	if err != nil {
 		return err
 	}
-	p, err := exchange(stream, all)
+	p, err := exchange(stream, all, nil)
 	stream.Cancel(context.Canceled)
 	if err == nil {
 		err = p.err()

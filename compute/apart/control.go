@@ -97,19 +97,25 @@ func readText(r io.Reader, v any) error {
 	return json.Unmarshal(text, v)
 }
 
+// shipment are programs on their way, and the names of those that the monitor has and keeps.
+type shipment struct {
+	Programs []shipped `json:"programs"`
+	Kept     []string  `json:"kept,omitempty"`
+}
+
 // shipped is a program without its image, which comes behind all of them.
 type shipped struct {
 	Program compute.Program `json:"program"`
 	Image   int64           `json:"image"` // bytes
 }
 
-func writePrograms(w io.Writer, all []compute.Program) error {
-	list := make([]shipped, len(all))
+func writePrograms(w io.Writer, all []compute.Program, kept []string) error {
+	s := shipment{make([]shipped, len(all)), kept}
 	for i, p := range all {
-		list[i] = shipped{p, int64(len(p.Image))}
-		list[i].Program.Image = nil
+		s.Programs[i] = shipped{p, int64(len(p.Image))}
+		s.Programs[i].Program.Image = nil
 	}
-	if err := writeText(w, list); err != nil {
+	if err := writeText(w, s); err != nil {
 		return err
 	}
 	for i := range all {
@@ -120,24 +126,24 @@ func writePrograms(w io.Writer, all []compute.Program) error {
 	return nil
 }
 
-func readPrograms(r io.Reader) ([]compute.Program, error) {
-	var list []shipped
-	if err := readText(r, &list); err != nil {
-		return nil, err
+func readPrograms(r io.Reader) (all []compute.Program, kept []string, err error) {
+	var s shipment
+	if err := readText(r, &s); err != nil {
+		return nil, nil, err
 	}
-	all, images := make([]compute.Program, len(list)), int64(0)
-	for i, s := range list {
-		images += s.Image
-		if s.Image < 0 || s.Image > imageMax || images > imagesMax {
-			return nil, fmt.Errorf("an image of %d bytes", s.Image)
+	images := int64(0)
+	for _, p := range s.Programs {
+		images += p.Image
+		if p.Image < 0 || p.Image > imageMax || images > imagesMax {
+			return nil, nil, fmt.Errorf("an image of %d bytes", p.Image)
 		}
-		all[i] = s.Program
-		all[i].Image = make([]byte, s.Image)
-		if _, err := io.ReadFull(r, all[i].Image); err != nil {
-			return nil, err
+		p.Program.Image = make([]byte, p.Image)
+		if _, err := io.ReadFull(r, p.Program.Image); err != nil {
+			return nil, nil, err
 		}
+		all = append(all, p.Program)
 	}
-	return all, nil
+	return all, s.Kept, nil
 }
 
 // prepared is what became of programs.

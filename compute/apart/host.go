@@ -52,6 +52,7 @@ type Host struct {
 	trouble     error                      // why there is none
 	served      bool                       // a monitor has answered
 	again       backoff
+	silence     time.Duration // after which a monitor that says nothing is ended
 	restarts    uint64
 	machine     backend.Host
 	report      confine.Report
@@ -82,7 +83,7 @@ func New(o Options) (*Host, error) {
 	o.Compute.Log = cmp.Or(o.Compute.Log, slog.Default())
 	h := &Host{
 		o: o, changed: make(chan struct{}), programs: map[string]compute.Program{}, before: map[string]compute.Metrics{}, lost: map[string]uint64{},
-		connections: map[*compute.Connection]*connection{},
+		connections: map[*compute.Connection]*connection{}, silence: silenceMax,
 	}
 	h.known.Store(&map[string]spec{})
 	h.ctx, h.stop = context.WithCancelCause(context.Background())
@@ -164,6 +165,9 @@ func (h *Host) adopt(programs map[string]compute.Program, by *session) {
 	maps.DeleteFunc(h.before, func(name string, _ compute.Metrics) bool { return gone(name) })
 	maps.DeleteFunc(h.lost, func(name string, _ uint64) bool { return gone(name) })
 	s := h.current
+	if by != nil && s == by {
+		by.whole = true
+	}
 	if s == nil || s == by {
 		return
 	}

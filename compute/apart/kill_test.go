@@ -3,6 +3,7 @@
 package apart
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -248,4 +249,78 @@ func cpu(b *testing.B, h *Host) time.Duration {
 		total += time.Duration(t.Nano())
 	}
 	return total
+}
+
+// TestStandsStill stops the monitor while it is asked: it is ended, the request fails with 502, and the next one is answered by another.
+func TestStandsStill(t *testing.T) {
+	h := running(t, Options{Compute: compute.Options{Machine: backend.Emulator}})
+	h.silence = 300 * time.Millisecond
+	deploy(t, h, guest(t))
+	mustGet(t, h, "guest", "/count", "1")
+	if err := unix.Kill(h.pid(t), unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	_, err := get(h, "guest", "/count")
+	if got := fault.Of(err); got.Party != fault.Edge || got.Status != http.StatusBadGateway || !got.Retry {
+		t.Errorf("%+v", got)
+	}
+	mustGet(t, h, "guest", "/count", "1")
+	if h.Restarts() == 0 {
+		t.Error("it wasn't ended")
+	}
+}
+
+// TestOverdue waits for turns that don't end; one that is late for a moment isn't one.
+func TestOverdue(t *testing.T) {
+	looks := []time.Duration{0, time.Minute, time.Minute, 0, time.Minute, time.Minute, time.Minute}
+	next := func() time.Duration {
+		look := looks[0]
+		looks = looks[1:]
+		return look
+	}
+	if !overdue(t.Context(), next, time.Microsecond) || len(looks) != 0 {
+		t.Errorf("it ended with %d looks left", len(looks))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if overdue(ctx, func() time.Duration { cancel(); return time.Minute }, time.Microsecond) {
+		t.Error("it doesn't end with its context")
+	}
+}
+
+// TestImagesCrossOnce deploys a large program again beside another one: its image doesn't cross again, and what it remembers stays.
+func TestImagesCrossOnce(t *testing.T) {
+	h := running(t, Options{Compute: compute.Options{Machine: backend.Emulator}})
+	keeps := guest(t)
+	keeps.Isolation = compute.PerInstance
+	deploy(t, h, keeps)
+	mustGet(t, h, "guest", "/count", "1")
+	other := guest(t)
+	other.Name = "other"
+	for range 2 { // the second time by a monitor that was restarted, which has them as well
+		s, err := h.await(t.Context(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fresh, kept := h.unlike([]compute.Program{other, keeps}, s); len(fresh) != 1 || len(kept) != 1 || kept[0] != "guest" {
+			t.Errorf("%d programs cross, %q are kept", len(fresh), kept)
+		}
+		if err := unix.Kill(s.cmd.Process.Pid, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for h.pid(t) == s.cmd.Process.Pid {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	mustGet(t, h, "guest", "/count", "1")
+	reports := deploy(t, h, other, keeps)
+	if !reports["guest"].Unchanged || reports["other"].Unchanged {
+		t.Errorf("%+v", reports)
+	}
+	mustGet(t, h, "guest", "/count", "2")
+	mustGet(t, h, "other", "/count", "1")
+	keeps.Env = append(keeps.Env, "SAY=new-")
+	if reports = deploy(t, h, keeps); reports["guest"].Unchanged {
+		t.Errorf("%+v", reports)
+	}
+	mustGet(t, h, "guest", "/count", "new-1")
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/wherry/wherry/compute"
 )
 
-// countMax is how long a monitor may take to say its counts.
+// countMax is how long who asks for the counts waits for a monitor to say them.
 const countMax = 2 * time.Second
 
 // kindsMax bounds the kinds of errors and exits of a program, which become labels.
@@ -20,9 +20,9 @@ const kindsMax = 100
 // lostKind is the kind of errors of requests that a monitor didn't end.
 const lostKind = "monitor"
 
-// count asks for the counts.
-func (s *session) count() {
-	ctx, cancel := context.WithTimeout(s.link.Context(), countMax)
+// count asks for the counts, and reports whether there was an answer in time.
+func (s *session) count(limit time.Duration) (answered bool) {
+	ctx, cancel := context.WithTimeout(s.link.Context(), limit)
 	defer cancel()
 	var now map[string]compute.Metrics
 	stream, err := s.link.Open(ctx, []byte{verbMetrics}, nil, true)
@@ -30,20 +30,24 @@ func (s *session) count() {
 		err = readText(stream, &now)
 		stream.Cancel(context.Canceled)
 	}
-	if err != nil || slices.ContainsFunc(slices.Collect(maps.Values(now)), func(m compute.Metrics) bool { return len(m.Errors)+len(m.Exits) > kindsMax }) {
-		return // what was counted before holds
+	if err != nil {
+		return ctx.Err() == nil || s.link.Context().Err() != nil
+	}
+	if slices.ContainsFunc(slices.Collect(maps.Values(now)), func(m compute.Metrics) bool { return len(m.Errors)+len(m.Exits) > kindsMax }) {
+		return true // what was counted before holds
 	}
 	s.host.mu.Lock()
 	defer s.host.mu.Unlock()
 	if s.host.current == s {
 		s.seen = now
 	}
+	return true
 }
 
 // Metrics returns the programs' counts by name, with those of monitors that have ended.
 func (h *Host) Metrics() map[string]compute.Metrics {
 	if s := h.live.Load(); s != nil {
-		s.count()
+		s.count(countMax)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -92,6 +92,12 @@ func run(inside func(context.Context)) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = m.host.Run(ctx) }) // it ends with ctx alone
+	running.Go(func() {
+		if overdue(ctx, m.host.Overdue, overdueEvery) {
+			fmt.Fprintf(os.Stderr, "a program's turn doesn't end, %v after it should have\n", overdueMax)
+			os.Exit(1)
+		}
+	})
 	if err = m.link.Tell(topicHello, greeting); err == nil {
 		if inside != nil {
 			inside(ctx)
@@ -101,6 +107,29 @@ func run(inside func(context.Context)) error {
 	cancel()
 	running.Wait()
 	return err
+}
+
+const (
+	overdueMax   = 10 * time.Second // for which a turn goes on beyond its end
+	overdueEvery = time.Second
+	overdueTimes = 3 // in a row that it was seen: who wasn't let run for a while isn't stuck
+)
+
+// overdue waits for a turn that doesn't end, and reports whether there was one before ctx was done.
+func overdue(ctx context.Context, by func() time.Duration, every time.Duration) bool {
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	for times := 0; times < overdueTimes; {
+		select {
+		case <-ticks.C:
+		case <-ctx.Done():
+			return false
+		}
+		if times++; by() < overdueMax {
+			times = 0
+		}
+	}
+	return true
 }
 
 // logLines are told to the edge, which logs them.
@@ -176,7 +205,7 @@ func reply(s *link.Stream, v any) {
 
 // restore deploys programs, one after another, and removes all others.
 func (m *monitor) restore(s *link.Stream) {
-	all, err := readPrograms(s)
+	all, _, err := readPrograms(s)
 	if err != nil {
 		s.Fail(err)
 		return
@@ -197,13 +226,13 @@ func (m *monitor) restore(s *link.Stream) {
 
 // prepare has programs ready, and commits them or not.
 func (m *monitor) prepare(s *link.Stream) {
-	all, err := readPrograms(s)
+	all, kept, err := readPrograms(s)
 	if err != nil {
 		s.Fail(err)
 		return
 	}
 	var p prepared
-	change, err := m.host.Prepare(s.Context(), all)
+	change, err := m.host.Prepare(s.Context(), all, kept...)
 	if err != nil {
 		p.refuse(err)
 		reply(s, p)

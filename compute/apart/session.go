@@ -29,6 +29,7 @@ const (
 	heardMax   = 256              // of what a monitor tells wait to be logged; more are dropped
 	linesMax   = 100              // of a monitor's log are logged in a second
 	countEvery = 5 * time.Second
+	silenceMax = 20 * time.Second // from a question for the counts until a monitor that hasn't answered is ended
 )
 
 // session is one life of a monitor.
@@ -47,7 +48,8 @@ type session struct {
 	second time.Time // listen's: in which logged lines were logged
 	logged int
 
-	seen map[string]compute.Metrics // host.mu: the counts when they were last asked for
+	seen  map[string]compute.Metrics // host.mu: the counts when they were last asked for
+	whole bool                       // host.mu: it has the host's programs, all of them
 }
 
 // supervise has one monitor after another run until the host is closed.
@@ -95,7 +97,12 @@ func (h *Host) life() error {
 	})
 	listening, silent := context.WithCancel(context.Background())
 	parts.Go(func() { s.listen(listening) })
-	parts.Go(func() { s.greet() })
+	parts.Go(func() {
+		if s.greet() {
+			parts.Go(func() { s.watch(listening) })
+			h.restore(s)
+		}
+	})
 	stop := context.AfterFunc(h.ctx, func() { s.link.Close(context.Cause(h.ctx)) })
 	err = s.cmd.Wait()
 	stop()
@@ -158,8 +165,8 @@ func environment() (kept []string) {
 	return kept
 }
 
-// greet waits until the monitor is confined, and restores the programs.
-func (s *session) greet() {
+// greet waits until the monitor is confined, and reports whether it is.
+func (s *session) greet() bool {
 	h := s.host
 	select {
 	case hi := <-s.hello:
@@ -171,13 +178,12 @@ func (s *session) greet() {
 		h.mu.Lock()
 		h.machine, h.report = hi.Machine, hi.Report
 		h.mu.Unlock()
+		return true
 	case <-s.link.Context().Done():
-		return
 	case <-time.After(helloMax):
 		s.link.Close(fmt.Errorf("the monitor wasn't ready after %v", helloMax))
-		return
 	}
-	h.restore(s)
+	return false
 }
 
 // restore has s have the host's programs, and answer then.
@@ -185,14 +191,17 @@ func (h *Host) restore(s *session) {
 	for s.link.Context().Err() == nil {
 		h.mu.Lock()
 		generation, programs := h.generation, h.programs
+		s.whole = false
 		h.mu.Unlock()
+		var err error
 		if len(programs) > 0 {
-			if err := s.deploy(slices.Collect(maps.Values(programs))); err != nil && s.link.Context().Err() == nil {
+			if err = s.deploy(slices.Collect(maps.Values(programs))); err != nil && s.link.Context().Err() == nil {
 				h.o.Compute.Log.Error("programs can't be used after a restart of the monitor; deploy them again", "error", err)
 			}
 		}
 		h.mu.Lock()
 		if h.generation == generation && h.current == s {
+			s.whole = err == nil
 			h.live.Store(s)
 			h.trouble, h.served = nil, true
 			h.tellLocked()
@@ -280,17 +289,32 @@ func (s *session) log(line string) {
 	s.host.o.Compute.Log.Log(context.Background(), level, message, attrs...)
 }
 
-// listen does what was told, and counts now and then, until ctx is done.
+// listen does what was told, until ctx is done.
 func (s *session) listen(ctx context.Context) {
-	ticks := time.NewTicker(countEvery)
-	defer ticks.Stop()
 	for {
 		select {
 		case do := <-s.heard:
 			do()
-		case <-ticks.C:
-			s.count()
 		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// watch counts now and then, until ctx is done, and ends a monitor that lives but doesn't answer.
+func (s *session) watch(ctx context.Context) {
+	h := s.host
+	ticks := time.NewTicker(min(countEvery, h.silence))
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ticks.C:
+		case <-ctx.Done():
+			return
+		}
+		if !s.count(h.silence) {
+			h.o.Compute.Log.Error("the monitor of the programs stands still; it is ended", "silent for", h.silence)
+			s.link.Close(&fault.Error{Party: fault.Edge, Op: "run program", Status: http.StatusBadGateway, Retry: true, Err: fmt.Errorf("the monitor stood still for %v", h.silence)})
 			return
 		}
 	}
