@@ -59,7 +59,8 @@ type VCPU interface {
 // Budget bounds a Run. A zero field is no bound.
 type Budget struct {
 	Instructions uint64        // of the emulator: exactly so many
-	CPU          time.Duration // of KVM: the thread's time, to about a millisecond
+	CPU          time.Duration // of KVM: the thread's time, to a few milliseconds
+	From         time.Duration // the thread's time (cputime.Thread) from which CPU counts; 0: that of the call
 	Past         bool          // the instruction at RIP is executed even if it has a breakpoint (Stops)
 }
 

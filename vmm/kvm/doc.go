@@ -11,7 +11,7 @@
 //
 // It promises the exits of vmm/emu, at the same instructions and with the same registers. What differs:
 //
-//   - Budget.CPU counts the thread's CPU time and is looked at when a timer of the thread rings; Budget.Instructions isn't looked at.
+//   - Budget.CPU counts the thread's CPU time and is looked at every few milliseconds; Budget.Instructions isn't looked at.
 //   - instructions are the processor's: what the emulator ends with ExitUnsupported mostly works. CPUID tells what the host has, see Caps.CPUIDTrapped.
 //   - a write that page tables allow to where no memory is, or to a read-only slot, was done but for its effect: where it wasn't a plain store, its exit is
 //     behind the instruction, and Exit.Addr the guest-physical address.
@@ -24,6 +24,6 @@
 // CollectDirty; Cool clears it now and then. Page tables: see Machine.Flush. Extended states that SetExtended is given are loaded by the processor itself when
 // it runs, in a page on its way to the program: see detour. That is no exit, and nothing that the program could tell from the state having been there.
 //
-// Run locks its goroutine to a thread while it runs, and Kick and the budget's timer interrupt that thread by SIGURG, which Go's runtime takes for its own
-// preemption. It starts no goroutines.
+// Run locks its goroutine to a thread while it runs, and Kick and the end of a budget interrupt that thread by SIGURG, which Go's runtime takes for its own
+// preemption. While processors with a budget run, and a tenth of a second longer, one goroutine of the package looks for budgets that are over.
 package kvm

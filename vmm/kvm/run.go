@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -33,20 +32,18 @@ func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	thread := unix.Gettid()
-	c.thread.Store(int32(thread))
+	c.thread.Store(int32(unix.Gettid()))
 	defer c.thread.Store(0)
 	if err := c.enter(); err != nil {
 		return vmm.Exit{}, err
 	}
 	defer c.arrive()
-	var began time.Duration
 	if budget.CPU > 0 {
-		began = cputime.Thread()
-		if err := c.arm(thread, budget.CPU); err != nil {
-			return vmm.Exit{}, err
+		if budget.From == 0 {
+			budget.From = cputime.Thread()
 		}
-		defer c.disarm()
+		alarm.set(c, budget.CPU)
+		defer alarm.clear(c)
 	}
 	for {
 		atomic.StoreUint32(&c.run.request, 0)
@@ -63,15 +60,13 @@ func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
 		case !errors.Is(err, unix.EINTR):
 			return vmm.Exit{}, fmt.Errorf("KVM_RUN at %#x: %w", c.run.regs.RIP, err)
 		case budget.CPU > 0:
-			used := cputime.Thread() - began
-			if used >= budget.CPU {
+			left := budget.CPU + budget.From - cputime.Thread()
+			if left <= 0 {
 				if exit, done, err := c.interrupted(vmm.ExitSpent); done {
 					return exit, err
 				}
 			}
-			if err := c.arm(thread, budget.CPU-used); err != nil {
-				return vmm.Exit{}, err
-			}
+			alarm.set(c, left)
 		}
 	}
 }
@@ -128,32 +123,17 @@ func (c *VCPU) enter() error {
 	return c.leave()
 }
 
-// arm has the thread interrupted when d has passed, unless it will be before.
-func (c *VCPU) arm(thread int, d time.Duration) error {
-	now := time.Now()
-	end := now.Add(max(d, ringMin))
-	if c.timer.thread == thread && c.due.After(now) && !c.due.After(end) {
-		return nil
-	}
-	c.due = end
-	if err := c.timer.ring(thread, d); err != nil {
-		return fmt.Errorf("a timer for the budget: %w", err)
-	}
-	return nil
-}
-
-// disarm keeps the timer from interrupting what the thread does next.
-func (c *VCPU) disarm() {
-	c.due = time.Time{}
-	c.timer.quiet()
-}
-
 // Kick implements vmm.VCPU.
 func (c *VCPU) Kick() {
 	c.kicked.Store(true)
+	c.interrupt()
+}
+
+// interrupt has KVM_RUN return, if the processor is in it or about to be.
+func (c *VCPU) interrupt() {
 	atomic.StoreUint32(&c.run.request, immediateExit)
 	if thread := c.thread.Load(); thread != 0 {
-		_ = unix.Tgkill(os.Getpid(), int(thread), unix.SIGURG) // one that is gone has seen kicked
+		_ = unix.Tgkill(os.Getpid(), int(thread), unix.SIGURG) // one that is gone needs none
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -28,9 +27,7 @@ type VCPU struct {
 	space   mmu.Space
 	root    *uint64 // the last entry of the root page table; nil if that is outside of memory
 	task    []byte  // the monitor's page for this processor
-	timer   timer
-	due     time.Time // when timer rings
-	outAt   uint64    // RIP of an OUT that the kernel counts as not done yet
+	outAt   uint64  // RIP of an OUT that the kernel counts as not done yet
 
 	next    x86.Extended // what the processor is to load in its detour
 	pending bool         // it hasn't
@@ -98,7 +95,6 @@ func (c *VCPU) init() (err error) {
 }
 
 func (c *VCPU) free() error {
-	c.timer.stop()
 	var errs []error
 	if c.shared != nil {
 		errs = append(errs, unix.Munmap(c.shared))

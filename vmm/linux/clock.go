@@ -23,6 +23,9 @@ func (p *Process) putTimespec(va uint64, ns int64) abi.Errno {
 
 // read is what a clock says now.
 func (p *Process) readClock(t *Task, id uint64) (int64, abi.Errno) {
+	if int32(id) < 0 || id == abi.CLOCK_PROCESS_CPUTIME_ID || id == abi.CLOCK_THREAD_CPUTIME_ID {
+		p.look()
+	}
 	switch int32(id) {
 	case abi.CLOCK_REALTIME, abi.CLOCK_REALTIME_COARSE, abi.CLOCK_TAI, abi.CLOCK_REALTIME_ALARM:
 		return clock.Add(p.clock.Monotonic, p.clock.RealOffset), 0

@@ -150,9 +150,10 @@ type Process struct {
 	version        uint64 // of Files, when the tasks that wait for them were looked at last
 	end            *Stop  // once it has exited or was killed
 	debugger       Debugger
-	held           bool      // by the debugger: Run returns
-	began          time.Time // the last Run
-	threadTime     int64     // of the host, when it was looked at last
+	held           bool          // by the debugger: Run returns
+	began          time.Time     // the last Run
+	threadTime     time.Duration // of the host's thread, when it was looked at last
+	sampled        time.Time     // when that was
 	counters       counters
 
 	cpuTime, cpuBase int64  // nanoseconds it has run, and when the last Restore was

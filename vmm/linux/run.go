@@ -54,7 +54,10 @@ func (p *Process) Run(ctx context.Context) (Stop, error) {
 	defer after.Func(ctx, p.Stop)() // which waits: the machine may be closed then
 	p.kick.wanted.Store(ctx.Err() != nil)
 	p.began = time.Now()
-	p.threadTime = int64(cputime.Thread())
+	if p.timed() {
+		p.threadTime, p.sampled = cputime.Thread(), p.began
+		defer p.sample()
+	}
 	p.held = false
 	for {
 		if stop, ok := p.stopped(); ok {
@@ -176,7 +179,7 @@ func (p *Process) budget() vmm.Budget {
 	if l.Wall > 0 {
 		n = min(n, int64(l.Wall-time.Since(p.began)+time.Millisecond))
 	}
-	return vmm.Budget{CPU: time.Duration(max(n, 1))}
+	return vmm.Budget{CPU: time.Duration(max(n, 1)), From: p.threadTime}
 }
 
 // executed is how many instructions were, since Load or Restore.
@@ -258,21 +261,51 @@ func (p *Process) account(t *Task, c *cpu) {
 		p.counters.instructions += uint64(ran)
 		p.left -= ran
 	}
-	cpuNow := int64(cputime.Thread())
-	spent := max(cpuNow-p.threadTime, 0)
-	p.threadTime = cpuNow
+	switch {
+	case !p.timed():
+		p.spend(t, ran)
+	case p.clock.Virtual || time.Since(p.sampled) >= sampleEvery:
+		p.sample()
+	}
+	if !p.clock.Virtual || p.counts {
+		p.clock.Tick(ran)
+	}
+	p.tellFiles()
+}
+
+// sampleEvery is how often the thread's time is looked at, which is a system call.
+const sampleEvery = 200 * time.Microsecond
+
+// timed reports whether CPU time is the thread's. With virtual time it is the instructions', where they are counted.
+func (p *Process) timed() bool { return !p.clock.Virtual || !p.counts }
+
+// sample adds what the thread has taken since the last one, as the task's whose turn it is.
+func (p *Process) sample() {
+	now := cputime.Thread()
+	spent := int64(max(now-p.threadTime, 0))
+	p.threadTime, p.sampled = now, time.Now()
+	p.spend(p.current, spent)
 	if !p.counts {
 		p.left -= spent
-		ran = spent
+		if p.clock.Virtual {
+			p.clock.Tick(spent)
+		}
 	}
-	if p.clock.Virtual && p.counts {
-		spent = ran
+}
+
+// look has the CPU times be those of now, for a program that asks.
+func (p *Process) look() {
+	if p.timed() {
+		p.sample()
 	}
-	p.counters.cpu += spent
-	p.cpuTime += spent
-	t.CPU += spent
-	p.clock.Tick(ran)
-	p.tellFiles()
+}
+
+func (p *Process) spend(t *Task, ns int64) {
+	p.counters.cpu += ns
+	p.cpuTime += ns
+	if t != nil {
+		t.CPU += ns
+	}
 }
 
 // tellFiles has the files know what time it is.

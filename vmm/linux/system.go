@@ -97,6 +97,7 @@ func callPrlimit(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 }
 
 func callGetrusage(p *Process, t *Task, a *args) (uint64, abi.Errno) {
+	p.look()
 	u := abi.Rusage{Utime: p.cpuTime, Maxrss: int64(p.space.Pages()) * pageSize >> 10, Minflt: int64(p.space.Faults())}
 	switch int32(a[0]) {
 	case abi.RUSAGE_THREAD:
@@ -116,6 +117,7 @@ func callTimes(p *Process, _ *Task, a *args) (uint64, abi.Errno) {
 	const tick = int64(time.Second / 100)
 	if a[0] != 0 {
 		var b [32]byte
+		p.look()
 		le.PutUint64(b[:], uint64(p.cpuTime/tick))
 		if e := p.space.CopyOut(a[0], b[:]); e != 0 {
 			return 0, e
