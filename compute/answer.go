@@ -3,14 +3,16 @@ package compute
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// answer reads the response to a request as it comes, as strictly as parse. What stands behind it isn't looked at.
+// answer reads the response to a request as it comes (RFC 9112). It is strict: what could be read in two ways is an error.
 type answer struct {
 	request  *http.Request
+	switches bool           // the program may switch protocols
 	response *http.Response // once its header section is there; its body is whoever has it to give
 	whole    bool
 	closes   bool // the program says that it closes the connection
@@ -48,14 +50,14 @@ func (a *answer) feed(b []byte) (content []byte, err error) {
 	case byLength:
 		n := min(a.left, int64(len(b)))
 		a.left -= n
-		a.whole, a.more = a.left == 0, int64(len(b)) > n
+		a.whole, a.more = a.left == 0, a.more || int64(len(b)) > n
 		return b[:n], nil
 	case byChunks:
 		return a.chunks(b)
 	case byEnd, switching:
 		return b, nil
 	}
-	a.more = len(b) > 0
+	a.more = a.more || len(b) > 0
 	return nil, nil
 }
 
@@ -63,8 +65,13 @@ func (a *answer) feed(b []byte) (content []byte, err error) {
 func (a *answer) end() error {
 	switch {
 	case a.response == nil && len(a.begin) == 0:
-		return errors.New("it closed the connection, and wrote none")
-	case a.response == nil || a.framing != byEnd && a.framing != switching && !a.whole:
+		return errNothing
+	case a.response == nil:
+		if _, _, _, err := readHead(a.begin); err != nil {
+			return err
+		}
+		return errCut
+	case a.framing != byEnd && a.framing != switching && !a.whole:
 		return errCut
 	}
 	a.whole = true
@@ -91,7 +98,7 @@ func (a *answer) head(b []byte) ([]byte, error) {
 	a.begin = a.begin[:0]
 	if status < 200 && status != http.StatusSwitchingProtocols { // RFC 9110 §15.2
 		if a.interims++; a.interims > interimMax {
-			return nil, errors.New("it begins with too many interim responses")
+			return nil, fmt.Errorf("it begins with more than %d interim responses", interimMax)
 		}
 		return rest, nil
 	}
@@ -102,6 +109,9 @@ func (a *answer) head(b []byte) ([]byte, error) {
 func (a *answer) accept(status int, header http.Header) (err error) {
 	length := int64(-1)
 	if status == http.StatusSwitchingProtocols {
+		if !a.switches {
+			return errors.New("it switches protocols, which programs that listen may")
+		}
 		asked, got := upgrade(a.request.Header), upgrade(header)
 		if asked == "" || got == "" {
 			return errors.New("it switches protocols, which the request didn't ask for")
@@ -162,7 +172,7 @@ func (a *answer) chunks(b []byte) (content []byte, err error) {
 			return content, errors.New("a chunk is longer than its size")
 		}
 	}
-	a.more = len(b) > 0
+	a.more = a.more || len(b) > 0
 	return content, nil
 }
 

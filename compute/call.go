@@ -57,6 +57,8 @@ type way interface {
 	move(i *instance) (moved bool, err error)
 	// judge reports whether the call is over and how it went, after move has failed or not.
 	judge(ctx context.Context, failed error) (o outcome, over bool)
+	// pause says that others have their turns: what there is of the response is given to who asked.
+	pause()
 	// tell gives the result to who asked.
 	tell(r result)
 	// close ends what open began.
@@ -101,19 +103,23 @@ func (a asker) RoundTrip(r *http.Request) (*http.Response, error) {
 	if spec.Isolation == PerConnection {
 		j.connection = connectionOf(j.ctx)
 	}
-	if port != 0 {
-		response, err := h.ask(j, spec.Limits)
-		h.countInput(p, err)
-		return response, err
-	}
-	input, err := encode(r, spec.Limits.Input)
-	closeBody(r)
+	x, err := newExchange(j, spec.Limits, port != 0)
 	if err != nil {
+		closeBody(r)
 		h.countInput(p, err)
 		return nil, err
 	}
-	j.way, j.held = &piped{job: j, input: input}, int64(len(input))
-	return h.await(j)
+	j.way, j.held = x, int64(len(x.in))
+	if x.uploads {
+		go x.upload()
+	} else {
+		closeBody(r)
+	}
+	response, err := h.await(j)
+	if err != nil {
+		x.end(err) // which ends the upload
+	}
+	return response, err
 }
 
 // countInput counts a request that was too large.
@@ -298,7 +304,7 @@ func (h *Host) start(i *instance) (took time.Duration, err error) {
 	l := i.version.spec.Limits
 	i.machine, err = i.version.snapshot.Start(h.make, linux.Options{
 		Stdout: &i.out, Stderr: &i.errors, Yield: true, Heard: true, Boundary: i.version.port() == 0,
-		Limits: linux.Limits{CPU: l.CPU * i.version.pace(), Files: file.Limits{Output: l.Output}},
+		Limits: linux.Limits{CPU: l.CPU * i.version.pace(), Files: file.Limits{Output: l.Output, Stdin: heldMax}},
 	})
 	return cputime.Thread() - before, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -16,23 +17,31 @@ import (
 	"github.com/wherry/wherry/vmm/linux/abi"
 )
 
-// heldMax is how many bytes of a body wait in each direction outside of the program.
-const heldMax = 64 << 10
+const (
+	// heldMax is how many bytes of a body wait in each direction outside of the program.
+	heldMax = 64 << 10
+	// smallMax is how long a body may be to be read before the program is asked, if its length is known: most calls have one turn then.
+	smallMax = 16 << 10
+	// uploadPiece is how much of a longer one is read at once.
+	uploadPiece = 16 << 10
+)
 
 var _ way = (*exchange)(nil)
 
-// exchange is a request to a program that listens, and its response, both of which go on while others read and write them.
+// exchange is a request to a program, and its response, both of which go on while others read and write them.
 type exchange struct {
 	*job
 	limits Limits
 
-	hasBody bool  // of the request
+	uploads bool  // there is more of the request's body than what was read at the beginning
 	bodyMax int64 // bytes that it may have
 
 	answer answer // the worker's, as what follows
 
 	line     line
+	listens  bool  // the program, which line is a connection to
 	told     bool  // the response was given to who asked
+	finished bool  // all of it was read, and that nothing stands behind it
 	received int64 // bytes of the response
 
 	mu      sync.Mutex // guards what follows
@@ -44,8 +53,8 @@ type exchange struct {
 	gone    bool   // nobody wants out
 }
 
-// newExchange begins one; its body is read once a worker has it.
-func newExchange(j *job, l Limits) (*exchange, error) {
+// newExchange begins one with a program that listens or doesn't.
+func newExchange(j *job, l Limits, listens bool) (*exchange, error) {
 	x := &exchange{job: j, limits: l, answer: answer{request: j.request}}
 	x.changed = sync.NewCond(&x.mu)
 	var b bytes.Buffer
@@ -53,8 +62,11 @@ func newExchange(j *job, l Limits) (*exchange, error) {
 	if err := writeHead(&b, r); err != nil {
 		return nil, err
 	}
-	protocol := upgrade(r.Header)
-	if protocol != "" && isValue(protocol) {
+	protocol := ""
+	if protocol = upgrade(r.Header); !listens || !isValue(protocol) {
+		protocol = ""
+	}
+	if protocol != "" {
 		b.WriteString("Connection: Upgrade\r\nUpgrade: " + protocol + "\r\n")
 	}
 	hasBody := r.Body != nil && r.Body != http.NoBody
@@ -69,16 +81,28 @@ func newExchange(j *job, l Limits) (*exchange, error) {
 		b.WriteString("Content-Length: 0\r\n")
 	}
 	b.WriteString("\r\n")
-	x.in = b.Bytes()
 	x.bodyMax = l.Input - int64(b.Len())
-	if x.hasBody = hasBody; !hasBody && protocol == "" { // after a switch there is more
+	x.uploads = hasBody
+	if hasBody && 0 < r.ContentLength && r.ContentLength <= smallMax {
+		x.uploads = false
+		if _, err := io.CopyN(&b, r.Body, r.ContentLength); err != nil {
+			return nil, errContent(err)
+		}
+	}
+	x.in = b.Bytes()
+	if !x.uploads && protocol == "" { // after a switch there is more
 		x.inEnd = io.EOF
 	}
 	return x, nil
 }
 
-// uploadPiece is how much of a body is read at once.
-const uploadPiece = 16 << 10
+// errContent is the fault of a client whose request's body can't be read, or is shorter than its length.
+func errContent(err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return &fault.Error{Party: fault.Client, Op: "read request", Status: http.StatusBadRequest, Err: err}
+}
 
 // upload reads the request's body, in a goroutine that ends with it, or with its next read once the exchange is over.
 func (x *exchange) upload() {
@@ -88,40 +112,44 @@ func (x *exchange) upload() {
 	b := make([]byte, uploadPiece)
 	for sent := int64(0); ; {
 		n, err := r.Body.Read(b)
-		if sent += int64(n); sent > x.bodyMax {
+		sent += int64(n)
+		switch {
+		case sent > x.bodyMax:
 			x.endIn(tooLarge(x.limits.Input))
 			return
-		}
-		if n > 0 && !x.send(b[:n], chunked) {
+		case !chunked && sent > r.ContentLength:
+			x.endIn(errContent(errors.New("the body is longer than its length")))
 			return
 		}
-		if err == nil {
-			continue
+		var end error
+		if !chunked && sent == r.ContentLength { // the program is to see its end with its last bytes
+			end = io.EOF
+		}
+		if n > 0 && x.put(framedPiece(b[:n], chunked), end) != nil || end != nil {
+			return // who doesn't want it knows
 		}
 		switch {
-		case err != io.EOF:
-			err = &fault.Error{Party: fault.Client, Op: "read request", Status: http.StatusBadRequest, Err: err}
-		case chunked:
-			_ = x.put([]byte("0\r\n\r\n")) // who doesn't want it knows
-		case sent != r.ContentLength:
-			err = fault.New(fault.Client, "read request", http.StatusBadRequest, io.ErrUnexpectedEOF)
+		case err == io.EOF && chunked:
+			_ = x.put([]byte("0\r\n\r\n"), io.EOF)
+			return
+		case err != nil:
+			x.endIn(errContent(err))
+			return
 		}
-		x.endIn(err)
-		return
 	}
 }
 
-func (x *exchange) send(b []byte, chunked bool) bool {
+// framedPiece is a part of a body as it stands in the request (RFC 9112 §7.1).
+func framedPiece(b []byte, chunked bool) []byte {
 	if !chunked {
-		return x.put(b) == nil
+		return b
 	}
 	framed := fmt.Appendf(nil, "%x\r\n", len(b))
-	framed = append(append(framed, b...), "\r\n"...)
-	return x.put(framed) == nil
+	return append(append(framed, b...), "\r\n"...)
 }
 
-// put waits for room for b, and gives it to the program.
-func (x *exchange) put(b []byte) error {
+// put waits for room for b, and gives it to the program. An end stands behind it.
+func (x *exchange) put(b []byte, end error) error {
 	x.mu.Lock()
 	for len(x.in) >= heldMax && x.inEnd == nil && x.outEnd == nil && !x.gone {
 		x.changed.Wait()
@@ -130,7 +158,7 @@ func (x *exchange) put(b []byte) error {
 		x.mu.Unlock()
 		return errOver
 	}
-	x.in = append(x.in, b...)
+	x.in, x.inEnd = append(x.in, b...), end
 	x.mu.Unlock()
 	x.wake()
 	return nil
@@ -203,7 +231,7 @@ type tunnel struct{ body }
 func (t tunnel) Write(p []byte) (n int, err error) {
 	for len(p) > 0 {
 		part := p[:min(len(p), heldMax)]
-		if err := t.put(part); err != nil {
+		if err := t.put(part, nil); err != nil {
 			return n, err
 		}
 		n, p = n+len(part), p[len(part):]
@@ -216,7 +244,7 @@ var _ io.ReadWriteCloser = tunnel{}
 // tell implements way.
 func (x *exchange) tell(r result) {
 	if r.err == nil {
-		x.give()
+		x.pause()
 		x.end(io.EOF)
 		return
 	}
@@ -227,41 +255,43 @@ func (x *exchange) tell(r result) {
 	}
 }
 
-// give gives the response, once.
+// pause implements way.
+func (x *exchange) pause() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.give()
+}
+
+// give gives the response, once: as one piece of a known length where it is all there already. Who calls it holds x.mu.
 func (x *exchange) give() {
-	if x.told || x.answer.response == nil {
+	r := x.answer.response
+	if x.told || r == nil {
 		return
 	}
 	x.told = true
-	x.answer.response.Body = body{x}
-	if x.answer.framing == switching {
-		x.answer.response.Body = tunnel{body{x}}
+	r.Body = body{x}
+	switch f := x.answer.framing; {
+	case f == switching:
+		r.Body = tunnel{body{x}}
+	case x.finished:
+		r.Body = io.NopCloser(bytes.NewReader(x.out))
+		if f == byChunks || f == byEnd {
+			r.ContentLength = int64(len(x.out))
+			r.Header.Set("Content-Length", strconv.Itoa(len(x.out)))
+		}
 	}
-	x.done <- result{response: x.answer.response}
+	x.done <- result{response: r}
 }
 
-// ask is RoundTrip for a program that listens.
-func (h *Host) ask(j *job, l Limits) (*http.Response, error) {
-	x, err := newExchange(j, l)
-	if err != nil {
-		closeBody(j.request)
-		return nil, err
-	}
-	j.way = x
-	if x.hasBody {
-		go x.upload()
-	} else {
-		closeBody(j.request)
-	}
-	response, err := h.await(j)
-	if err != nil {
-		x.end(err) // which ends the upload
-	}
-	return response, err
-}
-
-// open implements way: it connects to the program.
+// open implements way.
 func (x *exchange) open(i *instance) error {
+	x.listens = i.version.port() != 0
+	x.answer.switches = x.listens
+	if x.listens {
+		x.line = new(connection)
+	} else {
+		x.line = new(pipes)
+	}
 	return x.line.open(i)
 }
 
@@ -279,31 +309,53 @@ func (x *exchange) judge(ctx context.Context, failed error) (o outcome, over boo
 	x.mu.Lock()
 	gone, room := x.gone, x.gone || len(x.out) < heldMax
 	x.mu.Unlock()
+	// What is left of a call doesn't disturb the next one, which has a connection of its own, or memory that was taken back.
+	spared := !x.ended && (x.listens || !x.instance.remembers())
 	var f *fault.Error
+	client := errors.As(failed, &f) && f.Party == fault.Client
 	switch {
-	case x.answer.whole:
+	case x.finished:
 		o.keep = !x.ended
-	case errors.As(failed, &f):
-		o.limit, o.err, o.keep = "client", failed, !x.ended
-		if f.Party == fault.Origin {
-			o.limit, o.keep = "output", false
-		}
-	case failed != nil && !x.ended:
+	case x.answer.whole && (client || gone || x.ctx.Err() != nil): // they have all, and don't wait for what the program does yet
+		o.keep = spared
+	case f != nil:
+		o.limit, o.err, o.keep = limitOf(f), failed, client && spared
+	case failed != nil && (!x.ended || x.exited() && x.received > 0):
 		o.limit, o.err = "response", broken(failed)
-	case x.ended && x.last.Kind != linux.LimitPassed && room:
+	case x.stuck() && room:
 		o.limit, o.err = "crash", broken(fmt.Errorf("it %s before it had answered", x.last))
 	case gone && !x.ended && x.answer.framing == switching:
 		o.keep = true
 	case gone && !x.ended:
-		o.limit, o.err, o.keep = "client", stopped(context.Background(), "run program"), true
+		o.limit, o.err, o.keep = "client", stopped(context.Background(), "run program"), spared
 	case !time.Now().Before(x.deadline) && x.answer.framing == switching:
 		o.limit, o.err, o.keep = "idle", passed("idle"), true
 	default:
 		o, over = x.job.judge(ctx)
-		o.keep = o.limit == "client" // the next one has a connection of its own
+		o.keep = o.limit == "client" && spared
 		return o, over
 	}
 	return o, true
+}
+
+// limitOf is the limit that a fault counts as.
+func limitOf(f *fault.Error) string {
+	var l *LimitError
+	switch {
+	case errors.As(f, &l):
+		return l.Limit
+	case f.Party == fault.Client:
+		return "client"
+	}
+	return "output"
+}
+
+// stuck reports whether the program can't go on, or, where nobody can connect to it, waits for what never comes.
+func (x *exchange) stuck() bool {
+	if x.ended {
+		return x.last.Kind != linux.LimitPassed
+	}
+	return !x.listens && x.last.Kind == linux.Idle && x.last.Wake == math.MaxInt64 && x.gate.silent()
 }
 
 // move implements way.
@@ -311,12 +363,14 @@ func (x *exchange) move(i *instance) (moved bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	defer x.changed.Broadcast()
-	defer x.give()
+	if x.listens { // what it says is to go on at once; others say a response in several pieces, without a connection's end behind it
+		defer x.give()
+	}
 	if len(x.in) > 0 && !x.ended {
 		n, e := x.line.write(x.in)
 		switch {
 		case e == 0:
-			moved = true
+			moved, x.last = true, linux.Stop{}
 			x.in = x.in[:copy(x.in, x.in[n:])]
 		case e != abi.EAGAIN: // it doesn't read any more, and may answer all the same
 			if moved, err = x.again(i); !moved {
@@ -327,20 +381,10 @@ func (x *exchange) move(i *instance) (moved bool, err error) {
 	if moved && x.answer.framing == switching { // each time the client says something it is as a call
 		i.machine.Process().Renew()
 	}
-	scratch := i.room()
-	for len(x.out) < heldMax && !x.answer.whole {
-		n, e := x.line.conn.Read(scratch[:min(movedMax, heldMax-len(x.out))])
-		if e == abi.EAGAIN && !x.ended {
-			break
-		}
-		if e != 0 || n == 0 {
-			if again, err := x.again(i); again || err != nil {
-				return again, err
-			}
-			return moved, x.answer.end()
-		}
+	x.line.expect(len(x.in) > 0 || x.inEnd != nil)
+	if read, err := x.receive(i); read || err != nil {
 		moved = true
-		if err := x.take(scratch[:n]); err != nil {
+		if err != nil {
 			return moved, err
 		}
 	}
@@ -353,23 +397,72 @@ func (x *exchange) move(i *instance) (moved bool, err error) {
 	return moved, nil
 }
 
-// again has the request go over another connection, if the one that it went over was open before and the program has read nothing of it. Who calls it holds x.mu.
+// receive takes what the program has written, as far as there is room, and reports whether there was something. Who calls it holds x.mu.
+func (x *exchange) receive(i *instance) (read bool, err error) {
+	for len(x.out) < heldMax && !x.finished {
+		b, e := x.line.read(min(movedMax, heldMax-len(x.out)))
+		if e == abi.EAGAIN && !x.over() {
+			break
+		}
+		if e != 0 || len(b) == 0 {
+			if again, err := x.again(i); again || err != nil {
+				return again, err
+			}
+			err := x.answer.end()
+			x.finished = err == nil
+			return read, err
+		}
+		read = true
+		if err := x.take(b); err != nil {
+			return read, err
+		}
+	}
+	return read, nil
+}
+
+// over reports whether nothing can come behind what was read. A program on standard input says so by its next read that finds nothing, behind the request or, when
+// it has answered, before its end; or when it exits.
+func (x *exchange) over() bool {
+	switch {
+	case x.listens:
+		return x.ended
+	case x.ended:
+		return x.exited()
+	case x.last.Kind != linux.WantsInput || len(x.in) > 0:
+		return false
+	}
+	return x.inEnd != nil || x.answer.whole && !x.instance.remembers()
+}
+
+// exited reports whether the program has, and nothing was wrong.
+func (x *exchange) exited() bool { return x.last.Kind == linux.Exited && x.last.Status == 0 }
+
+// again has the request go over another line, if the one that it went over was open before and the program has read nothing of it. Who calls it holds x.mu.
 func (x *exchange) again(i *instance) (again bool, err error) {
-	if x.ended || x.received > 0 || !x.line.unread() {
+	if x.ended || x.received > 0 {
 		return false, nil
 	}
-	x.in = append(x.line.sent, x.in...)
-	x.line.close(false)
-	err = x.line.dial(i)
-	return err == nil, err
+	sent, again, err := x.line.again(i)
+	if again {
+		x.in = append(sent, x.in...)
+	}
+	return again, err
 }
 
 // take has bytes that came from the program.
 func (x *exchange) take(b []byte) error {
 	content, err := x.answer.feed(b)
 	x.out = append(x.out, content...)
-	if x.received += int64(len(b)); x.received > x.limits.Output && x.answer.framing != switching {
+	x.received += int64(len(b))
+	switch {
+	case err != nil:
+		return err
+	case x.received > x.limits.Output && x.answer.framing != switching:
 		return passed("output")
+	case x.listens:
+		x.finished = x.answer.whole
+	case x.answer.more:
+		return errMore
 	}
-	return err
+	return nil
 }

@@ -1,7 +1,6 @@
 package compute
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 	"time"
@@ -48,7 +47,7 @@ type version struct {
 type instance struct {
 	version *version
 	machine *snap.Instance // nil until it is started
-	out     bytes.Buffer   // standard output in a call
+	out     outlet         // standard output in a call
 	errors  said
 	bytes   int64     // charged
 	used    time.Time // last

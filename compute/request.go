@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/wherry/wherry/fault"
@@ -20,27 +18,6 @@ var hopByHop = map[string]bool{
 	"Trailer": true, // RFC 9110 §6.6.2: trailers end here
 	"Host":    true, "Content-Length": true,
 	"Expect": true, // RFC 9110 §10.1.1: the content is there already
-}
-
-// encode is r as HTTP/1.1 (RFC 9112), with its content read, of at most most bytes. What can't be written so that it reads in one way is refused.
-func encode(r *http.Request, most int64) ([]byte, error) {
-	var b bytes.Buffer
-	if err := writeHead(&b, r); err != nil {
-		return nil, err
-	}
-	content, err := content(r, most-int64(b.Len()))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) > 0 || tellsLength(r.Method) {
-		b.WriteString("Content-Length: " + strconv.Itoa(len(content)) + "\r\n")
-	}
-	b.WriteString("\r\n")
-	if int64(b.Len()+len(content)) > most {
-		return nil, tooLarge(most)
-	}
-	b.Write(content)
-	return b.Bytes(), nil
 }
 
 // tellsLength reports whether a request without content says so (RFC 9110 §8.6): where the method gives content a meaning.
@@ -101,26 +78,6 @@ func connectionNames(h http.Header) map[string]bool {
 		}
 	}
 	return named
-}
-
-// content reads r's.
-func content(r *http.Request, most int64) ([]byte, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
-	}
-	if most < 0 || r.ContentLength > most {
-		return nil, tooLarge(most)
-	}
-	b, err := io.ReadAll(io.LimitReader(r.Body, most+1))
-	switch {
-	case err != nil:
-		return nil, &fault.Error{Party: fault.Client, Op: "read request", Status: http.StatusBadRequest, Err: err}
-	case int64(len(b)) > most:
-		return nil, tooLarge(most)
-	case r.ContentLength > 0 && int64(len(b)) != r.ContentLength:
-		return nil, fault.New(fault.Client, "read request", http.StatusBadRequest, io.ErrUnexpectedEOF)
-	}
-	return b, nil
 }
 
 func tooLarge(int64) error {

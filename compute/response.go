@@ -18,47 +18,10 @@ const (
 )
 
 var (
-	errNothing = errors.New("it wrote none; did it wait for more than the request?")
+	errNothing = errors.New("it wrote none; did it wait for more than the request, or end the connection?")
 	errCut     = errors.New("it ends before it is whole")
 	errMore    = errors.New("something stands behind it; write one response a request")
 )
-
-// parse reads the one response to r that output is (RFC 9112). It is strict: what could be read in two ways is an error.
-func parse(output []byte, r *http.Request) (*http.Response, error) {
-	if len(output) == 0 {
-		return nil, errNothing
-	}
-	for range interimMax + 1 {
-		status, header, rest, err := readHead(output)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case status == http.StatusSwitchingProtocols:
-			return nil, errors.New("it switches protocols, which programs that listen may")
-		case status < 200: // RFC 9110 §15.2: the final one comes behind
-			output = rest
-			continue
-		}
-		return final(status, header, rest, r)
-	}
-	return nil, fmt.Errorf("it begins with more than %d interim responses", interimMax)
-}
-
-// final makes the response of its header section and what stands behind it.
-func final(status int, header http.Header, rest []byte, r *http.Request) (*http.Response, error) {
-	content, length, err := frame(status, header, rest, r.Method)
-	if err != nil {
-		return nil, err
-	}
-	endHop(header)
-	response := newResponse(r, status, content)
-	response.Header, response.ContentLength = header, length
-	if length >= 0 {
-		header.Set("Content-Length", strconv.FormatInt(length, 10))
-	}
-	return response, nil
-}
 
 // endHop drops the fields that are of the connection with the program alone.
 func endHop(header http.Header) {
@@ -168,30 +131,6 @@ func framed(status int, header http.Header, method string) (f framing, length in
 	return byEnd, -1, nil // RFC 9112 §6.3, 8.
 }
 
-// frame finds the content, and the length to tell, -1 if none.
-func frame(status int, header http.Header, rest []byte, method string) (content []byte, length int64, err error) {
-	how, length, err := framed(status, header, method)
-	switch {
-	case err != nil:
-		return nil, 0, err
-	case how == empty && len(rest) > 0:
-		return nil, 0, errMore
-	case how == empty:
-		return nil, length, nil
-	case how == byChunks:
-		content, rest, err = readChunks(rest)
-		if err == nil && len(rest) > 0 {
-			err = errMore
-		}
-		return content, int64(len(content)), err
-	case length > int64(len(rest)):
-		return nil, 0, errCut
-	case length >= 0 && length < int64(len(rest)):
-		return nil, 0, errMore
-	}
-	return rest, int64(len(rest)), nil
-}
-
 // parseLength is RFC 9110 §8.6. A list of the same is refused, too.
 func parseLength(values []string) (int64, error) {
 	n, err := strconv.ParseUint(values[0], 10, 62)
@@ -199,32 +138,6 @@ func parseLength(values []string) (int64, error) {
 		return 0, fmt.Errorf("its Content-Length is %.40q", strings.Join(values, ", "))
 	}
 	return int64(n), nil
-}
-
-// readChunks is RFC 9112 §7.1. Extensions and trailers are dropped (§7.1.1, §7.1.2).
-func readChunks(b []byte) (content, rest []byte, err error) {
-	for {
-		line, after, err := readLine(b)
-		if err != nil {
-			return nil, nil, err
-		}
-		n, err := chunkSize(line)
-		if err != nil {
-			return nil, nil, err
-		}
-		if n == 0 {
-			_, rest, err = readFields(after)
-			return content, rest, err
-		}
-		if n > uint64(len(after)) || uint64(len(after))-n < 2 {
-			return nil, nil, errCut
-		}
-		if after[n] != '\r' || after[n+1] != '\n' {
-			return nil, nil, errors.New("a chunk is longer than its size")
-		}
-		content = append(content, after[:n]...)
-		b = after[n+2:]
-	}
 }
 
 // chunkSize reads the line before a chunk.

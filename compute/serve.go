@@ -30,6 +30,7 @@ func (h *Host) serve(ctx context.Context, j *job, i *instance, spent func() time
 		if j.leave == nil {
 			j.leave = context.AfterFunc(j.ctx, j.wake)
 		}
+		j.way.pause()
 		h.park(j, wake, spent())
 		return o, true
 	}

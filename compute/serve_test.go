@@ -34,6 +34,18 @@ func server(t testing.TB, isolation Isolation) Program {
 	}
 }
 
+// eachWay runs f with the program as a server that listens, and with the same handlers on standard input.
+func eachWay(t *testing.T, isolation Isolation, f func(t *testing.T, kind backend.Kind, p Program)) {
+	onEach(t, func(t *testing.T, kind backend.Kind) {
+		t.Run("listens", func(t *testing.T) { f(t, kind, server(t, isolation)) })
+		t.Run("reads", func(t *testing.T) {
+			p := server(t, isolation)
+			p.Env = append(p.Env, "SDK=1")
+			f(t, kind, p)
+		})
+	})
+}
+
 // over asks over a connection.
 func over(h *Host, c *Connection, path string) (string, error) {
 	r := httptest.NewRequest(http.MethodGet, "http://shop.example"+path, nil)
@@ -75,9 +87,9 @@ func TestServers(t *testing.T) {
 
 // TestEcho has bodies of both kinds go to a server and come back.
 func TestEcho(t *testing.T) {
-	onEach(t, func(t *testing.T, kind backend.Kind) {
+	eachWay(t, PerRequest, func(t *testing.T, kind backend.Kind, p Program) {
 		h := running(t, Options{Machine: kind})
-		deploy(t, h, server(t, PerRequest))
+		deploy(t, h, p)
 		for _, length := range []int{0, 7, 300_000} {
 			text := strings.Repeat("x", length)
 			for _, body := range []io.Reader{strings.NewReader(text), io.MultiReader(strings.NewReader(text))} {
@@ -92,9 +104,9 @@ func TestEcho(t *testing.T) {
 
 // TestStreams has a program answer while its request's body is still being written, piece by piece.
 func TestStreams(t *testing.T) {
-	onEach(t, func(t *testing.T, kind backend.Kind) {
+	eachWay(t, PerRequest, func(t *testing.T, kind backend.Kind, p Program) {
 		h := running(t, Options{Machine: kind})
-		deploy(t, h, server(t, PerRequest))
+		deploy(t, h, p)
 		in, out := io.Pipe()
 		r := httptest.NewRequest(http.MethodPost, "http://shop.example/echo?flush", in)
 		response, err := h.RoundTripper("server").RoundTrip(r)
@@ -122,9 +134,8 @@ func TestStreams(t *testing.T) {
 
 // TestBackPressure has nobody read a large response: no more of it is held than the buffers have, no worker is held, and all of it comes in the end.
 func TestBackPressure(t *testing.T) {
-	onEach(t, func(t *testing.T, kind backend.Kind) {
+	eachWay(t, PerRequest, func(t *testing.T, kind backend.Kind, p Program) {
 		h := running(t, Options{Machine: kind})
-		p := server(t, PerRequest)
 		p.Limits.Output = 16 << 20
 		deploy(t, h, p)
 		const pieces = 1000 // of 4 KiB
@@ -140,7 +151,7 @@ func TestBackPressure(t *testing.T) {
 		for _, response := range responses {
 			x := response.Body.(body).exchange
 			x.mu.Lock()
-			if len(x.out) > heldMax || x.outEnd != nil {
+			if len(x.out) > heldMax || x.instance.out.Len() > heldMax || x.outEnd != nil {
 				t.Errorf("%d bytes wait, the end: %v", len(x.out), x.outEnd)
 			}
 			x.mu.Unlock()
@@ -334,9 +345,9 @@ func TestReaderLeaves(t *testing.T) {
 
 // TestCrowd has many ask at once, some of whom leave early, over connections that they share. All instances come back; running looks for what stays.
 func TestCrowd(t *testing.T) {
-	onEach(t, func(t *testing.T, kind backend.Kind) {
+	eachWay(t, PerConnection, func(t *testing.T, kind backend.Kind, p Program) {
 		h := running(t, Options{Machine: kind, Instances: 4})
-		deploy(t, h, server(t, PerConnection))
+		deploy(t, h, p)
 		const clients, requests = 12, 6
 		var all sync.WaitGroup
 		for n := range clients {
@@ -373,15 +384,17 @@ func TestCrowd(t *testing.T) {
 
 // TestHead has a response without content that tells the length of one.
 func TestHead(t *testing.T) {
-	h := running(t, Options{Machine: backend.Emulator})
-	deploy(t, h, server(t, PerRequest))
-	response, err := h.RoundTripper("server").RoundTrip(httptest.NewRequest(http.MethodHead, "http://shop.example/count", nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := io.ReadAll(response.Body); len(b) > 0 || err != nil || response.StatusCode != http.StatusOK || response.ContentLength != 1 {
-		t.Errorf("%q, %v, %+v", b, err, response)
-	}
+	eachWay(t, PerRequest, func(t *testing.T, kind backend.Kind, p Program) {
+		h := running(t, Options{Machine: kind})
+		deploy(t, h, p)
+		response, err := h.RoundTripper("server").RoundTrip(httptest.NewRequest(http.MethodHead, "http://shop.example/count", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(response.Body); len(b) > 0 || err != nil || response.StatusCode != http.StatusOK || response.ContentLength != 1 {
+			t.Errorf("%q, %v, %+v", b, err, response)
+		}
+	})
 }
 
 // TestHostStops has a host end while a program sleeps.
@@ -456,7 +469,7 @@ func TestServerInC(t *testing.T) {
 	})
 }
 
-// FuzzAnswer reads responses in two parts, and compares with parse, which has all of it at once.
+// FuzzAnswer reads responses in two parts, and wants what parse makes of all at once.
 func FuzzAnswer(f *testing.F) {
 	for _, s := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nab\r\n1\r\nc\r\n0\r\nA: b\r\n\r\n",
@@ -472,20 +485,29 @@ func FuzzAnswer(f *testing.F) {
 		}
 		a := answer{request: request}
 		var got []byte
+		var failed error
 		for _, part := range [][]byte{b[:cut], b[cut:]} {
-			content, err := a.feed(bytes.Clone(part))
-			if got = append(got, content...); err != nil {
-				return
+			var content []byte
+			if failed == nil {
+				content, failed = a.feed(bytes.Clone(part))
+				got = append(got, content...)
 			}
 		}
-		if !a.whole && a.end() != nil {
+		if failed == nil && a.more {
+			failed = errMore
+		}
+		if failed == nil {
+			failed = a.end()
+		}
+		want, err := parse(b, request)
+		if (failed == nil) != (err == nil) {
+			t.Fatalf("in two parts %v, at once %v", failed, err)
+		}
+		if err != nil {
 			return
 		}
-		if want, err := parse(b, request); err == nil {
-			content, err := io.ReadAll(want.Body)
-			if err != nil || !bytes.Equal(content, got) || want.StatusCode != a.response.StatusCode {
-				t.Errorf("%q in two parts, %q at once", got, content)
-			}
+		if content, err := io.ReadAll(want.Body); err != nil || !bytes.Equal(content, got) || want.StatusCode != a.response.StatusCode {
+			t.Errorf("%q in two parts, %q at once", got, content)
 		}
 	})
 }

@@ -149,6 +149,19 @@ func post(size int) string {
 	return fmt.Sprintf("POST / HTTP/1.1\r\nHost: hello.example\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
 }
 
+// chunked is a post in chunks of at most 60,000 bytes, with what may stand between them.
+func chunked(size int) string {
+	var b strings.Builder
+	b.WriteString("POST / HTTP/1.1\r\nHost: hello.example\r\nTransfer-Encoding: chunked\r\n\r\n")
+	for size > 0 {
+		n := min(size, 60_000)
+		fmt.Fprintf(&b, "%X;a=b\r\n%s\r\n", n, strings.Repeat("x", n))
+		size -= n
+	}
+	b.WriteString("0\r\nTrailer: 1\r\n\r\n")
+	return b.String()
+}
+
 // body checks that an answer is whole, with status 200, and returns its content.
 func body(t *testing.T, answer string) string {
 	t.Helper()
@@ -164,7 +177,7 @@ func TestACallIsOneExit(t *testing.T) {
 		i, log := start(t, file, make, linux.Limits{})
 		for n := range 20 {
 			warm := n >= 10 // Go's runtime has begun what it begins once
-			for input, want := range map[string]string{get("Ada"): "hello, Ada\n", post(1000): "1000 bytes\n"} {
+			for input, want := range map[string]string{get("Ada"): "hello, Ada\n", post(1000): "1000 bytes\n", chunked(1000): "1000 bytes\n"} {
 				log.Reset()
 				before := callsOf(i)
 				c, err := i.Call(t.Context(), []byte(input))
@@ -193,11 +206,13 @@ func TestLargeBodies(t *testing.T) {
 	onEach(t, func(t *testing.T, file string, make snap.Maker) {
 		i, _ := start(t, file, make, linux.Limits{})
 		const size = 3<<20 + 1
-		c, err := i.Call(t.Context(), []byte(post(size)))
-		if err != nil || !c.Answered() || body(t, string(c.Output)) != fmt.Sprintf("%d bytes\n", size) {
-			t.Fatalf("the program %s, answer %q: %v", c.Stop, c.Output, err)
+		for _, request := range []string{post(size), chunked(size)} {
+			c, err := i.Call(t.Context(), []byte(request))
+			if err != nil || !c.Answered() || body(t, string(c.Output)) != fmt.Sprintf("%d bytes\n", size) {
+				t.Fatalf("the program %s, answer %q: %v", c.Stop, c.Output, err)
+			}
 		}
-		c, err = i.Call(t.Context(), []byte(get("Bob")))
+		c, err := i.Call(t.Context(), []byte(get("Bob")))
 		if err != nil || !c.Answered() || body(t, string(c.Output)) != "hello, Bob\n" {
 			t.Fatalf("the program %s, answer %q: %v", c.Stop, c.Output, err)
 		}
@@ -222,15 +237,15 @@ func TestOnAnyLinux(t *testing.T) {
 	for language := range builds {
 		t.Run(language, func(t *testing.T) {
 			c := exec.Command(build(t, language))
-			c.Stdin = strings.NewReader(get("Ada") + post(100_000) + get("Bob"))
+			c.Stdin = strings.NewReader(get("Ada") + chunked(0) + post(100_000) + chunked(200_000) + get("Bob"))
 			var log bytes.Buffer
 			c.Stderr = &log
 			out, err := c.Output()
-			if err != nil || log.String() != "a body of 100000 bytes\n" {
+			if err != nil || log.String() != "a body of 0 bytes\na body of 100000 bytes\na body of 200000 bytes\n" {
 				t.Fatalf("%v, logged %q", err, log.String())
 			}
 			at := 0
-			for _, want := range []string{"hello, Ada\n", "100000 bytes\n", "hello, Bob\n"} {
+			for _, want := range []string{"hello, Ada\n", "0 bytes\n", "100000 bytes\n", "200000 bytes\n", "hello, Bob\n"} {
 				n := bytes.Index(out[at:], []byte(want))
 				if n < 0 {
 					t.Fatalf("no %q in %q", want, out[at:])
@@ -241,17 +256,22 @@ func TestOnAnyLinux(t *testing.T) {
 	}
 }
 
-// TestNotARequest is answered 400, and ends the program.
+// TestNotARequest is answered 400, or not at all, and ends the program.
 func TestNotARequest(t *testing.T) {
 	for language := range builds {
 		t.Run(language, func(t *testing.T) {
 			for _, input := range []string{
 				"\r\n\r\n", "GET\r\n\r\n", "GET / SMTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nno field\r\n\r\n",
 				"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1x\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+				"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n\r\n",
+				"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
 			} {
 				c := exec.Command(build(t, language))
 				c.Stdin = strings.NewReader(input)
 				out, err := c.Output()
+				if streams := language == "go" && strings.HasSuffix(input, "\n\r\n") && strings.Contains(input, "chunked"); streams && err != nil && len(out) == 0 {
+					continue // the handler reads the body, and finds the mistake
+				}
 				if err == nil || !bytes.HasPrefix(out, []byte("HTTP/1.1 400 ")) {
 					t.Errorf("%q: %v, %q", input, err, out)
 				}

@@ -73,12 +73,15 @@ func respond(s *link.Stream, head []byte, body io.Reader, length int64) {
 	defer pieces.Put(piece)
 	headOnce := sync.OnceValue(func() error { return s.SendHead(head, nil, false) })
 	notAlone := func() bool { return true }
-	if _, ready := body.(io.WriterTo); !ready { // what can be written at once is in memory, and a timer costs more than the rest of this
+	_, ready := body.(io.WriterTo)
+	if !ready { // what can be written at once is in memory, and a timer costs more than the rest of this
 		notAlone = time.AfterFunc(headPatience, func() { _ = headOnce() }).Stop
 	}
 	n, err := body.Read(piece[:])
 	if notAlone() {
-		err = whole(n, length, err)
+		if ready { // else its end may be a mistake yet
+			err = whole(n, length, err)
+		}
 		if sendErr := s.SendHead(head, piece[:n], err == io.EOF); sendErr != nil {
 			s.Fail(sendErr)
 			return

@@ -232,8 +232,52 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 }
 
 func TestStreams(t *testing.T) {
+	t.Run("listens", func(t *testing.T) { testStreams(t, server(t, compute.PerRequest)) })
+	t.Run("reads", func(t *testing.T) {
+		p := server(t, compute.PerRequest)
+		p.Env = append(p.Env, "SDK=1")
+		testStreams(t, p)
+	})
+}
+
+// TestPipes has responses on standard output cross that come in one piece, in several, and that are cut.
+func TestPipes(t *testing.T) {
 	h := running(t, Options{Compute: compute.Options{Machine: backend.Emulator}})
-	p := server(t, compute.PerRequest)
+	p := guest(t)
+	p.Name, p.Limits.Wall = "short", 2*time.Second
+	deploy(t, h, guest(t), p)
+	for _, c := range []struct{ name, path, want, err string }{
+		{"guest", "/count", "200 1 1", ""},
+		{"guest", "/dribble", "200 -1 onetwothree", ""},
+		{"guest", "/until", "200 -1 to the end of the call", ""},
+		{"guest", "/empty", "204 -1 ", ""},
+		{"guest", "/same", "304 -1 ", ""},
+		{"guest", "/early", "200 5 early", ""},
+		{"guest", "/half", "200 10 half", "exited with status 3"},
+		{"guest", "/stops", "200 10 half", "before it is whole"},
+		{"guest", "/behind", "200 5 whole", "something stands behind it"},
+		{"short", "/forever", "200 -1 tick", `"wall"`},
+	} {
+		response, err := h.RoundTripper(c.name).RoundTrip(httptest.NewRequest(http.MethodGet, "http://shop.example"+c.path, nil))
+		if err != nil {
+			t.Errorf("%s: %v", c.path, err)
+			continue
+		}
+		b, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		got := fmt.Sprint(response.StatusCode, " ", response.ContentLength, " ", string(b))
+		if got != c.want && (c.path != "/forever" || !strings.HasPrefix(got, c.want)) || (err == nil) != (c.err == "") {
+			t.Errorf("%s: %.40q, %v, want %q, %s", c.path, got, err, c.want, c.err)
+		}
+		if f := fault.Of(err); err != nil && (f.Party != fault.Origin || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s: %v", c.path, err)
+		}
+	}
+	mustGet(t, h, "guest", "/count", "1")
+}
+
+func testStreams(t *testing.T, p compute.Program) {
+	h := running(t, Options{Compute: compute.Options{Machine: backend.Emulator}})
 	p.Limits.Output, p.Limits.Input = 16<<20, 16<<20
 	deploy(t, h, p)
 	for _, length := range []int{0, 7, smallMax, smallMax + 1, 300_000} {

@@ -1,4 +1,4 @@
-/* wherry.h has a function answer the requests that Wherry gives a program.
+/* wherry.h has a function answer the requests that Wherry gives a program. It is included in one file of that.
  *
  *     #include "wherry.h"
  *
@@ -10,9 +10,8 @@
  *
  *     musl-gcc -O2 -static -I sdk/c -o hello hello.c        (or gcc -O2 -static)
  *
- * Requests and responses are HTTP/1.1 messages, up to WHERRY_MESSAGE_MAX bytes. A response leaves and the next request comes by one system call of Wherry's
+ * Requests and responses are HTTP/1.1 messages, up to WHERRY_MESSAGE_MAX bytes, one at a time. A response leaves and the next request comes by one system call of Wherry's
  * own, wherry_exchange; where it isn't there, by standard output and input, so the same file runs on any Linux: ./hello < request.http.
- * One thread, one request at a time. Include it in one file of the program.
  */
 #ifndef WHERRY_H
 #define WHERRY_H
@@ -35,6 +34,7 @@ enum {
     WHERRY_FIELDS_MAX = 128,       /* of a request */
     WHERRY_HEAD_MAX = 64 << 10,    /* bytes of a request's head */
     WHERRY_FIELDS_SIZE = 16 << 10, /* bytes of a response's fields */
+    WHERRY_HEAD_ROOM = WHERRY_FIELDS_SIZE + 256,
     WHERRY_LOG_SIZE = 16 << 10,    /* what is logged beyond goes at once */
     WHERRY_EXCHANGE = 423          /* a number that Linux never has on x86-64: 403 to 423 are of 32-bit processors */
 };
@@ -46,7 +46,7 @@ struct wherry_field {
 /* A request's texts end in a zero and live until the handler returns. */
 struct wherry_request {
     const char *method, *target, *body;
-    size_t body_size, fields_count;
+    size_t body_size, fields_count, chunked; /* chunked: how the body came */
     struct wherry_field fields[WHERRY_FIELDS_MAX];
 };
 
@@ -69,8 +69,6 @@ static struct {
     char log[WHERRY_LOG_SIZE];
     size_t log_size;
 } wherry;
-
-enum { WHERRY_HEAD_ROOM = WHERRY_FIELDS_SIZE + 256 };
 
 static inline long wherry_exchange(const void *out, size_t size, void *in, size_t room, const void *log, size_t log_size) {
     register long r10 __asm__("r10") = (long)room, r8 __asm__("r8") = (long)log, r9 __asm__("r9") = (long)log_size;
@@ -181,7 +179,7 @@ __attribute__((format(printf, 1, 2))) static inline void wherry_log(const char *
 /* wherry_parse takes a head apart, in place. Its lines end in CR LF, the last one is empty (RFC 9112, 2.1). */
 static inline int wherry_parse(char *p, struct wherry_request *q) {
     char *end = strstr(p, "\r\n"), *colon;
-    q->fields_count = q->body_size = 0;
+    q->fields_count = q->body_size = 0, q->chunked = 0;
     q->method = p;
     if (!(p = memchr(p, ' ', (size_t)(end - p)))) return -1;
     *p++ = 0;
@@ -195,7 +193,7 @@ static inline int wherry_parse(char *p, struct wherry_request *q) {
         *colon = *end = 0;
         q->fields[q->fields_count].name = p;
         q->fields[q->fields_count++].value = colon + 1 + strspn(colon + 1, " \t");
-        if (!strcasecmp(p, "transfer-encoding")) return -1; /* Wherry sends lengths */
+        if (!strcasecmp(p, "transfer-encoding") && (q->chunked++ || strcasecmp(q->fields[q->fields_count - 1].value, "chunked"))) return -1;
         if (!strcasecmp(p, "content-length")) {
             const char *v = q->fields[q->fields_count - 1].value;
             size_t digits = strspn(v, "0123456789");
@@ -204,6 +202,33 @@ static inline int wherry_parse(char *p, struct wherry_request *q) {
         }
     }
     return 0;
+}
+
+/* wherry_room grows what the request stands in, and its texts move along. */
+static inline int wherry_room(struct wherry_request *q, size_t size) {
+    struct wherry_buffer old = wherry.in;
+    if (size <= old.room) return 0;
+    wherry.in.at = NULL, wherry.in.room = 0;
+    if (wherry_grow(&wherry.in, size)) return wherry.in = old, -1;
+    memcpy(wherry.in.at, old.at, old.size + 1);
+    q->method += wherry.in.at - old.at, q->target += wherry.in.at - old.at;
+    for (size_t i = 0; i < q->fields_count; i++) q->fields[i].name += wherry.in.at - old.at, q->fields[i].value += wherry.in.at - old.at;
+    return free(old.at), 0;
+}
+
+/* wherry_chunks takes the framing off chunks (RFC 9112, 7.1), in place, from *from on; 1: it was all, 0: more is to come, -1: bad. */
+static inline int wherry_chunks(size_t *from, size_t *to) {
+    for (;;) {
+        char *p = wherry.in.at + *from, *line = strstr(p, "\r\n"), *end;
+        size_t n = strtoul(p, &end, 16), have = wherry.in.size - *from;
+        if (!line) return have > 1024 ? -1 : 0;
+        if (!strspn(p, "0123456789abcdefABCDEF") || n > WHERRY_MESSAGE_MAX || !strchr("; \t\r", *end)) return -1;
+        if (n == 0 && (end = strstr(line, "\r\n\r\n"))) return *from = (size_t)(end + 4 - wherry.in.at), 1; /* trailers are dropped */
+        if (n == 0 || have < (size_t)(line + 4 - p) + n) return 0;
+        if (memcmp(line + 2 + n, "\r\n", 2)) return -1;
+        memmove(wherry.in.at + *to, line + 2, n);
+        *to += n, *from += (size_t)(line + 4 - p) + n;
+    }
 }
 
 /* wherry_more reads, after sending out; 1: something came, 0: the end, -1: failed. */
@@ -240,7 +265,7 @@ static inline int wherry_serve(void (*handler)(const struct wherry_request *, st
     static const char bad[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     const char *out = "";
     char *end;
-    size_t size = 0, head, all;
+    size_t size = 0, head, all, from, to;
     int got;
     wherry.plain = wherry_exchange(NULL, 0, NULL, 0, NULL, 0) < 0;
     if (wherry_grow(&wherry.in, 64 << 10) || wherry_grow(&wherry.out, WHERRY_HEAD_ROOM)) return 1;
@@ -252,18 +277,11 @@ static inline int wherry_serve(void (*handler)(const struct wherry_request *, st
         }
         head = end ? (size_t)(end + 4 - wherry.in.at) : 0;
         if (!end || wherry_parse(wherry.in.at, &q)) break;
-        all = head + q.body_size;
-        if (all > wherry.in.size && all + 1 > wherry.in.room) { /* the texts would move */
-            struct wherry_buffer old = wherry.in;
-            ptrdiff_t by;
-            wherry.in.at = NULL, wherry.in.room = 0;
-            if (wherry_grow(&wherry.in, all + 1)) break;
-            memcpy(wherry.in.at, old.at, old.size + 1);
-            by = (char *)wherry.in.at - old.at;
-            q.method += by, q.target += by;
-            for (size_t i = 0; i < q.fields_count; i++) q.fields[i].name += by, q.fields[i].value += by;
-            free(old.at);
-        }
+        all = head + q.body_size, to = from = head;
+        for (got = 0; q.chunked && !(got = wherry_chunks(&from, &to)) && !(got = wherry_room(&q, wherry.in.size + WHERRY_HEAD_MAX)); size = 0)
+            if (wherry_more(out, size, wherry.in.size + WHERRY_HEAD_MAX - 1) <= 0) return 1;
+        if (q.chunked) all = from, q.body_size = to - head, wherry.in.at[to] = 0;
+        if (got < 0 || wherry_room(&q, all + 1)) break;
         for (; wherry.in.size < all; size = 0)
             if (wherry_more(out, size, all) <= 0) return 1;
         q.body = wherry.in.at + head;

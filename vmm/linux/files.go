@@ -97,7 +97,28 @@ func callRead(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 
 func callWrite(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	d := fd(a[0])
-	return p.transfer(t, d, a[1], a[2], abi.PROT_READ, func(b []byte, _ uint64) (int, abi.Errno) { return p.Files.Write(d, b) })
+	n := min(a[2], transferMax)
+	return p.whole(t, d, n, func(done uint64) (uint64, abi.Errno) {
+		return p.transfer(t, d, a[1]+done, n-done, abi.PROT_READ, func(b []byte, _ uint64) (int, abi.Errno) { return p.Files.Write(d, b) })
+	})
+}
+
+// whole makes a write of n bytes: one to a descriptor that blocks returns when all is written, or a signal ends it.
+func (p *Process) whole(t *Task, d int, n uint64, part func(done uint64) (uint64, abi.Errno)) (uint64, abi.Errno) {
+	done := &t.Wait.Addr
+	*done = min(*done, n)
+	for {
+		got, e := part(*done)
+		if e == blocked || e != 0 && *done == 0 {
+			return got, e
+		}
+		if e == 0 {
+			*done += got
+		}
+		if e != 0 || got == 0 || *done >= n || !p.Files.Blocking(d) {
+			return *done, 0
+		}
+	}
 }
 
 func callPread(p *Process, t *Task, a *args) (uint64, abi.Errno) {
@@ -128,11 +149,13 @@ func (p *Process) writeVectors(t *Task, a *args, do func(b []byte) (int, abi.Err
 	if e != 0 {
 		return 0, e
 	}
-	n, e := do(b)
-	if e != 0 {
-		return p.waitFor(t, fd(a[0]), e)
-	}
-	return uint64(n), 0
+	return p.whole(t, fd(a[0]), uint64(len(b)), func(done uint64) (uint64, abi.Errno) {
+		n, e := do(b[done:])
+		if e != 0 {
+			return p.waitFor(t, fd(a[0]), e)
+		}
+		return uint64(n), 0
+	})
 }
 
 func (p *Process) gather(at, count uint64) ([]byte, abi.Errno) {
@@ -163,7 +186,7 @@ func callPreadv(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 }
 
 func callPwritev(p *Process, t *Task, a *args) (uint64, abi.Errno) {
-	return p.writeVectors(t, a, func(b []byte) (int, abi.Errno) { return p.Files.Pwrite(fd(a[0]), b, int64(a[3])) })
+	return p.writeVectors(t, a, func(b []byte) (int, abi.Errno) { return p.Files.Pwrite(fd(a[0]), b, int64(a[3]+t.Wait.Addr)) })
 }
 
 // offset is a file position at va, which a call reads, moves and writes back; nil where va is 0.

@@ -45,7 +45,7 @@ type Options struct {
 	Slice Slice
 	// Seed is what the program's random bytes are made of: the same seed, the same bytes. Restore takes them back, too.
 	Seed [32]byte
-	// Stdout and Stderr take the program's output; io.Discard when nil.
+	// Stdout and Stderr take the program's output; io.Discard when nil. A Stdout that is a file.Outlet may have it wait.
 	Stdout, Stderr io.Writer
 }
 
@@ -115,7 +115,7 @@ type Stop struct {
 	RIP    uint64     // of Killed: where the task was
 	Reason string     // of Killed: what the machine said, if that is more than the signal
 	Limit  string     // of LimitPassed
-	// Wake is, of WantsInput and Idle, when a task's sleep ends: Run then has something to do even if nothing came.
+	// Wake is, of WantsInput and Idle, when a task's sleep ends: Run then has something to do even if nothing came. At a Boundary it hasn't, ever.
 	Wake time.Duration
 }
 
@@ -165,6 +165,9 @@ var errDone = errors.New("the program has ended; Restore it or Load it again")
 
 // WriteStdin gives the program bytes to read from descriptor 0, and returns how many there was room for.
 func (p *Process) WriteStdin(b []byte) int { return p.Files.WriteStdin(b) }
+
+// SetBoundary says from now on what Options.Boundary said at the start.
+func (p *Process) SetBoundary(on bool) { p.options.Boundary = on }
 
 // CloseStdin ends them.
 func (p *Process) CloseStdin() { p.Files.CloseStdin() }

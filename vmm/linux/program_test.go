@@ -18,6 +18,10 @@ func TestMemoryIsLinuxs(t *testing.T) {
 	same(t, buildC(t, "gcc", "memory"), []string{"memory"}, "")
 }
 
+func TestWholeWrites(t *testing.T) {
+	same(t, buildC(t, "gcc", "whole", "-pthread"), []string{"whole"}, "")
+}
+
 func TestBusybox(t *testing.T) {
 	const busybox = "/bin/busybox"
 	if _, err := os.Stat(busybox); err != nil {

@@ -103,7 +103,7 @@ func (p *Process) stopped() (Stop, bool) {
 	case p.kick.wanted.Load():
 		return Stop{Kind: Stopped}, true
 	case p.options.Boundary && p.Files.Starved():
-		return Stop{Kind: WantsInput}, true
+		return Stop{Kind: WantsInput, Wake: math.MaxInt64}, true
 	case p.options.Heard && p.Files.Spoke():
 		return Stop{Kind: Spoke}, true
 	}

@@ -65,6 +65,10 @@ func (p *Process) interruptCall(t *Task, s abi.Signal) {
 	if t.Wait.Kind == waitSleep {
 		p.remaining(t)
 	}
+	if t.Wait.Kind == waitFiles && t.Wait.Addr > 0 {
+		p.wake(t, t.Wait.Addr)
+		return
+	}
 	handler := p.actions[s].Handler != abi.SIG_DFL
 	if e == abi.ERESTARTSYS && handler && p.actions[s].Flags&abi.SA_RESTART != 0 {
 		// The call is made again when the handler returns: SYSCALL has two bytes.

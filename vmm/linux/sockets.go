@@ -47,8 +47,11 @@ func (p *Process) accept(t *Task, a *args, flags int) (uint64, abi.Errno) {
 }
 
 func callSendto(p *Process, t *Task, a *args) (uint64, abi.Errno) {
-	return p.transfer(t, fd(a[0]), a[1], a[2], abi.PROT_READ, func(b []byte, _ uint64) (int, abi.Errno) {
-		return p.socketWait(a[3])(p.Files.Send(fd(a[0]), [][]byte{b}, fd(a[3])))
+	d, n := fd(a[0]), min(a[2], transferMax)
+	return p.whole(t, d, n, func(done uint64) (uint64, abi.Errno) {
+		return p.transfer(t, d, a[1]+done, n-done, abi.PROT_READ, func(b []byte, _ uint64) (int, abi.Errno) {
+			return p.socketWait(a[3])(p.Files.Send(d, [][]byte{b}, fd(a[3])))
+		})
 	})
 }
 

@@ -63,7 +63,7 @@ type wait struct {
 	Call     uint32
 	Bits     uint32 // of waitFutex: FUTEX_WAIT_BITSET's; of waitSignal unused
 	Deadline int64  // on the monotonic clock
-	Addr     uint64 // of waitFutex
+	Addr     uint64 // of waitFutex; of waitFiles: how many bytes a write has written, which it returns if a signal ends it
 	Order    uint64 // of waitFutex: who came first is woken first
 	Set      uint64 // of sigtimedwait: signals that end it
 	Args     [6]uint64

@@ -8,8 +8,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
+
+var input = bufio.NewReader(os.Stdin)
 
 // version is another one in another image.
 var version = "1"
@@ -24,9 +27,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "no luck at the start")
 		os.Exit(1)
 	}
-	in := bufio.NewReader(os.Stdin)
 	for n := 1; ; n++ {
-		head, content, err := read(in)
+		head, content, err := read(input)
 		if err != nil {
 			return
 		}
@@ -51,6 +53,9 @@ func read(in *bufio.Reader) (head string, content []byte, err error) {
 			length, _ = strconv.Atoi(strings.TrimSpace(v))
 		}
 	}
+	if strings.Contains(head, " /early ") {
+		return head, nil, nil
+	}
 	content = make([]byte, length)
 	_, err = io.ReadFull(in, content)
 	return head, content, err
@@ -66,6 +71,52 @@ func do(path string, n int, head string, content []byte) {
 		return
 	}
 	switch path {
+	case "/early":
+		early(head)
+	case "/dribble":
+		fmt.Print("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		for _, piece := range []string{"one", "two", "three"} {
+			fmt.Printf("%x\r\n%s\r\n", len(piece), piece)
+			time.Sleep(30 * time.Millisecond)
+		}
+		fmt.Print("0\r\n\r\n")
+	case "/compute":
+		fmt.Print("HTTP/1.1 200 OK\r\n\r\nsoon")
+		for {
+		}
+	case "/forever":
+		fmt.Print("HTTP/1.1 200 OK\r\n\r\n")
+		for {
+			fmt.Print("tick")
+			time.Sleep(10 * time.Millisecond)
+		}
+	case "/half":
+		fmt.Print("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+		time.Sleep(30 * time.Millisecond)
+		os.Exit(3)
+	case "/stops":
+		fmt.Print("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+		time.Sleep(30 * time.Millisecond)
+	case "/behind":
+		answer("whole")
+		time.Sleep(30 * time.Millisecond)
+		fmt.Print("more")
+	case "/until":
+		fmt.Print("HTTP/1.1 200 OK\r\n\r\nto the end")
+		time.Sleep(30 * time.Millisecond)
+		fmt.Print(" of the call")
+	case "/flood":
+		text := strings.Repeat("0123456789abcdef", 1<<16)
+		n, err := syscall.Write(1, []byte("HTTP/1.1 200 OK\r\n\r\n"+text)) // as a pipe does, it takes all
+		fmt.Print(n-len(text), err)
+	case "/empty":
+		fmt.Print("HTTP/1.1 204 No Content\r\n\r\n")
+	case "/same":
+		fmt.Print("HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n")
+	case "/interim":
+		fmt.Print("HTTP/1.1 100 Continue\r\n\r\n")
+		time.Sleep(30 * time.Millisecond)
+		answer("final")
 	case "/count":
 		answer(os.Getenv("SAY") + strconv.Itoa(n))
 	case "/echo":
@@ -111,6 +162,16 @@ func do(path string, n int, head string, content []byte) {
 		os.Exit(0)
 	default:
 		fmt.Print("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+	}
+}
+
+// early answers before it has read the content, and skips it then.
+func early(head string) {
+	answer("early")
+	if _, text, ok := strings.Cut(head, "Content-Length: "); ok {
+		text, _, _ = strings.Cut(text, "\r")
+		n, _ := strconv.ParseInt(text, 10, 64)
+		_, _ = io.CopyN(io.Discard, input, n)
 	}
 }
 

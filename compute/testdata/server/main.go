@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	wherry "github.com/wherry/wherry/sdk/go"
 )
 
 func main() {
@@ -75,6 +77,9 @@ func main() {
 	if os.Getenv("STDIN") != "" {
 		read()
 		return
+	}
+	if os.Getenv("SDK") != "" {
+		log.Fatal(wherry.Serve(nil))
 	}
 	if os.Getenv("RUDE") != "" {
 		rude()

@@ -158,8 +158,8 @@ impl Stream {
         Ok(got)
     }
 
-    /// Reads until a request is whole: the sizes of its head and of all of it. None where the input ends.
-    fn request(&mut self) -> io::Result<Option<(usize, usize)>> {
+    /// Reads until a request is whole: where its head, its body and all of it end. None where the input ends.
+    fn request(&mut self) -> io::Result<Option<(usize, usize, usize)>> {
         let mut seen = 0;
         let head = loop {
             if let Some(at) = self.input[seen..self.have].windows(4).position(|w| w == b"\r\n\r\n") {
@@ -173,14 +173,69 @@ impl Stream {
                 return if self.have == 0 { Ok(None) } else { Err(bad("its head doesn't end")) };
             }
         };
-        let size = parse(&self.input[..head], &[])?.1;
+        let Some(size) = parse(&self.input[..head], &[])?.1 else {
+            return self.chunks(head).map(Some);
+        };
         let all = head + size;
         while self.have < all {
             if self.swap(all)? == 0 {
                 return Err(bad("its body doesn't end"));
             }
         }
-        Ok(Some((head, all)))
+        Ok(Some((head, head + size, all)))
+    }
+
+    /// Reads chunks until the last one, and takes their framing off (RFC 9112 §7.1), in place.
+    fn chunks(&mut self, head: usize) -> io::Result<(usize, usize, usize)> {
+        let (mut from, mut to) = (head, head);
+        loop {
+            let line = self.line(from)?;
+            let digits = std::str::from_utf8(&self.input[from..line]).ok().and_then(|s| s.split(';').next());
+            let size = digits.and_then(|s| usize::from_str_radix(s.trim(), 16).ok()).filter(|n| *n <= MESSAGE_MAX).ok_or_else(|| bad("a chunk's size"))?;
+            from = line + 2;
+            if size == 0 {
+                loop {
+                    let line = self.line(from)?; // trailers are dropped
+                    let last = line == from;
+                    from = line + 2;
+                    if last {
+                        return Ok((head, to, from));
+                    }
+                }
+            }
+            self.more(from + size + 2)?;
+            if self.input[from + size..][..2] != *b"\r\n" {
+                return Err(bad("a chunk is longer than its size"));
+            }
+            self.input.copy_within(from..from + size, to);
+            (from, to) = (from + size + 2, to + size);
+        }
+    }
+
+    /// Reads until a line that begins at from is whole: where it ends.
+    fn line(&mut self, from: usize) -> io::Result<usize> {
+        loop {
+            if let Some(at) = self.input[from..self.have].windows(2).position(|w| w == b"\r\n") {
+                return Ok(from + at);
+            }
+            if self.have - from > 1024 {
+                return Err(bad("a line between chunks doesn't end"));
+            }
+            self.more(self.have + 1)?;
+        }
+    }
+
+    /// Reads until there is so much, and what comes with it.
+    fn more(&mut self, have: usize) -> io::Result<()> {
+        if have > MESSAGE_MAX + HEAD_MAX {
+            return Err(bad("it is too large"));
+        }
+        while self.have < have {
+            if self.swap(have.max(self.have + HEAD_MAX))? == 0 {
+                return Err(bad("its body doesn't end"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -188,8 +243,8 @@ fn bad(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("not a request: {what}"))
 }
 
-/// A request of its head (RFC 9112 §2.1) and body, and how long the head says that the body is.
-fn parse<'a>(head: &'a [u8], body: &'a [u8]) -> io::Result<(Request<'a>, usize)> {
+/// A request of its head (RFC 9112 §2.1) and body, and how long the head says that the body is: None where it is chunked.
+fn parse<'a>(head: &'a [u8], body: &'a [u8]) -> io::Result<(Request<'a>, Option<usize>)> {
     let text = std::str::from_utf8(head).map_err(|_| bad("its head isn't UTF-8"))?;
     let mut lines = text.split("\r\n");
     let mut words = lines.next().unwrap_or("").splitn(3, ' ');
@@ -197,16 +252,16 @@ fn parse<'a>(head: &'a [u8], body: &'a [u8]) -> io::Result<(Request<'a>, usize)>
     if !words.next().unwrap_or("").starts_with("HTTP/1.") {
         return Err(bad("its first line"));
     }
-    let (mut fields, mut size) = (Vec::new(), 0);
+    let (mut fields, mut size) = (Vec::new(), Some(0));
     for line in lines.take_while(|l| !l.is_empty()) {
         let (name, value) = line.split_once(':').ok_or_else(|| bad("a field without a colon"))?;
         let value = value.trim_matches([' ', '\t']);
         if name.eq_ignore_ascii_case("transfer-encoding") {
-            return Err(bad("Wherry sends lengths")); // and so does whoever tries it
+            size = if value.eq_ignore_ascii_case("chunked") { None } else { return Err(bad("its transfer coding isn't chunked alone")) };
         }
         if name.eq_ignore_ascii_case("content-length") {
             let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
-            size = value.parse().ok().filter(|n| digits && *n <= MESSAGE_MAX).ok_or_else(|| bad("its length"))?;
+            size = Some(value.parse().ok().filter(|n| digits && *n <= MESSAGE_MAX).ok_or_else(|| bad("its length"))?);
         }
         fields.push((name, value));
     }
@@ -218,7 +273,7 @@ pub fn serve(mut answer: impl FnMut(&Request, &mut Response)) -> io::Result<()> 
     let plain = exchange(&[], &mut [], &[]) < 0;
     let mut s = Stream { plain, input: vec![0; HEAD_MAX], have: 0, out: Vec::new() };
     loop {
-        let (head, all) = match s.request() {
+        let (head, body, all) = match s.request() {
             Ok(Some(sizes)) => sizes,
             Ok(None) => return s.swap(0).map(|_| ()),
             Err(e) => {
@@ -229,7 +284,7 @@ pub fn serve(mut answer: impl FnMut(&Request, &mut Response)) -> io::Result<()> 
                 return Err(e);
             }
         };
-        let (request, _) = parse(&s.input[..head], &s.input[head..all])?;
+        let (request, _) = parse(&s.input[..head], &s.input[head..body])?;
         let mut response = Response::new();
         answer(&request, &mut response);
         response.finish(request.method == "HEAD", &mut s.out);

@@ -1,6 +1,9 @@
 package file
 
 import (
+	"io"
+	"math"
+
 	"github.com/wherry/wherry/vmm/linux/abi"
 	"github.com/wherry/wherry/vmm/linux/iovec"
 	"github.com/wherry/wherry/vmm/linux/ledger"
@@ -16,7 +19,22 @@ type stream struct {
 type streamState struct {
 	buffer iovec.Queue // of stdin
 	ended  bool        // stdin is closed: its end comes after the bytes
-	edge   uint64
+	edge   uint64      // of what it can be used for
+}
+
+// Outlet is a Stdout that may be full: the program's writes wait then, as for a pipe, until Drained.
+type Outlet interface {
+	io.Writer
+	// Room is how many bytes Write takes now.
+	Room() int
+}
+
+// room is how many bytes w takes now.
+func room(w io.Writer) int {
+	if o, ok := w.(Outlet); ok {
+		return o.Room()
+	}
+	return math.MaxInt
 }
 
 func (s *stream) Save() {
@@ -29,11 +47,11 @@ func (s *stream) Back() {
 	s.now.ended, s.now.edge = s.then.ended, s.then.edge
 }
 
-// stdin is the stream that WriteStdin feeds, if the program still has it.
-func (t *Table) stdin() *stream {
+// standard is the stream of a number, if the program still has it.
+func (t *Table) standard(number uint8) *stream {
 	for i := range t.slots.fds {
 		if f := t.slots.fds[i].file; f != nil {
-			if s, ok := f.object.(*stream); ok && s.number == 0 {
+			if s, ok := f.object.(*stream); ok && s.number == number {
 				return s
 			}
 		}
@@ -43,7 +61,7 @@ func (t *Table) stdin() *stream {
 
 // WriteStdin appends to what descriptor 0 reads, and returns how much there was room for: nothing once it's closed, or when the program closed it.
 func (t *Table) WriteStdin(p []byte) int {
-	s := t.stdin()
+	s := t.standard(0)
 	if s == nil || s.now.ended {
 		return 0
 	}
@@ -60,12 +78,24 @@ func (t *Table) WriteStdin(p []byte) int {
 
 // CloseStdin ends descriptor 0's bytes.
 func (t *Table) CloseStdin() {
-	if s := t.stdin(); s != nil {
+	if s := t.standard(0); s != nil {
 		t.ledger.Keep(&s.kept, s)
 		s.now.ended = true
 		s.now.edge++
 		t.ledger.Version++
 		t.starved = false
+	}
+}
+
+// Hears says whether the program still has what WriteStdin feeds.
+func (t *Table) Hears() bool { return t.standard(0) != nil }
+
+// Drained says that a Stdout that was full, an Outlet, has room again.
+func (t *Table) Drained() {
+	if s := t.standard(1); s != nil {
+		t.ledger.Keep(&s.kept, s)
+		s.now.edge++
+		t.ledger.Version++
 	}
 }
 
@@ -100,6 +130,11 @@ func (s *stream) write(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
 	}
 	n := 0
 	for _, p := range v {
+		whole := len(p)
+		if p = p[:min(len(p), room(out))]; len(p) == 0 && whole > 0 && n == 0 {
+			return 0, abi.EAGAIN
+		}
+		full := len(p) < whole
 		if limit := t.ledger.Limits.Output; limit > 0 && int64(len(p)) > limit-t.ledger.Now.Output {
 			t.ledger.Now.Exceeded = true
 			p = p[:limit-t.ledger.Now.Output]
@@ -111,7 +146,7 @@ func (s *stream) write(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
 		if (err != nil || t.ledger.Now.Exceeded) && n == 0 {
 			return 0, abi.EIO
 		}
-		if err != nil || t.ledger.Now.Exceeded {
+		if err != nil || full || t.ledger.Now.Exceeded {
 			break
 		}
 	}
@@ -120,6 +155,8 @@ func (s *stream) write(t *Table, _ *openFile, v [][]byte) (int, abi.Errno) {
 
 func (s *stream) ready(t *Table, _ *openFile) uint32 {
 	switch {
+	case s.number == 1 && room(t.o.Stdout) == 0:
+		return 0
 	case s.number != 0:
 		return abi.POLLOUT | abi.POLLWRNORM
 	case s.now.buffer.Len() > 0:
@@ -131,7 +168,12 @@ func (s *stream) ready(t *Table, _ *openFile) uint32 {
 	return 0
 }
 
-func (s *stream) edges(*Table, *openFile) (in, out uint64) { return s.now.edge, 0 }
+func (s *stream) edges(*Table, *openFile) (in, out uint64) {
+	if s.number == 0 {
+		return s.now.edge, 0
+	}
+	return 0, s.now.edge
+}
 
 // stat says that it's a pipe: programs look whether they can seek, or talk to a terminal, and buffer accordingly.
 func (s *stream) stat(_ *Table, _ *openFile, st *abi.Stat) {
