@@ -29,7 +29,7 @@ type job struct {
 
 	began    bool        // it has an instance; the worker's, as what follows
 	cold     bool        // which was started for it
-	leave    func() bool // ends that the client's leaving wakes; nil before it was parked
+	leave    func() bool // ends that the client's leaving is heard; nil where nobody can leave
 	last     linux.Stop  // why the program's last turn ended
 	ended    bool        // and there is no other
 	deadline time.Time

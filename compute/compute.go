@@ -57,7 +57,8 @@ type Host struct {
 	programs map[string]*program
 	queue    *shares
 	parked   map[*job]*time.Timer // exchanges that wait for their program or client
-	turning  map[*job]turn        // calls that go on now
+	turning  map[*job]*turn       // calls that go on now
+	pacer    *time.Timer          // of pace, while there are any; nil else
 	memory   int64                // of snapshots and instances, as charged
 	idle     int64                // of it, of instances that may be let go
 	ended    bool                 // Run has returned, or Close was called
@@ -79,7 +80,7 @@ func New(o Options) (*Host, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	h := &Host{options: o, workers: cmp.Or(o.Workers, runtime.GOMAXPROCS(0)), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}, turning: map[*job]turn{}}
+	h := &Host{options: o, workers: cmp.Or(o.Workers, runtime.GOMAXPROCS(0)), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}, turning: map[*job]*turn{}}
 	h.changed = sync.NewCond(&h.mu)
 	if o.Gate != nil {
 		h.gates = newGates(h)
@@ -93,6 +94,9 @@ func (h *Host) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
+		for _, t := range h.turning {
+			t.end()
+		}
 		h.changed.Broadcast()
 	})()
 	var answering sync.WaitGroup

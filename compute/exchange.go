@@ -364,7 +364,11 @@ func (x *exchange) move(i *instance) (moved bool, err error) {
 	defer x.mu.Unlock()
 	defer x.changed.Broadcast()
 	if x.listens { // what it says is to go on at once; others say a response in several pieces, without a connection's end behind it
-		defer x.give()
+		defer func() {
+			if !x.finished { // all of it is told once the instance is known to be ready soon
+				x.give()
+			}
+		}()
 	}
 	if len(x.in) > 0 && !x.ended {
 		n, e := x.line.write(x.in)

@@ -6,16 +6,11 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/fault"
-	"github.com/wherry/wherry/internal/cputime"
 	"github.com/wherry/wherry/vmm/linux"
 )
 
-const (
-	// turnMax is how long a program goes on before its bytes are moved, and others have their turn.
-	turnMax = 20 * time.Millisecond
-	// movedMax is how much is read from a program at once.
-	movedMax = 32 << 10
-)
+// movedMax is how much is read from a program at once.
+const movedMax = 32 << 10
 
 // serve has j's program go on until the call is over, or there is nothing to do: then it is parked, and no worker has it.
 func (h *Host) serve(ctx context.Context, j *job, i *instance, spent func() time.Duration) (o outcome, parked bool) {
@@ -27,9 +22,6 @@ func (h *Host) serve(ctx context.Context, j *job, i *instance, spent func() time
 		o, wake, over = h.turns(ctx, j, i)
 	}
 	if !over {
-		if j.leave == nil {
-			j.leave = context.AfterFunc(j.ctx, j.wake)
-		}
 		j.way.pause()
 		h.park(j, wake, spent())
 		return o, true
@@ -47,6 +39,9 @@ func (h *Host) open(j *job, i *instance) (o outcome, failed bool) {
 	p.Renew()
 	j.began, j.used, j.deadline = true, p.CPU(), time.Now().Add(i.version.spec.Limits.Wall)
 	p.Files.Gate(h.mayAsk(i))
+	if j.ctx.Done() != nil {
+		j.leave = context.AfterFunc(j.ctx, j.left)
+	}
 	if err := j.way.open(i); err != nil {
 		o.limit, o.err = "crash", broken(err)
 	}
@@ -68,9 +63,8 @@ func (h *Host) shut(j *job, i *instance) {
 // turns lets the program go on until the call is over, or it waits: for wake, or for what others do.
 func (h *Host) turns(ctx context.Context, j *job, i *instance) (o outcome, wake time.Duration, over bool) {
 	p := i.machine.Process()
-	run, cancel := context.WithTimeout(j.ctx, turnMax)
-	defer h.turn(j, cancel)()
-	defer context.AfterFunc(ctx, cancel)()
+	t := h.turn(j, p)
+	defer h.endTurn(j)
 	var idleUntil time.Time
 	for {
 		moved, err := j.way.move(i)
@@ -87,10 +81,10 @@ func (h *Host) turns(ctx context.Context, j *job, i *instance) (o outcome, wake 
 			return o, j.deadline.Sub(now), false
 		case !moved && now.Before(idleUntil):
 			return o, min(idleUntil.Sub(now), j.deadline.Sub(now)), false
-		case run.Err() != nil:
+		case t.over.Load():
 			return o, 0, false
 		}
-		if j.last, err = p.Run(run); err != nil {
+		if j.last, err = p.Run(context.Background()); err != nil {
 			o.limit = "machine"
 			o.err = &fault.Error{Party: fault.Edge, Op: "run program", Status: http.StatusBadGateway, Err: err}
 			return o, 0, true
@@ -104,49 +98,6 @@ func (h *Host) turns(ctx context.Context, j *job, i *instance) (o outcome, wake 
 			j.ended = true
 		}
 	}
-}
-
-// turn is a call that goes on now.
-type turn struct {
-	begun time.Time
-	end   func()
-}
-
-// turn is j's until what it returns is called, or a newcomer ends it.
-func (h *Host) turn(j *job, end func()) (over func()) {
-	t := turn{time.Now(), end}
-	h.mu.Lock()
-	h.turning[j] = t
-	h.mu.Unlock()
-	return func() {
-		h.mu.Lock()
-		delete(h.turning, j)
-		h.mu.Unlock()
-		end()
-	}
-}
-
-// makeRoom ends a turn for j, if no worker is free and another tenant has more than one: it had them only because nobody else wanted any.
-func (h *Host) makeRoom(j *job) {
-	if len(h.turning) < h.workers || h.queue.held(j.tenant) > 0 {
-		return
-	}
-	for other, t := range h.turning {
-		if h.queue.held(other.tenant) > 1 {
-			t.end()
-			return
-		}
-	}
-}
-
-// Overdue is for how long a program's turn goes on beyond its end: the one of them that is worst. On a machine that does what it is told that is a moment.
-func (h *Host) Overdue() (most time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, t := range h.turning {
-		most = max(most, time.Since(t.begun)-turnMax)
-	}
-	return most
 }
 
 // judge reports whether a call is over that has no response, and why.
@@ -230,6 +181,6 @@ func (h *Host) abandon(j *job) {
 
 // spent is how long a worker has been at work since now.
 func (h *Host) spent() func() time.Duration {
-	before, began := cputime.Thread(), h.options.Now()
-	return func() time.Duration { return max(cputime.Thread()-before, h.options.Now().Sub(began)) }
+	began := h.options.Now()
+	return func() time.Duration { return h.options.Now().Sub(began) }
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/vmm/backend"
+	"github.com/wherry/wherry/vmm/linux"
 )
 
 var serverImage = sync.OnceValues(func() ([]byte, error) { return build("./testdata/server") })
@@ -521,7 +522,7 @@ func TestOverdue(t *testing.T) {
 	if got := h.Overdue(); got != 0 {
 		t.Errorf("nothing goes on, and is overdue by %v", got)
 	}
-	h.turning[&job{}] = turn{begun: time.Now().Add(-time.Minute)}
+	h.turning[&job{}] = &turn{process: new(linux.Process), begun: time.Now().Add(-time.Minute)}
 	if got := h.Overdue(); got < time.Minute-turnMax || got > 2*time.Minute {
 		t.Errorf("overdue by %v", got)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/wherry/wherry/vmm/linux"
 )
 
 func waiting(s *shares, tenant string, n int) {
@@ -115,7 +117,7 @@ func TestMakeRoom(t *testing.T) {
 		{"it is the newcomer's", []string{"loops", "loops"}, "loops", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := &Host{workers: 2, queue: newShares(), turning: map[*job]turn{}}
+			h := &Host{workers: 2, queue: newShares(), turning: map[*job]*turn{}}
 			ended := 0
 			for _, tenant := range c.turning {
 				j := &job{tenant: tenant, program: &program{}}
@@ -123,9 +125,14 @@ func TestMakeRoom(t *testing.T) {
 				if h.queue.pop(anyJob) != j {
 					t.Fatal("another one's turn")
 				}
-				h.turning[j] = turn{end: func() { ended++ }}
+				h.turning[j] = &turn{process: new(linux.Process)}
 			}
 			h.makeRoom(&job{tenant: c.tenant})
+			for _, t := range h.turning {
+				if t.over.Load() {
+					ended++
+				}
+			}
 			if ended != c.ended {
 				t.Errorf("%d turns are ended, want %d", ended, c.ended)
 			}
