@@ -43,7 +43,20 @@ func New(memory *phys.Memory) *Machine {
 	memory.OnEvict(func(page phys.Addr) {
 		m.store.doubt = m.store.doubt || memory.Budgeted() || m.store.tables[page]
 	})
+	memory.OnRestore(m.restored)
 	return m
+}
+
+// restored is called when pages have other bytes. Where no page tables are among them addresses mean what they meant, and code has a generation.
+func (m *Machine) restored() {
+	for _, c := range m.vcpus {
+		if root, _, err := m.memory.Locate(c.space.Root); err == nil && root.Kept {
+			c.tlb.ForgetWrites()
+		} else {
+			c.flush()
+			m.store.doubt = true
+		}
+	}
 }
 
 // Interpret has all instructions interpreted: the guest does the same, and nothing becomes the host's code. It is called before the first Run.

@@ -279,9 +279,25 @@ func TestTLB(t *testing.T) {
 	if e := load(Store); *gen == was || !e.Writes(0x1000) {
 		t.Error("a write to code wasn't noted once")
 	}
-	m.Restore()
-	if tlb.Entry(0x1000).Reads(0x1000) {
-		t.Error("Restore left a translation: its next write would go unnoticed")
+	m.OnRestore(tlb.ForgetWrites)
+	for _, all := range []bool{false, true} {
+		if all { // more writes than are listed
+			for range TLBSize {
+				tlb.ForgetWriting(tlb.Entry(0x1000).Page())
+				load(Store)
+			}
+		}
+		m.Restore()
+		if e := tlb.Entry(0x1000); !e.Reads(0x1000) || e.Writes(0x1000) || slot.Dirty().Has(index) {
+			t.Error("after Restore a read should need nothing, and a write should be noted")
+		}
+		if e := load(Store); !e.Writes(0x1000) || !slot.Dirty().Has(index) {
+			t.Error("a write after Restore wasn't noted")
+		}
+	}
+	tlb.Flush()
+	if e := tlb.Entry(0x1000); e.Reads(0x1000) || e.Writes(0x1000) {
+		t.Error("Flush left a translation")
 	}
 }
 

@@ -25,7 +25,8 @@ const (
 // page. Else Load makes the note.
 type TLB struct {
 	entries [TLBSize]Entry
-	filled  uint64 // the chunks that have translations since the last Flush, a bit each
+	filled  uint64   // the chunks that have translations since the last Flush, a bit each
+	writes  []uint16 // entries that were made for writing since then, or since the last ForgetWrites; as many as there are entries stand for all
 	misses  uint64
 	flushes uint64
 }
@@ -37,8 +38,11 @@ var _ [64]struct{} = [TLBSize / chunkSize]struct{}{}
 type Entry struct {
 	ReadBase, WriteBase uint64
 	Host                uintptr // where the page is: not on Go's heap, or kept there by the memory
-	_                   uint64  // makes the size a power of two
+	frame               uint64  // its physical address, and mayWrite
 }
+
+// mayWrite is in an entry's frame where the tables let programs write to the page, and have its dirty bit set.
+const mayWrite = 1
 
 // EntryBits is log2 of an Entry's size.
 const EntryBits = 5
@@ -60,7 +64,8 @@ func noPage(i uint64) uint64 {
 	return 0
 }
 
-// Follow begins with an empty TLB and has what goes from m go from t.
+// Follow begins with an empty TLB and has what goes from m go from t. What m.Restore changes is its owner's to tell: by ForgetWrites where page tables lie in
+// slots that are Kept, else by Flush.
 func (t *TLB) Follow(m *phys.Memory) {
 	t.filled = 1
 	t.Flush()
@@ -79,6 +84,28 @@ func (t *TLB) Flush() {
 		clear(t.chunk(bits.TrailingZeros64(t.filled)))
 	}
 	t.Forget(0)
+	t.writes = t.writes[:0]
+}
+
+// ForgetWrites has the next write to each page noted again: none counts as written any more.
+func (t *TLB) ForgetWrites() {
+	if len(t.writes) == TLBSize {
+		for i := range t.entries {
+			t.entries[i].WriteBase = noPage(uint64(i))
+		}
+	}
+	for _, i := range t.writes {
+		t.entries[i].WriteBase = noPage(uint64(i))
+	}
+	t.writes = t.writes[:0]
+}
+
+// allow makes entry i one for writing.
+func (t *TLB) allow(i, base uint64) {
+	t.entries[i].WriteBase = base
+	if len(t.writes) < TLBSize {
+		t.writes = append(t.writes, uint16(i))
+	}
 }
 
 func (t *TLB) chunk(n int) []Entry { return t.entries[n*chunkSize : (n+1)*chunkSize] }
@@ -110,6 +137,17 @@ func (t *TLB) ForgetWriting(page *[phys.PageSize]byte) {
 // Load translates va for access and returns the page, for this access alone: it may be one of those that are noted each time.
 func (t *TLB) Load(m *phys.Memory, s Space, va uint64, access Access) (*[phys.PageSize]byte, *Fault) {
 	t.misses++
+	if e := t.Entry(va); access == Store && e.frame&mayWrite != 0 && e.Reads(va) { // only memory is to note it
+		frame := phys.Addr(e.frame &^ mayWrite)
+		page, err := m.Page(frame, true)
+		if err != nil {
+			return nil, &Fault{Addr: va, Code: uint32(access), Cause: err}
+		}
+		if slot, at, err := m.Locate(frame); err == nil && slot.Writable(at) && e.Reads(va) { // the page that came may have had this one's entry go
+			t.allow(index(va), e.ReadBase)
+		}
+		return page, nil
+	}
 	at, fault := Walk(m, s, va, access)
 	if fault != nil {
 		return nil, fault
@@ -122,13 +160,16 @@ func (t *TLB) Load(m *phys.Memory, s Space, va uint64, access Access) (*[phys.Pa
 	if access&CodeFetch != 0 {
 		return page, nil // blocks of code are kept elsewhere
 	}
-	base := va &^ (phys.PageSize - 1)
-	e := Entry{ReadBase: base, WriteBase: noPage(index(va)), Host: uintptr(unsafe.Pointer(page))}
+	i, base := index(va), va&^(phys.PageSize-1)
+	e := Entry{ReadBase: base, WriteBase: noPage(i), Host: uintptr(unsafe.Pointer(page)), frame: uint64(at.Addr &^ (phys.PageSize - 1))}
 	written := write || at.Entry&Dirty != 0 && at.Allowed&(Write|User) == Write|User // then a write needs no walk
-	if slot, index, err := m.Locate(at.Addr); err == nil && written && slot.Writable(index) {
-		e.WriteBase = base
+	if written {
+		e.frame |= mayWrite
 	}
-	*t.Entry(va) = e
-	t.filled |= 1 << (index(va) / chunkSize)
+	t.entries[i] = e
+	if slot, index, err := m.Locate(at.Addr); err == nil && written && slot.Writable(index) {
+		t.allow(i, base)
+	}
+	t.filled |= 1 << (i / chunkSize)
 	return page, nil
 }

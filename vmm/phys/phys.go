@@ -61,17 +61,18 @@ type Metrics struct {
 
 // Memory is the physical memory of one guest.
 type Memory struct {
-	options  Options
-	slots    []*Slot // by base
-	last     *Slot   // where the last access was
-	hand     hand
-	swapped  map[pageRef]int64 // where in the swap store a page is
-	swapFree []int64
-	swapEnd  int64
-	onEvict  []func(Addr)
-	metrics  Metrics
-	reshaped uint64
-	past     bool // guests read and write past m
+	options   Options
+	slots     []*Slot // by base
+	last      *Slot   // where the last access was
+	hand      hand
+	swapped   map[pageRef]int64 // where in the swap store a page is
+	swapFree  []int64
+	swapEnd   int64
+	onEvict   []func(Addr)
+	onRestore []func()
+	metrics   Metrics
+	reshaped  uint64
+	past      bool // guests read and write past m
 }
 
 // pageRef names a page of a slot.
@@ -112,8 +113,11 @@ func (m *Memory) Add(spec Spec) (*Slot, error) {
 // Slots are m's slots by address.
 func (m *Memory) Slots() []*Slot { return m.slots }
 
-// OnEvict has f called for each page that goes, or comes back with other bytes: whoever keeps pointers to it forgets them.
+// OnEvict has f called for each page that goes: whoever keeps pointers to it forgets them.
 func (m *Memory) OnEvict(f func(Addr)) { m.onEvict = append(m.onEvict, f) }
+
+// OnRestore has f called when Restore has given pages of slots that aren't Kept other bytes, where they are: they count as not written any more.
+func (m *Memory) OnRestore(f func()) { m.onRestore = append(m.onRestore, f) }
 
 // Budgeted reports whether pages may have to go.
 func (m *Memory) Budgeted() bool { return m.options.BudgetPages > 0 }

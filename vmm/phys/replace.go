@@ -198,6 +198,7 @@ func (m *Memory) forgetSwapped(at pageRef) {
 // Restore copies back from the image what was written since the last Restore. Pages stay resident, and writable for KVM: the next call writes
 // the same ones.
 func (m *Memory) Restore() {
+	before := m.metrics.Restored
 	for _, s := range m.slots {
 		if s.Kept {
 			continue
@@ -209,6 +210,11 @@ func (m *Memory) Restore() {
 		}
 		m.metrics.Restored += uint64(s.dirty.Count())
 		s.dirty.Reset()
+	}
+	if m.metrics.Restored != before {
+		for _, f := range m.onRestore {
+			f()
+		}
 	}
 }
 
@@ -227,7 +233,6 @@ func (m *Memory) restore(s *Slot, page int) {
 		s.code.Clear(page)
 		s.gens[page]++
 	}
-	m.tell(pageRef{s, page})
 }
 
 func (s *Slot) pageBytes(page int) []byte {
