@@ -51,12 +51,12 @@ func benchmarkCall(b *testing.B, kind backend.Kind) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, _, err := h.boot(context.Background(), p)
+	s, _, err := h.boot(context.Background(), p, kind)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer s.Close()
-	i, err := s.Start(h.make, linux.Options{})
+	i, err := s.Start(machine(kind), linux.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

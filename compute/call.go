@@ -12,6 +12,7 @@ import (
 
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/internal/cputime"
+	"github.com/wherry/wherry/vmm/backend"
 	"github.com/wherry/wherry/vmm/linux"
 	"github.com/wherry/wherry/vmm/linux/file"
 )
@@ -302,7 +303,7 @@ func (h *Host) start(i *instance) (took time.Duration, err error) {
 	defer runtime.UnlockOSThread()
 	before := cputime.Thread()
 	l := i.version.spec.Limits
-	i.machine, err = i.version.snapshot.Start(h.make, linux.Options{
+	i.machine, err = i.version.snapshot.Start(machine(backend.Kind(i.version.snapshot.Kind())), linux.Options{
 		Stdout: &i.out, Stderr: &i.errors, Yield: true, Heard: true, Boundary: i.version.port() == 0,
 		Limits: linux.Limits{CPU: l.CPU * i.version.pace(), Files: file.Limits{Output: l.Output, Stdin: heldMax}},
 	})
@@ -328,6 +329,9 @@ func (h *Host) answered(j *job, i *instance, o outcome) {
 	}
 	if j.cold {
 		c.coldStarts++
+	}
+	if o.err == nil && !j.cold {
+		h.note(i.version, o.cpu)
 	}
 	i.version.settling++
 	h.mu.Unlock()

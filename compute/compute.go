@@ -48,7 +48,7 @@ const (
 type Host struct {
 	options Options
 	workers int
-	make    snap.Maker
+	kind    backend.Kind
 
 	deploying sync.Mutex // one change of programs at a time; taken before mu
 
@@ -62,6 +62,7 @@ type Host struct {
 	memory   int64                // of snapshots and instances, as charged
 	idle     int64                // of it, of instances that may be let go
 	ended    bool                 // Run has returned, or Close was called
+	dear     bool                 // both machines are here, and exits of KVM's cost much; set before Run in tests
 
 	gates *gates // nil without Options.Gate
 }
@@ -80,13 +81,17 @@ func New(o Options) (*Host, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	h := &Host{options: o, workers: cmp.Or(o.Workers, runtime.GOMAXPROCS(0)), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}, turning: map[*job]*turn{}}
+	h := &Host{options: o, kind: kind, workers: cmp.Or(o.Workers, runtime.GOMAXPROCS(0)), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}, turning: map[*job]*turn{}}
 	h.changed = sync.NewCond(&h.mu)
 	if o.Gate != nil {
 		h.gates = newGates(h)
 	}
-	h.make = func(m *phys.Memory) (vmm.Machine, error) { return backend.New(kind, m) }
 	return h, nil
+}
+
+// machine makes machines of a kind.
+func machine(kind backend.Kind) snap.Maker {
+	return func(m *phys.Memory) (vmm.Machine, error) { return backend.New(kind, m) }
 }
 
 // Run works until ctx is done: then calls under way are stopped, and those that wait are answered with a fault, as are all that come later. It is called once.
@@ -108,6 +113,12 @@ func (h *Host) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	for range h.workers {
 		workers.Go(func() { h.work(ctx) })
+	}
+	h.mu.Lock()
+	h.dear = h.dear || dear(h.kind)
+	h.mu.Unlock()
+	if h.dear {
+		workers.Go(func() { h.tryAll(ctx) })
 	}
 	ticks := time.NewTicker(sweepEvery)
 	defer ticks.Stop()

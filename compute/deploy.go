@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wherry/wherry/vmm/backend"
 	"github.com/wherry/wherry/vmm/linux"
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/phys"
@@ -49,7 +50,7 @@ func (h *Host) deploy(ctx context.Context, p Program) (Report, error) {
 	if report, done, err := h.before(p, hash); done || err != nil {
 		return report, err
 	}
-	first, report, err := h.ready(ctx, p, hash)
+	first, report, err := h.ready(ctx, p, hash, h.kind)
 	if err != nil {
 		return Report{}, err
 	}
@@ -61,9 +62,9 @@ func (h *Host) deploy(ctx context.Context, p Program) (Report, error) {
 	return report, nil
 }
 
-// ready makes a version of p that nobody asks yet, with its first instance.
-func (h *Host) ready(ctx context.Context, p Program, hash string) (first *instance, report Report, err error) {
-	s, boot, err := h.boot(ctx, p)
+// ready makes a version of p on a kind of machine that nobody asks yet, with its first instance.
+func (h *Host) ready(ctx context.Context, p Program, hash string, kind backend.Kind) (first *instance, report Report, err error) {
+	s, boot, err := h.boot(ctx, p, kind)
 	if err != nil {
 		return nil, Report{}, err
 	}
@@ -102,9 +103,9 @@ func (v *version) unchanged() Report {
 }
 
 // boot runs p until it waits for a request, at descriptor 0 or at a port, and takes its snapshot.
-func (h *Host) boot(ctx context.Context, p Program) (_ *snap.Snapshot, took time.Duration, err error) {
+func (h *Host) boot(ctx context.Context, p Program, kind backend.Kind) (_ *snap.Snapshot, took time.Duration, err error) {
 	memory := phys.New(phys.Options{})
-	m, err := h.make(memory)
+	m, err := machine(kind)(memory)
 	if err != nil {
 		return nil, 0, errors.Join(err, memory.Close())
 	}

@@ -21,7 +21,8 @@ type Metrics struct {
 	Evictions  uint64            `json:"evictions"`   // of instances, for the memory of others
 	Ready      int               `json:"ready"`
 	Busy       int               `json:"busy"`
-	Memory     int64             `json:"memory"` // bytes charged: the snapshot and the instances
+	Memory     int64             `json:"memory"`  // bytes charged: the snapshot and the instances
+	Machine    string            `json:"machine"` // kvm or emulator
 }
 
 // counts are what Metrics counts.
@@ -62,7 +63,7 @@ func (h *Host) Metrics() map[string]Metrics {
 		c, v := &p.counts, p.current
 		m := Metrics{
 			Tenant: v.spec.Tenant, Calls: c.calls, Errors: maps.Clone(c.errors), CPU: c.cpu, Resets: c.resets, DirtyPages: c.dirty, Faults: c.faults,
-			Exits: map[string]uint64{}, ColdStarts: c.coldStarts, Evictions: c.evictions, Ready: len(v.ready), Busy: v.busy, Memory: v.bytes,
+			Exits: map[string]uint64{}, ColdStarts: c.coldStarts, Evictions: c.evictions, Ready: len(v.ready), Busy: v.busy, Memory: v.bytes, Machine: v.snapshot.Kind(),
 		}
 		add(m.Exits, c.exits)
 		for i := range v.instances {

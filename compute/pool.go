@@ -37,10 +37,14 @@ type version struct {
 	instances map[*instance]struct{} // busy ones, too
 	ready     []*instance            // the one that was used last is last
 	busy      int
-	settling  int     // busy ones that have answered and are made ready
-	open      int     // instances whose machine isn't closed yet
-	use       float64 // requests, of which each sweep forgets a part
-	over      bool    // another version is current
+	settling  int      // busy ones that have answered and are made ready
+	open      int      // instances whose machine isn't closed yet
+	use       float64  // requests, of which each sweep forgets a part
+	over      bool     // another version is current
+	kept      bool     // and is tried instead of this one, which may come back
+	instead   *version // that is kept while this one is tried
+	settled   bool     // its machine was chosen
+	record    record
 }
 
 // instance is one machine of a version. Who has made it busy owns machine; Host.mu guards the rest.
@@ -211,13 +215,20 @@ func (h *Host) finish(v *version) {
 		return
 	}
 	h.mu.Lock()
-	done := v.over && v.open == 0 && v.snapshot != nil
+	before := v.instead
+	if v.over && before != nil {
+		v.instead, before.kept = nil, false
+	} else {
+		before = nil
+	}
+	done := v.over && !v.kept && v.open == 0 && v.snapshot != nil
 	s := v.snapshot
 	if done {
 		v.snapshot = nil
 		h.memory -= v.bytes
 	}
 	h.mu.Unlock()
+	h.finish(before)
 	if !done {
 		return
 	}
