@@ -70,12 +70,13 @@ var plan = map[string][]string{
 	"overlay/exchange/exchangetest": {"overlay/exchange"},
 	"edge/page":                     {"fault"},
 	"vmm":                           {"vmm/phys", "vmm/x86"},
-	"vmm/linux":                     {"internal/after", "internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/coder", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/signals", "vmm/linux/space", "vmm/linux/trace", "vmm/linux/turn", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
+	"vmm/linux":                     {"internal/after", "internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/coder", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/signals", "vmm/linux/space", "vmm/linux/tally", "vmm/linux/trace", "vmm/linux/turn", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
 	"vmm/emu/flags":                 {"vmm/x86"},
 	"vmm/emu":                       {"vmm", "vmm/emu/code", "vmm/emu/flags", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/linux/clock":               {"internal/tsc", "vmm/linux/vdso"},
 	"vmm/linux/vdso":                {},
 	"vmm/linux/turn":                {},
+	"vmm/linux/tally":               {"vmm", "vmm/linux/abi"},
 	"internal/tsc":                  {},
 	"vmm/linux/plain":               {"vmm/linux/abi", "vmm/linux/file", "vmm/linux/space"},
 	"vmm/linux/program":             {"vmm/linux/abi", "vmm/linux/space"},

@@ -88,12 +88,12 @@ func (p *Process) systemCall(t *Task) {
 	n := abi.Call(uint32(r.RAX))
 	t.Wait = wait{Call: uint32(n), Args: [6]uint64{r.RDI, r.RSI, r.RDX, r.R10, r.R8, r.R9}}
 	if int(n) >= abi.Calls || calls[n].run == nil {
-		p.counters.miss(n)
+		p.counters.Miss(n)
 		p.finishCall(t, n, &t.Wait.Args, 0, abi.ENOSYS)
 		t.Wait = wait{}
 		return
 	}
-	p.counters.calls[n]++
+	p.counters.Calls[n]++
 	p.invoke(t, n)
 }
 

@@ -82,7 +82,7 @@ func (p *Process) Moment() Moment {
 // Place gives a process that was resumed from a checkpoint the moment of then: from here on it does what the other did.
 func (p *Process) Place(m Moment) {
 	p.turn, p.left, p.current = m.turn, m.left, p.task(m.current)
-	p.instructionsBase = p.counters.instructions - m.executed
+	p.instructionsBase = p.counters.Instructions - m.executed
 	p.cpuBase = p.cpuTime - m.cpuSpent
 }
 

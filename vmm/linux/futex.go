@@ -69,7 +69,7 @@ func (p *Process) futexWait(t *Task, a *args) (uint64, abi.Errno) {
 		return 0, abi.EAGAIN
 	}
 	p.order++
-	p.counters.futexWaits++
+	p.counters.FutexWaits++
 	t.Wait.Addr, t.Wait.Bits, t.Wait.Order = addr, set, p.order
 	restart := abi.ERESTARTSYS
 	if deadline != math.MaxInt64 {
@@ -100,7 +100,7 @@ func (p *Process) futexWake(addr uint64, n int32, set uint32) (woken uint64) {
 		if t == nil {
 			break
 		}
-		p.counters.futexWakes++
+		p.counters.FutexWakes++
 		p.wake(t, 0)
 		woken++
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/linux/signals"
 	"github.com/wherry/wherry/vmm/linux/space"
+	"github.com/wherry/wherry/vmm/linux/tally"
 	"github.com/wherry/wherry/vmm/linux/trace"
 	"github.com/wherry/wherry/vmm/linux/turn"
 	"github.com/wherry/wherry/vmm/linux/vdso"
@@ -154,7 +155,7 @@ type Process struct {
 	began          time.Time     // the last Run
 	threadTime     time.Duration // of the host's thread, when it was looked at last
 	sampled        time.Time     // when that was
-	counters       counters
+	counters       tally.Tally
 
 	cpuTime, cpuBase int64  // nanoseconds it has run, and when the last Restore was
 	instructionsBase uint64 // of the last Restore

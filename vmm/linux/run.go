@@ -136,7 +136,7 @@ func (p *Process) choose() *Task {
 		if t := p.tasks[at]; t.Wait.Kind == ready {
 			p.turn = at
 			if t != p.current {
-				p.counters.switches++
+				p.counters.Switches++
 			}
 			p.current, p.left = t, p.turns.Next()
 			return t
@@ -183,7 +183,7 @@ func (p *Process) budget() vmm.Budget {
 }
 
 // executed is how many instructions were, since Load or Restore.
-func (p *Process) executed() uint64 { return p.counters.instructions - p.instructionsBase }
+func (p *Process) executed() uint64 { return p.counters.Instructions - p.instructionsBase }
 
 // turnOf runs t until it makes a call, faults, or its slice is over.
 func (p *Process) turnOf(t *Task) error {
@@ -215,7 +215,7 @@ func (p *Process) turnOf(t *Task) error {
 		return fmt.Errorf("task %d: %w", t.ID, err)
 	}
 	p.account(t, c)
-	p.counters.exits[exit.Kind]++
+	p.counters.Exits[exit.Kind]++
 	if p.debugger != nil {
 		p.held = p.debugger.Ran(t.ID, exit)
 	}
@@ -236,7 +236,7 @@ func (p *Process) handle(t *Task, exit vmm.Exit) error {
 		p.exception(t, x86.InvalidOpcode, 0, fmt.Sprintf("the emulator doesn't know the instruction % x; run it on kvm", exit.Bytes))
 	case vmm.ExitSpent:
 		if p.left <= 0 {
-			p.counters.preemptions++
+			p.counters.Preemptions++
 		}
 	case vmm.ExitKicked, vmm.ExitBreakpoint, vmm.ExitWatchpoint:
 	case vmm.ExitPort, vmm.ExitDoorbell, vmm.ExitHalt:
@@ -258,7 +258,7 @@ func (p *Process) account(t *Task, c *cpu) {
 		now := n.Instructions()
 		ran = int64(now - c.counted)
 		c.counted = now
-		p.counters.instructions += uint64(ran)
+		p.counters.Instructions += uint64(ran)
 		p.left -= ran
 	}
 	switch {
@@ -301,7 +301,7 @@ func (p *Process) look() {
 }
 
 func (p *Process) spend(t *Task, ns int64) {
-	p.counters.cpu += ns
+	p.counters.CPU += ns
 	p.cpuTime += ns
 	if t != nil {
 		t.CPU += ns

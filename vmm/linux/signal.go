@@ -124,7 +124,7 @@ func (p *Process) deliver(t *Task) {
 		if act.Flags&abi.SA_RESETHAND != 0 {
 			p.actions[s] = abi.Sigaction{}
 		}
-		p.counters.signals++
+		p.counters.Signals++
 		p.trace(trace.Event{Kind: trace.Signal, Task: int(t.ID), Name: s.String(), Addr: info.Addr})
 		if err := p.pushFrame(t, act, info); err != nil {
 			p.force(t, abi.Siginfo{Signo: abi.SIGSEGV, Code: abi.SI_KERNEL}, s == abi.SIGSEGV, "no room for the signal's frame")

@@ -154,7 +154,7 @@ func (p *Process) Restore(s *State) error {
 	p.clock.Restore(n.Monotonic, n.RealOffset)
 	p.lookAtTime()
 	p.cpuTime, p.cpuBase = n.CPU, n.CPU
-	p.instructionsBase = p.counters.instructions
+	p.instructionsBase = p.counters.Instructions
 	p.order, p.lastID = n.Order, n.LastID
 	p.turn, p.left, p.end = int(n.Turn), p.turns.Next(), nil
 	p.current = p.tasks[p.turn] // goes on first: it is the one that waits for input, as a rule
@@ -163,7 +163,7 @@ func (p *Process) Restore(s *State) error {
 	}
 	p.version = p.Files.Version() - 1 // tasks that wait for files look again
 	p.state = s
-	p.counters.restores++
+	p.counters.Restores++
 	return nil
 }
 

@@ -3,6 +3,8 @@ package linux
 import (
 	"fmt"
 	"time"
+
+	"github.com/wherry/wherry/vmm/linux/tally"
 )
 
 // String says what s was, behind "the program".
@@ -29,10 +31,20 @@ func (s Stop) String() string {
 }
 
 // CPU is the CPU time spent in Run since Load, Resume or Restore.
-func (p *Process) CPU() time.Duration { return time.Duration(p.counters.cpu) }
+func (p *Process) CPU() time.Duration { return time.Duration(p.counters.CPU) }
+
+// Metrics are counts since Load or Resume.
+type Metrics = tally.Metrics
+
+// Metrics returns p's counts.
+func (p *Process) Metrics() Metrics {
+	m := p.counters.Metrics()
+	m.Faults, m.Pages, m.Tasks = p.space.Faults(), p.space.Pages(), len(p.tasks)
+	return m
+}
 
 // Renew has the limits of CPU time, instructions and output begin anew: the next Run is another call's. Those that were passed stay so.
 func (p *Process) Renew() {
-	p.cpuBase, p.instructionsBase = p.cpuTime, p.counters.instructions
+	p.cpuBase, p.instructionsBase = p.cpuTime, p.counters.Instructions
 	p.Files.RenewOutput()
 }

@@ -1,4 +1,4 @@
-package linux
+package tally
 
 import (
 	"time"
@@ -25,46 +25,47 @@ type Metrics struct {
 	Restores     uint64
 }
 
-type counters struct {
-	calls                                          [abi.Calls]uint64
-	unknown                                        map[abi.Call]uint64
-	exits                                          [vmm.ExitShutdown + 1]uint64
-	switches, preemptions, signals                 uint64
-	futexWaits, futexWakes, restores, instructions uint64
-	cpu                                            int64
+// Tally is the counts.
+type Tally struct {
+	Calls                                          [abi.Calls]uint64
+	Unknown                                        map[abi.Call]uint64
+	Exits                                          [vmm.ExitShutdown + 1]uint64
+	Switches, Preemptions, Signals                 uint64
+	FutexWaits, FutexWakes, Restores, Instructions uint64
+	CPU                                            int64
 }
 
 // unknownMax bounds how many numbers that aren't system calls are told apart.
 const unknownMax = 64
 
-func (c *counters) miss(n abi.Call) {
-	if c.unknown == nil {
-		c.unknown = map[abi.Call]uint64{}
+// Miss counts a call that isn't there.
+func (c *Tally) Miss(n abi.Call) {
+	if c.Unknown == nil {
+		c.Unknown = map[abi.Call]uint64{}
 	}
-	if _, ok := c.unknown[n]; !ok && len(c.unknown) >= unknownMax {
+	if _, ok := c.Unknown[n]; !ok && len(c.Unknown) >= unknownMax {
 		n = abi.Call(abi.Calls)
 	}
-	c.unknown[n]++
+	c.Unknown[n]++
 }
 
-// Metrics returns p's counts.
-func (p *Process) Metrics() Metrics {
-	c := &p.counters
+// Metrics returns the counts, but for those of memory and tasks.
+func (c *Tally) Metrics() Metrics {
 	m := Metrics{
 		Calls: map[string]uint64{}, Unknown: map[string]uint64{}, Exits: map[string]uint64{},
-		Faults: p.space.Faults(), Pages: p.space.Pages(), Switches: c.switches, Preemptions: c.preemptions, Signals: c.signals,
-		FutexWaits: c.futexWaits, FutexWakes: c.futexWakes, Tasks: len(p.tasks), CPU: time.Duration(c.cpu), Instructions: c.instructions,
-		Restores: c.restores,
+		Switches: c.Switches, Preemptions: c.Preemptions, Signals: c.Signals,
+		FutexWaits: c.FutexWaits, FutexWakes: c.FutexWakes, CPU: time.Duration(c.CPU), Instructions: c.Instructions,
+		Restores: c.Restores,
 	}
-	for i, n := range c.calls {
+	for i, n := range c.Calls {
 		if n > 0 {
 			m.Calls[abi.Call(i).String()] = n
 		}
 	}
-	for i, n := range c.unknown {
+	for i, n := range c.Unknown {
 		m.Unknown[i.String()] = n
 	}
-	for i, n := range c.exits {
+	for i, n := range c.Exits {
 		if n > 0 {
 			m.Exits[vmm.ExitKind(i).String()] = n
 		}
