@@ -12,9 +12,9 @@ import (
 const (
 	// exitDear is what an exit of KVM's costs at least where the emulator, which has none, may be cheaper: within virtual machines, not on bare metal.
 	exitDear = 10 * time.Microsecond
-	// recordSize calls are compared, the last of recordAfter: the first ones of each instance cost more.
+	// recordSize calls are compared, the last of recordAfter: the first ones of each instance cost more, above all in the emulator, which translates their code.
 	recordSize  = 256
-	recordAfter = 2 * recordSize
+	recordAfter = 8 * recordSize
 	// tryMost is what a call may cost on KVM for the emulator to be tried, which takes several times as long to compute.
 	tryMost = time.Millisecond
 	// worthwhile is the part of KVM's cost that the emulator's may be, in percent.
