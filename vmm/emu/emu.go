@@ -44,6 +44,7 @@ func New(memory *phys.Memory) *Machine {
 		m.store.doubt = m.store.doubt || memory.Budgeted() || m.store.tables[page]
 	})
 	memory.OnRestore(m.restored)
+	memory.LeaveWritten()
 	return m
 }
 

@@ -6,7 +6,7 @@
 // machines share. The host is asked for large pages behind an empty one, unless there is a budget. What no slot covers doesn't exist: every access is by an
 // Addr and is checked, so nothing outside of its slots is reachable for a guest. (On hosts that aren't Linux each slot copies its image.)
 //
-// Of each page the Memory knows whether it is resident, was used lately (its second chance), was written since the last Restore, and holds decoded
+// Of each page the Memory knows whether it is resident, was used lately (its second chance), was written since the last Restore (or some before it: LeaveWritten), and holds decoded
 // code (whose generation changes when it is written). With a budget, a page that is loaded above it replaces another: clean pages go first and are
 // loaded from the image again; written ones go to a swap store, if there is one, else the access fails with ErrBudget.
 //

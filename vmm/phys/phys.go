@@ -73,6 +73,8 @@ type Memory struct {
 	metrics   Metrics
 	reshaped  uint64
 	past      bool // guests read and write past m
+	leaves    bool // Restore may leave pages counted as written
+	rounds    int  // Restores since none was
 }
 
 // pageRef names a page of a slot.
@@ -116,8 +118,12 @@ func (m *Memory) Slots() []*Slot { return m.slots }
 // OnEvict has f called for each page that goes: whoever keeps pointers to it forgets them.
 func (m *Memory) OnEvict(f func(Addr)) { m.onEvict = append(m.onEvict, f) }
 
-// OnRestore has f called when Restore has given pages of slots that aren't Kept other bytes, where they are: they count as not written any more.
+// OnRestore has f called when Restore has given pages of slots that aren't Kept other bytes, where they are, and counts them as not written any more.
 func (m *Memory) OnRestore(f func()) { m.onRestore = append(m.onRestore, f) }
+
+// LeaveWritten has Restore leave pages counted as written for some rounds, which is for guests that write the same ones again and again: that is cheaper to
+// copy back for nothing than to note.
+func (m *Memory) LeaveWritten() { m.leaves = true }
 
 // Budgeted reports whether pages may have to go.
 func (m *Memory) Budgeted() bool { return m.options.BudgetPages > 0 }

@@ -290,3 +290,64 @@ func FuzzAccess(f *testing.F) {
 		}
 	})
 }
+
+// TestLeaveWritten has pages written again and again: they count as written after Restore for some rounds, have the image's bytes all the same, and whoever keeps
+// pointers for writing is told before they don't count.
+func TestLeaveWritten(t *testing.T) {
+	m := New(Options{})
+	t.Cleanup(func() { _ = m.Close() })
+	slot, err := m.Add(Spec{Base: 0, Size: 4 * leaveMax * PageSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	m.OnRestore(func() { told++ })
+	m.LeaveWritten()
+	write := func(page int) {
+		t.Helper()
+		p, err := m.Page(Addr(page)<<PageShift, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p[7] = 1
+	}
+	zero := func(page int) {
+		t.Helper()
+		if p, err := m.Page(Addr(page)<<PageShift, false); err != nil || p[7] != 0 {
+			t.Errorf("page %d has %d after Restore, %v", page, p[7], err)
+		}
+	}
+	for round := range leaveRounds {
+		write(1)
+		if round == 3 {
+			write(2)
+		}
+		m.Restore()
+		zero(1)
+		zero(2)
+		want := 2
+		switch {
+		case round < 3:
+			want = 1
+		case round == leaveRounds-1:
+			want = 0
+		}
+		if got := slot.Dirty().Count(); got != want || told != round/(leaveRounds-1) {
+			t.Errorf("after round %d %d pages count as written, want %d; told %d times", round, got, want, told)
+		}
+	}
+	write(1)
+	slot.Code(1)
+	m.Restore()
+	if slot.Dirty().Count() != 0 || told != 2 {
+		t.Error("a page with code was left")
+	}
+	for page := range leaveMax + 1 {
+		write(page)
+	}
+	m.Restore()
+	zero(leaveMax)
+	if slot.Dirty().Count() != 0 || told != 3 {
+		t.Error("as many pages were left")
+	}
+}

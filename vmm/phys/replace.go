@@ -195,30 +195,45 @@ func (m *Memory) forgetSwapped(at pageRef) {
 	}
 }
 
+const (
+	// leaveMax is how many pages are left counted as written at most, leaveRounds for how many Restores: what is written once costs that many copies.
+	leaveMax    = 256
+	leaveRounds = 32
+)
+
 // Restore copies back from the image what was written since the last Restore. Pages stay resident, and writable for KVM: the next call writes
 // the same ones.
 func (m *Memory) Restore() {
-	before := m.metrics.Restored
+	pages, code := 0, false
 	for _, s := range m.slots {
 		if s.Kept {
 			continue
 		}
 		for at, w := range s.dirty.words[:s.dirty.top] {
 			for ; w != 0; w &= w - 1 {
-				m.restore(s, at<<6+bits.TrailingZeros64(w))
+				code = m.restore(s, at<<6+bits.TrailingZeros64(w)) || code
 			}
 		}
-		m.metrics.Restored += uint64(s.dirty.Count())
-		s.dirty.Reset()
+		pages += s.dirty.Count()
 	}
-	if m.metrics.Restored != before {
-		for _, f := range m.onRestore {
-			f()
+	m.metrics.Restored += uint64(pages)
+	m.rounds++
+	if pages == 0 || m.leaves && !code && !m.Budgeted() && pages <= leaveMax && m.rounds < leaveRounds {
+		return
+	}
+	m.rounds = 0
+	for _, s := range m.slots {
+		if !s.Kept {
+			s.dirty.Reset()
 		}
+	}
+	for _, f := range m.onRestore {
+		f()
 	}
 }
 
-func (m *Memory) restore(s *Slot, page int) {
+// restore copies a page back, and reports whether code was decoded from it.
+func (m *Memory) restore(s *Slot, page int) (code bool) {
 	if len(m.swapped) > 0 {
 		m.forgetSwapped(pageRef{s, page})
 	}
@@ -229,10 +244,11 @@ func (m *Memory) restore(s *Slot, page int) {
 			clear(s.pageBytes(page))
 		}
 	}
-	if s.code.Has(page) {
+	if code = s.code.Has(page); code {
 		s.code.Clear(page)
 		s.gens[page]++
 	}
+	return code
 }
 
 func (s *Slot) pageBytes(page int) []byte {
