@@ -4,6 +4,7 @@ import (
 	"errors"
 	"unsafe"
 
+	"github.com/wherry/wherry/vmm/emu/avx"
 	"github.com/wherry/wherry/vmm/emu/code"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/x86"
@@ -43,6 +44,7 @@ var vcpuLayout = code.Layout{
 	RIP: at(unsafe.Offsetof(VCPU{}.rip)), File: at(unsafe.Offsetof(VCPU{}.file)), Stash: at(unsafe.Offsetof(VCPU{}.file) + 8*regT0),
 	Segments: [3]int32{x86.FS: at(unsafe.Offsetof(VCPU{}.file) + 8*regFS), x86.GS: at(unsafe.Offsetof(VCPU{}.file) + 8*regGS)},
 	XMM:      at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.XMM)), MXCSR: at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.MXCSR)), TLB: at(unsafe.Offsetof(VCPU{}.tlb)),
+	Upper: at(unsafe.Offsetof(VCPU{}.ymm) + unsafe.Offsetof(avx.Registers{}.Upper)), Changed: at(unsafe.Offsetof(VCPU{}.ymm) + unsafe.Offsetof(avx.Registers{}.Changed)),
 	Window: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.window)),
 }
 

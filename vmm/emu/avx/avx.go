@@ -9,7 +9,7 @@ import (
 type Registers struct {
 	XMM     *[16][2]uint64
 	Upper   [16][2]uint64
-	Changed uint32   // not 0 if an upper half may not be 0
+	Changed uint32   // not 0 if an upper half may not be 0: after an instruction with 256 bits
 	General []uint64 // by their numbers
 	SSE     *vector.Unit
 }
@@ -65,17 +65,18 @@ func (r *Registers) get(i uint8) vector.Wide {
 func (r *Registers) set(i uint8, v vector.Wide) {
 	r.XMM[i&15] = [2]uint64{v[0].Lo, v[0].Hi}
 	r.Upper[i&15] = [2]uint64{v[1].Lo, v[1].Hi}
-	if v[1] != (vector.Vec{}) {
-		r.Changed = 1
-	}
 }
 
 // Do does the instruction. va is where its operand in memory is, and of a gather what its indices are added to, in a segment that begins at base.
 func (s *Step) Do(p Processor, r *Registers, va, base uint64) bool {
 	in := &s.in
-	switch in.VecShape {
-	case x86.VecZero:
+	if in.VecShape == x86.VecZero {
 		return s.zero(r)
+	}
+	if in.Wide {
+		r.Changed = 1
+	}
+	switch in.VecShape {
 	case x86.VecMask:
 		return p.StoreMasked(va, r.get(in.Reg)[0], r.get(in.RM)[0])
 	case x86.VecMX, x86.VecEX:
