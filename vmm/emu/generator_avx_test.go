@@ -1,8 +1,6 @@
 package emu
 
 import (
-	"fmt"
-
 	"github.com/wherry/wherry/vmm/x86"
 	"golang.org/x/sys/cpu"
 )
@@ -13,12 +11,14 @@ var hostHasAVX = cpu.X86.HasAVX2 && cpu.X86.HasFMA
 // avxCode is an opcode with VEX.
 type avxCode struct{ table, prefix, opcode, w, l byte }
 
-func (c avxCode) name() string {
-	in, _ := x86.Decode(c.bytes(0, 15, 0x10))
-	if in.Op != x86.AVX {
-		in, _ = x86.Decode(c.bytes(0, 0, 0xd0))
+// inst is one of its instructions.
+func (c avxCode) inst() (in x86.Inst, ok bool) {
+	for _, try := range [][]byte{c.bytes(0, 0, 0x10), c.bytes(0, 0, 0xd0), c.bytes(0, 3, 0x14)} {
+		if in, err := x86.Decode(try); err == nil && in.Op == x86.AVX {
+			return in, true
+		}
 	}
-	return fmt.Sprintf("avx %#03x size %d wide %v", in.Vec, in.From, in.Wide)
+	return in, false
 }
 
 // bytes is an instruction. REX and V are as they mean.
@@ -30,11 +30,8 @@ func (c avxCode) bytes(rex, v, modRM byte) []byte {
 var avxCodes = func() (all []avxCode) {
 	for i := range 3 * 4 * 256 * 4 {
 		c := avxCode{byte(1 + i>>12), byte(i >> 2 & 3), byte(i >> 4), byte(i & 1), byte(i >> 1 & 1)}
-		for _, try := range [][]byte{c.bytes(0, 0, 0x10), c.bytes(0, 0, 0xd0), c.bytes(0, 3, 0x14)} {
-			if in, err := x86.Decode(try); err == nil && in.Op == x86.AVX {
-				all = append(all, c)
-				break
-			}
+		if _, ok := c.inst(); ok {
+			all = append(all, c)
 		}
 	}
 	return all

@@ -140,7 +140,7 @@ func (g *generator) state() {
 		g.extended.XMM[i] = [2]uint64{g.float(), g.float()}
 		upper[i] = [2]uint64{g.float(), g.float()}
 	}
-	if g.random.IntN(4) > 0 && hostHasAVX {
+	if g.random.IntN(4) > 0 {
 		g.extended.SetUpper(&upper)
 	}
 }

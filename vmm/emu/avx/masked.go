@@ -58,6 +58,7 @@ func (s *Step) gather(p Processor, r *Registers, va, base uint64) bool {
 	ok := true
 	for i := uint8(0); i < n && ok; i++ {
 		if !chosen(&mask, i, width) {
+			mask.SetNumber(i, width, 0)
 			continue
 		}
 		index := indices.Number(i, indexWidth)
