@@ -78,14 +78,14 @@ func doGetControl(c *VCPU, _ *op) bool {
 	return true
 }
 
-// xsaveArea reads the area of XSAVE and XRSTOR, as far as they have to do with it, and returns which parts are asked for.
+// xsaveArea reads the area of XSAVE and XRSTOR, up to the header's end, and returns which parts are asked for.
 func (c *VCPU) xsaveArea(va uint64) (p []byte, parts uint8, ok bool) {
 	if va%64 != 0 {
 		return nil, 0, c.raise(x86.GeneralProtection)
 	}
 	parts = uint8(c.file[regAX]) & avx.Parts
 	p = make([]byte, avx.AreaSize(parts))
-	return p, parts, c.loadBytes(va, p)
+	return p, parts, c.loadBytes(va, p[:x86.XsaveUpper])
 }
 
 func doXSave(c *VCPU, o *op) bool {
@@ -100,14 +100,18 @@ func doXSave(c *VCPU, o *op) bool {
 }
 
 func doXRestore(c *VCPU, o *op) bool {
-	p, parts, ok := c.xsaveArea(c.ea(o))
-	if !ok {
+	va := c.ea(o)
+	p, parts, ok := c.xsaveArea(va)
+	switch {
+	case !ok:
+		return false
+	case avx.Refuses(p):
+		return c.raise(x86.GeneralProtection)
+	case !c.loadBytes(va+x86.XsaveUpper, p[x86.XsaveUpper:]):
 		return false
 	}
 	state, upper := c.fxsaved(o), c.ymm.Upper
-	if !avx.Restore(p, parts, &state, &upper) {
-		return c.raise(x86.GeneralProtection)
-	}
+	avx.Restore(p, parts, &state, &upper)
 	if !c.restored(o, state[:]) {
 		return false
 	}

@@ -56,15 +56,19 @@ func Save(area []byte, parts uint8, from *[x86.FxsaveSize]byte, upper *[16][2]ui
 	}
 }
 
-// Restore is XRSTOR of parts. Those that aren't there become what they are at the beginning, but for MXCSR. It returns false, and nothing has happened, if a
-// processor refuses the area.
-func Restore(area []byte, parts uint8, to *[x86.FxsaveSize]byte, upper *[16][2]uint64) bool {
-	there := area[x86.FxsaveSize]
+// Refuses reports whether a processor doesn't restore an area for its header, which ends at XsaveUpper.
+func Refuses(area []byte) bool {
 	for i, b := range area[x86.FxsaveSize:headerKnown] {
 		if i == 0 && b&^Parts != 0 || i > 0 && b != 0 {
-			return false
+			return true
 		}
 	}
+	return false
+}
+
+// Restore is XRSTOR of parts, of an area that isn't refused. Those that aren't there become what they are at the beginning, but for MXCSR.
+func Restore(area []byte, parts uint8, to *[x86.FxsaveSize]byte, upper *[16][2]uint64) {
+	there := area[x86.FxsaveSize]
 	var initial [x86.FxsaveSize]byte
 	fresh := x86.NewExtended()
 	fresh.PutFxsave(initial[:])
@@ -81,5 +85,4 @@ func Restore(area []byte, parts uint8, to *[x86.FxsaveSize]byte, upper *[16][2]u
 		e := x86.Extended{Beyond: area[x86.FxsaveSize:]}
 		*upper = e.Upper()
 	}
-	return true
 }
