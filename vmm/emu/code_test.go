@@ -190,21 +190,21 @@ func TestCodeMemoryIsBounded(t *testing.T) {
 	}
 	for range 3 {
 		visit(t, c, 5)
-		number := m.store.number
-		m.store.memory.Fill()
+		number := m.store.Number
+		m.store.Memory.Fill()
 		if err := m.memory.WriteAt(returns(5), codePhys+phys.PageSize); err != nil { // to be translated again
 			t.Fatal(err)
 		}
 		visit(t, c, 5)
-		if m.store.number != number+1 || m.store.memory.Used() > 100_000 {
-			t.Errorf("memory %d has %d bytes in use after %d was full", m.store.number, m.store.memory.Used(), number)
+		if m.store.Number != number+1 || m.store.Memory.Used() > 100_000 {
+			t.Errorf("memory %d has %d bytes in use after %d was full", m.store.Number, m.store.Memory.Used(), number)
 		}
 	}
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
 	maps, err := os.ReadFile("/proc/self/maps")
-	if err == nil && m.store.memory != nil || strings.Contains(string(maps), "memfd:code") {
+	if err == nil && m.store.Memory != nil || strings.Contains(string(maps), "memfd:code") {
 		t.Error("translated code is left behind after Close")
 	}
 }
@@ -212,7 +212,7 @@ func TestCodeMemoryIsBounded(t *testing.T) {
 // TestHostWithoutCodeMemory: where nobody may make code, guests are interpreted.
 func TestHostWithoutCodeMemory(t *testing.T) {
 	m, c := newGuest(t, sum, phys.Options{})
-	m.store.newMemory = func() (*code.Memory, error) { return nil, errors.Join(code.ErrNoMemory, errors.ErrUnsupported) }
+	m.store.NewMemory = func() (*code.Memory, error) { return nil, errors.Join(code.ErrNoMemory, errors.ErrUnsupported) }
 	c.regs.RCX = 1000
 	if exit := run(t, c, 0); exit.Kind != vmm.ExitSyscall || c.regs.RAX != 500500 || m.Caps().Translates {
 		t.Errorf("%v with %d, %+v", exit.Kind, c.regs.RAX, m.Caps())

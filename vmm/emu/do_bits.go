@@ -4,7 +4,7 @@ import (
 	"math/bits"
 
 	"github.com/wherry/wherry/vmm/emu/flags"
-
+	"github.com/wherry/wherry/vmm/emu/integer"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -182,31 +182,17 @@ func doShiftDoubleRight(c *VCPU, o *op) bool {
 	return c.shiftDouble(o, c.file[o.s&regMask], uint64(o.imm), false)
 }
 
-// shiftDouble shifts bits of from into d. With 2 bytes, counts above 16 are undefined: then the bits
-// of d follow those of from.
+// shiftDouble shifts bits of from into d.
 func (c *VCPU) shiftDouble(o *op, from, by uint64, left bool) bool {
-	n, width := uint8(by)&31, o.size*8
+	n := uint8(by) & 31
 	if o.size == 8 {
 		n = uint8(by) & 63
 	}
 	if n == 0 {
 		return c.unshifted(o)
 	}
-	d, s := flags.Cut(c.file[o.d&regMask], o.size), flags.Cut(from, o.size)
-	if n > width {
-		n -= width
-		d, s = s, d
-	}
-	var r uint64
-	var carry bool
-	if left {
-		r = d<<n | s>>(width-n)
-		carry = d>>(width-n)&1 != 0
-	} else {
-		r = d>>n | s<<(width-n)
-		carry = d>>(n-1)&1 != 0
-	}
-	c.shifted(o, flags.Cut(r, o.size), carry, (r^d)>>(width-1)&1 != 0)
+	r, carry, overflow := integer.ShiftDouble(flags.Cut(c.file[o.d&regMask], o.size), flags.Cut(from, o.size), n, o.size*8, left)
+	c.shifted(o, flags.Cut(r, o.size), carry, overflow)
 	return true
 }
 

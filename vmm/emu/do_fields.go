@@ -4,17 +4,18 @@ import (
 	"math/bits"
 
 	"github.com/wherry/wherry/vmm/emu/flags"
+	"github.com/wherry/wherry/vmm/emu/integer"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
-// fieldStep is the step of an instruction of x86.FieldFuncs. op.from has the register of VEX.vvvv.
-func fieldStep(f func(*x86.Fields), wide bool) func(*VCPU, *op) bool {
+// fieldStep is the step of an instruction of integer.FieldFuncs. op.from has the register of VEX.vvvv.
+func fieldStep(f func(*integer.Fields), wide bool) func(*VCPU, *op) bool {
 	return func(c *VCPU, o *op) bool {
 		d := o.d
 		if wide { // MULX
 			d = regDX
 		}
-		x := x86.Fields{Size: o.size, Imm: uint8(o.imm), Flags: c.flags.Arithmetic()}
+		x := integer.Fields{Size: o.size, Imm: uint8(o.imm), Flags: c.flags.Arithmetic()}
 		x.V, x.By, x.D = flags.Cut(c.file[o.s&regMask], o.size), flags.Cut(c.file[o.from&regMask], o.size), flags.Cut(c.file[d&regMask], o.size)
 		f(&x)
 		if wide {
@@ -45,6 +46,6 @@ func doMoveSwapped(c *VCPU, o *op) bool {
 }
 
 func doCRC32(c *VCPU, o *op) bool {
-	c.put(o.d, uint64(x86.CRC32C(uint32(c.file[o.d&regMask]), c.file[o.s&regMask], o.from)), 8)
+	c.put(o.d, uint64(integer.CRC32C(uint32(c.file[o.d&regMask]), c.file[o.s&regMask], o.from)), 8)
 	return true
 }

@@ -4,7 +4,7 @@ import (
 	"math/bits"
 
 	"github.com/wherry/wherry/vmm/emu/flags"
-
+	"github.com/wherry/wherry/vmm/emu/integer"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -152,7 +152,7 @@ func doMultiply(c *VCPU, o *op) bool {
 }
 
 func doMultiplySigned(c *VCPU, o *op) bool {
-	high, low := signedProduct(flags.Extend(c.file[regAX], o.size), flags.Extend(c.file[o.d&regMask], o.size))
+	high, low := integer.SignedProduct(flags.Extend(c.file[regAX], o.size), flags.Extend(c.file[o.d&regMask], o.size))
 	over := high != uint64(int64(low)>>63)
 	if o.size < 8 {
 		over = flags.Extend(low, o.size) != int64(low)
@@ -161,11 +161,6 @@ func doMultiplySigned(c *VCPU, o *op) bool {
 	c.wide(o.size, high, low)
 	c.carryAndOverflow(low, o.size, over)
 	return true
-}
-
-func signedProduct(a, b int64) (high, low uint64) {
-	high, low = bits.Mul64(uint64(a), uint64(b))
-	return high - uint64(a>>63)&uint64(b) - uint64(b>>63)&uint64(a), low
 }
 
 // wide writes RDX:RAX, DX:AX and so on; of bytes it is AX.
@@ -184,7 +179,7 @@ func doMultiplyBy(c *VCPU, o *op) bool { return c.product(o, c.file[o.s&regMask]
 
 func (c *VCPU) product(o *op, a, b uint64) bool {
 	x, y := flags.Extend(a, o.size), flags.Extend(b, o.size)
-	high, low := signedProduct(x, y)
+	high, low := integer.SignedProduct(x, y)
 	over := high != uint64(int64(low)>>63)
 	if o.size < 8 {
 		over = flags.Extend(low, o.size) != int64(low)
@@ -208,51 +203,18 @@ func (c *VCPU) dividend(size uint8) (high, low uint64) {
 }
 
 func doDivide(c *VCPU, o *op) bool {
-	by := flags.Cut(c.file[o.d&regMask], o.size)
-	high, low := c.dividend(o.size)
-	if by == 0 || high >= by {
-		return c.raise(x86.DivideError)
-	}
-	q, r := bits.Div64(high, low, by)
-	if o.size < 8 && q>>(o.size*8) != 0 {
-		return c.raise(x86.DivideError)
-	}
-	c.wide(o.size, r, q)
-	return true
+	return c.divide(o, integer.Divide, flags.Cut(c.file[o.d&regMask], o.size))
 }
 
 func doDivideSigned(c *VCPU, o *op) bool {
-	by := flags.Extend(c.file[o.d&regMask], o.size)
+	return c.divide(o, integer.DivideSigned, uint64(flags.Extend(c.file[o.d&regMask], o.size)))
+}
+
+func (c *VCPU) divide(o *op, f func(high, low, by uint64, size uint8) (q, r uint64, ok bool), by uint64) bool {
 	high, low := c.dividend(o.size)
-	switch o.size {
-	case 4:
-		high = uint64(int64(low) >> 63)
-	case 2, 1:
-		low = uint64(flags.Extend(low, o.size*2))
-		high = uint64(int64(low) >> 63)
-	}
-	negative := int64(high) < 0
-	if negative {
-		var borrow uint64
-		low, borrow = bits.Sub64(0, low, 0)
-		high, _ = bits.Sub64(0, high, borrow)
-	}
-	divisor := uint64(by)
-	if by < 0 {
-		divisor = -divisor
-	}
-	if divisor == 0 || high >= divisor {
+	q, r, ok := f(high, low, by, o.size)
+	if !ok {
 		return c.raise(x86.DivideError)
-	}
-	q, r := bits.Div64(high, low, divisor)
-	limit := uint64(1) << (o.size*8 - 1) // the quotient's largest size: one more if it is negative
-	if opposite := negative != (by < 0); q > limit || q == limit && !opposite {
-		return c.raise(x86.DivideError)
-	} else if opposite {
-		q = -q
-	}
-	if negative {
-		r = -r
 	}
 	c.wide(o.size, r, q)
 	return true

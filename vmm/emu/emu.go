@@ -5,10 +5,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wherry/wherry/vmm/emu/flags"
-
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/emu/avx"
 	"github.com/wherry/wherry/vmm/emu/code"
+	"github.com/wherry/wherry/vmm/emu/flags"
 	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/emu/x87"
 	"github.com/wherry/wherry/vmm/mmu"
@@ -38,10 +38,9 @@ var (
 // New makes a machine with memory, which it owns from now on.
 func New(memory *phys.Memory) *Machine {
 	m := &Machine{memory: memory, kept: map[place]*block{}}
-	m.store.off, m.store.after, m.store.newMemory = !code.Possible, translateAfter, code.NewMemory
-	m.store.emit = code.New(vcpuLayout)
+	m.store = store{Store: code.Store{Emitter: code.New(vcpuLayout), NewMemory: code.NewMemory}, off: !code.Possible, after: translateAfter}
 	memory.OnEvict(func(page phys.Addr) {
-		m.store.doubt = m.store.doubt || memory.Budgeted() || m.store.tables[page]
+		m.store.Doubt = m.store.Doubt || memory.Budgeted() || m.store.SaysWhere(page)
 	})
 	memory.OnRestore(m.restored)
 	memory.LeaveWritten()
@@ -84,7 +83,7 @@ func (m *Machine) Flush(phys.Addr, uint64) error {
 	for _, c := range m.vcpus {
 		c.flush()
 	}
-	m.store.doubt = true
+	m.store.Doubt = true
 	return nil
 }
 
@@ -94,7 +93,7 @@ func (m *Machine) Caps() vmm.Caps {
 }
 
 // Close implements vmm.Machine.
-func (m *Machine) Close() error { return errors.Join(m.store.close(), m.memory.Close()) }
+func (m *Machine) Close() error { return errors.Join(m.store.Close(), m.memory.Close()) }
 
 // NewVCPU implements vmm.Machine.
 func (m *Machine) NewVCPU() (vmm.VCPU, error) {
@@ -107,6 +106,7 @@ func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	c.fpu.Init()
 	c.sse.Keep(&c.extended.MXCSR)
 	c.sse.Load(c.extended.MXCSR)
+	c.ymm = avx.Registers{XMM: &c.extended.XMM, General: c.file[:], SSE: &c.sse}
 	m.memory.OnEvict(func(phys.Addr) { c.blocks.forgetPlaces() })
 	m.vcpus = append(m.vcpus, c)
 	return c, nil
@@ -128,6 +128,7 @@ type VCPU struct {
 
 	fpu          x87.FPU     // x87's part of extended
 	sse          vector.Unit // what extended.MXCSR says
+	ymm          avx.Registers
 	rip          uint64
 	flags        flags.Lazy
 	other        x86.Flags // the flags that aren't arithmetic
@@ -155,7 +156,7 @@ func (c *VCPU) SetSystem(s x86.System) error {
 	if space != c.space || s.CR3 != c.system.CR3 {
 		c.space = space
 		c.flush()
-		c.machine.store.doubt = true
+		c.machine.store.Doubt = true
 	}
 	c.system = s
 	return nil
@@ -170,14 +171,18 @@ func (c *VCPU) flush() {
 // Extended implements vmm.VCPU.
 func (c *VCPU) Extended() (x86.Extended, error) {
 	c.fpu.Save(&c.extended)
-	return c.extended, nil
+	e := c.extended
+	e.SetUpper(&c.ymm.Upper)
+	return e, nil
 }
 
 // SetExtended implements vmm.VCPU.
 func (c *VCPU) SetExtended(e *x86.Extended) error {
 	c.extended = *e
+	c.extended.Beyond = nil
 	c.fpu.Load(e)
 	c.sse.Load(e.MXCSR)
+	c.setUpper(e.Upper())
 	return nil
 }
 

@@ -135,8 +135,13 @@ func (g *generator) state() {
 	if g.random.IntN(2) == 0 {
 		g.extended.MXCSR |= g.random.Uint32() & 0xe040
 	}
+	var upper [16][2]uint64
 	for i := range g.extended.XMM {
 		g.extended.XMM[i] = [2]uint64{g.float(), g.float()}
+		upper[i] = [2]uint64{g.float(), g.float()}
+	}
+	if g.random.IntN(4) > 0 {
+		g.extended.SetUpper(&upper)
 	}
 }
 
@@ -156,11 +161,15 @@ func (g *generator) fill(data []byte) {
 
 // any is an instruction of any kind.
 func (g *generator) any() []byte {
-	switch g.random.IntN(5) {
+	switch g.random.IntN(8) {
 	case 0, 1:
 		return g.vector()
 	case 2:
 		return g.x87()
+	case 3, 4, 5:
+		if hostHasAVX {
+			return g.avx()
+		}
 	}
 	return g.instruction()
 }

@@ -73,7 +73,7 @@ func newProcessor(t testing.TB, memory *phys.Memory, b *mmu.Builder, code []byte
 	}
 	m := New(memory)
 	m.store.after = 0 // all blocks are translated at once
-	t.Cleanup(func() { _ = m.store.close() })
+	t.Cleanup(func() { _ = m.store.Close() })
 	if os.Getenv(interpretEnv) != "" {
 		m.Interpret()
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
+	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,6 +35,8 @@ const (
 	controlAt = 0x1500 // Go's MXCSR
 	restoreAt = 0x1600 // an FXSAVE area
 	saveAt    = 0x1800 // the same after
+	upperAt   = 0x1a00 // the upper halves of YMM registers
+	upperTo   = 0x1b00 // the same after
 )
 
 func newNative(t testing.TB, size uintptr) *native {
@@ -57,11 +60,26 @@ func program(inst []byte) (code []byte, at int) {
 		code = append(code, 0x48, 0x0f, 0xae, group<<3|5)
 		code = binary.LittleEndian.AppendUint32(code, uint32(int32(to-(len(code)+4))))
 	}
+	uppers := func(opcode byte, to int) { // VINSERTF128 of [RIP+…] (18) or VEXTRACTF128 to there (19), of the upper half
+		for r := range byte(16) {
+			if !cpu.X86.HasAVX {
+				return
+			}
+			second := byte(0x7d)
+			if opcode == 0x18 {
+				second = ^r&15<<3 | 5
+			}
+			code = append(code, 0xc4, ^r>>3<<7|0x63, second, opcode, r&7<<3|5)
+			code = binary.LittleEndian.AppendUint32(code, uint32(int32(to+16*int(r)-(len(code)+5))))
+			code = append(code, 1)
+		}
+	}
 	saved := []byte{regSP, regBP, 14} // Go's stack, frame and goroutine
 	for i, r := range saved {
 		move(0x89, r, savedAt+8*i)
 	}
 	state(1, restoreAt)
+	uppers(0x18, upperAt)
 	move(0x8d, regSP, stateAt+16*8)
 	code = append(code, 0x9d) // POPFQ
 	for r := range byte(16) {
@@ -72,6 +90,7 @@ func program(inst []byte) (code []byte, at int) {
 	for r := range byte(16) {
 		move(0x89, r, afterAt+8*int(r))
 	}
+	uppers(0x19, upperTo)
 	state(0, saveAt)
 	move(0x8d, regSP, afterAt+17*8)
 	code = append(code, 0x9c) // PUSHFQ
@@ -80,6 +99,9 @@ func program(inst []byte) (code []byte, at int) {
 	}
 	code = append(code, 0x0f, 0xae, 2<<3|5) // LDMXCSR [RIP+…]
 	code = binary.LittleEndian.AppendUint32(code, uint32(int32(controlAt-(len(code)+4))))
+	if cpu.X86.HasAVX {
+		code = append(code, 0xc5, 0xf8, 0x77) // VZEROUPPER
+	}
 	return append(code, 0xdb, 0xe3, 0xfc, 0x45, 0x0f, 0x57, 0xff, 0xc3), at // FNINIT; CLD; XORPS XMM15, XMM15; RET
 }
 
@@ -89,6 +111,8 @@ func (n *native) word(at int) *uint64 { return (*uint64)(unsafe.Pointer(&n.memor
 func (n *native) run(code []byte, r *[17]uint64, x *x86.Extended) {
 	copy(n.memory, code)
 	*(*area)(unsafe.Pointer(&n.memory[restoreAt])) = *(*area)(unsafe.Pointer(x))
+	upper := (*[16][2]uint64)(unsafe.Pointer(&n.memory[upperAt]))
+	*upper = x.Upper()
 	*n.word(controlAt) = 0x1f80
 	for i, v := range r {
 		*n.word(stateAt + 8*i) = v
@@ -100,6 +124,9 @@ func (n *native) run(code []byte, r *[17]uint64, x *x86.Extended) {
 		r[i] = *n.word(afterAt + 8*i)
 	}
 	*(*area)(unsafe.Pointer(x)) = *(*area)(unsafe.Pointer(&n.memory[saveAt]))
+	if cpu.X86.HasAVX {
+		x.SetUpper((*[16][2]uint64)(unsafe.Pointer(&n.memory[upperTo])))
+	}
 }
 
 // area is the part of x86.Extended that FXSAVE knows.
@@ -132,10 +159,15 @@ func intelAlone(in x86.Inst) bool {
 		return false
 	case in.Op == x86.SSE && in.IsMem && (in.Vec == x86.Vec3A|0xcc || in.Vec >= x86.Vec38|0xc8 && in.Vec <= x86.Vec38|0xcd):
 		return true
-	case in.Op == x86.SSE:
-		return in.Vec&0x4fe == 0x52 || in.Vec == p3A|0x40 || in.Vec == p3A|0x41
+	case in.Op == x86.SSE || in.Op == x86.AVX:
+		return in.Vec&0xcfe == 0x52 || in.Vec == p3A|0x40 || in.Vec == p3A|0x41
 	}
 	return in.Op == x86.NOP && !in.IsMem || in.Op == x86.FXSAVE
+}
+
+// neverCompared says that of in not even the operands that other processors treat alike are compared: SHA's are, aligned.
+func neverCompared(in x86.Inst) bool {
+	return intelAlone(in) && (in.Op != x86.SSE || !in.IsMem || in.Vec&0xff < 0xc0)
 }
 
 // failuresMax is how many instructions may differ until a test gives up; of each kind the first is told.
@@ -160,7 +192,7 @@ func TestAgainstProcessor(t *testing.T) {
 // complete is how many instructions there have to be for each kind to be among them.
 const complete = 1_000_000
 
-// coverage tells how often each kind of instruction was compared, if asked to, and which instruction of MMX, SSE or x87 wasn't.
+// coverage tells how often each kind of instruction was compared, if asked to, and which instruction of MMX, SSE, AVX or x87 wasn't.
 func (d *differ) coverage(count int) {
 	seen := map[string]bool{}
 	for kind, n := range d.kinds {
@@ -175,8 +207,14 @@ func (d *differ) coverage(count int) {
 		if err != nil {
 			in, _ = x86.Decode(append(code[:len(code):len(code)], 0xd0, 0, 0, 0, 0, 0))
 		}
-		if name := fmt.Sprintf("vector %#03x", in.Vec); count >= complete && !seen[name] {
+		if name := fmt.Sprintf("vector %#03x", in.Vec); count >= complete && !seen[name] && !neverCompared(in) {
 			d.t.Errorf("%s (% x) was never compared", name, code)
+		}
+	}
+	for _, code := range avxCodes {
+		in, _ := code.inst()
+		if name, _, _ := strings.Cut(kindOf(in), "/"); count >= complete && hostHasAVX && !seen[name] && !neverCompared(in) {
+			d.t.Errorf("%s (%+v) was never compared", name, code)
 		}
 	}
 	for op := range x86.FPUs {
@@ -228,6 +266,8 @@ func kindOf(in x86.Inst) string {
 		m = "memory"
 	}
 	switch in.Op {
+	case x86.AVX:
+		return fmt.Sprintf("avx %#03x size %d wide %v/%d %s", in.Vec, in.From, in.Wide, in.Reg&7*uint8(bit(in.VecShape == x86.VecVM)), m)
 	case x86.SSE:
 		return fmt.Sprintf("vector %#03x/%d %s", in.Vec, in.Reg&7*uint8(bit(in.VecShape == x86.VecM || in.VecShape == x86.MMXQ)), m)
 	case x86.X87:
@@ -260,7 +300,7 @@ func (d *differ) one() {
 	if sp := &g.registers[regSP]; !hostIsIntel && !mmu.Canonical(*sp) { // some hypervisors don't survive an interrupt meanwhile
 		*sp &= 1<<47 - 1
 	}
-	if intelAlone(in) && (in.Op != x86.SSE || !in.IsMem || in.Vec&0xff < 0xc0) { // operands are aligned here
+	if neverCompared(in) { // operands are aligned here
 		return
 	}
 	code, at := program(inst)
@@ -284,7 +324,7 @@ func (d *differ) one() {
 	case vmm.ExitSpent:
 	case vmm.ExitException:
 		d.raised++
-		if exit.Vector == x86.DivideError || exit.Vector == x86.GeneralProtection && (in.Op == x86.LDMXCSR || in.Op == x86.FXRSTOR) {
+		if exit.Vector == x86.DivideError || exit.Vector == x86.GeneralProtection && (in.Op == x86.LDMXCSR || in.Op == x86.FXRSTOR || in.Op == x86.AVX) {
 			return
 		}
 		fallthrough
@@ -331,10 +371,15 @@ func (d *differ) compareMemory(inst []byte, in x86.Inst, want []byte, at phys.Ad
 
 func (d *differ) compareExtended(inst []byte, in x86.Inst, before, want *x86.Extended) {
 	got, _ := d.vcpu.Extended()
+	upper, wantUpper, beforeUpper := got.Upper(), want.Upper(), before.Upper()
 	for i, x := range got.XMM {
+		if upper[i] != wantUpper[i] {
+			d.fail(inst, in, "MXCSR %#x\n upper half %d was %016x, is %016x, natively %016x; operands %016x, %016x, %016x", before.MXCSR, i, beforeUpper[i], upper[i], wantUpper[i],
+				beforeUpper[in.Reg&15], beforeUpper[in.V&15], beforeUpper[in.RM&15])
+		}
 		if x != want.XMM[i] {
-			d.fail(inst, in, "MXCSR %#x\n XMM%d was %016x, is %016x, natively %016x; operands %016x, %016x", before.MXCSR, i, before.XMM[i], x, want.XMM[i],
-				before.XMM[in.Reg&15], before.XMM[in.RM&15])
+			d.fail(inst, in, "MXCSR %#x\n XMM%d was %016x, is %016x, natively %016x; operands %016x, %016x, %016x", before.MXCSR, i, before.XMM[i], x, want.XMM[i],
+				before.XMM[in.Reg&15], before.XMM[in.V&15], before.XMM[in.RM&15])
 		}
 	}
 	if undefined := undefinedStatus(in); (got.FSW^want.FSW)&^undefined != 0 || got.FTW != want.FTW || got.FCW != want.FCW {

@@ -195,8 +195,14 @@ func TestPrograms(t *testing.T) {
 		{"musl-gcc", "strings", "-O1"},
 		{"gcc", "vectors", "-O3 -march=x86-64-v2"},
 		{"musl-gcc", "vectors", "-O3 -march=x86-64-v2 -mfpmath=sse"},
+		{"gcc", "vectors", "-O3 -march=x86-64-v3"},
+		{"musl-gcc", "numbers", "-O3 -march=x86-64-v3"},
+		{"gcc", "strings", "-O3 -march=x86-64-v3"},
 	} {
 		t.Run(c.compiler+" "+c.source, func(t *testing.T) {
+			if strings.Contains(c.options, "v3") && !hostHasAVX {
+				t.Skip("this processor has no AVX2 to compare with")
+			}
 			binary := compile(t, c.compiler, c.source, c.options)
 			want, err := exec.Command(binary).Output()
 			if err != nil {

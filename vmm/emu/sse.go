@@ -3,8 +3,8 @@ package emu
 import (
 	"encoding/binary"
 
+	"github.com/wherry/wherry/vmm/emu/avx"
 	"github.com/wherry/wherry/vmm/emu/flags"
-
 	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
@@ -34,6 +34,7 @@ type vecOp struct {
 	imm     uint8
 	general uint8 // the size of general registers
 	aligned bool  // memory must be
+	wide    *avx.Step
 }
 
 // compute is what o's instruction gives for d and s. It returns false if that interrupts.

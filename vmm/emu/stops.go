@@ -43,7 +43,7 @@ func (m *Machine) SetStops(s vmm.Stops) {
 		c.flush()
 	}
 	clear(m.kept)
-	m.store.unlink()
+	m.store.Unlink()
 }
 
 // CountFrom implements vmm.Stopper.

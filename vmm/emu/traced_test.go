@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/wherry/wherry/vmm"
+	"github.com/wherry/wherry/vmm/emu/avx"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
 	"golang.org/x/sys/unix"
@@ -90,6 +91,54 @@ func (p *traced) ptrace(request int, data unsafe.Pointer) error {
 	return nil
 }
 
+// xsave is the area of XSAVE as ptrace has it.
+func (p *traced) xsave(request int, area []byte) (int, error) {
+	const xstate = 0x202 // NT_X86_XSTATE
+	v := unix.Iovec{Base: unsafe.SliceData(area), Len: uint64(len(area))}
+	_, _, e := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(p.pid), xstate, uintptr(unsafe.Pointer(&v)), 0, 0)
+	if e != 0 {
+		return 0, fmt.Errorf("ptrace %#x: %w", request, e)
+	}
+	return int(v.Len), nil
+}
+
+// areaMax is more than the area of any processor.
+const areaMax = 16 << 10
+
+func (p *traced) setExtended(e *x86.Extended) error {
+	if !hostHasAVX {
+		return p.ptrace(unix.PTRACE_SETFPREGS, unsafe.Pointer(e))
+	}
+	area := make([]byte, areaMax)
+	n, err := p.xsave(unix.PTRACE_GETREGSET, area)
+	if err != nil {
+		return err
+	}
+	copy(area[:saveRegisters], (*[saveRegisters]byte)(unsafe.Pointer(e))[:])
+	area[x86.FxsaveSize] |= avx.Parts
+	for i, u := range e.Upper() {
+		binary.LittleEndian.PutUint64(area[x86.XsaveUpper+16*i:], u[0])
+		binary.LittleEndian.PutUint64(area[x86.XsaveUpper+16*i+8:], u[1])
+	}
+	_, err = p.xsave(unix.PTRACE_SETREGSET, area[:n])
+	return err
+}
+
+func (p *traced) getExtended(e *x86.Extended) error {
+	if !hostHasAVX {
+		return p.ptrace(unix.PTRACE_GETFPREGS, unsafe.Pointer(e))
+	}
+	area := make([]byte, areaMax)
+	if _, err := p.xsave(unix.PTRACE_GETREGSET, area); err != nil {
+		return err
+	}
+	copy((*[saveRegisters]byte)(unsafe.Pointer(e))[:], area)
+	got := x86.Extended{Beyond: area[x86.FxsaveSize:]}
+	upper := got.Upper()
+	e.SetUpper(&upper)
+	return nil
+}
+
 // siginfo is the beginning of the kernel's siginfo_t.
 type siginfo struct {
 	signal, errno, code int32
@@ -122,7 +171,7 @@ func (p *traced) run(inst []byte, registers *[17]uint64, extended *x86.Extended)
 	if err = unix.PtraceSetRegs(p.pid, &r); err != nil {
 		return exit, fmt.Errorf("registers %+v: %w", r, err)
 	}
-	if err = p.ptrace(unix.PTRACE_SETFPREGS, unsafe.Pointer(extended)); err != nil {
+	if err = p.setExtended(extended); err != nil {
 		return exit, err
 	}
 	if err = unix.PtraceCont(p.pid, 0); err != nil {
@@ -143,7 +192,7 @@ func (p *traced) run(inst []byte, registers *[17]uint64, extended *x86.Extended)
 		registers[i] = *fields[i]
 	}
 	registers[16] &= uint64(x86.Arithmetic | x86.DF)
-	err = p.ptrace(unix.PTRACE_GETFPREGS, unsafe.Pointer(extended))
+	err = p.getExtended(extended)
 	exit.Kind = vmm.ExitException
 	switch signal := status.StopSignal(); {
 	case signal == unix.SIGTRAP:

@@ -1,6 +1,7 @@
 package emu
 
 import (
+	"github.com/wherry/wherry/vmm/emu/integer"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -41,12 +42,16 @@ func (t *translator) inst(in x86.Inst, va uint64, off uint16) (ends bool) {
 		t.moveSwapped()
 	case x86.SSE:
 		t.vector()
+	case x86.AVX:
+		t.avx()
 	case x86.X87:
 		t.x87()
-	case x86.FXSAVE, x86.FXRSTOR:
+	case x86.FXSAVE, x86.FXRSTOR, x86.XSAVE, x86.XRSTOR:
 		o := t.address()
 		o.size = in.Size
-		t.do([...]func(*VCPU, *op) bool{doSaveExtended, doRestoreExtended}[in.Op-x86.FXSAVE], o)
+		t.do(saves[in.Op], o)
+	case x86.XGETBV:
+		t.do(doGetControl, op{})
 	case x86.STORESEG, x86.LOADSEG, x86.PUSHSEG, x86.POPSEG, x86.VERR, x86.VERW, x86.LAR:
 		t.segment()
 	case x86.XLAT:
@@ -62,6 +67,8 @@ func (t *translator) inst(in x86.Inst, va uint64, off uint16) (ends bool) {
 	}
 	return false
 }
+
+var saves = map[x86.Op]func(*VCPU, *op) bool{x86.FXSAVE: doSaveExtended, x86.FXRSTOR: doRestoreExtended, x86.XSAVE: doXSave, x86.XRSTOR: doXRestore}
 
 // address returns op fields for the address of the instruction's memory operand.
 func (t *translator) address() op {
@@ -253,7 +260,7 @@ func (t *translator) operate(o op) {
 		return
 	default:
 		o.do = handlers[t.in.Op]
-		if f := x86.FieldFuncs[t.in.Op]; f != nil {
+		if f := integer.FieldFuncs[t.in.Op]; f != nil {
 			o.do = fieldStep(f, t.in.Op == x86.MULX)
 		}
 		if t.in.Form == x86.FormMI && t.in.Size >= 4 && t.in.Imm&int64(t.in.Size*8-1) != 0 && byImmediate[t.in.Op][0] != nil {

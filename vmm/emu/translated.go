@@ -4,9 +4,9 @@ import (
 	"errors"
 	"unsafe"
 
+	"github.com/wherry/wherry/vmm/emu/avx"
 	"github.com/wherry/wherry/vmm/emu/code"
 	"github.com/wherry/wherry/vmm/mmu"
-	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/x86"
 )
 
@@ -28,23 +28,12 @@ type host struct {
 	window uint64 // how far from the stack's addresses the host has them, while a block with a window runs
 }
 
-// store is a machine's translated code. It lives as long as the machine; its blocks until it is full.
+// store is a machine's translated code.
 type store struct {
-	memory    *code.Memory                 // nil before the first translation
-	off       bool                         // nothing is translated: the host can't or shall not
-	after     uint8                        // translateAfter, or less in tests
-	newMemory func() (*code.Memory, error) // code.NewMemory, or none in tests
-	number    uint32                       // of the present memory, in blocks' translations
-	blocks    []*block
-	enter     uint64
-	leave     uint64
-	jumps     *[code.JumpsSize]code.Jump
-	links     []code.Way           // that lead to other blocks
-	space     mmu.Space            // for which jumps and links hold
-	doubt     bool                 // whether they do
-	pages     map[uint64]phys.Addr // what they lead to: by virtual page
-	tables    map[phys.Addr]bool   // which pages say so: others may come back from the image without doubt
-	emit      *code.Emitter
+	code.Store
+	off    bool  // nothing is translated: the host can't or shall not
+	after  uint8 // translateAfter, or less in tests
+	blocks []*block
 }
 
 // vcpuLayout is where translated code finds a VCPU's parts.
@@ -55,6 +44,7 @@ var vcpuLayout = code.Layout{
 	RIP: at(unsafe.Offsetof(VCPU{}.rip)), File: at(unsafe.Offsetof(VCPU{}.file)), Stash: at(unsafe.Offsetof(VCPU{}.file) + 8*regT0),
 	Segments: [3]int32{x86.FS: at(unsafe.Offsetof(VCPU{}.file) + 8*regFS), x86.GS: at(unsafe.Offsetof(VCPU{}.file) + 8*regGS)},
 	XMM:      at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.XMM)), MXCSR: at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.MXCSR)), TLB: at(unsafe.Offsetof(VCPU{}.tlb)),
+	Upper: at(unsafe.Offsetof(VCPU{}.ymm) + unsafe.Offsetof(avx.Registers{}.Upper)), Changed: at(unsafe.Offsetof(VCPU{}.ymm) + unsafe.Offsetof(avx.Registers{}.Changed)),
 	Window: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.window)),
 }
 
@@ -75,7 +65,7 @@ type translation struct {
 const windowMissesMax = 8
 
 // translated reports whether b has code.
-func (k *store) translated(b *block) bool { return b.native.code != 0 && b.native.number == k.number }
+func (k *store) translated(b *block) bool { return b.native.code != 0 && b.native.number == k.Number }
 
 // runsTranslated reports whether c's state is one that translated code is right for.
 func (c *VCPU) runsTranslated() bool {
@@ -114,21 +104,19 @@ func (c *VCPU) translate(b *block) error {
 	if source.Insts, err = c.instructionsOf(b); err != nil {
 		return err
 	}
-	if k.memory == nil || k.memory.Full() || len(k.blocks) >= blocksMax {
-		if err := k.begin(); err != nil {
+	if k.Full() || len(k.blocks) >= blocksMax {
+		k.blocks = k.blocks[:0]
+		if err := k.Begin(); err != nil {
 			return err
 		}
 	}
-	here, there := k.memory.Places()
 	source.Number = len(k.blocks)
 	source.NoWindow = b.native.misses >= windowMissesMax
-	if err := k.emit.Translate(&source, here, there, k.leave); err != nil {
+	at, err := k.Translate(&source)
+	if err != nil {
 		return err
 	}
-	if err := k.memory.Put(k.emit.Bytes()); err != nil {
-		return err
-	}
-	b.native = translation{code: here, number: k.number, ways: k.emit.Ways(), misses: b.native.misses, window: k.emit.Window()}
+	b.native = translation{code: at, number: k.Number, ways: k.Emitter.Ways(), misses: b.native.misses, window: k.Emitter.Window()}
 	k.blocks = append(k.blocks, b)
 	return nil
 }
@@ -161,68 +149,15 @@ func (c *VCPU) instructionsOf(b *block) ([]code.Inst, error) {
 	return insts, nil
 }
 
-// begin drops all code and makes new memory for it: what was executed at an address isn't replaced.
-func (k *store) begin() error {
-	k.number++ // first: no block has code any more
-	if err := k.close(); err != nil {
-		return err
-	}
-	memory, err := k.newMemory()
-	if err != nil {
-		return err
-	}
-	k.memory = memory
-	k.blocks = k.blocks[:0]
-	if k.jumps == nil {
-		k.jumps = new([code.JumpsSize]code.Jump)
-		k.pages, k.tables = map[uint64]phys.Addr{}, map[phys.Addr]bool{}
-	}
-	k.links = k.links[:0]
-	k.forgetJumps()
-	k.enter, _ = memory.Places()
-	k.leave = k.enter + uint64(k.emit.Doors(k.enter))
-	return memory.Put(k.emit.Bytes())
-}
-
-func (k *store) close() error {
-	if k.memory == nil {
-		return nil
-	}
-	err := k.memory.Free()
-	k.memory = nil
-	return err
-}
-
-func (k *store) forgetJumps() {
-	clear(k.pages)
-	clear(k.tables)
-	for i := range k.jumps {
-		k.jumps[i] = code.Jump{VA: uint64(i) ^ 1} // an address whose entry is another one
-	}
-}
-
-// unlink forgets where jumps lead: addresses may mean something else now.
-func (k *store) unlink() {
-	if len(k.pages) == 0 {
-		return
-	}
-	for _, l := range k.links {
-		k.memory.SetJump(l.End, l.Stub)
-	}
-	k.memory.Flush()
-	k.links = k.links[:0]
-	k.forgetJumps()
-}
-
 // runTranslated executes code from b's on, most instructions at most, and at least b's.
 func (c *VCPU) runTranslated(b *block, most uint64) {
 	k := &c.machine.store
 	c.settle()
 	slice := int32(min(most, sliceInstructions))
-	c.host.count, c.host.jumps, c.host.flags = slice, k.jumps, code.HostFlags(c.flags.Arithmetic())
+	c.host.count, c.host.jumps, c.host.flags = slice, k.Jumps, code.HostFlags(c.flags.Arithmetic())
 	start, at := c.instructions, b.native.code
 	for at != 0 {
-		code.Enter(unsafe.Pointer(c), k.enter, at)
+		code.Enter(unsafe.Pointer(c), k.Enter, at)
 		c.instructions = start + uint64(slice-c.host.count)
 		what := int(c.host.exit & (1<<code.ExitShift - 1))
 		b, at = k.blocks[c.host.block], 0
@@ -243,7 +178,7 @@ func (c *VCPU) runTranslated(b *block, most uint64) {
 		case code.ExitIndirect:
 			at = c.indirect()
 		case code.ExitStale:
-			k.unlink() // who jumps here finds what is here now
+			k.Unlink() // who jumps here finds what is here now
 		}
 		if at == 0 {
 			c.flags.Set(code.GuestFlags(c.host.flags))
@@ -269,7 +204,7 @@ func (c *VCPU) missWindow(b *block) {
 	if b.native.misses++; b.native.misses == windowMissesMax {
 		b.native.code = 0
 		b.native.heat = c.machine.store.after
-		c.machine.store.unlink() // who jumps here finds what comes
+		c.machine.store.Unlink() // who jumps here finds what comes
 	}
 }
 
@@ -308,35 +243,18 @@ func (c *VCPU) known() uint64 {
 		if i > 0 && p == b.pages[0] {
 			break
 		}
-		if at, noted := c.machine.store.pages[p.va]; (!noted || at != p.pa) && !c.leadsTo(p.va, p.pa) {
+		if !c.machine.store.Leads(c.memory, c.space, p.va, p.pa) {
 			return 0
 		}
 	}
 	return b.native.code
 }
 
-// leadsTo notes that a page with code is at pa, if it is, and what says so.
-func (c *VCPU) leadsTo(va uint64, pa phys.Addr) bool {
-	k := &c.machine.store
-	t, tables, fault := mmu.Trace(c.memory, c.space, va, mmu.Execute)
-	if fault != nil || t.Addr != pa {
-		return false
-	}
-	k.pages[va] = pa
-	for _, at := range tables {
-		k.tables[at] = true
-	}
-	return true
-}
-
 // link has a jump lead to the block at RIP, if it has code.
 func (c *VCPU) link(l code.Way) uint64 {
-	k := &c.machine.store
 	to := c.known()
 	if to != 0 {
-		k.memory.SetJump(l.End, to)
-		k.memory.Flush()
-		k.links = append(k.links, l)
+		c.machine.store.Link(l, to)
 	}
 	return to
 }
@@ -345,26 +263,10 @@ func (c *VCPU) link(l code.Way) uint64 {
 func (c *VCPU) indirect() uint64 {
 	to := c.known()
 	if to != 0 {
-		c.machine.store.jumps[code.JumpOf(c.rip)] = code.Jump{VA: c.rip, Code: to}
+		c.machine.store.Jumps[code.JumpOf(c.rip)] = code.Jump{VA: c.rip, Code: to}
 	}
 	return to
 }
 
-// settle sees to it that jumps from block to block lead where they shall, after addresses may have changed their meaning. Under a memory budget
-// it doesn't look, for that loads pages.
-func (c *VCPU) settle() {
-	k := &c.machine.store
-	if c.space != k.space {
-		k.space, k.doubt = c.space, true
-	}
-	if !k.doubt {
-		return
-	}
-	k.doubt = false
-	for va, pa := range k.pages {
-		if c.memory.Budgeted() || !c.leadsTo(va, pa) {
-			k.unlink()
-			return
-		}
-	}
-}
+// settle sees to it that jumps from block to block lead where they shall.
+func (c *VCPU) settle() { c.machine.store.Settle(c.memory, c.space) }

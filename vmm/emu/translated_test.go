@@ -97,11 +97,13 @@ func TestTranslatedInstructions(t *testing.T) {
 	for range fromEnvironment("WHERRY_EMU_INSTRUCTIONS", 5000) {
 		g := generator{random: w.random}
 		inst := g.instruction()
-		switch w.random.IntN(4) {
+		switch w.random.IntN(6) {
 		case 0:
 			inst = g.vector()
 		case 1:
 			inst = g.x87()
+		case 2, 3:
+			inst = g.avx()
 		}
 		w.each(func(m *Machine, c *VCPU) {
 			if err := m.memory.WriteAt(inst, codePhys); err != nil {
@@ -172,7 +174,9 @@ func (w *twins) code() []byte {
 	for n := 5 + w.random.IntN(60); n > 0; n-- {
 		starts = append(starts, len(code))
 		at := starts[w.random.IntN(len(starts))]
-		switch w.random.IntN(12) {
+		switch w.random.IntN(14) {
+		case 12, 13:
+			code = append(code, g.avx()...)
 		case 0: // jcc back
 			code = append(code, 0x0f, 0x80|byte(w.random.IntN(16)))
 			code = appendDistance(code, at)

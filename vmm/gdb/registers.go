@@ -72,7 +72,7 @@ func fixed(name string, v uint32) register {
 	return number(name, func(*state) uint32 { return v }, nil)
 }
 
-// describe lists gdb's registers for amd64 with SSE under Linux, in its order (features/i386/64bit-*.xml).
+// describe lists gdb's registers for amd64 with AVX under Linux, in its order (features/i386/64bit-*.xml).
 func describe() []feature {
 	general := func(r *x86.Regs) []*uint64 {
 		return []*uint64{&r.RAX, &r.RBX, &r.RCX, &r.RDX, &r.RSI, &r.RDI, &r.RBP, &r.RSP, &r.R8, &r.R9, &r.R10, &r.R11, &r.R12, &r.R13, &r.R14, &r.R15, &r.RIP}
@@ -120,8 +120,24 @@ func describe() []feature {
 	}
 	sse.registers = append(sse.registers,
 		number("mxcsr", func(s *state) uint32 { return s.Extended.MXCSR }, func(s *state, v uint32) { s.Extended.MXCSR = v & s.Extended.MXCSRMask }))
+	avx := feature{name: "org.gnu.gdb.i386.avx"} // the upper halves, which gdb joins with XMM registers
+	for i := range 16 {
+		avx.registers = append(avx.registers, register{
+			fmt.Sprintf("ymm%dh", i), "uint128", 16,
+			func(s *state, b []byte) {
+				upper := s.Extended.Upper()
+				le.PutUint64(b, upper[i][0])
+				le.PutUint64(b[8:], upper[i][1])
+			},
+			func(s *state, b []byte) {
+				upper := s.Extended.Upper()
+				upper[i] = [2]uint64{le.Uint64(b), le.Uint64(b[8:])}
+				s.Extended.SetUpper(&upper)
+			},
+		})
+	}
 	call := register{"orig_rax", "int", 8, func(s *state, b []byte) { le.PutUint64(b, s.call) }, nil}
-	return []feature{core, sse, {"org.gnu.gdb.i386.linux", []register{call}}, {"org.gnu.gdb.i386.segments", []register{
+	return []feature{core, sse, avx, {"org.gnu.gdb.i386.linux", []register{call}}, {"org.gnu.gdb.i386.segments", []register{
 		word("fs_base", "int", func(s *state) *uint64 { return &s.FS }), word("gs_base", "int", func(s *state) *uint64 { return &s.GS }),
 	}}}
 }

@@ -88,7 +88,7 @@ func (c *VCPU) arrive() {
 // areaOf is e as the kernel has it.
 func areaOf(e *x86.Extended) (area [xsaveSize]byte) {
 	copy(area[:], (*[fxsaveSize]byte)(unsafe.Pointer(e))[:])
-	if len(e.Beyond) == xsaveSize-fxsaveSize {
+	if len(e.Beyond) >= headerSize {
 		copy(area[fxsaveSize:], e.Beyond)
 	}
 	area[fxsaveSize] |= 3 // x87 and SSE are there
@@ -109,7 +109,7 @@ func (c *VCPU) Extended() (x86.Extended, error) {
 	return e, nil
 }
 
-// SetExtended implements vmm.VCPU. Without e.Beyond of this back end the rest is as after FNINIT; nobody changes e.Beyond any more.
+// SetExtended implements vmm.VCPU. What e.Beyond doesn't have is as after FNINIT; nobody changes e.Beyond any more.
 func (c *VCPU) SetExtended(e *x86.Extended) error {
 	if c.loadsItself(e) {
 		c.next, c.pending = *e, true
@@ -127,11 +127,11 @@ func (c *VCPU) loadsItself(e *x86.Extended) bool {
 	if c.index >= detoursMax || states&partsAlways != partsAlways || e.MXCSR&^mxcsrKnown != 0 {
 		return false
 	}
-	if len(e.Beyond) != xsaveSize-fxsaveSize {
+	if len(e.Beyond) < headerSize {
 		return true
 	}
-	header, rest := e.Beyond[:headerSize], e.Beyond[detourState-fxsaveSize:]
-	return binary.LittleEndian.Uint64(header)&^states == 0 && zeros(header[8:]) && zeros(rest)
+	header, rest := e.Beyond[:headerSize], e.Beyond[min(len(e.Beyond), detourState-fxsaveSize):]
+	return len(e.Beyond) <= xsaveSize-fxsaveSize && binary.LittleEndian.Uint64(header)&^states == 0 && zeros(header[8:]) && zeros(rest)
 }
 
 func zeros(b []byte) bool {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	host "golang.org/x/sys/cpu"
 )
 
 func TestSignalsAreLinuxs(t *testing.T) {
@@ -12,6 +14,14 @@ func TestSignalsAreLinuxs(t *testing.T) {
 			same(t, buildC(t, compiler, "signals", "-pthread", "-O1"), []string{"signals"}, "")
 		})
 	}
+}
+
+// TestUpperHalvesAreKept: a signal's frame has them, handlers and other threads leave them.
+func TestUpperHalvesAreKept(t *testing.T) {
+	if !host.X86.HasAVX2 {
+		t.Skip("this processor has no AVX2 to compare with")
+	}
+	same(t, buildC(t, "gcc", "wide", "-pthread", "-O1"), []string{"wide"}, "")
 }
 
 func TestMemoryIsLinuxs(t *testing.T) {

@@ -55,7 +55,8 @@ func filesOf(t *testing.T, pkg, program string) *file.Image {
 func TestGoStandardLibrary(t *testing.T) {
 	packages := []string{"container/heap", "unicode/utf8"}
 	if os.Getenv("WHERRY_SOAK") != "" {
-		packages = append(packages, "sort", "strings", "bytes", "encoding/json", "math", "math/big", "crypto/sha256", "compress/flate", "sync", "sync/atomic",
+		packages = append(packages, "sort", "strings", "bytes", "encoding/json", "math", "math/big", "crypto/sha256", "crypto/sha512", "crypto/aes", "crypto/cipher", "hash/crc32",
+			"compress/flate", "sync", "sync/atomic",
 			"strconv", "internal/runtime/maps", "internal/runtime/atomic", "text/template", "regexp", "time", "context", "bufio")
 	}
 	for _, pkg := range packages {

@@ -18,6 +18,7 @@ import (
 	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/snap"
+	"golang.org/x/sys/cpu"
 )
 
 // counter is testdata/counter, built.
@@ -196,6 +197,62 @@ func TestFile(t *testing.T) {
 			}
 			if _, err := snap.Read(bytes.NewReader(damaged[:at])); err == nil {
 				t.Errorf("the file ended at byte %d, and nobody said so", at)
+			}
+		}
+	})
+}
+
+// halves answers with the upper half of a YMM register, which it then clears.
+var halves = append(append([]byte{0x48, 0xb8}, "halves!\n"...),
+	0x66, 0x48, 0x0f, 0x6e, 0xc0, // movq xmm0, rax
+	0xc4, 0xe2, 0x7d, 0x59, 0xf8, // vpbroadcastq ymm7, xmm0
+	0x31, 0xc0, 0x31, 0xff, // xor eax, eax; xor edi, edi: read
+	0x48, 0x8d, 0xb4, 0x24, 0x00, 0xff, 0xff, 0xff, // lea rsi, [rsp-256]
+	0xba, 8, 0, 0, 0, 0x0f, 0x05, // mov edx, 8; syscall
+	0xc4, 0xe3, 0x7d, 0x39, 0xf9, 0x01, // vextracti128 xmm1, ymm7, 1
+	0x66, 0x0f, 0xd6, 0x8c, 0x24, 0x00, 0xff, 0xff, 0xff, // movq [rsp-256], xmm1
+	0xc5, 0xc5, 0xef, 0xff, // vpxor ymm7, ymm7, ymm7
+	0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0xba, 8, 0, 0, 0, 0x0f, 0x05, // write
+	0xeb, 0xc7,
+)
+
+// TestUpperHalvesAreKept: they are in snapshots, in files of them, and a reset brings them back.
+func TestUpperHalvesAreKept(t *testing.T) {
+	if !cpu.X86.HasAVX2 {
+		t.Skip("KVM has no AVX2 here")
+	}
+	onEach(t, func(t *testing.T, make snap.Maker) {
+		m, err := make(phys.New(phys.Options{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		p, err := snap.Boot(t.Context(), m, tiny(halves), linux.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken, err := snap.Take(m, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if _, err := taken.WriteTo(&file); err != nil {
+			t.Fatal(err)
+		}
+		copied, err := snap.Read(bytes.NewReader(file.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []*snap.Snapshot{taken, copied} {
+			i := start(t, s, make, linux.Limits{})
+			for range 2 {
+				if got := call(t, i, "a\n"); got != "halves!\n" {
+					t.Errorf("it answers %q", got)
+				}
+				if got := call(t, i, "b\n"); got != "\x00\x00\x00\x00\x00\x00\x00\x00" {
+					t.Errorf("the second answer is %q", got)
+				}
+				reset(t, i)
 			}
 		}
 	})

@@ -10,7 +10,6 @@ import (
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
-	"github.com/wherry/wherry/vmm/x86"
 )
 
 // testProcessors has many processors take turns.
@@ -288,68 +287,5 @@ func testCode(t *testing.T, open Open) {
 		if g.Call(); g.Regs().RAX&0xff != uint64(i) {
 			t.Fatalf("what the monitor wrote as code gives %d, want %d", g.Regs().RAX&0xff, i)
 		}
-	}
-}
-
-// testVectors has XMM registers survive exits of all kinds, and be what SetExtended makes them.
-func testVectors(t *testing.T, open Open) {
-	g := NewGuest(t, open, []byte{
-		0x66, 0x0f, 0xfe, 0xc1, // paddd xmm0, xmm1
-		0x0f, 0x05,
-		0x66, 0x0f, 0xfe, 0xc1,
-		0x48, 0x8b, 0x03, // mov rax, [rbx]
-		0x66, 0x0f, 0xfe, 0xc1,
-		0x0f, 0x05,
-	})
-	e := x86.NewExtended()
-	for i := range e.XMM {
-		e.XMM[i] = [2]uint64{uint64(i) << 32, uint64(i)}
-	}
-	e.XMM[1] = [2]uint64{1<<32 | 1, 1<<32 | 1}
-	must(t, g.SetExtended(&e))
-	g.Regs().RBX = SpareAt
-	g.Call()
-	g.Want(vmm.ExitPageFault)
-	must(t, g.Tables.Map(SpareAt, SparePhys, phys.PageSize, mmu.User))
-	g.Want(vmm.ExitSyscall)
-	want := e.XMM
-	want[0] = [2]uint64{3<<32 | 3, 3<<32 | 3}
-	got, err := g.Extended()
-	if must(t, err); got.XMM != want || got.MXCSR&^0x3f != 0x1f80 || got.FCW != 0x37f {
-		t.Errorf("XMM %x, want %x; MXCSR %#x, FCW %#x", got.XMM, want, got.MXCSR, got.FCW)
-	}
-	// What was taken comes back, with what the back end has beyond.
-	e.XMM[0] = [2]uint64{9, 9}
-	must(t, g.SetExtended(&e))
-	must(t, g.SetExtended(&got))
-	g.Call()
-	if again, err := g.Extended(); err != nil || again.XMM[0] != [2]uint64{4<<32 | 4, 4<<32 | 4} || again.XMM[15] != want[15] {
-		t.Errorf("after SetExtended: %x (%v)", again.XMM, err)
-	}
-}
-
-func testX87(t *testing.T, open Open) {
-	g := NewGuest(t, open, []byte{
-		0xd9, 0xe8, // fld1
-		0xd9, 0xeb, // fldpi
-		0x0f, 0x05,
-		0xde, 0xc1, // faddp
-		0xdd, 0x1b, // fstp qword [rbx]
-		0x0f, 0x05,
-	})
-	e := x86.NewExtended()
-	must(t, g.SetExtended(&e))
-	g.Regs().RBX = DataAt
-	g.Call()
-	got, err := g.Extended()
-	pi := x86.Slot80{Mantissa: 0xc90fdaa22168c235, SignExponent: 0x4000}
-	if must(t, err); got.ST[0] != pi || got.ST[1] != (x86.Slot80{Mantissa: 1 << 63, SignExponent: 0x3fff}) || got.FSW>>11&7 != 6 || got.FTW != 0xc0 {
-		t.Errorf("x87 has %+v", got.ST)
-	}
-	must(t, g.SetExtended(&e))
-	must(t, g.SetExtended(&got))
-	g.Want(vmm.ExitSyscall)
-	if v, err := g.Machine.Phys().Uint64(DataPhys); err != nil || v != 0x401090fdaa22168c {
-		t.Errorf("1 + π is %#x (%v)", v, err)
 	}
 }

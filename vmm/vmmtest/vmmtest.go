@@ -32,6 +32,7 @@ func Test(t *testing.T, open Open) {
 		{"large pages", testLargePages},
 		{"code", testCode},
 		{"vectors", testVectors},
+		{"wide vectors", testWideVectors},
 		{"x87", testX87},
 		{"privileges", testPrivileges},
 		{"outside", testOutside},

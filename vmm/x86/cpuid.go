@@ -2,7 +2,7 @@ package x86
 
 import "encoding/binary"
 
-// The bits of CPUID for what is done here (Intel SDM volume 2, CPUID): x86-64-v2, and what later processors have beyond it without AVX.
+// The bits of CPUID for what is done here (Intel SDM volume 2, CPUID): x86-64-v3, and what later processors have beyond it without AVX-512.
 const (
 	// Leaf 1, EDX.
 	cpuidFPU, cpuidTSC, cpuidCX8, cpuidCMOV = 1 << 0, 1 << 4, 1 << 8, 1 << 15
@@ -12,10 +12,12 @@ const (
 	cpuidSSE3, cpuidSSSE3, cpuidCX16     = 1 << 0, 1 << 9, 1 << 13
 	cpuidSSE41, cpuidSSE42, cpuidPOPCNT  = 1 << 19, 1 << 20, 1 << 23
 	cpuidPCLMULQDQ, cpuidMOVBE, cpuidAES = 1 << 1, 1 << 22, 1 << 25
+	cpuidFMA, cpuidAVX, cpuidF16C        = 1 << 12, 1 << 28, 1 << 29
+	cpuidXSAVE, cpuidOSXSAVE             = 1 << 26, 1 << 27
 	cpuidHypervisor                      = 1 << 31
 	// Leaf 7, EBX and EDX. ERMS and FSRM say that REP MOVSB and STOSB are quick.
-	cpuidBMI1, cpuidBMI2, cpuidERMS, cpuidADX, cpuidSHA = 1 << 3, 1 << 8, 1 << 9, 1 << 19, 1 << 29
-	cpuidFSRM                                           = 1 << 4
+	cpuidBMI1, cpuidAVX2, cpuidBMI2, cpuidERMS, cpuidADX, cpuidSHA = 1 << 3, 1 << 5, 1 << 8, 1 << 9, 1 << 19, 1 << 29
+	cpuidFSRM                                                      = 1 << 4
 	// Leaf 0x80000001, EDX and ECX.
 	cpuidSyscall, cpuidNX, cpuidRDTSCP, cpuidLong = 1 << 11, 1 << 20, 1 << 27, 1 << 29
 	cpuidLAHF, cpuidLZCNT, cpuidPREFETCHW         = 1 << 0, 1 << 5, 1 << 8
@@ -23,11 +25,11 @@ const (
 	cpuidInvariantTSC = 1 << 8
 
 	cpuidVendor = "WherryEmulat"
-	cpuidBrand  = "Wherry emulated x86-64-v2 processor"
+	cpuidBrand  = "Wherry emulated x86-64-v3 processor"
 	// cpuidLines is CLFLUSH's unit, in 8 bytes, and how many processors share what leaf 1 is about.
 	cpuidLines = 64/8<<8 | 1<<16
 
-	cpuidLast         = 7
+	cpuidLast         = 13
 	cpuidHypervisorAt = 0x40000000
 	cpuidExtended     = 0x80000000
 	cpuidExtendedLast = 0x80000008
@@ -56,13 +58,17 @@ func Identify(leaf, subleaf uint32) (r [4]uint32) {
 	case leaf == 1:
 		return [4]uint32{
 			0x600, cpuidLines, cpuidSSE3 | cpuidSSSE3 | cpuidCX16 | cpuidSSE41 | cpuidSSE42 | cpuidPOPCNT |
-				cpuidPCLMULQDQ | cpuidMOVBE | cpuidAES | cpuidHypervisor,
+				cpuidPCLMULQDQ | cpuidMOVBE | cpuidAES | cpuidFMA | cpuidAVX | cpuidF16C | cpuidXSAVE | cpuidOSXSAVE | cpuidHypervisor,
 			cpuidFPU | cpuidTSC | cpuidCX8 | cpuidCMOV | cpuidCLFLUSH | cpuidMMX | cpuidFXSR | cpuidSSE | cpuidSSE2,
 		}
 	case leaf == 4 && int(subleaf) < len(cpuidCaches):
 		return cpuidCaches[subleaf]
 	case leaf == 7 && subleaf == 0:
-		return [4]uint32{0, cpuidBMI1 | cpuidBMI2 | cpuidERMS | cpuidADX | cpuidSHA, 0, cpuidFSRM}
+		return [4]uint32{0, cpuidBMI1 | cpuidAVX2 | cpuidBMI2 | cpuidERMS | cpuidADX | cpuidSHA, 0, cpuidFSRM}
+	case leaf == cpuidLast && subleaf == 0: // which states there are, and how long the area of XSAVE is
+		return [4]uint32{XsaveX87 | XsaveXMM | XsaveYMM, XsaveSize, XsaveSize}
+	case leaf == cpuidLast && subleaf == 2: // of the upper halves of YMM registers
+		return [4]uint32{XsaveSize - XsaveUpper, XsaveUpper}
 	case leaf == cpuidHypervisorAt:
 		return [4]uint32{cpuidHypervisorAt, word(cpuidVendor), word(cpuidVendor[4:]), word(cpuidVendor[8:])}
 	case leaf == cpuidExtended:

@@ -26,6 +26,9 @@ type decoder struct {
 	opSize bool // prefix 0x66
 	rep    byte // the last of 0xf2 and 0xf3
 	short  bool
+	// indexed says that there is a SIB, with index, which may be a vector's register.
+	indexed bool
+	index   uint8
 }
 
 // Decode returns the instruction that code begins with, in 64-bit mode.
@@ -188,8 +191,9 @@ func (d *decoder) sib(m byte) {
 	s := d.byte()
 	mem := &d.inst.Mem
 	mem.Shift = s >> 6
-	if index := s>>3&7 | d.rex<<2&8; index != 4 {
-		mem.Index = index
+	d.indexed, d.index = true, s>>3&7|d.rex<<2&8
+	if d.index != 4 {
+		mem.Index = d.index
 	}
 	mem.Base = s&7 | d.rex<<3&8
 	if s&7 == 5 && m>>6 == 0 {

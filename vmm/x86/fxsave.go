@@ -1,6 +1,9 @@
 package x86
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 var le = binary.LittleEndian
 
@@ -33,5 +36,61 @@ func (e *Extended) GetFxsave(b []byte) {
 	}
 	for i := range e.XMM {
 		e.XMM[i] = [2]uint64{le.Uint64(b[160+16*i:]), le.Uint64(b[168+16*i:])}
+	}
+}
+
+// An area of XSAVE in its standard form (Intel SDM volume 1, 13.4): FXSAVE's 512 bytes, a header of 64, and what is beyond them at its offset.
+//
+//	512   which parts are there, 8 bytes: bit 0 x87, bit 1 XMM registers, bit 2 the upper halves of YMM registers
+//	520   zeros
+//	576   the upper halves, 16 bytes each
+const (
+	FxsaveSize = 512
+	XsaveUpper = 576
+	// XsaveSize is up to the end of the upper halves.
+	XsaveSize = XsaveUpper + 16*16
+
+	XsaveX87 = 1 << 0
+	XsaveXMM = 1 << 1
+	XsaveYMM = 1 << 2
+)
+
+// noUpper is Beyond where all upper halves are 0. Nobody changes what is in a Beyond.
+var noUpper = func() []byte {
+	b := make([]byte, XsaveSize-FxsaveSize)
+	b[0] = XsaveX87 | XsaveXMM
+	return b
+}()
+
+// Upper are the upper halves of the YMM registers.
+func (e *Extended) Upper() (u [16][2]uint64) {
+	if len(e.Beyond) < XsaveSize-FxsaveSize || e.Beyond[0]&XsaveYMM == 0 {
+		return u
+	}
+	for i := range u {
+		at := e.Beyond[XsaveUpper-FxsaveSize+16*i:]
+		u[i] = [2]uint64{le.Uint64(at), le.Uint64(at[8:])}
+	}
+	return u
+}
+
+// SetUpper changes them.
+func (e *Extended) SetUpper(u *[16][2]uint64) {
+	zero := *u == [16][2]uint64{}
+	switch {
+	case zero && len(e.Beyond) <= len(noUpper):
+		e.Beyond = noUpper
+		return
+	case len(e.Beyond) < len(noUpper):
+		e.Beyond = noUpper
+	}
+	e.Beyond = slices.Clone(e.Beyond)
+	if e.Beyond[0] |= XsaveX87 | XsaveXMM | XsaveYMM; zero {
+		e.Beyond[0] &^= XsaveYMM
+	}
+	for i, v := range u {
+		at := e.Beyond[XsaveUpper-FxsaveSize+16*i:]
+		le.PutUint64(at, v[0])
+		le.PutUint64(at[8:], v[1])
 	}
 }

@@ -5,7 +5,7 @@ type Inst struct {
 	Op   Op
 	Form Form
 	Len  uint8
-	Size uint8 // of the operands, in bytes: 1, 2, 4, 8, and 16 of XMM registers
+	Size uint8 // of the operands, in bytes: 1, 2, 4, 8, 16 of XMM registers, 32 of YMM registers
 	From uint8 // of the source where it is smaller: MOVZX, MOVSX, and conversions
 	Cond Cond  // of JCC, SETCC, CMOVCC
 	Reg  uint8 // the register of ModRM.reg, or of the opcode
@@ -16,10 +16,11 @@ type Inst struct {
 	Rep   uint8 // 0, or the prefix 0xf2 or 0xf3 of a string instruction
 	Mem   Mem
 	Imm   int64
-	// Vec and VecShape say which SSE instruction it is; then From is the size of its general register.
+	// Vec and VecShape say which SSE or AVX instruction it is; then From is the size of its general register, or of numbers by VEX.W.
 	Vec      Vector
 	VecShape VecShape
 	V        uint8 // the register of VEX.vvvv
+	Wide     bool  // VEX.L: 256 bits
 }
 
 // Mem is an address: segment + base + index·scale + displacement, cut to 32 bits if Addr32.
@@ -213,4 +214,8 @@ const (
 	SHRX
 	SARX
 	RORX
+	AVX // Inst.Vec, and Inst.Wide; FMA and F16C too
+	XSAVE
+	XRSTOR
+	XGETBV
 )

@@ -96,16 +96,16 @@ func (p number) normal() number {
 	return p
 }
 
-// sum is x+y of finite numbers whose rest is 0, or the class zero.
+// sum is x+y of finite numbers, or the class zero. Of their rests at least one is 0, or both are short enough for nothing to be lost.
 func sum(x, y number) number {
-	if y.exp > x.exp || y.exp == x.exp && y.m > x.m {
+	if y.exp > x.exp || y.exp == x.exp && (y.m > x.m || y.m == x.m && y.rest > x.rest) {
 		x, y = y, x
 	}
 	y = y.shifted(y.distance(x))
 	if x.negative == y.negative {
 		var carry uint64
-		x.rest = y.rest
-		if x.m, carry = bits.Add64(x.m, y.m, 0); carry != 0 {
+		x.rest, carry = bits.Add64(x.rest, y.rest, 0)
+		if x.m, carry = bits.Add64(x.m, y.m, carry); carry != 0 {
 			x.rest = x.m<<63 | x.rest>>1 | x.rest&1
 			x.m = x.m>>1 | integer
 			x.exp++
@@ -113,7 +113,7 @@ func sum(x, y number) number {
 		return x
 	}
 	var borrow uint64
-	x.rest, borrow = bits.Sub64(0, y.rest, 0)
+	x.rest, borrow = bits.Sub64(x.rest, y.rest, 0)
 	x.m, _ = bits.Sub64(x.m, y.m, borrow)
 	if x.m == 0 && x.rest == 0 {
 		return number{}

@@ -64,7 +64,7 @@ type Extended struct {
 	ST        [8]Slot80 // ST(0) first
 	XMM       [16][2]uint64
 	_         [96]byte
-	// Beyond is the rest of an XSAVE area of the back end that made it. Another back end has no use for it.
+	// Beyond is the rest of an XSAVE area, from its header on, as long as the back end that made it needs. Another back end takes what it knows of it.
 	Beyond []byte
 }
 

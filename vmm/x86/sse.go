@@ -32,6 +32,17 @@ const (
 	VecMask            // memory at RDI = X, where M's bytes have their upper bits
 	VecString          // flags, and RCX or XMM0 = f(X, M), strings whose lengths may be in RAX and RDX
 
+	// With VEX there is also V, the register of Inst.V; X is written and not read, and what is above it cleared.
+	VecXVM         // X = f(V, M)
+	VecXVE         // X = f(V, E)
+	VecVM          // V = f(M), a register: shifts by an immediate
+	VecXVMR        // X = f(V, M, the register of the immediate's upper half)
+	VecXXVM        // X = f(X, V, M)
+	VecMaskedLoad  // X = the numbers of memory where V's have their upper bits, else 0
+	VecMaskedStore // memory's numbers = X's where V's have their upper bits
+	VecGather      // X = numbers at places by the register of Inst.RM, where V's have their upper bits; V = 0
+	VecZero        // VZEROUPPER and, with 256 bits, VZEROALL
+
 	MMXPQ    // P = f(P, Q)
 	MMXQP    // Q = P
 	MMXPE    // P = f(P, E)

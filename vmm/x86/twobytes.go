@@ -79,7 +79,12 @@ func (d *decoder) group15() error {
 		}
 	case d.inst.IsMem && group < 4:
 		d.set(LDMXCSR+Op(group-2), FormM, 4)
-	default: // XSAVE and the like
+	case d.inst.IsMem && group < 6:
+		d.set(XSAVE+Op(group-4), FormM, 4)
+		if d.rex&8 != 0 {
+			d.inst.Size = 8
+		}
+	default: // XSAVEOPT and the like
 		return ErrInvalid
 	}
 	return nil
@@ -244,7 +249,9 @@ func (d *decoder) descriptors(b byte, size uint8) error {
 		d.set(PRIVILEGED, FormNone, 1)
 	case b == 1 && group == 7 && rm == 1 && !d.inst.IsMem:
 		d.set(RDTSCP, FormNone, 4)
-	default: // virtual machines, transactions, XGETBV: which CPUID doesn't tell of
+	case b == 1 && group == 2 && rm < 2 && !d.inst.IsMem && !d.opSize && d.rep == 0: // XGETBV, XSETBV
+		d.set([2]Op{XGETBV, PRIVILEGED}[rm], FormNone, 4)
+	default: // virtual machines, transactions: which CPUID doesn't tell of
 		return ErrInvalid
 	}
 	return nil

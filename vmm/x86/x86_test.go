@@ -39,7 +39,7 @@ func TestDecode(t *testing.T) {
 		}
 	}
 	for code, want := range map[string]error{
-		"\x06": ErrInvalid, "\xc5\xf8\x77": ErrUnsupported, "\xf0\x90": ErrInvalid, "\x0f\x38\xdc\xc0": ErrUnsupported, "\xd9\xd1": ErrInvalid, "\x0f\xc7\xf0": ErrInvalid, "\x8d\xc0": ErrInvalid,
+		"\x06": ErrInvalid, "\xc5\xf8\x77": nil, "\xc4\xe2\x79\xcf\xc0": ErrUnsupported, "\xc5\xf0\x77": ErrInvalid, "\xf0\x90": ErrInvalid, "\x0f\x38\xdc\xc0": ErrUnsupported, "\xd9\xd1": ErrInvalid, "\x0f\xc7\xf0": ErrInvalid, "\x8d\xc0": ErrInvalid,
 		"\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90": ErrInvalid, // 16 bytes
 	} {
 		if _, err := Decode([]byte(code)); !errors.Is(err, want) {

@@ -162,14 +162,34 @@ func (b *Buffer) Emit(o Opcode, size uint8, reg Reg, rm Operand, bytes bool) {
 	b.modRM(byte(reg)&7<<3, rm)
 }
 
-// EmitVEX appends an instruction on three registers of size bytes, 4 or 8. o is its table, 0f 38 or 0f 3a, and its opcode.
+// EmitVEX appends an instruction on three general registers of size bytes, 4 or 8. o is its table, 0f, 0f 38 or 0f 3a, and its opcode.
 func (b *Buffer) EmitVEX(o Opcode, size uint8, reg, second, rm Reg) {
-	prefix := map[byte]byte{0x66: 1, 0xf3: 2, 0xf2: 3}[o.Prefix]
-	table := byte(2)
-	if byte(o.Bytes>>8) == 0x3a {
+	b.EmitWide(o, size == 8, false, reg, second, R(rm), true)
+}
+
+// EmitWide appends an instruction with VEX: with W, and L if it has 256 bits. second is the register that isn't in ModRM, or 0; some have no ModRM.
+func (b *Buffer) EmitWide(o Opcode, w, l bool, reg, second Reg, rm Operand, modRM bool) {
+	third := ^byte(second)&15<<3 | map[byte]byte{0x66: 1, 0xf3: 2, 0xf2: 3}[o.Prefix]
+	if w {
+		third |= 0x80
+	}
+	if l {
+		third |= 4
+	}
+	table, x, base := byte(1), byte(0), rm.Reg
+	if rm.IsMem {
+		x, base = high(rm.Index), rm.Base
+	}
+	switch byte(o.Bytes >> 8) {
+	case 0x38:
+		table = 2
+	case 0x3a:
 		table = 3
 	}
-	b.Raw(0xc4, (high(reg)^1)<<7|0x40|(high(rm)^1)<<5|table, size>>3<<7|^byte(second)&15<<3|prefix, byte(o.Bytes), 0xc0|byte(reg)&7<<3|byte(rm)&7)
+	b.Raw(0xc4, (high(reg)^1)<<7|(x^1)<<6|(high(base)^1)<<5|table, third, byte(o.Bytes))
+	if modRM {
+		b.modRM(byte(reg)&7<<3, rm)
+	}
 }
 
 // high is the bit of a register's number that REX has.

@@ -50,6 +50,8 @@ func (e *Emitter) inst() bool {
 		return e.exchangeAndMore()
 	case x86.SSE:
 		return e.vector()
+	case x86.AVX:
+		return e.avx()
 	case x86.NOP:
 		return true
 	}

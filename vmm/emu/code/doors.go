@@ -13,13 +13,16 @@ func (e *Emitter) Doors(at uint64) (leave int) {
 			e.Emit(asm.Op(vector), 4, asm.Reg(r), asm.M(hostContext, e.at.XMM+16*int32(r)), false) // MOVUPS
 		}
 	}
+	e.clearUpper()
 	move(0x8b, 0x0f10)
+	e.enterUpper()
 	control := asm.M(hostContext, e.at.MXCSR)
 	e.Emit(asm.Op(0x0fae), 4, 2, control, false)    // LDMXCSR
 	e.Emit(asm.Op(0xff), 4, 4, asm.R(hostA), false) // JMP
 	e.Align(16)
 	leave = e.Len()
 	move(0x89, 0x0f11)
+	e.leaveUpper()
 	e.Emit(asm.Op(0x0fae), 4, 3, control, false) // STMXCSR
 	e.Emit(asm.Op(0xc7), 4, 0, e.stash(), false) // MOV
 	e.Imm(mxcsrOfGo, 4)

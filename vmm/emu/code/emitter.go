@@ -104,6 +104,7 @@ type Emitter struct {
 	stack      stackPointer
 	checked    asm.Label // behind the window's check
 	missed     asm.Label
+	changed    bool // Layout.Changed is upperChanged here
 }
 
 // way is a jump out of a block to a known place. It goes to stub until it is linked.
@@ -143,7 +144,7 @@ func (e *Emitter) Translate(b *Block, here, there, out uint64) error {
 		e.entry, e.body, e.stale, e.short, e.indirect = asm.Label{}, asm.Label{}, asm.Label{}, asm.Label{}, asm.Label{}
 		e.again, e.isLoop, e.isIndirect, e.used = asm.Label{}, false, false, 0
 		e.checked, e.missed, e.stack = asm.Label{}, asm.Label{}, stackPointer{known: true}
-		e.flags = flagsPlace{inMemory: true}
+		e.flags, e.changed = flagsPlace{inMemory: true}, false
 		e.head()
 		e.instructions()
 		if e.isLoop { // the code is what it was: who writes to it leaves
@@ -267,7 +268,7 @@ func (e *Emitter) slowly() *asm.Label {
 // leaveToGo has Go do the present instruction always.
 func (e *Emitter) leaveToGo() {
 	e.Jump(e.slowly())
-	e.flags.inHost = false
+	e.flags.inHost, e.changed = false, false
 }
 
 // tail writes what isn't on the way: how to leave.

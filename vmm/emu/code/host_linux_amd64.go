@@ -26,7 +26,16 @@ var (
 	hostHasBMI       = cpu.X86.HasBMI1 && cpu.X86.HasBMI2
 	hostHasADX       = cpu.X86.HasADX
 	hostHasSHA       = hasSHA()
+	hostHasAVX2      = cpu.X86.HasAVX2
+	hostHasFMA       = cpu.X86.HasFMA
+	hostHasF16C      = cpu.X86.HasAVX && hasF16C()
 )
+
+// hasF16C is bit 29 of ECX in leaf 1.
+func hasF16C() bool {
+	_, _, ecx := cpuid(1, 0)
+	return ecx>>29&1 != 0
+}
 
 // hasSHA is bit 29 of EBX in leaf 7, if there is one.
 func hasSHA() bool {

@@ -21,6 +21,9 @@ const (
 	hostHasBMI       = false
 	hostHasADX       = false
 	hostHasSHA       = false
+	hostHasAVX2      = false
+	hostHasFMA       = false
+	hostHasF16C      = false
 )
 
 type mapping struct {

@@ -16,6 +16,8 @@ type Layout struct {
 	Segments [3]int32 // bases, by x86.Seg
 	Stash    int32    // a word for the emitter's own use
 	XMM      int32
+	Upper    int32 // the upper halves of YMM registers
+	Changed  int32 // whether one may not be 0, 4 bytes
 	MXCSR    int32 // the guest's; all its exceptions are masked
 	TLB      int32 // an mmu.TLB
 	Window   int32 // how far from the stack's addresses the host has them

@@ -131,7 +131,7 @@ func writesSP(in *emitted) bool {
 		return true
 	case x86.CMP, x86.TEST:
 		return false
-	case x86.SSE:
+	case x86.SSE, x86.AVX:
 		switch in.VecShape {
 		case x86.VecGM, x86.MMXGQ:
 			return in.Reg == sp

@@ -235,24 +235,22 @@ func extreme64(want x86.Order) float64s {
 	}
 }
 
-// holds reports whether predicate p of CMPPS and the like holds.
-func holds(p uint8, order x86.Order) bool {
-	on := false
-	switch p & 3 {
-	case 0:
-		on = order == x86.Equal
-	case 1:
-		on = order == x86.Less
-	case 2:
-		on = order == x86.Equal || order == x86.Less
-	case 3:
-		on = order == x86.Unordered
+// relations are the predicates of CMPPS and the like, as bits by the order of which they hold: eight, and with VEX eight more (Intel SDM volume 2, CMPPD).
+var relations = func() (all [16]uint8) {
+	const equal, less, greater, unordered = 1 << (x86.Equal + 1), 1 << (x86.Less + 1), 1 << (x86.Greater + 1), 1 << (x86.Unordered + 1)
+	for i, of := range []uint8{equal, less, less | equal, unordered, equal | unordered, less | unordered, less | equal | unordered, 0} {
+		const any = equal | less | greater | unordered
+		all[i&3|i>>2<<3] = of
+		all[i&3|i>>2<<3|4] = any &^ of
 	}
-	return on != (p&4 != 0)
-}
+	return all
+}()
 
-// loud are the predicates that are invalid for any NaN.
-func loud(p uint8) bool { return p&3 == 1 || p&3 == 2 }
+// holds reports whether predicate p holds. Those from 16 on are the same.
+func holds(p uint8, order x86.Order) bool { return relations[p&15]>>(order+1)&1 != 0 }
+
+// loud are the predicates that are invalid for any NaN; those from 16 on are the other way round.
+func loud(p uint8) bool { return (p&3 == 1 || p&3 == 2) != (p&16 != 0) }
 
 func order64(u *Unit, a, b uint64, loud bool) x86.Order {
 	if fit64(a) && fit64(b) {
@@ -273,17 +271,17 @@ func order32(u *Unit, a, b uint32, loud bool) x86.Order {
 	return u.Compare(x86.Single, uint64(a), uint64(b), loud)
 }
 
-// predicate makes an operation of a comparison by its immediate.
-func predicate(make32 func(float32s) FloatFunc, make64 func(float64s) FloatFunc) FloatFunc {
-	var all [8]FloatFunc
-	for p := range uint8(8) {
+// predicate makes an operation of a comparison by its immediate, of n predicates.
+func predicate(n uint8, make32 func(float32s) FloatFunc, make64 func(float64s) FloatFunc) FloatFunc {
+	var all [32]FloatFunc
+	for p := range n {
 		if make32 != nil {
 			all[p] = make32(func(u *Unit, a, b uint32) uint32 { return -uint32(bit(holds(p, order32(u, a, b, loud(p))))) })
 		} else {
 			all[p] = make64(func(u *Unit, a, b uint64) uint64 { return -bit(holds(p, order64(u, a, b, loud(p)))) })
 		}
 	}
-	return func(u *Unit, d, s Vec, imm uint8) Vec { return all[imm&7](u, d, s, 0) }
+	return func(u *Unit, d, s Vec, imm uint8) Vec { return all[imm&(n-1)](u, d, s, 0) }
 }
 
 // comparison is the flags of UCOMISS, and of COMISS, which is loud, and the like.

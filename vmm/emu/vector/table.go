@@ -77,8 +77,8 @@ func floatTable() (t [x86.Vectors]FloatFunc) {
 	} {
 		t[p66|op], t[pF2|op] = packed64(f), scalar64(f)
 	}
-	t[0xc2], t[pF3|0xc2] = predicate(packed32, nil), predicate(scalar32, nil)
-	t[p66|0xc2], t[pF2|0xc2] = predicate(nil, packed64), predicate(nil, scalar64)
+	t[0xc2], t[pF3|0xc2] = predicate(8, packed32, nil), predicate(8, scalar32, nil)
+	t[p66|0xc2], t[pF2|0xc2] = predicate(8, nil, packed64), predicate(8, nil, scalar64)
 	floatConversions(&t)
 	horizontals(&t)
 	roundings(&t)

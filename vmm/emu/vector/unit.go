@@ -48,6 +48,9 @@ func (u *Unit) plain() (plain, sure bool) {
 // Noted reports whether there is something for Signaled.
 func (u *Unit) Noted() bool { return u.Status|u.earlier != 0 }
 
+// Forget has an operation not have happened.
+func (u *Unit) Forget() { u.Status, u.earlier = 0, 0 }
+
 // Signaled ends an operation with exceptions. It returns true if one of them interrupts: then there is no result.
 func (u *Unit) Signaled() bool {
 	status, earlier := u.Status, u.earlier
