@@ -113,8 +113,8 @@ var plan = map[string][]string{
 	"vmm/emu/avx":                   {"vmm/emu/vector", "vmm/x86"},
 	"vmm/emu/integer":               {"vmm/x86"},
 	"vmm/emu/x87":                   {"vmm/x86"},
-	"vmm/debug":                     {"vmm", "vmm/emu", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap", "vmm/x86"}, // emu in tests only
-	"vmm/gdb":                       {"vmm", "vmm/debug", "vmm/emu", "vmm/linux", "vmm/linux/abi", "vmm/phys", "vmm/x86"},                   // emu in tests only
+	"vmm/debug":                     {"vmm", "vmm/emu", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap", "vmm/x86"},      // emu in tests only
+	"vmm/gdb":                       {"vmm", "vmm/debug", "vmm/emu", "vmm/kvm", "vmm/linux", "vmm/linux/abi", "vmm/phys", "vmm/snap", "vmm/x86"}, // emu, kvm, snap in tests only
 	"vmm/mmu":                       {"vmm/phys"},
 	"vmm/phys":                      {},
 	"vmm/x86":                       {},

@@ -23,6 +23,7 @@ type requestBody struct {
 	watch      *stall.Watch // on HTTP/2
 	read       atomic.Int64
 	failure    atomic.Pointer[bodyFailure] // the first
+	whole      atomic.Bool                 // over HTTP/1: it was read to its end
 
 	mu       sync.Mutex // protects what follows
 	control  *http.ResponseController
@@ -83,6 +84,7 @@ func (b *requestBody) readInTime(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
+		b.whole.Store(true)
 		// net/http watches the connection from here on to see the client leave; our deadline would look like that.
 		b.setDeadline(time.Time{})
 	}

@@ -117,7 +117,7 @@ type nodeOptions struct {
 	cache    cacheFunc
 	cacher   Cacher // instead of cache
 	upstream roundTrip
-	program  roundTrip // for rules that name one
+	program  http.RoundTripper // for rules that name one
 	laneless bool
 }
 

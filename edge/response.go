@@ -34,6 +34,7 @@ type response struct {
 	streams bool         // HTTP/2 or HTTP/3
 	secure  bool         // over TLS
 	watch   *stall.Watch // of an HTTP/2 stream that net/http doesn't merely buffer
+	reads   *requestBody // which somebody may still read while the response is written, over HTTP/1; nil: nobody does
 
 	opens func() *ahead.Scan // is asked once there is a status; nil: nobody looks at the page
 	page  *ahead.Scan        // takes what is written; nil: it isn't looked at
@@ -51,6 +52,13 @@ var (
 func (w *response) begin(rw http.ResponseWriter, r *http.Request, stall time.Duration) {
 	w.rw, w.stall, w.streams, w.secure, w.interim = rw, stall, multiplexed(r), r.TLS != nil, r.ProtoAtLeast(1, 1)
 	w.control = *http.NewResponseController(rw)
+}
+
+// overlap lets an upstream read the request's body while its response is written: over HTTP/1 net/http would take the rest of the body for itself before the response's head.
+func (w *response) overlap(b *requestBody) {
+	if b != nil && !w.streams && w.control.EnableFullDuplex() == nil {
+		w.reads = b
+	}
 }
 
 // Unwrap lets http.ResponseController find deadlines and hijacking.
@@ -75,6 +83,9 @@ func (w *response) WriteHeader(status int) {
 		h[RequestIDField] = w.requestID
 		if delete(h, "Alt-Svc"); w.altSvc != nil { // an origin's leads past this node
 			h["Alt-Svc"] = w.altSvc
+		}
+		if w.reads != nil && !w.reads.whole.Load() { // net/http doesn't look any more whether the rest is well-formed: no other request comes behind it
+			h["Connection"] = []string{"close"}
 		}
 		if w.opens != nil {
 			w.page = w.opens()

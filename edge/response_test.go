@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/cache"
+	"github.com/wherry/wherry/compute"
 	"github.com/wherry/wherry/fault"
 )
 
@@ -133,5 +134,59 @@ func TestUnreadResponse(t *testing.T) {
 			t.Errorf("%s: still writing", protocol)
 		}
 		resp.Body.Close()
+	}
+}
+
+// overlapping is a program that has answered before it reads the request's body.
+type overlapping struct{ body chan string }
+
+func (o overlapping) Over(*compute.Connection) http.RoundTripper { return o }
+
+func (o overlapping) RoundTrip(r *http.Request) (*http.Response, error) {
+	out, in := io.Pipe()
+	go func() {
+		for range 2 { // when the second is taken, the head and the first were sent
+			_, _ = io.WriteString(in, strings.Repeat("x", 8<<10))
+		}
+		all, err := io.ReadAll(r.Body)
+		o.body <- string(all)
+		in.CloseWithError(err)
+	}()
+	resp := respond(200, "")
+	resp.Body, resp.ContentLength = out, -1
+	return resp, nil
+}
+
+// TestAnswerBeforeTheBody has a program get all of a body that it reads when it has answered. Whatever comes behind that isn't taken for a request, as nobody has looked how it ends.
+func TestAnswerBeforeTheBody(t *testing.T) {
+	const yaml = "sites:\n- {name: shop, hosts: [shop.test], rules: [{name: p, match: {paths: [/x]}, program: p}], origins: [{url: \"http://127.0.0.1:9000\"}]}\n" +
+		"programs: {p: {image: p}}\n"
+	const behind = "GET /behind HTTP/1.1\r\nHost: shop.test\r\n\r\n"
+	for body, want := range map[string]string{
+		"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n":   "onetwo",
+		"3\r\none\r\n3\r\ntwo!!\r\n0\r\n\r\n": "onetwo",
+		"3\r\none\r\nffffffffffffffffff\r\n":  "one",
+	} {
+		program := overlapping{make(chan string, 1)}
+		n := start(t, nodeOptions{yaml: yaml, program: program, upstream: func(*http.Request) (*http.Response, error) {
+			t.Error("what stands behind the body is taken for a request")
+			return respond(200, ""), nil
+		}})
+		w := n.dial()
+		w.send("POST /x HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n" + body + behind)
+		resp, err := http.ReadResponse(w.r, &http.Request{Method: http.MethodPost})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !resp.Close {
+			t.Errorf("%q: the connection isn't closed", body)
+		}
+		if _, err = io.Copy(io.Discard, resp.Body); (err == nil) != strings.HasSuffix(body, "two\r\n0\r\n\r\n") {
+			t.Errorf("%q: the answer ends with %v", body, err)
+		}
+		if got := <-program.body; got != want {
+			t.Errorf("%q: the program got %q", body, got)
+		}
+		_, _ = io.Copy(io.Discard, w.r) // until it is closed
 	}
 }

@@ -101,12 +101,12 @@ sites:
   origins: [{url: "http://127.0.0.1:9000"}]
   rules: [{name: hello, match: {paths: ["/hello/*"]}, program: hello}]`,
 		upstream: func(*http.Request) (*http.Response, error) { return respond(200, "the origin"), nil },
-		program: func(r *http.Request) (*http.Response, error) {
+		program: roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Path == "/hello/late" {
 				return nil, failed
 			}
 			return respond(200, "the program"), nil
-		},
+		}),
 	})
 	for _, tt := range []struct{ path, fields, want string }{
 		{"/", "", "the origin"},

@@ -32,6 +32,7 @@ func (e *Edge) serve(x *exchange) (goOn bool) {
 	p.Upstream, p.ToCache = x.treatment.Upstream, fromPeer(x.r.Context())
 	if up, ok := p.Upstream.(policy.Connected); ok && x.conn != nil {
 		p.Upstream = up.Over(&x.conn.program)
+		x.w.overlap(x.body) // programs answer before they have read all
 	}
 	if p.Upstream == nil {
 		x.failure = &fault.Error{

@@ -49,14 +49,14 @@ sites:
 			resp.Header.Set("Cache-Control", "max-age=60")
 			return resp, nil
 		},
-		program: func(r *http.Request) (*http.Response, error) {
+		program: roundTrip(func(r *http.Request) (*http.Response, error) {
 			resp := respond(200, strings.Join([]string{
 				"program", within(r, "shop.test", r.URL.Path), within(r, "shop.test", r.URL.Path), within(r, "shop.test", "/hidden"),
 				within(r, "other.test", "/"), within(r, "nobody.test", "/"),
 			}, "\n"))
 			resp.Header.Set("Cache-Control", "max-age=60")
 			return resp, nil
-		},
+		}),
 	})
 	get := func(path string) string {
 		_, body := n.ask("GET " + path + " HTTP/1.1\r\nHost: shop.test\r\n\r\n")

@@ -58,7 +58,7 @@ type VCPU interface {
 
 // Budget bounds a Run. A zero field is no bound.
 type Budget struct {
-	Instructions uint64        // of the emulator: exactly so many
+	Instructions uint64        // of the emulator: exactly so many. Of KVM, where Caps.Debug: 1 is a step; more aren't counted
 	CPU          time.Duration // of KVM: the thread's time, to a few milliseconds
 	From         time.Duration // the thread's time (cputime.Thread) from which CPU counts; 0: that of the call
 	Past         bool          // the instruction at RIP is executed even if it has a breakpoint (Stops)
@@ -76,10 +76,16 @@ type Watch struct {
 	Read, Write bool // which accesses stop the program
 }
 
-// Stopper is a Machine that stops programs for a debugger. The guest's memory and what instructions count stay as they are without.
+// Stopper is a Machine that stops programs for a debugger. Nobody but the guest itself, while it runs, sees anything else in its memory than without.
 type Stopper interface {
-	// SetStops replaces what is set. Run then ends with ExitBreakpoint and ExitWatchpoint.
+	// SetStops replaces what is set. Run then ends with ExitBreakpoint and ExitWatchpoint. A machine that isn't Deterministic takes watches of writes alone, and
+	// sees those that change something.
 	SetStops(Stops)
+}
+
+// Counter is a Stopper that counts instructions, which count as they do without stops.
+type Counter interface {
+	Stopper
 	// CountFrom has processors that are made from now on count instructions from n, which the guest sees in its time-stamp counter.
 	CountFrom(n uint64)
 }

@@ -1,8 +1,10 @@
 package program
 
 import (
+	"context"
+	"errors"
 	"io"
-	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,17 +24,28 @@ func TestDebugListensHereAlone(t *testing.T) {
 	}
 }
 
-// KVM is refused with what to do, or isn't here at all.
-func TestDebugNeedsTheEmulator(t *testing.T) {
+// TestDebugOnKVM has a program that waits for gdb on KVM, or is refused with what to do.
+func TestDebugOnKVM(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(file, []byte("\x7fELF"), 0o700); err != nil {
-		t.Fatal(err)
+	cmd := exec.Command("gcc", "-static", "-o", file, "-x", "c", "-")
+	cmd.Stdin = strings.NewReader("int main(void) { return 0; }")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("no program: %v %s", err, text)
 	}
-	if _, err := os.Stat("/dev/kvm"); err != nil {
-		t.Skip("no /dev/kvm here")
-	}
-	_, err := Debug(t.Context(), Options{Machine: "kvm", Program: file}, Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, "127.0.0.1:0")
-	if err == nil || !strings.Contains(err.Error(), "--machine emulator") && !strings.Contains(err.Error(), "/dev/kvm") {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	said := writer(func(b []byte) (int, error) {
+		if strings.Contains(string(b), "waiting for gdb") {
+			cancel()
+		}
+		return len(b), nil
+	})
+	_, err := Debug(ctx, Options{Machine: "kvm", Program: file}, Streams{In: strings.NewReader(""), Out: io.Discard, Err: said}, "127.0.0.1:0")
+	if !errors.Is(err, context.Canceled) && (err == nil || !strings.Contains(err.Error(), "--machine emulator") && !strings.Contains(err.Error(), "/dev/kvm")) {
 		t.Error(err)
 	}
 }
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/wherry/wherry/vmm"
 )
 
 // back goes to the last place before this one where the program stops: at the thread's instruction before, or at a breakpoint or watched access.
@@ -77,7 +79,7 @@ func (s *Session) open(m *mark) error {
 	if err = errors.Join(err, s.take()); err != nil {
 		return err
 	}
-	s.stopper.CountFrom(m.at)
+	s.stopper.(vmm.Counter).CountFrom(m.at) // those with marks are
 	process.Place(m.moment)
 	s.history.next = m.next
 	for i, o := range s.outputs {

@@ -263,3 +263,22 @@ func TestOnlyMachinesThatCanGoBack(t *testing.T) {
 
 // blunt is a machine without breakpoints.
 type blunt struct{ vmm.Machine }
+
+// TestNeedsAStopper has machines that can't stop a program where it is be refused, with what to do.
+func TestNeedsAStopper(t *testing.T) {
+	for name, machine := range map[string]func(*phys.Memory) (vmm.Machine, error){
+		"no stops": func(m *phys.Memory) (vmm.Machine, error) { return plain{emu.New(m)}, nil },
+		"no steps": func(m *phys.Memory) (vmm.Machine, error) { return stepless{emu.New(m)}, nil },
+	} {
+		_, err := debug.New(debug.Options{Machine: machine, Program: []byte("\x7fELF"), Linux: linux.Options{Args: []string{"program"}}})
+		if err == nil || !strings.Contains(err.Error(), "--machine emulator") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+type plain struct{ vmm.Machine }
+
+type stepless struct{ *emu.Machine }
+
+func (stepless) Caps() vmm.Caps { return vmm.Caps{Name: "kvm"} }

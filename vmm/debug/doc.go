@@ -8,7 +8,7 @@
 // mark and given the events again does the same again: going back is starting from the mark before and going forward. What the program writes the second
 // time is not shown. Whoever changes registers or memory in the past makes another future: the old one is forgotten.
 //
-// It needs a machine that is a vmm.Stopper and deterministic: the emulator. Marks are bounded in number and bytes, events in bytes; where they are used up
+// It needs a machine that is a vmm.Stopper. One that isn't deterministic, KVM where single steps come to the monitor, goes forward alone: there are no marks and no events, and a step is one of the processor's. Marks are bounded in number and bytes, events in bytes; where they are used up
 // history begins later.
 //
 // A Session belongs to one goroutine. It starts none.

@@ -161,7 +161,7 @@ func (h *history) nextMark() uint64 { return h.marks[len(h.marks)-1].at + markEv
 // change does something to the program and remembers it. In the past, what came after is forgotten.
 func (s *Session) change(e event) error {
 	e.at, e.stopped = s.at(), s.signal != nil
-	if err := s.do(&e); err != nil {
+	if err := s.do(&e); err != nil || s.live {
 		return err
 	}
 	h := &s.history

@@ -53,11 +53,14 @@ type goal struct {
 	mark   uint64 // a place where a mark is made on the way; 0 is nowhere
 	scan   *scan
 	moved  bool // the thread of a step has executed something
+	steps  bool // this turn is one instruction
 	past   bool // the next turn begins with an instruction whose breakpoint was noted
 	turnAt uint64
 	task   int32 // whose turn was last
 	// decided says that the signal the program stopped at has its verdict, sent is one that the order sends: they don't stop it again.
 	decided bool
+	verdict linux.Verdict // of a program that is live, for the thread held
+	held    int32
 	sent    abi.Signal
 	event   bool // the program is held for what came from outside
 	marks   bool // or to be marked
@@ -77,6 +80,9 @@ type scan struct {
 func (s *Session) Resume(ctx context.Context, o Order) (Stop, error) {
 	if s.ended != nil {
 		return Stop{Reason: Ended, End: *s.ended}, nil
+	}
+	if o.Back && s.live {
+		return Stop{Reason: Beginning, Thread: s.someThread()}, nil
 	}
 	if o.Back {
 		return s.back(ctx, o)
@@ -126,6 +132,7 @@ func (s *Session) decide(o Order) error {
 			v, signal = linux.Deliver, 0
 		}
 		h := s.signal
+		s.goal.verdict, s.goal.held = v, h.task
 		if e := s.history.coming(); e == nil || e.kind != eventVerdict || e.at != s.at() || e.verdict != v {
 			if err := s.change(event{kind: eventVerdict, task: h.task, signal: h.info.Signo, verdict: v}); err != nil {
 				return err
@@ -278,6 +285,7 @@ func (s *Session) Turn(task int32) (most uint64, past bool) {
 		end = min(end, at+1)
 	}
 	past, g.past = g.past, false
+	g.steps = end-at == 1
 	return end - at, past
 }
 
@@ -286,7 +294,7 @@ func (s *Session) markAt() uint64 {
 	if s.goal.replay {
 		return s.goal.mark
 	}
-	if s.alone {
+	if s.alone || s.live {
 		return 0
 	}
 	return s.history.nextMark()
@@ -305,7 +313,7 @@ func (s *Session) inRange(task int32) bool {
 func (s *Session) Ran(task int32, exit vmm.Exit) bool {
 	g := &s.goal
 	at := s.process.Executed()
-	ran := at > g.turnAt
+	ran := at > g.turnAt || s.live && (exit.Kind == vmm.ExitSyscall || exit.Kind == vmm.ExitSpent && g.steps || exit.Kind == vmm.ExitWatchpoint)
 	g.moved = g.moved || ran && task == g.order.Thread
 	if g.scan != nil && g.scan.step && ran && task == g.scan.task {
 		*g.scan = scan{step: true, task: task, found: true, at: at - 1, stop: Stop{Reason: Stepped, Thread: task}}
@@ -337,6 +345,10 @@ func (s *Session) Ran(task int32, exit vmm.Exit) bool {
 // Signal implements linux.Debugger.
 func (s *Session) Signal(task int32, info abi.Siginfo) linux.Verdict {
 	g := &s.goal
+	if s.live && g.decided && task == g.held {
+		g.decided = false
+		return g.verdict
+	}
 	if g.replay || g.decided {
 		for e := s.history.coming(); e != nil && e.at == s.process.Executed() && e.stopped; e = s.history.coming() {
 			s.history.next++

@@ -42,6 +42,7 @@ type Session struct {
 	signal  *held  // that the program stopped at
 	ended   *linux.Stop
 	alone   bool // nobody debugs it any more
+	live    bool // it runs once: the machine doesn't count instructions, and there is no way back
 	goal    goal
 }
 
@@ -95,7 +96,7 @@ func (s *Session) begin() (err error) {
 	if err == nil {
 		err = s.take()
 	}
-	if err == nil {
+	if err == nil && !s.live {
 		err = s.mark()
 	}
 	if err != nil {
@@ -107,6 +108,7 @@ func (s *Session) begin() (err error) {
 // take makes the session that of s.machine and s.process.
 func (s *Session) take() (err error) {
 	if s.stopper, err = stopper(s.machine); err == nil {
+		s.live = !s.machine.Caps().Deterministic
 		s.applied, s.signal, s.ended = false, nil, nil
 		s.process.Debug(s)
 	}
@@ -115,10 +117,20 @@ func (s *Session) take() (err error) {
 
 func stopper(m vmm.Machine) (vmm.Stopper, error) {
 	stopper, ok := m.(vmm.Stopper)
-	if caps := m.Caps(); !ok || !caps.Deterministic {
-		return nil, fmt.Errorf("machine %q can't stop a program where it is and go back; debug with --machine emulator", caps.Name)
+	if caps := m.Caps(); !ok || !caps.Deterministic && !caps.Debug {
+		return nil, fmt.Errorf("machine %q can't stop a program where it is on this host (wherry doctor machine: single steps no); debug with --machine emulator", caps.Name)
 	}
 	return stopper, nil
+}
+
+var errForward = errors.New("this machine doesn't count instructions, so the program can't go back; debug with --machine emulator for that")
+
+// NoWayBack says why the program can't go back; nil if it can.
+func (s *Session) NoWayBack() error {
+	if s.live {
+		return errForward
+	}
+	return nil
 }
 
 // Close ends the session and its program.

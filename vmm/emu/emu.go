@@ -32,7 +32,7 @@ type Machine struct {
 var (
 	_ vmm.Machine = (*Machine)(nil)
 	_ vmm.VCPU    = (*VCPU)(nil)
-	_ vmm.Stopper = (*Machine)(nil)
+	_ vmm.Counter = (*Machine)(nil)
 )
 
 // New makes a machine with memory, which it owns from now on.

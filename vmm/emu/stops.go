@@ -46,7 +46,7 @@ func (m *Machine) SetStops(s vmm.Stops) {
 	m.store.Unlink()
 }
 
-// CountFrom implements vmm.Stopper.
+// CountFrom implements vmm.Counter.
 func (m *Machine) CountFrom(n uint64) { m.first = n }
 
 // pass executes the instruction at RIP, which has a breakpoint.

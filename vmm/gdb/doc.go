@@ -4,7 +4,7 @@
 //	                                                                      threads, registers, memory, breakpoints, forward and back
 //
 // Serve answers one gdb at a time. What gdb sends is foreign: every number and length in it is checked, packets are bounded, and an answer is E or empty
-// where a request makes no sense. gdb finds the program's file, thread names and auxiliary vector through the connection; it needs no path.
+// where a request makes no sense, or the machine can't do it: who wants to go back on KVM is told what to do. gdb finds the program's file, thread names and auxiliary vector through the connection; it needs no path.
 //
 // Serve starts a goroutine for a connection, that reads it, and ends it before it returns.
 package gdb

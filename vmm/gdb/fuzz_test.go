@@ -80,8 +80,10 @@ func (fake) Threads() []linux.TaskInfo     { return []linux.TaskInfo{{ID: 1, Nam
 func (fake) SetStops(vmm.Stops)            {}
 func (fake) SetPassed(map[abi.Signal]bool) {}
 func (fake) Detach(context.Context) error  { return nil }
-func (fake) At() uint64                    { return 1 }
-func (fake) End() *linux.Stop              { return nil }
+func (fake) NoWayBack() error              { return nil }
+
+func (fake) At() uint64       { return 1 }
+func (fake) End() *linux.Stop { return nil }
 
 func (fake) Registers(thread int32) (r linux.TaskRegisters, err error) {
 	if thread != 1 {

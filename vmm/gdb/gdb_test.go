@@ -16,8 +16,10 @@ import (
 	"github.com/wherry/wherry/vmm/debug"
 	"github.com/wherry/wherry/vmm/emu"
 	"github.com/wherry/wherry/vmm/gdb"
+	"github.com/wherry/wherry/vmm/kvm"
 	"github.com/wherry/wherry/vmm/linux"
 	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/snap"
 )
 
 // build makes a program from testdata.
@@ -38,8 +40,34 @@ func build(t *testing.T, source string, flags ...string) string {
 	return out
 }
 
+func emulator(m *phys.Memory) (vmm.Machine, error) { return emu.New(m), nil }
+
+func onKVM(m *phys.Memory) (vmm.Machine, error) { return kvm.New(m) }
+
+// onEach runs f on the emulator, and on KVM where that stops programs.
+func onEach(t *testing.T, f func(t *testing.T, machine snap.Maker)) {
+	t.Run("emulator", func(t *testing.T) { f(t, emulator) })
+	t.Run("kvm", func(t *testing.T) {
+		needsKVM(t)
+		f(t, onKVM)
+	})
+}
+
+func needsKVM(t *testing.T) {
+	t.Helper()
+	memory := phys.New(phys.Options{})
+	m, err := kvm.New(memory)
+	if err != nil {
+		t.Skip(errors.Join(err, memory.Close()))
+	}
+	defer m.Close()
+	if !m.Caps().Debug {
+		t.Skip("this host delivers no single steps")
+	}
+}
+
 // serve begins a program and serves it to a gdb; done returns what became of both.
-func serve(t *testing.T, file string, stdout io.Writer) (address string, done func(gdbSaid string) (*linux.Stop, error)) {
+func serve(t *testing.T, machine snap.Maker, file string, stdout io.Writer) (address string, done func(gdbSaid string) (*linux.Stop, error)) {
 	t.Helper()
 	if _, err := exec.LookPath("gdb"); err != nil {
 		t.Skip("no gdb here; tools/setup.sh installs it")
@@ -49,7 +77,7 @@ func serve(t *testing.T, file string, stdout io.Writer) (address string, done fu
 		t.Fatal(err)
 	}
 	s, err := debug.New(debug.Options{
-		Machine: func(m *phys.Memory) (vmm.Machine, error) { return emu.New(m), nil }, Program: program,
+		Machine: machine, Program: program,
 		Linux: linux.Options{Args: []string{file}, Stdout: stdout, Memory: 64 << 20},
 		Input: func(context.Context) ([]byte, error) { return nil, io.EOF },
 	})
@@ -87,9 +115,9 @@ func command(t *testing.T, address string, commands ...string) *exec.Cmd {
 }
 
 // script has gdb do commands with a program, and checks that what it prints has all of wants, in order.
-func script(t *testing.T, file string, commands []string, wants ...string) linux.Stop {
+func script(t *testing.T, machine snap.Maker, file string, commands []string, wants ...string) linux.Stop {
 	t.Helper()
-	address, done := serve(t, file, io.Discard)
+	address, done := serve(t, machine, file, io.Discard)
 	out, err := command(t, address, commands...).CombinedOutput()
 	if err != nil {
 		t.Errorf("gdb: %v", err)
@@ -112,8 +140,10 @@ func script(t *testing.T, file string, commands []string, wants ...string) linux
 	return *end
 }
 
-func TestBreakpointsStepsVariables(t *testing.T) {
-	end := script(t, build(t, "testdata/points.c"), []string{
+func TestBreakpointsStepsVariables(t *testing.T) { onEach(t, testBreakpointsStepsVariables) }
+
+func testBreakpointsStepsVariables(t *testing.T, machine snap.Maker) {
+	end := script(t, machine, build(t, "testdata/points.c"), []string{
 		"break add", "continue", "bt", "p a", "finish", "next", "p p", "p/x $cs", "stepi", "info registers rip", "delete",
 		"p add(20, 22)", "set var p.x = 100", "p p.x", "continue",
 	},
@@ -132,7 +162,7 @@ func TestWideRegisters(t *testing.T) {
 }
 
 func TestWatchForwardAndBack(t *testing.T) {
-	script(t, build(t, "testdata/points.c"), []string{
+	script(t, emulator, build(t, "testdata/points.c"), []string{
 		"break main", "continue", "watch total", "continue", "continue", "reverse-continue", "reverse-continue", "reverse-continue", "delete",
 		"rwatch total", "continue", "bt 1", "delete", "break add", "continue", "reverse-stepi", "p $rip < (unsigned long)add", "reverse-next", "kill",
 	},
@@ -140,8 +170,37 @@ func TestWatchForwardAndBack(t *testing.T) {
 		"Breakpoint 1, main", "Hardware read watchpoint 3: total", "in main", "Breakpoint 4, add", "killed")
 }
 
+// TestForwardOnly watches what is written on KVM, and is refused the rest, with what to do.
+func TestForwardOnly(t *testing.T) {
+	needsKVM(t)
+	script(t, onKVM, build(t, "testdata/points.c"), []string{
+		"break main", "continue", "watch total", "continue", "continue", "reverse-continue", "bt 1", "monitor when", "delete", "rwatch total", "continue", "kill",
+	},
+		"Breakpoint 1, main", "Old value = 0", "New value = 1", "Old value = 1", "New value = 3", "--machine emulator", "No more reverse-execution history", "main ()",
+		"--machine emulator", "Could not insert hardware watchpoint", "killed")
+}
+
+// TestThreadsOnKVM has threads, signals that the program handles, one that is kept from it, and one that kills.
+func TestThreadsOnKVM(t *testing.T) {
+	needsKVM(t)
+	file := build(t, "../debug/testdata/threads.c", "-pthread")
+	end := script(t, onKVM, file, []string{
+		"break worker", "continue", "info threads", "continue", "continue", "stepi", "stepi", "p $_thread > 1", "delete", "continue", "p counter", "thread apply all bt 1",
+		"continue", "p counter", "continue",
+	},
+		"hit Breakpoint 1, worker", "Thread 1 \"threads\"", "hit Breakpoint 1, worker", "hit Breakpoint 1, worker", "$1 = 1", "received signal SIGUSR1", "$2 = 1500",
+		"#0 ", "received signal SIGSEGV", "$3 = 1001500", "Program terminated with signal SIGSEGV")
+	if end.Kind != linux.Killed {
+		t.Errorf("%+v", end)
+	}
+	end = script(t, onKVM, file, []string{"continue", "signal 0", "p counter", "detach"}, "received signal SIGUSR1", "received signal SIGSEGV", "$1 = 1500", "detached")
+	if end.Kind != linux.Killed {
+		t.Errorf("%+v", end)
+	}
+}
+
 func TestThreads(t *testing.T) {
-	end := script(t, build(t, "../debug/testdata/threads.c", "-pthread"), []string{
+	end := script(t, emulator, build(t, "../debug/testdata/threads.c", "-pthread"), []string{
 		"break worker", "continue", "info threads", "delete", "watch counter if counter == 1200", "continue", "thread apply all bt 1", "delete",
 		"continue", "continue", "p counter", "break worker", "reverse-continue", "reverse-continue", "reverse-continue", "reverse-continue", "delete",
 		"continue", "continue", "continue",
@@ -154,8 +213,10 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-func TestGoProgram(t *testing.T) {
-	end := script(t, build(t, "./testdata/goroutines"), []string{"break main.sum", "continue", "bt", "info threads", "delete", "detach"},
+func TestGoProgram(t *testing.T) { onEach(t, testGoProgram) }
+
+func testGoProgram(t *testing.T, machine snap.Maker) {
+	end := script(t, machine, build(t, "./testdata/goroutines"), []string{"break main.sum", "continue", "bt", "info threads", "delete", "detach"},
 		"Breakpoint 1, main.sum (n=1000", "main.main.func1", "runtime.goexit", "* ", "detached")
 	if end.Kind != linux.Exited || end.Status != 0 {
 		t.Errorf("%+v", end)
@@ -173,10 +234,12 @@ func (s *signaller) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestInterruptOfALoop(t *testing.T) {
+func TestInterruptOfALoop(t *testing.T) { onEach(t, testInterruptOfALoop) }
+
+func testInterruptOfALoop(t *testing.T, machine snap.Maker) {
 	file := build(t, "testdata/loop.c")
 	w := &signaller{written: make(chan struct{})}
-	address, done := serve(t, file, w)
+	address, done := serve(t, machine, file, w)
 	g := command(t, address, "continue", "bt", "p rounds > 0", "kill")
 	var out strings.Builder
 	g.Stdout, g.Stderr = &out, &out

@@ -191,6 +191,9 @@ func (c *conn) plain(packet string) ([]byte, error) {
 }
 
 func (c *conn) back(packet string) ([]byte, error) {
+	if err := c.target.NoWayBack(); err != nil { // what gdb says by itself doesn't say what to do
+		c.print(err.Error() + "\n")
+	}
 	return c.resume(debug.Order{Back: true, Step: packet == "bs", Thread: c.anyThread()})
 }
 
@@ -252,6 +255,8 @@ func (c *conn) insert(s string) []byte {
 			return bad
 		}
 		c.breaks[point{kind, va}] = true
+	case kind != '2' && c.target.NoWayBack() != nil: // it is compared, not caught
+		return []byte("E.reads of memory stop a program that is debugged with --machine emulator")
 	default:
 		if len(c.watches) >= pointsMax || size == 0 || size > watchMax || va+size < va {
 			return bad
@@ -303,7 +308,11 @@ func (c *conn) monitor(command string) []byte {
 		return bad
 	}
 	answer := "commands: when (the number of instructions that were executed)\n"
-	if bytes.Equal(bytes.TrimSpace(text), []byte("when")) {
+	switch err := c.target.NoWayBack(); {
+	case !bytes.Equal(bytes.TrimSpace(text), []byte("when")):
+	case err != nil:
+		answer = err.Error() + "\n"
+	default:
 		answer = fmt.Sprintf("%d instructions were executed\n", c.target.At())
 	}
 	return []byte(hex.EncodeToString([]byte(answer)))

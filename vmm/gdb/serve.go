@@ -30,6 +30,7 @@ type Target interface {
 	Resume(context.Context, debug.Order) (debug.Stop, error)
 	Detach(context.Context) error
 	At() uint64
+	NoWayBack() error
 	End() *linux.Stop
 }
 

@@ -30,10 +30,13 @@ type Machine struct {
 	shape   uint64 // phys.Memory.Reshaped, at the last flush
 	holding bool   // hold is at work, and pages that go are in gone
 	gone    []phys.Addr
+
+	stops *vmm.Stops // of a debugger; nil without
 }
 
 var (
 	_ vmm.Machine = (*Machine)(nil)
+	_ vmm.Stopper = (*Machine)(nil)
 	_ vmm.VCPU    = (*VCPU)(nil)
 )
 

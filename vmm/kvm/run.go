@@ -27,6 +27,14 @@ const (
 
 // Run implements vmm.VCPU.
 func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
+	if c.machine.stops != nil || budget.Instructions == 1 {
+		return c.runToStops(budget)
+	}
+	return c.goOn(budget)
+}
+
+// goOn is Run without a debugger.
+func (c *VCPU) goOn(budget vmm.Budget) (vmm.Exit, error) {
 	if exit, done := c.refuse(); done {
 		return exit, nil
 	}

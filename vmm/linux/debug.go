@@ -10,9 +10,9 @@ import (
 	"github.com/wherry/wherry/vmm/x86"
 )
 
-// Debugger is asked what happens to a process, on a machine that counts instructions. What it holds ends Run with Held; the next Run asks again.
+// Debugger is asked what happens to a process. What it holds ends Run with Held; the next Run asks again.
 type Debugger interface {
-	// Turn is asked before a task runs: for how many instructions, 0 for Held, and whether past a breakpoint that it stands at.
+	// Turn is asked before a task runs: for how many instructions (where they aren't counted 1 is a step, and more is any number), 0 for Held, and whether past a breakpoint that it stands at.
 	Turn(task int32) (most uint64, past bool)
 	// Ran is told what ended that. true is Held, and of breakpoints and watchpoints alone.
 	Ran(task int32, exit vmm.Exit) (hold bool)
@@ -40,7 +40,13 @@ func (p *Process) turnBudget(t *Task) (vmm.Budget, bool) {
 		return b, true
 	}
 	most, past := p.debugger.Turn(t.ID)
-	b.Instructions, b.Past = min(b.Instructions, most), past
+	b.Past = past
+	switch {
+	case p.counts:
+		b.Instructions = min(b.Instructions, most)
+	case most == 1:
+		b.Instructions = 1
+	}
 	p.held = most == 0
 	return b, !p.held
 }

@@ -27,6 +27,13 @@ var backends = map[string]func() (vmm.Machine, error){
 
 // onAll runs f on every machine that this host has.
 func onAll(t *testing.T, f func(t *testing.T, newMachine func() vmm.Machine)) {
+	onEach(t, func(t *testing.T, open func(*testing.T) vmm.Machine) {
+		f(t, func() vmm.Machine { return open(t) })
+	})
+}
+
+// onEach is onAll with machines that are closed when the test ends that opens them.
+func onEach(t *testing.T, f func(t *testing.T, open func(*testing.T) vmm.Machine)) {
 	for name, make := range backends {
 		t.Run(name, func(t *testing.T) {
 			if m, err := make(); err != nil { // before f's own subtests, which can't skip this one
@@ -34,7 +41,7 @@ func onAll(t *testing.T, f func(t *testing.T, newMachine func() vmm.Machine)) {
 			} else if err := m.Close(); err != nil {
 				t.Fatal(err)
 			}
-			f(t, func() vmm.Machine {
+			f(t, func(t *testing.T) vmm.Machine {
 				m, err := make()
 				if err != nil {
 					t.Fatal(err)

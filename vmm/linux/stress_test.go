@@ -41,13 +41,13 @@ func stress(t *testing.T, file string, args []string, few int) {
 	if status != 0 {
 		t.Fatalf("natively status %d: %s", status, want)
 	}
-	onAll(t, func(t *testing.T, newMachine func() vmm.Machine) {
+	onEach(t, func(t *testing.T, open func(*testing.T) vmm.Machine) {
 		clean := 0
 		n := runs(t, few)
 		for i := range n {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
 				o := Options{Args: args, Slice: slicesOf(i), Time: Time{Virtual: i%2 == 0}}
-				r := runGuest(t, newMachine(), file, o, "")
+				r := runGuest(t, open(t), file, o, "") // a thousand machines at a time have no room
 				if r.stop.Kind != Exited || r.stop.Status != 0 || r.out != want {
 					t.Errorf("slices %+v: stop %+v\n%s\nwanted\n%s", slicesOf(i), r.stop, r.out, want)
 					return

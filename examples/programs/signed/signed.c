@@ -116,7 +116,7 @@ static int verdict(char *target, const char **why) {
 
 static int answer(int status, const char *text) {
     char out[512];
-    const char *reason = status == 204 ? "No Content" : status == 401 ? "Unauthorized" : status == 410 ? "Gone" : "Bad Request";
+    const char *reason = status == 204 ? "No Content" : status == 401 ? "Unauthorized" : status == 410 ? "Gone" : status == 411 ? "Length Required" : "Bad Request";
     int n = status == 204 ? snprintf(out, sizeof out, "HTTP/1.1 204 No Content\r\n\r\n")
                           : snprintf(out, sizeof out, "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n%s\n", status, reason, strlen(text) + 1, text);
     for (int at = 0; at < n;) {
@@ -143,7 +143,8 @@ int main(void) {
         }
         head_end += 4;
         for (line = strstr(in, "\r\n") + 2; line < head_end - 2; line = strstr(line, "\r\n") + 2)
-            if (!strncasecmp(line, "content-length:", 15)) skip = strtoul(line + 15, NULL, 10);
+            if (!strncasecmp(line, "transfer-encoding:", 18)) return answer(411, "say the body's Content-Length");
+            else if (!strncasecmp(line, "content-length:", 15)) skip = strtoul(line + 15, NULL, 10);
         if (skip > BODY_MAX || sscanf(in, "%*15[A-Z] %4095s HTTP/1.", target) != 1) return answer(400, "not a request"), 1;
         status = verdict(target, &why);
         if (answer(status, why)) return 1;

@@ -35,6 +35,9 @@ fn read_request(input: &mut impl BufRead) -> io::Result<Option<Request>> {
             break;
         }
         if let Some((name, value)) = field.split_once(':') {
+            if name.eq_ignore_ascii_case("transfer-encoding") {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, "say the table's Content-Length"));
+            }
             if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse().map_err(|_| bad("Content-Length isn't a number"))?;
             }
@@ -133,6 +136,7 @@ fn main() -> io::Result<()> {
                 Err(why) => answer(&mut out, "422 Unprocessable Entity", "text/plain", &format!("{}\n", why))?,
             },
             Ok(Some(_)) => answer(&mut out, "405 Method Not Allowed", "text/plain", "POST a table\n")?,
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => return answer(&mut out, "411 Length Required", "text/plain", &format!("{}\n", e)),
             Err(e) => {
                 answer(&mut out, "400 Bad Request", "text/plain", &format!("{}\n", e))?;
                 return Err(e);
