@@ -72,7 +72,7 @@ var plan = map[string][]string{
 	"vmm":                           {"vmm/phys", "vmm/x86"},
 	"vmm/linux":                     {"internal/after", "internal/cputime", "vmm", "vmm/emu", "vmm/kvm", "vmm/linux/abi", "vmm/linux/clock", "vmm/linux/coder", "vmm/linux/file", "vmm/linux/plain", "vmm/linux/program", "vmm/linux/signals", "vmm/linux/space", "vmm/linux/tally", "vmm/linux/trace", "vmm/linux/turn", "vmm/linux/vdso", "vmm/mmu", "vmm/phys", "vmm/x86"}, // emu, kvm in tests only
 	"vmm/emu/flags":                 {"vmm/x86"},
-	"vmm/emu":                       {"vmm", "vmm/emu/avx", "vmm/emu/code", "vmm/emu/flags", "vmm/emu/integer", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
+	"vmm/emu":                       {"vmm", "vmm/emu/avx", "vmm/emu/code", "vmm/emu/flags", "vmm/emu/integer", "vmm/emu/stops", "vmm/emu/vector", "vmm/emu/x87", "vmm/mmu", "vmm/phys", "vmm/vmmtest", "vmm/x86"}, // vmmtest in tests only
 	"vmm/linux/clock":               {"internal/tsc", "vmm/linux/vdso"},
 	"vmm/linux/vdso":                {},
 	"vmm/linux/turn":                {},
@@ -109,6 +109,7 @@ var plan = map[string][]string{
 	"vmm/vmmtest":                   {"vmm", "vmm/mmu", "vmm/phys", "vmm/x86"},
 	"vmm/emu/asm":                   {"vmm/x86"}, // in tests only
 	"vmm/emu/code":                  {"vmm/emu/asm", "vmm/mmu", "vmm/phys", "vmm/x86"},
+	"vmm/emu/stops":                 {"vmm", "vmm/phys"},
 	"vmm/emu/vector":                {"vmm/x86"},
 	"vmm/emu/avx":                   {"vmm/emu/vector", "vmm/x86"},
 	"vmm/emu/integer":               {"vmm/x86"},

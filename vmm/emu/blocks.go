@@ -82,9 +82,9 @@ func (c *VCPU) find(most uint64) *block {
 	case b != nil:
 		pa = b.pages[0].pa + phys.Addr(b.va&offMask)
 	}
-	longest := c.machine.stops.longest()
+	longest := c.machine.longest()
 	b = c.decode(c.rip, pa, int(min(most, longest)))
-	if b != nil && most >= longest && !c.machine.stops.lifted {
+	if b != nil && most >= longest && !c.machine.stops.Lifted {
 		m := c.machine
 		if len(m.kept) >= blocksMax {
 			clear(m.kept)
@@ -116,7 +116,7 @@ func (c *VCPU) decode(va uint64, pa phys.Addr, most int) *block {
 	t := translator{ops: make([]op, 0, 16)}
 	code := page[pa&offMask:]
 	for int(b.count) < most {
-		if c.machine.stops.at(b.end) {
+		if c.machine.stops.At(b.end) {
 			b.exit = errBreakpoint
 			break
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/wherry/wherry/vmm/emu/avx"
 	"github.com/wherry/wherry/vmm/emu/code"
 	"github.com/wherry/wherry/vmm/emu/flags"
+	"github.com/wherry/wherry/vmm/emu/stops"
 	"github.com/wherry/wherry/vmm/emu/vector"
 	"github.com/wherry/wherry/vmm/emu/x87"
 	"github.com/wherry/wherry/vmm/mmu"
@@ -25,7 +26,7 @@ type Machine struct {
 	vcpus  []*VCPU
 	kept   map[place]*block // predecoded code
 	store  store
-	stops  stops
+	stops  stops.Set
 	first  uint64 // instructions that a new processor has executed
 }
 
@@ -54,7 +55,7 @@ func (m *Machine) restored() {
 			c.tlb.ForgetWrites()
 		} else {
 			c.flush()
-			m.store.doubt = true
+			m.store.Doubt = true
 		}
 	}
 }

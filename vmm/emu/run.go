@@ -15,7 +15,7 @@ func (c *VCPU) Run(budget vmm.Budget) (vmm.Exit, error) {
 	if budget.Instructions > 0 {
 		end = c.instructions + budget.Instructions
 	}
-	if budget.Past && c.machine.stops.at(c.rip) {
+	if budget.Past && c.machine.stops.At(c.rip) {
 		c.pass()
 	}
 	for c.exit.Kind == 0 {

@@ -69,7 +69,7 @@ func (k *store) translated(b *block) bool { return b.native.code != 0 && b.nativ
 
 // runsTranslated reports whether c's state is one that translated code is right for.
 func (c *VCPU) runsTranslated() bool {
-	return !c.machine.store.off && c.other&x86.TF == 0 && c.sse.Masks == x86.FloatExceptions && len(c.machine.stops.watches) == 0
+	return !c.machine.store.off && c.other&x86.TF == 0 && c.sse.Masks == x86.FloatExceptions && !c.machine.stops.Watching()
 }
 
 // warm counts that b is to be executed, and translates it when that pays. It reports whether there is code.
