@@ -156,7 +156,7 @@ func testBreakpointsStepsVariables(t *testing.T, machine snap.Maker) {
 
 // TestWideRegisters: gdb sees YMM registers as a whole, and changes them.
 func TestWideRegisters(t *testing.T) {
-	script(t, build(t, "testdata/points.c"), []string{
+	script(t, emulator, build(t, "testdata/points.c"), []string{
 		"break add", "continue", "set var $ymm3.v4_int64 = {11, 12, 13, 77}", "stepi", "p $ymm3.v4_int64", "p $xmm3.v2_int64", "kill",
 	}, "Breakpoint 1, add", "$1 = {11, 12, 13, 77}", "$2 = {11, 12}", "killed")
 }
