@@ -2,6 +2,8 @@ package emu
 
 import (
 	"errors"
+	"slices"
+	"unsafe"
 
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
@@ -18,8 +20,9 @@ const (
 
 // blocks finds predecoded code by virtual address. It is forgotten with the translations; Machine.kept finds by both addresses.
 type blocks struct {
-	places [placesSize]*block
-	filled bool // since they were forgotten
+	places  [placesSize]*block
+	filled  bool // since they were forgotten
+	scratch []op // where the next one is decoded
 }
 
 // place is where code lies: its steps have virtual addresses in them.
@@ -108,13 +111,31 @@ func (c *VCPU) decode(va uint64, pa phys.Addr, most int) *block {
 		c.fault(&mmu.Fault{Addr: va, Code: uint32(mmu.Execute), Cause: err})
 		return nil
 	}
-	b := &block{va: va, end: va}
+	b := &block{va: va, decoded: decoded{end: va}}
 	generation := c.machine.decodes(slot, index, page)
 	b.gens = [2]*uint32{generation, generation}
 	b.pages[0] = codePage{va &^ offMask, pa &^ offMask}
 	b.pages[1] = b.pages[0]
-	t := translator{ops: make([]op, 0, 16)}
-	code := page[pa&offMask:]
+	b.written = [2]uint32{*generation, *generation}
+	shared, from := most == blockInstructionsMax && !c.machine.stops.Any() && slot.Pristine(index), place{pa - slot.Base, va}
+	if shared {
+		if d, ok := slot.Image.Shared(from).(decoded); ok {
+			b.decoded = d
+			return b
+		}
+	}
+	if !c.decodeInto(b, page[pa&offMask:], most) {
+		return nil
+	}
+	if shared && b.pages[0] == b.pages[1] {
+		slot.Image.Share(from, b.decoded, len(b.ops)*int(unsafe.Sizeof(op{})))
+	}
+	return b
+}
+
+// decodeInto decodes b's instructions. It reports false where the first one can't be fetched: the fault is in c.exit.
+func (c *VCPU) decodeInto(b *block, code []byte, most int) bool {
+	va, t := b.va, translator{ops: c.blocks.scratch[:0]}
 	for int(b.count) < most {
 		if c.machine.stops.At(b.end) {
 			b.exit = errBreakpoint
@@ -126,7 +147,7 @@ func (c *VCPU) decode(va uint64, pa phys.Addr, most int) *block {
 				break // the next block begins with it
 			}
 			if in, err = c.straddling(b, code); b.exit == nil && errors.Is(err, x86.ErrShort) {
-				return nil
+				return false
 			}
 			most = 1
 		}
@@ -141,9 +162,9 @@ func (c *VCPU) decode(va uint64, pa phys.Addr, most int) *block {
 			break
 		}
 	}
-	b.ops = t.ops
+	b.ops, c.blocks.scratch = slices.Clone(t.ops), t.ops
 	b.written = [2]uint32{*b.gens[0], *b.gens[1]}
-	return b
+	return true
 }
 
 // straddling decodes an instruction whose bytes go on in the next page. ErrShort says that they can't be fetched: the fault is in c.exit.

@@ -79,15 +79,20 @@ const (
 
 // block is a sequence of instructions that is entered at its beginning alone.
 type block struct {
+	decoded
 	va      uint64
-	end     uint64 // of the instruction after it
-	ops     []op
-	count   uint64      // of instructions
 	pages   [2]codePage // twice the same one, mostly
 	gens    [2]*uint32
 	written [2]uint32 // what gens stood at when the block was decoded
-	exit    error     // why it ends where it ends: x86.ErrInvalid, x86.ErrUnsupported, or nil
 	native  translation
+}
+
+// decoded is what the same code is in all machines that begin with the same image. It doesn't change.
+type decoded struct {
+	end   uint64 // of the instruction after it
+	ops   []op
+	count uint64 // of instructions
+	exit  error  // why it ends where it ends: x86.ErrInvalid, x86.ErrUnsupported, or nil
 }
 
 // codePage is what a page with code is translated to.

@@ -97,3 +97,29 @@ func TestReadImageRefusesPagesBeyondItsEnd(t *testing.T) {
 		t.Error("page 1 of an image of one page was taken")
 	}
 }
+
+// TestShare has machines of an image tell each other what they know of it, within a bound for all images.
+func TestShare(t *testing.T) {
+	one, _ := testImage(t, 1)
+	other, _ := testImage(t, 1)
+	one.Share(1, "a", 10)
+	one.Share(1, "b", 10) // it's known
+	other.Share(1, "c", 10)
+	if got := one.Shared(1); got != "a" {
+		t.Errorf("%v", got)
+	}
+	if got := other.Shared(2); got != nil {
+		t.Errorf("%v", got)
+	}
+	one.Share(2, "large", sharedMax)
+	other.Share(2, "more", 1)
+	if one.Shared(2) != "large" || other.Shared(2) != nil {
+		t.Error("more is shared than there is room for")
+	}
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if other.Share(2, "more", 1); other.Shared(2) != "more" {
+		t.Error("an image that is gone takes room")
+	}
+}

@@ -84,6 +84,9 @@ func (s *Slot) Code(page int) *uint32 {
 	return &s.gens[page]
 }
 
+// Pristine reports whether a page has an image's bytes, unwritten since the last Restore.
+func (s *Slot) Pristine(page int) bool { return !s.dirty.Has(page) && s.initial(page) != nil }
+
 // initial is the part of the image that page begins with, or nil for zeros.
 func (s *Slot) initial(page int) []byte {
 	at := page << PageShift

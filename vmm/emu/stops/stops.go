@@ -29,6 +29,9 @@ func New(s vmm.Stops) Set {
 // At reports whether the instruction at va has a breakpoint.
 func (s *Set) At(va uint64) bool { return !s.Lifted && s.breakpoints[va] }
 
+// Any reports whether there are any.
+func (s *Set) Any() bool { return len(s.breakpoints)+len(s.watches) > 0 }
+
 // Watching reports whether anything is watched.
 func (s *Set) Watching() bool { return len(s.watches) > 0 }
 
