@@ -138,7 +138,7 @@ var plan = map[string][]string{
 	"internal/node/assembly": {"certs", "config", "config/programs", "feed"},
 	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux", "kv", "compute/apart", "internal/confine"},
 	"internal/node/collect":  {"feed"},
-	"internal/node/images":   {"feed"},
+	"internal/node/images":   {"config", "feed"},
 	"internal/console/amend": {},
 	"origin/parents":         {"config"},
 	"internal/guest":         {"config", "control/api", "feed", "internal/links", "mesh", "origin/parents", "overlay", "overlay/tunnel"},

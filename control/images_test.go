@@ -90,4 +90,11 @@ func TestSettingsNameImages(t *testing.T) {
 	if list, err := c.Images(t.Context(), admin); err != nil || len(list) != 1 || !list[0].Named {
 		t.Errorf("%+v, %v", list, err)
 	}
+	tried := c.mustPutImage(t, "that nothing names")
+	if !c.names(t.Context(), h) || c.names(t.Context(), tried) {
+		t.Error("relays are given what no settings name, or aren't given what they do")
+	}
+	if !c.IsImage(h) || !c.IsImage(tried) || c.IsImage(feed.HashOf([]byte("a page"))) {
+		t.Error("images go by the feed as other objects do, or other objects don't")
+	}
 }

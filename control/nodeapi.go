@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -154,6 +155,10 @@ func (c *Control) serveProgram(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), programTimeout)
 	defer cancel()
+	if !slices.Contains(who.Roles, feed.RoleEdge) && !slices.Contains(who.Roles, feed.RoleControl) && !c.names(ctx, h) { // an edge may be the one that tries it
+		answer(w, nil, refused("no settings name %s", h))
+		return
+	}
 	fetch := c.Program
 	if slices.Contains(who.Roles, feed.RoleControl) && r.URL.Query().Has("own") { // of one that asks everybody, so that nobody asks in circles
 		fetch = func(_ context.Context, h feed.Hash) (string, error) { return c.o.Keeper.ObjectPath(h) }
@@ -172,6 +177,16 @@ func (c *Control) serveProgram(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", strconv.Quote(h.String())) // so that who was cut off goes on where he was (RFC 9110 §14)
 	http.ServeContent(w, r, "", time.Time{}, f)
+}
+
+// names says whether settings that hold for any node, or the programs that nodes run, name an object.
+func (c *Control) names(ctx context.Context, h feed.Hash) bool {
+	var refs []feed.Ref
+	c.o.Keeper.View(func(s *feed.State) { refs = s.Hold(feed.KeyNetwork, feed.KeySoftware) })
+	return slices.ContainsFunc(refs, func(r feed.Ref) bool {
+		document, err := c.object(ctx, r.Object)
+		return err == nil && bytes.Contains(document, []byte(h.String()))
+	})
 }
 
 // Membership is what a control node that isn't a member of the store yet asks for.

@@ -3,11 +3,25 @@ package feed
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/wherry/wherry/config"
 )
+
+// namedImage is how settings name an image.
+var namedImage = regexp.MustCompile(config.ImageHash + `([0-9a-f]{64})`)
+
+// FindImages adds the images that a text names to a set: also one of settings that aren't right any more.
+func FindImages(text []byte, to map[Hash]bool) {
+	for _, found := range namedImage.FindAllSubmatch(text, -1) {
+		var h Hash
+		if h.UnmarshalText(found[1]) == nil {
+			to[h] = true
+		}
+	}
+}
 
 // ImagesOf returns the images of programs that settings name. A file is an error: nodes have none of whoever applied it.
 func ImagesOf(n *config.Network) (list []Hash, err error) {
