@@ -145,7 +145,7 @@ var plan = map[string][]string{
 	"internal/links":         {"config", "control/api", "edge", "fault", "feed", "mesh", "origin/parents", "overlay", "overlay/congest", "overlay/exchange", "overlay/route", "overlay/wire", "overlay/tunnel"},
 	"internal/handover":      {"feed"},
 	"internal/doors":         {"config", "internal/handover", "internal/quicdoor"},
-	"internal/node":          {"certs", "config", "control", "control/api", "control/rollout", "control/store", "control/values", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "internal/programs", "logs", "mesh", "internal/node/collect", "internal/node/images", "compute/image", "fault", "kv"},
+	"internal/node":          {"certs", "config", "control", "control/api", "control/images", "control/rollout", "control/store", "control/values", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "internal/programs", "logs", "mesh", "internal/node/collect", "internal/node/images", "compute/image", "fault", "kv"},
 	"internal/quicdoor":      {},
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
 	"internal/console":       {"internal/console/amend", "config", "config/programs", "control/api", "fault", "feed", "internal/guest", "internal/links", "overlay/exchange", "overlay/tunnel"},

@@ -91,7 +91,7 @@ func TestSettingsNameImages(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 	tried := c.mustPutImage(t, "that nothing names")
-	if !c.names(t.Context(), h) || c.names(t.Context(), tried) {
+	if !c.o.Keeper.Names(h, feed.KeyNetwork) || c.o.Keeper.Names(tried, feed.KeyNetwork) {
 		t.Error("relays are given what no settings name, or aren't given what they do")
 	}
 	if !c.IsImage(h) || !c.IsImage(tried) || c.IsImage(feed.HashOf([]byte("a page"))) {

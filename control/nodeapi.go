@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -155,7 +154,7 @@ func (c *Control) serveProgram(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), programTimeout)
 	defer cancel()
-	if !slices.Contains(who.Roles, feed.RoleEdge) && !slices.Contains(who.Roles, feed.RoleControl) && !c.names(ctx, h) { // an edge may be the one that tries it
+	if !slices.Contains(who.Roles, feed.RoleEdge) && !slices.Contains(who.Roles, feed.RoleControl) && !c.o.Keeper.Names(h, feed.KeyNetwork, feed.KeySoftware) { // an edge may be the one that tries it
 		answer(w, nil, refused("no settings name %s", h))
 		return
 	}
@@ -177,16 +176,6 @@ func (c *Control) serveProgram(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", strconv.Quote(h.String())) // so that who was cut off goes on where he was (RFC 9110 §14)
 	http.ServeContent(w, r, "", time.Time{}, f)
-}
-
-// names says whether settings that hold for any node, or the programs that nodes run, name an object.
-func (c *Control) names(ctx context.Context, h feed.Hash) bool {
-	var refs []feed.Ref
-	c.o.Keeper.View(func(s *feed.State) { refs = s.Hold(feed.KeyNetwork, feed.KeySoftware) })
-	return slices.ContainsFunc(refs, func(r feed.Ref) bool {
-		document, err := c.object(ctx, r.Object)
-		return err == nil && bytes.Contains(document, []byte(h.String()))
-	})
 }
 
 // Membership is what a control node that isn't a member of the store yet asks for.

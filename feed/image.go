@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"regexp"
@@ -21,6 +22,16 @@ func FindImages(text []byte, to map[Hash]bool) {
 			to[h] = true
 		}
 	}
+}
+
+// Names says whether what holds of documents for any node has the hash of an object in its text.
+func (k *Keeper) Names(h Hash, keys ...string) bool {
+	var refs []Ref
+	k.View(func(s *State) { refs = s.Hold(keys...) })
+	return slices.ContainsFunc(refs, func(r Ref) bool {
+		text, err := k.Object(r.Object)
+		return err == nil && bytes.Contains(text, []byte(h.String()))
+	})
 }
 
 // ImagesOf returns the images of programs that settings name. A file is an error: nodes have none of whoever applied it.

@@ -130,3 +130,35 @@ func (l *labRun) askImage(as, of, hash string) int {
 	_, _ = io.Copy(io.Discard, resp.Body)
 	return resp.StatusCode
 }
+
+// A backup has the images: control begins anew on an empty disk, and an edge without the program gets it from there.
+func TestImagesInABackup(t *testing.T) {
+	t.Parallel()
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
+	defer origin.Close()
+	program := buildAnswering(t, "", "from the backup")
+	l := startLab(t, "--control", "1", "--edges", "1", "--dns", "0")
+	l.must("apply", "--emergency", "-f", l.write("shop.yaml", "name: shop\nhosts: [shop.test]\norigins: [{url: \""+origin.URL+"\"}]\n"))
+	l.must("program", "deploy", "hello", program, "--site", "shop", "--path", "/hello", "--emergency")
+	l.answers(time.Minute, "edge-1", "/hello", http.StatusOK, "from the backup")
+	backup := filepath.Join(t.TempDir(), "backup")
+	l.must("control", "backup", backup)
+
+	l.must("lab", "kill", "control-1")
+	l.must("lab", "kill", "edge-1")
+	at, gone := filepath.Join(l.dir, "control-1"), t.TempDir()
+	for i, dir := range []string{filepath.Join(at, "store"), filepath.Join(at, "feed"), filepath.Join(l.dir, "edge-1", "programs")} {
+		if err := os.Rename(dir, filepath.Join(gone, strconv.Itoa(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text := l.must("control", "restore", "--dir", at, backup); !strings.Contains(text, "and 1 images of programs restored") {
+		t.Error(text)
+	}
+	l.must("lab", "restart", "control-1")
+	l.must("lab", "restart", "edge-1")
+	l.answers(time.Minute, "edge-1", "/hello", http.StatusOK, "from the backup")
+	if bytes := l.metric("edge-1", "wherry_images_fetched_bytes_total", `from="control"`); bytes == 0 {
+		t.Error("the edge had the image: this test says nothing")
+	}
+}

@@ -338,7 +338,7 @@ func controlRoutes() []route {
 			}),
 		},
 		{
-			method: "GET", path: "/control/backup", id: "backupControl", verb: Admin, summary: "The store as a file for wherry control restore",
+			method: "GET", path: "/control/backup", id: "backupControl", verb: Admin, summary: "The store and the images of programs as a file for wherry control restore",
 			about: "An answer that breaks off is no backup.", out: octets{}, bound: boundLong,
 			serve: func(ctx context.Context, c *call) (any, error) {
 				return stream(func(w io.Writer) error { return c.service.Backup(ctx, c.actor, w) }), nil

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -151,11 +150,7 @@ func Open(ctx context.Context, o Options) (n *Node, err error) {
 	n.mesh, n.program = mesh.New(n.identity, mesh.Options{Log: n.log, Metrics: mesh.NewMetrics(n.registry)}), programHash()
 	n.own = o.Programs == nil || o.Programs.RunsOwn()
 	n.transport, n.toControl = n.mesh.Transport(), n.mesh.Transport(feed.RoleControl)
-	var keys []ed25519.PublicKey
-	for _, key := range n.s.FeedKeys {
-		keys = append(keys, key)
-	}
-	if n.keeper, err = feed.OpenKeeper(n.path(feedDir), feed.KeeperOptions{Verifier: feed.NewVerifier(keys...), Log: n.log}); err != nil {
+	if n.keeper, err = openKeeper(n.s, o.Dir, n.log); err != nil {
 		return n, err
 	}
 	if n.guard, err = assembly.OpenGuard(n.path(guardName)); err != nil {
