@@ -9,10 +9,11 @@ import (
 	"strings"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/config/programs"
 )
 
 // namedImage is how settings name an image.
-var namedImage = regexp.MustCompile(config.ImageHash + `([0-9a-f]{64})`)
+var namedImage = regexp.MustCompile(programs.ImageHash + `([0-9a-f]{64})`)
 
 // FindImages adds the images that a text names to a set: also one of settings that aren't right any more.
 func FindImages(text []byte, to map[Hash]bool) {
@@ -38,7 +39,7 @@ func (k *Keeper) Names(h Hash, keys ...string) bool {
 func ImagesOf(n *config.Network) (list []Hash, err error) {
 	for _, name := range slices.Sorted(maps.Keys(n.Programs)) {
 		image := n.Programs[name].Image
-		digits, named := strings.CutPrefix(image, config.ImageHash)
+		digits, named := strings.CutPrefix(image, programs.ImageHash)
 		var h Hash
 		if !named || h.UnmarshalText([]byte(digits)) != nil {
 			return nil, fmt.Errorf("programs.%s.image: %s is a file, which nodes don't have: send it with wherry program deploy %s %s, which names it by its hash", name, image, name, image)

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -52,7 +53,7 @@ type Store struct {
 	moved   chan struct{}            // closed when a page is taken
 	buckets map[string]*rate.Limiter // by namespace
 	nodes   int                      // that may write, as far as this one knows
-	hard    int64                    // the largest Limits.Node of this process: what was acknowledged by an earlier one isn't dropped
+	hard    int64                    // the largest Limits.Node that was set: what was acknowledged by it isn't dropped; 0: none was
 }
 
 // Open opens the store in a node's folder, and makes it if there is none. Run must run for it to be replicated.
@@ -68,7 +69,7 @@ func Open(o Options) (*Store, error) {
 		o: o, counts: newCounts(), wrote: make(chan struct{}, 1), keep: make(chan struct{}, 1), moved: make(chan struct{}),
 		buckets: map[string]*rate.Limiter{}, loaded: o.Source == nil,
 	}
-	s.m, s.hard = newMachine(newOrigin(o.Node)), o.Limits.Node
+	s.m = newMachine(newOrigin(o.Node))
 	if o.Dir != "" {
 		j, loaded, err := openJournal(o.Dir, o.Log, s.m)
 		if err != nil {
@@ -115,10 +116,12 @@ func (s *Store) SetLimits(l Limits) {
 	s.o.Limits, s.hard = l, max(s.hard, l.Node)
 }
 
-// bounds are the limits by which control orders.
+// bounds are the limits by which control orders. A process that doesn't know the configuration yet drops nothing.
 func (s *Store) bounds() *Limits {
 	l := s.o.Limits
-	l.Node = s.hard
+	if l.Node = s.hard; s.hard == 0 {
+		l.Node = math.MaxInt64
+	}
 	return &l
 }
 
