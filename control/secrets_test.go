@@ -27,8 +27,14 @@ func (c *Control) mustPutSecret(t *testing.T) string {
 	return s.ID
 }
 
-// ask asks as a node of these roles does.
+// ask asks for a secret as a node of these roles does.
 func (c *Control) ask(t *testing.T, node config.NodeID, id string, roles ...feed.Role) *httptest.ResponseRecorder {
+	t.Helper()
+	return c.askFor(t, node, "program-secrets/"+id, roles...)
+}
+
+// askFor asks as a node of these roles does.
+func (c *Control) askFor(t *testing.T, node config.NodeID, path string, roles ...feed.Role) *httptest.ResponseRecorder {
 	t.Helper()
 	identity, err := mesh.OpenIdentity(t.TempDir())
 	if err != nil {
@@ -47,7 +53,7 @@ func (c *Control) ask(t *testing.T, node config.NodeID, id string, roles ...feed
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://control"+NodePrefix+"program-secrets/"+id, nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://control"+NodePrefix+path, nil)
 	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
 	w := httptest.NewRecorder()
 	c.NodeHandler().ServeHTTP(w, r)
