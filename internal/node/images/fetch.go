@@ -163,6 +163,7 @@ func (s *Images) fillFromAny(ctx context.Context, f *os.File, h feed.Hash) error
 			}
 			s.o.Metrics.fetches.WithLabelValues(source.Kind, "failed").Inc()
 			errs = append(errs, fmt.Errorf("%s: %w", source.Name, err))
+			s.o.Log.Info("the image of a program didn't come whole from a node; the next one is asked", "image", h, "from", source.Kind, "node", source.Name, "error", err)
 			if !errors.Is(err, errDamaged) {
 				break
 			}
