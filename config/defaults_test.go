@@ -21,7 +21,7 @@ func TestDefaults(t *testing.T) {
 		{"nameservers", fmt.Sprint(s.DNS.Nameservers), "[{ns1.wherry.test [127.0.0.1]}]"},
 		{"contact", s.DNS.Contact, "hostmaster@wherry.test"},
 		{"listen", fmt.Sprint(s.Listen), "{:8080 :8443 on :8053 127.0.0.1:8088}"},
-		{"limits", fmt.Sprint(s.Limits), "{20000 32KiB 10s 30s 1m0s 1m15s 0s 30s}"},
+		{"limits", fmt.Sprint(s.Limits), "{20000 32KiB 10s 30s 1m0s 1m15s 0s 30s {268435456 16777216 100000 200 400 4194304 map[]}}"},
 		{"memory", fmt.Sprint(s.Memory), "{256MiB 32MiB 1GiB}"},
 		{"log", fmt.Sprint(s.Log), "{stdout info}"},
 		{"disk", fmt.Sprint(s.Disk), "{[]}"},

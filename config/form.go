@@ -75,7 +75,7 @@ func formOf(owner, name string, t reflect.Type) (Form, error) {
 // textFormOf returns the form of a field that has no type of its own.
 func textFormOf(field string) (Form, error) {
 	switch field {
-	case "Rule.Name", "Program.Tenant":
+	case "Rule.Name", "Program.Tenant", "ValueLimits.Tenants by name":
 		return labelForm(), nil
 	case "Program.Image":
 		return imageForm(), nil

@@ -155,6 +155,9 @@ type Limits struct {
 	// default: 30s
 	// range: 0s to 1h
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
+
+	// What the key-value store of programs keeps.
+	Values programs.ValueLimits `yaml:"values"`
 }
 
 // Memory bounds the cache of one node.

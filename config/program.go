@@ -8,9 +8,6 @@ import (
 	"github.com/wherry/wherry/config/programs"
 )
 
-// ImageHash is what stands before the hash of an image that the node has.
-const ImageHash = programs.ImageHash
-
 func imageForm() Form {
 	return Form{
 		Name: "an image", Text: "the path of a static ELF file, from the directory of the configuration; or `sha256:` and 64 lower-case hexadecimal digits",

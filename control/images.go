@@ -19,7 +19,7 @@ func (c *Control) newImages() *images.Images {
 		Store: c.o.Store, Keeper: c.o.Keeper, Now: c.o.Now, Log: c.log,
 		Named: func(ctx context.Context) (map[feed.Hash]bool, error) {
 			named := map[feed.Hash]bool{}
-			return named, c.eachSettings(ctx, func(yaml string) { images.Find(yaml, named) })
+			return named, c.eachSettings(ctx, func(yaml string) { feed.FindImages([]byte(yaml), named) })
 		},
 		Fetch: func(ctx context.Context, h feed.Hash) error { _, err := c.Program(ctx, h); return err },
 	})
@@ -51,6 +51,9 @@ func (c *Control) Image(ctx context.Context, a api.Actor, h feed.Hash, w io.Writ
 	}
 	return c.images.Write(ctx, h, w)
 }
+
+// IsImage says whether an object is the image of a program, which doesn't go by the tree of the feed as objects do.
+func (c *Control) IsImage(h feed.Hash) bool { return c.images.Is(h) }
 
 // eachSettings passes the latest revisions of the settings: those that hold, are on their way, or may be gone back to. What they name is kept.
 func (c *Control) eachSettings(ctx context.Context, pass func(yaml string)) error {

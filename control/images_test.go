@@ -70,6 +70,23 @@ func TestWhoMaySendImages(t *testing.T) {
 	}
 }
 
+// Control gives an image that no settings name to edges, one of which may be trying it, and to no others but control; what settings name is for all nodes.
+func TestWhoGetsAnImage(t *testing.T) {
+	c := newControl(t)
+	expect := func(when string, h feed.Hash, status int, roles ...feed.Role) {
+		t.Helper()
+		if w := c.askFor(t, "lisbon-2", "programs/"+h.String(), roles...); w.Code != status {
+			t.Errorf("%s: %d %s", when, w.Code, w.Body)
+		}
+	}
+	tried, named := c.mustPutImage(t, "tried"), c.mustPutImage(t, "named")
+	c.mustApply(t, api.Document{Name: "network", YAML: "zone: cdn.test\nprograms: {hello: {image: \"sha256:" + named.String() + "\"}}\n"})
+	expect("an edge that tries it", tried, http.StatusOK, feed.RoleEdge)
+	expect("a control node", tried, http.StatusOK, feed.RoleControl)
+	expect("a relay, of what nothing names", tried, http.StatusForbidden, feed.RoleRelay, feed.RoleDNS)
+	expect("a relay", named, http.StatusOK, feed.RoleRelay)
+}
+
 // Settings name images that control has, by their hash.
 func TestSettingsNameImages(t *testing.T) {
 	c := newControl(t)
@@ -89,5 +106,12 @@ func TestSettingsNameImages(t *testing.T) {
 	}
 	if list, err := c.Images(t.Context(), admin); err != nil || len(list) != 1 || !list[0].Named {
 		t.Errorf("%+v, %v", list, err)
+	}
+	tried := c.mustPutImage(t, "that nothing names")
+	if !c.o.Keeper.Names(h, feed.KeyNetwork) || c.o.Keeper.Names(tried, feed.KeyNetwork) {
+		t.Error("relays are given what no settings name, or aren't given what they do")
+	}
+	if !c.IsImage(h) || !c.IsImage(tried) || c.IsImage(feed.HashOf([]byte("a page"))) {
+		t.Error("images go by the feed as other objects do, or other objects don't")
 	}
 }

@@ -154,6 +154,10 @@ func (c *Control) serveProgram(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), programTimeout)
 	defer cancel()
+	if !slices.Contains(who.Roles, feed.RoleEdge) && !slices.Contains(who.Roles, feed.RoleControl) && !c.o.Keeper.Names(h, feed.KeyNetwork, feed.KeySoftware) { // an edge may be the one that tries it
+		answer(w, nil, refused("no settings name %s", h))
+		return
+	}
 	fetch := c.Program
 	if slices.Contains(who.Roles, feed.RoleControl) && r.URL.Query().Has("own") { // of one that asks everybody, so that nobody asks in circles
 		fetch = func(_ context.Context, h feed.Hash) (string, error) { return c.o.Keeper.ObjectPath(h) }

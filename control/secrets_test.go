@@ -27,8 +27,14 @@ func (c *Control) mustPutSecret(t *testing.T) string {
 	return s.ID
 }
 
-// ask asks as a node of these roles does.
+// ask asks for a secret as a node of these roles does.
 func (c *Control) ask(t *testing.T, node config.NodeID, id string, roles ...feed.Role) *httptest.ResponseRecorder {
+	t.Helper()
+	return c.askFor(t, node, "program-secrets/"+id, roles...)
+}
+
+// askFor asks as a node of these roles does.
+func (c *Control) askFor(t *testing.T, node config.NodeID, path string, roles ...feed.Role) *httptest.ResponseRecorder {
 	t.Helper()
 	identity, err := mesh.OpenIdentity(t.TempDir())
 	if err != nil {
@@ -47,7 +53,7 @@ func (c *Control) ask(t *testing.T, node config.NodeID, id string, roles ...feed
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://control"+NodePrefix+"program-secrets/"+id, nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://control"+NodePrefix+path, nil)
 	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
 	w := httptest.NewRecorder()
 	c.NodeHandler().ServeHTTP(w, r)
@@ -130,7 +136,7 @@ func TestSecretsThatAreKept(t *testing.T) {
 	}
 }
 
-// Who may deploy the whole network sets secrets; the record says who has set which, never to what. Exports and backups of the text have no values.
+// Who may deploy the whole network sets secrets; the record says who has set which, never to what. An export has no values, where none are asked for.
 func TestWhoSetsSecrets(t *testing.T) {
 	c := newControl(t)
 	for _, can := range []api.Scope{
@@ -145,7 +151,7 @@ func TestWhoSetsSecrets(t *testing.T) {
 	if err != nil || len(records) != 3 || records[0].Actor != "ann" || records[0].Action != "put secret" || records[1].Refused == "" {
 		t.Errorf("%+v, %v", records, err)
 	}
-	export, err := c.Export(t.Context(), admin, true)
+	export, err := c.Export(t.Context(), admin, false)
 	text := fmt.Sprintf("%s %+v", export.Files, records)
 	if err != nil || !strings.Contains(text, "secret:"+id) || strings.Contains(text, secretValue) {
 		t.Errorf("%s, %v", text, err)
@@ -163,4 +169,31 @@ func mustSettings(t *testing.T, c *Control) *config.Network {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// An export with secrets has those that the settings name, for admins alone, and is noted; one without has none.
+func TestSecretsInAnExport(t *testing.T) {
+	c := newControl(t)
+	id := c.mustPutSecret(t)
+	c.mustApply(t, c.withSecret(t, id))
+	for _, with := range []bool{false, true} {
+		e, err := c.Export(t.Context(), admin, with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := ""
+		for _, f := range e.Files {
+			if f.Name == "secrets/"+id {
+				found = string(f.Content)
+			}
+		}
+		if (found == secretValue) != with || !with && found != "" {
+			t.Errorf("with secrets %v: %q", with, found)
+		}
+	}
+	_, err := c.Export(t.Context(), api.Actor{Name: "ci", Can: api.Scope{Verbs: []api.Verb{api.Read, api.Deploy}}}, true)
+	refusedWith(t, err, http.StatusForbidden, "ci")
+	if records, err := c.Audit(t.Context(), admin, api.AuditQuery{}); err != nil || !strings.Contains(fmt.Sprint(records), "export secrets") {
+		t.Errorf("%+v, %v", records, err)
+	}
 }

@@ -322,6 +322,11 @@ func (c *Control) Export(ctx context.Context, a api.Actor, withSecrets bool) (ap
 			return out, err
 		}
 		add("network.yaml", withRevision(b.YAML, h.Current))
+		if withSecrets {
+			if err := c.vault.Export(ctx, b.YAML, add); err != nil {
+				return out, err
+			}
+		}
 	}
 	sites, err := c.Sites(ctx, a, api.SiteQuery{})
 	if err != nil {

@@ -143,7 +143,7 @@ func (c *Control) Backup(ctx context.Context, a api.Actor, w io.Writer) error {
 	if err := may(a, api.Admin, ""); err != nil {
 		return c.auditRefusal(ctx, a, "control backup", "", "", err)
 	}
-	return unavailable(c.o.Store.Backup(ctx, w))
+	return c.images.Backup(ctx, w)
 }
 
 // NextEpoch is for a restore: it raises the epoch in the records of a backup, so that nodes that are ahead of it take its state nevertheless.

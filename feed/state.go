@@ -14,6 +14,19 @@ func NewState(epoch uint64) *State {
 	return &State{Position: Position{Epoch: epoch}, Docs: map[string]Doc{}}
 }
 
+// Hold returns what holds of documents for any node.
+func (s *State) Hold(keys ...string) (list []Ref) {
+	for _, key := range keys {
+		doc := s.Docs[key]
+		for _, v := range append([]Variant{{Ref: doc.Ref}}, doc.Variants...) {
+			if !v.IsZero() && !slices.Contains(list, v.Ref) {
+				list = append(list, v.Ref)
+			}
+		}
+	}
+	return list
+}
+
 // Follows says whether an entry is the next one: nil, ErrOld, ErrGap, or ErrFork with what is wrong.
 func (s *State) Follows(e *Entry) error { return follows(s.Position, s.Head, e) }
 

@@ -12,7 +12,8 @@
 //
 // Promises. Nothing that was acknowledged is lost by a crash of the process or the machine. A batch that is sent twice is ordered once. All
 // nodes that have the same pages hold the same. Reads on one edge never go back behind that edge's own writes, as long as nobody else writes
-// the key. Keys, values, namespaces, the outbox and the rate of writes are bounded (Limits).
+// the key. Keys, values, namespaces, the outbox and the rate of writes are bounded (Limits); quotas are for what all nodes have together, and quota.go says by how much nodes that hear nothing of each other can
+// pass them. What was acknowledged is dropped only where all values would take more memory than a node may use for them.
 //
 // What it doesn't do: transactions over several keys, locks, or conditions against what other edges have: If-Match and If-None-Match are of
 // what this edge has, and of two edges that both put "if absent" at the same moment the one that control orders last wins. It doesn't know

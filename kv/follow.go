@@ -34,6 +34,7 @@ type Docs struct {
 	Epoch  uint64           // a restored backup begins another one; 0: there is no feed yet
 	Pages  map[uint64]Name  // the last ones, by number
 	Shards [Shards + 1]Name // what there was after earlier ones; the last has the marks
+	Nodes  int              // of the network, each of which may write
 }
 
 // Head is the number of the last page; 0: there is none.
@@ -131,6 +132,9 @@ func (s *Store) catchUp(ctx context.Context) error {
 	caught := s.o.Source.CaughtUp() // before what it has is looked at
 	docs := s.o.Source.Docs()
 	head := docs.Head()
+	s.mu.Lock()
+	s.nodes = docs.Nodes
+	s.mu.Unlock()
 	if docs.Epoch == 0 || head == 0 && !caught {
 		return nil
 	}
@@ -329,7 +333,7 @@ func (s *Store) refused(err error, before time.Duration) time.Duration {
 func (s *Store) settleAll() {
 	s.m.rename(newOrigin(s.o.Node))
 	if len(s.m.pending) > 0 {
-		p, _, _ := s.m.order([]*Batch{{s.m.origin, s.m.pending}}, s.m.at, &s.o.Limits)
+		p, _, _ := s.m.order([]*Batch{{s.m.origin, s.m.pending}}, s.m.at, s.bounds())
 		s.m.take(p)
 	}
 }
@@ -390,7 +394,7 @@ func (s *Store) sweep() {
 	if !s.m.isDue(now) {
 		return
 	}
-	p, _, _ := s.m.order(nil, now.UnixMilli(), &s.o.Limits)
+	p, _, _ := s.m.order(nil, now.UnixMilli(), s.bounds())
 	s.m.take(p)
 	_, _ = s.note('P', p.Append(nil)) // it is done again
 }

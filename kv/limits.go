@@ -14,6 +14,7 @@ const (
 	originMax    = 300       // bytes of an origin: a node's name and a random number
 	originsMax   = 65_536    // origins that are remembered
 	ttlMax       = 10 * 365 * 24 * time.Hour
+	counterMax   = 20   // digits of a counter, and its sign
 	listMax      = 1000 // keys of one answer
 	listDefault  = 100
 	// entryBytes is what a key costs in memory beside its bytes.
@@ -24,13 +25,28 @@ const (
 
 // Limits are what a Store lets programs have. Zero means the default.
 type Limits struct {
-	Bytes      int64 // of the keys and values of a namespace, 16 MiB
-	Keys       int   // of a namespace, 100,000
-	Node       int64 // bytes of memory of all namespaces, 256 MiB; programs are refused at 7/8 of it, see machine.order
-	Namespaces int   // 10,000
+	Bytes      int64            // of the keys and values of a namespace, 16 MiB
+	Keys       int              // of a namespace, 100,000
+	Quotas     map[string]Quota // of some namespaces instead
+	Node       int64            // bytes of memory of all namespaces, 256 MiB; programs are refused at 7/8 of it, see machine.order
+	Namespaces int              // 10,000
 	Rate       float64
 	Burst      int   // writes to a namespace: 200 a second, 400 at once
 	Outbox     int64 // bytes of writes that control hasn't ordered, 4 MiB
+}
+
+// Quota is what a namespace may have. Zero means what all may.
+type Quota struct {
+	Bytes int64
+	Keys  int
+}
+
+// of returns the quota of a namespace.
+func (l *Limits) of(namespace string) Quota {
+	q := l.Quotas[namespace]
+	def(&q.Bytes, l.Bytes)
+	def(&q.Keys, l.Keys)
+	return q
 }
 
 func (l Limits) withDefaults() Limits {

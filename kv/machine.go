@@ -32,6 +32,7 @@ type machine struct {
 	salt          [8]byte
 	spaces        map[string]*space
 	ordered, view usage // of all spaces
+	claimed       usage // the same
 	marks         map[string]Mark
 	due           dueHeap
 
@@ -111,7 +112,17 @@ func (m *machine) lay(o *Op) {
 	m.outbox += o.size()
 	e := m.space(o.Namespace).entry(o.Key, &m.salt)
 	e.pending = append(e.pending, o)
+	m.claim(e, e.claimed.plus(o.claims().beyond(e.claimed)))
 	m.show(e, apply(e.view, o, o.At))
+}
+
+// claim notes what a key may have at most by the writes that aren't ordered.
+func (m *machine) claim(e *entry, u usage) {
+	for _, all := range []*usage{&m.claimed, &e.space.claimed} {
+		all.keys += u.keys - e.claimed.keys
+		all.bytes += u.bytes - e.claimed.bytes
+	}
+	e.claimed = u
 }
 
 // show makes a record what the node sees.
@@ -198,7 +209,9 @@ func (m *machine) forget() (touched []*entry) {
 	for n < len(m.pending) && m.pending[n].N <= last {
 		o := m.pending[n]
 		e := m.spaces[o.Namespace].keys[o.Key]
-		e.pending = e.pending[1:] // its first is that one
+		if e.pending = e.pending[1:]; len(e.pending) == 0 { // its first is that one
+			m.claim(e, usage{})
+		}
 		touched = append(touched, e)
 		m.outbox -= o.size()
 		n++
@@ -271,11 +284,11 @@ const sweepMax = 1000
 type id struct{ namespace, key string }
 
 // order makes the page that comes next of batches, and says of each what is wrong with it; what has been ordered before is left out. The machine doesn't change
-// until it takes the page. Writes that would go over twice a namespace's quota, or over the node's memory, are dropped and counted: edges refuse them before
-// they are acknowledged, as far as they know of each other's.
+// until it takes the page. Writes that would go over what a node may have in memory are dropped and counted. Edges refuse them before they are acknowledged (Store.fits), so that it takes edges
+// that were cut off while others filled the memory. Quotas of namespaces aren't looked at here.
 func (m *machine) order(batches []*Batch, now int64, l *Limits) (p *Page, wrong []error, dropped int) {
 	p = &Page{Salt: m.salt, Seq: m.seq + 1, At: max(now, m.at)}
-	w := workbench{m: m, p: p, l: l, records: map[id]*Record{}, spaces: map[string]*usage{}, all: m.ordered}
+	w := workbench{m: m, p: p, l: l, records: map[id]*Record{}, all: m.ordered}
 	m.due.until(p.At, sweepMax, func(e *entry) { w.put(id{e.space.name, e.key}, e.ordered, nil) })
 	marks := map[string]Mark{}
 	for _, b := range batches {
@@ -315,7 +328,6 @@ type workbench struct {
 	l       *Limits
 	records map[id]*Record
 	touched []id
-	spaces  map[string]*usage
 	all     usage
 }
 
@@ -324,22 +336,8 @@ func (w *workbench) put(k id, before, r *Record) {
 		w.touched = append(w.touched, k)
 	}
 	w.records[k] = r
-	for _, u := range []*usage{w.space(k.namespace), &w.all} {
-		u.add(k.key, before, -1)
-		u.add(k.key, r, 1)
-	}
-}
-
-func (w *workbench) space(name string) *usage {
-	u := w.spaces[name]
-	if u == nil {
-		u = &usage{}
-		if s := w.m.spaces[name]; s != nil {
-			*u = s.ordered
-		}
-		w.spaces[name] = u
-	}
-	return u
+	w.all.add(k.key, before, -1)
+	w.all.add(k.key, r, 1)
 }
 
 func (w *workbench) do(o *Op) bool {
@@ -351,14 +349,10 @@ func (w *workbench) do(o *Op) bool {
 		}
 	}
 	after := apply(before, o, w.p.At)
-	u, all := *w.space(o.Namespace), w.all
-	was := u
-	for _, u := range []*usage{&u, &all} {
-		u.add(k.key, before, -1)
-		u.add(k.key, after, 1)
-	}
-	grows := u.bytes > was.bytes || u.keys > was.keys
-	if grows && (u.bytes > 2*w.l.Bytes || u.keys > 2*w.l.Keys || all.memory() > w.l.Node) {
+	all := w.all
+	all.add(k.key, before, -1)
+	all.add(k.key, after, 1)
+	if all.memory() > max(w.l.Node, w.all.memory()) {
 		return false
 	}
 	w.put(k, before, after)

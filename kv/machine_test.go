@@ -192,15 +192,24 @@ func (m *machine) contents(now int64) map[string]string {
 
 func checkUsage(t *testing.T, m *machine) {
 	t.Helper()
-	var ordered, view usage
+	var ordered, view, claimed usage
 	for _, s := range m.spaces {
 		for key, e := range s.keys {
 			ordered.add(key, e.ordered, 1)
 			view.add(key, e.view, 1)
+			claimed = claimed.plus(e.claimed)
+			for _, o := range e.pending {
+				if u := o.claims(); u.keys > e.claimed.keys || u.bytes > e.claimed.bytes {
+					t.Fatalf("%s claims %v, and a write of %v waits", key, e.claimed, u)
+				}
+			}
+			if len(e.pending) == 0 && e.claimed != (usage{}) {
+				t.Fatalf("%s claims %v, and nothing waits", key, e.claimed)
+			}
 		}
 	}
-	if ordered != m.ordered || view != m.view {
-		t.Fatalf("counted %v and %v, there are %v and %v", m.ordered, m.view, ordered, view)
+	if ordered != m.ordered || view != m.view || claimed != m.claimed {
+		t.Fatalf("counted %v, %v and %v, there are %v, %v and %v", m.ordered, m.view, m.claimed, ordered, view, claimed)
 	}
 }
 
@@ -298,9 +307,9 @@ func TestAnotherEpoch(t *testing.T) {
 	}
 }
 
-// Control drops what would go over twice the quota, and what has expired.
+// Control drops what would go over what a node may have in memory, and what has expired.
 func TestControlsBounds(t *testing.T) {
-	l := Limits{Keys: 2}.withDefaults()
+	l := Limits{Keys: 2, Node: 4 * (entryBytes + 2)}.withDefaults()
 	lead := newMachine("")
 	b := &Batch{Origin: "edge/1"}
 	for i := range 6 {

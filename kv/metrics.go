@@ -22,7 +22,7 @@ func newCounts() counts {
 	return counts{
 		writes:   vec("writes_total", "Writes that this node has taken, by what they do.", "op"),
 		rejected: vec("rejected_total", "Requests that were refused, by reason.", "reason"),
-		dropped:  one("dropped_total", "Writes that control dropped when it ordered them: they went over twice a quota, or over a node's memory."),
+		dropped:  one("dropped_total", "Writes that control dropped when it ordered them: they went over what a node may have in memory."),
 		batches:  one("batches_total", "Batches that control has ordered for this node."),
 	}
 }

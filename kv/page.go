@@ -61,6 +61,17 @@ type Op struct {
 // size is what an op takes in the outbox.
 func (o *Op) size() int64 { return int64(len(o.Namespace)+len(o.Key)+len(o.Value)) + 64 }
 
+// claims is what a key may have at most by an op.
+func (o *Op) claims() usage {
+	switch o.Kind {
+	case OpPut:
+		return usage{1, int64(len(o.Key) + len(o.Value))}
+	case OpAdd:
+		return usage{1, int64(len(o.Key) + counterMax)}
+	}
+	return usage{}
+}
+
 // Batch is a run of an origin's writes, numbered without gaps.
 type Batch struct {
 	Origin string

@@ -61,6 +61,14 @@ func errOutbox(n int64) *Error {
 	}
 }
 
+func errShare(n int64, what string) *Error {
+	return &Error{
+		http.StatusServiceUnavailable, "share",
+		fmt.Sprintf("%d KiB of writes of this node wait for control, and more would be more than its share of what is left of the quota of %s: other nodes may be writing as much.", n>>10, what),
+		"Try again in a second. While control can't be reached, reading, deleting, and writing again what waits works.", time.Second,
+	}
+}
+
 func errBytes(has, may int64) *Error {
 	return &Error{
 		http.StatusInsufficientStorage, "quota", fmt.Sprintf("The namespace has %d bytes of keys and values, may have %d, and this would be more.", has, may),

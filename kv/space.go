@@ -12,6 +12,14 @@ type usage struct {
 	bytes int64 // of keys and values
 }
 
+// plus is both together.
+func (u usage) plus(more usage) usage { return usage{u.keys + more.keys, u.bytes + more.bytes} }
+
+// beyond is what of an extent isn't in another one, which is of the same key.
+func (u usage) beyond(other usage) usage {
+	return usage{max(0, u.keys-other.keys), max(0, u.bytes-other.bytes)}
+}
+
 func (u *usage) add(key string, r *Record, sign int) {
 	if r != nil {
 		u.keys += sign
@@ -27,6 +35,7 @@ type space struct {
 	name          string
 	keys          map[string]*entry
 	ordered, view usage
+	claimed       usage // of its entries
 
 	// list has the keys in their order, but for those in fresh, and with some that are gone; see sorted.
 	list, fresh []*entry
@@ -41,6 +50,7 @@ type entry struct {
 	ordered *Record // by control's order; nil: nothing
 	view    *Record // with this node's writes that aren't ordered yet
 	pending []*Op   // those
+	claimed usage   // what the key may have at most by them, whatever other nodes do meanwhile
 	due     int     // place of ordered in the heap of what expires; -1: it doesn't
 	gone    bool
 }

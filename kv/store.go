@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -51,6 +52,8 @@ type Store struct {
 	sent    uint64                   // number of the last write that control has acknowledged, or 0
 	moved   chan struct{}            // closed when a page is taken
 	buckets map[string]*rate.Limiter // by namespace
+	nodes   int                      // that may write, as far as this one knows
+	hard    int64                    // the largest Limits.Node that was set: what was acknowledged by it isn't dropped; 0: none was
 }
 
 // Open opens the store in a node's folder, and makes it if there is none. Run must run for it to be replicated.
@@ -100,6 +103,26 @@ func OpenAnyway(o Options) *Store {
 		}
 	}
 	return s
+}
+
+// SetLimits makes other limits hold.
+func (s *Store) SetLimits(l Limits) {
+	l = l.withDefaults()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.Rate != s.o.Limits.Rate || l.Burst != s.o.Limits.Burst {
+		clear(s.buckets)
+	}
+	s.o.Limits, s.hard = l, max(s.hard, l.Node)
+}
+
+// bounds are the limits by which control orders. A process that doesn't know the configuration yet drops nothing.
+func (s *Store) bounds() *Limits {
+	l := s.o.Limits
+	if l.Node = s.hard; s.hard == 0 {
+		l.Node = math.MaxInt64
+	}
+	return &l
 }
 
 func newOrigin(node string) string {
@@ -285,7 +308,7 @@ func (s *Store) decided(namespace, key string, c Condition, before *Record, now 
 // settle orders a write of a store of one process.
 func (s *Store) settle(op *Op, now time.Time) (at spot, after *Record, err error) {
 	op.N = s.m.next
-	p, _, _ := s.m.order([]*Batch{{s.m.origin, []*Op{op}}}, now.UnixMilli(), &s.o.Limits)
+	p, _, _ := s.m.order([]*Batch{{s.m.origin, []*Op{op}}}, now.UnixMilli(), s.bounds())
 	s.m.take(p)
 	at, err = s.note('P', p.Append(nil))
 	return at, s.m.find(op.Namespace, op.Key, 0), err
@@ -316,37 +339,6 @@ func (s *Store) bucket(namespace string) *rate.Limiter {
 		s.buckets[namespace] = b
 	}
 	return b
-}
-
-// fits says why there is no room for a write.
-func (s *Store) fits(op *Op, before *Record) error {
-	l := &s.o.Limits
-	if s.o.Source != nil && s.m.outbox+op.size() > l.Outbox {
-		return errOutbox(s.m.outbox)
-	}
-	after := apply(before, op, op.At)
-	var grown usage
-	grown.add(op.Key, before, -1)
-	grown.add(op.Key, after, 1)
-	if grown.bytes <= 0 && grown.keys <= 0 {
-		return nil
-	}
-	var has usage
-	space := s.m.spaces[op.Namespace]
-	if space != nil {
-		has = space.view
-	}
-	switch {
-	case space == nil && len(s.m.spaces) >= l.Namespaces:
-		return errNamespaces(l.Namespaces)
-	case has.bytes+grown.bytes > l.Bytes:
-		return errBytes(has.bytes, l.Bytes)
-	case has.keys+grown.keys > l.Keys:
-		return errKeys(l.Keys)
-	case s.m.view.memory()+grown.memory() > l.Node/8*7:
-		return errNode(l.Node)
-	}
-	return nil
 }
 
 // Item is a key of a list.
@@ -424,13 +416,13 @@ func (s *Store) Namespaces() ([]Usage, error) {
 func (s *Store) Order(batches []*Batch) (*Page, []error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	p, wrong, dropped := s.m.order(batches, s.o.Now().UnixMilli(), &s.o.Limits)
+	p, wrong, dropped := s.m.order(batches, s.o.Now().UnixMilli(), s.bounds())
 	if p.Seq == 1 {
 		_, _ = rand.Read(p.Salt[:]) // never fails
 	}
 	if dropped > 0 {
 		s.counts.dropped.Add(float64(dropped))
-		s.o.Log.Error("writes of programs were dropped: together they went over twice a namespace's quota, or over what a node may have", "writes", dropped)
+		s.o.Log.Error("writes of programs were dropped: together they went over what a node may have in memory; raise limits.values.memory, or delete keys", "writes", dropped)
 	}
 	return p, wrong
 }

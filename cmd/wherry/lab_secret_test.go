@@ -139,3 +139,46 @@ func (l *labRun) noneHas(secrets [][]byte) {
 		l.t.Errorf("%v have secrets of their own: %v", own, err)
 	}
 }
+
+// An export with secrets makes another network that has them; applied to its own it sends nothing and starts no program anew.
+func TestSecretsMoveToAnotherNetwork(t *testing.T) {
+	t.Parallel()
+	secret := "moved-secret-0123456789"
+	program := buildAnswering(t, hashing, "program")
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
+	defer origin.Close()
+	site := "name: shop\nhosts: [shop.test]\norigins: [{url: \"" + origin.URL + "\"}]\n"
+	one := startLab(t, "--control", "1", "--edges", "1", "--dns", "0")
+	one.must("apply", "--emergency", "-f", one.write("shop.yaml", site))
+	one.must("program", "deploy", "hello", program, "--site", "shop", "--path", "/hello", "--emergency", "--secret", "API_KEY="+one.write("api.key", secret))
+	one.answers(time.Minute, "edge-1", "/hello", http.StatusOK, hashed(secret, "program"))
+	dir := filepath.Join(t.TempDir(), "network")
+	one.must("export", "--dir", dir)
+	if files, _ := filepath.Glob(filepath.Join(dir, "secrets", "*")); len(files) > 0 {
+		t.Errorf("an export without secrets has %v", files)
+	}
+	one.must("export", "--dir", dir, "--secrets")
+	if text := one.must("apply", "--emergency", "-f", dir); strings.Contains(text, "control keeps") || strings.Contains(text, "revision 3") {
+		t.Errorf("an apply of what holds has changed something: %s", text)
+	}
+
+	two := startLab(t, "--control", "1", "--edges", "1", "--dns", "0")
+	two.must("apply", "--emergency", "-f", two.write("shop.yaml", site))
+	two.must("program", "deploy", "another", program, "--emergency", "--no-check") // so that control has the image
+	for _, name := range []string{"network.yaml", "sites/shop.yaml"} {             // of which revisions they were is another network's affair
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := two.must("apply", "--emergency", "-f", filepath.Join(dir, "network.yaml"))
+	if !strings.Contains(text, "program hello: control keeps API_KEY now") || strings.Contains(text, secret) {
+		t.Error(text)
+	}
+	two.must("apply", "--emergency", "-f", filepath.Join(dir, "sites")) // an edge tries sites with the settings that hold
+	two.answers(time.Minute, "edge-1", "/hello", http.StatusOK, hashed(secret, "program"))
+}

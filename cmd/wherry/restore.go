@@ -19,7 +19,8 @@ func addRestoreCommand(root *cobra.Command) {
 		Short: "Make the store of this control node of a backup",
 		Long: `Makes the store of this control node of a backup that wherry control backup or the hourly snapshots in DIR/backups have written. The node must be
 stopped, and its former store moved away. It becomes the only member; start it, and let further control nodes grow into it again. Edges take what is
-in the backup, also if they are ahead of it.`,
+in the backup, also if they are ahead of it. Images of programs are in what wherry control backup writes; the hourly snapshots have none, as they lie beside
+them.`,
 		Args: exactlyOne("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if dir == "" {
@@ -30,13 +31,17 @@ in the backup, also if they are ahead of it.`,
 				return err
 			}
 			defer f.Close()
-			ctx, cancel := context.WithTimeout(c.Context(), 10*time.Minute)
+			ctx, cancel := context.WithTimeout(c.Context(), time.Hour)
 			defer cancel()
-			n, err := node.Restore(ctx, dir, f, newLog("warn"))
+			n, images, err := node.Restore(ctx, dir, f, newLog("warn"))
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%d records restored. Start the node:\n  wherry run --dir %s\n", n, dir)
+			out := c.OutOrStdout()
+			for _, h := range images.Missing {
+				fmt.Fprintf(out, "image sha256:%s isn't in the backup: wherry program deploy sends it again\n", h)
+			}
+			fmt.Fprintf(out, "%d records and %d images of programs restored. Start the node:\n  wherry run --dir %s\n", n, images.Images, dir)
 			return nil
 		},
 	}

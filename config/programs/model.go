@@ -96,6 +96,55 @@ type Quota struct {
 	Idle time.Duration `yaml:"idle"`
 }
 
+// ValueLimits are what the key-value store keeps. In a network they hold for what all nodes have together, which is the same on each.
+type ValueLimits struct {
+	// The memory of all keys and values on one node. Programs get 507 when seven eighths of it are used.
+	// default: 256MiB
+	// range: 16MiB to 1GiB
+	Memory int64 `yaml:"memory"`
+
+	// The keys and values of one tenant; more gets 507.
+	// default: 16MiB
+	// range: 1KiB to 1GiB
+	Bytes int64 `yaml:"bytes"`
+
+	// The keys of one tenant; more get 507.
+	// default: 100000
+	// range: 1 to 10000000
+	Keys int `yaml:"keys"`
+
+	// Writes of one tenant in a second, on one node; more get 429.
+	// default: 200
+	// range: 1 to 100000
+	Rate int `yaml:"rate"`
+
+	// As many at once, after a pause.
+	// default: 400
+	// range: 1 to 100000
+	Burst int `yaml:"burst"`
+
+	// Writes of one node that control hasn't ordered yet; more get 503.
+	// default: 4MiB
+	// range: 256KiB to 256MiB
+	Outbox int64 `yaml:"outbox"`
+
+	// Tenants that may have something else: what `tenant` says of programs, or the name of one.
+	Tenants map[string]TenantValues `yaml:"tenants"`
+}
+
+// TenantValues are what one tenant may have in the key-value store.
+type TenantValues struct {
+	// Its keys and values.
+	// default: as for ALL
+	// range: 1KiB to 1GiB
+	Bytes int64 `yaml:"bytes"`
+
+	// Its keys.
+	// default: as for ALL
+	// range: 1 to 10000000
+	Keys int `yaml:"keys"`
+}
+
 // Environment is Env as NAME=value, in the order of the names.
 func (p *Program) Environment() (all []string) {
 	for _, name := range slices.Sorted(maps.Keys(p.Env)) {

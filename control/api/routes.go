@@ -118,7 +118,7 @@ func applyRoutes() []route {
 		},
 		{
 			method: "GET", path: "/export", id: "export", verb: Read, summary: "The whole network as files that can be applied again",
-			about: "With `secrets` private keys are among the files; that needs the verb admin.", out: Export{}, bound: boundLong,
+			about: "With `secrets` private keys and the secrets of programs are among the files; that needs the verb admin.", out: Export{}, bound: boundLong,
 			query: []param{{"secrets", truth, "with private keys"}},
 			serve: func(ctx context.Context, c *call) (any, error) {
 				if c.truth("secrets") && !c.actor.Can.Allows(Admin) {
@@ -338,7 +338,7 @@ func controlRoutes() []route {
 			}),
 		},
 		{
-			method: "GET", path: "/control/backup", id: "backupControl", verb: Admin, summary: "The store as a file for wherry control restore",
+			method: "GET", path: "/control/backup", id: "backupControl", verb: Admin, summary: "The store and the images of programs as a file for wherry control restore",
 			about: "An answer that breaks off is no backup.", out: octets{}, bound: boundLong,
 			serve: func(ctx context.Context, c *call) (any, error) {
 				return stream(func(w io.Writer) error { return c.service.Backup(ctx, c.actor, w) }), nil

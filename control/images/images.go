@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wherry/wherry/control/api"
@@ -51,10 +52,39 @@ type Options struct {
 type Images struct {
 	o      Options
 	taking chan struct{} // holds one for each image that is being taken
+
+	mu    sync.Mutex // protects what follows; lost with the process, and read again from the store
+	known map[feed.Hash]bool
 }
 
 // New returns the images of a store.
-func New(o Options) *Images { return &Images{o, make(chan struct{}, atOnce)} }
+func New(o Options) *Images {
+	return &Images{o: o, taking: make(chan struct{}, atOnce), known: map[feed.Hash]bool{}}
+}
+
+// Is says whether something in the keeper is an image, as far as this control node has heard.
+func (s *Images) Is(h feed.Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[h]
+}
+
+// know notes what images there are. What the keeper has beside them may be one that is just being taken.
+func (s *Images) know(all *Stock) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h := range s.known {
+		if !s.o.Keeper.HasObject(h) {
+			delete(s.known, h)
+		}
+	}
+	for h := range all.Records {
+		s.known[h] = true
+	}
+	for h := range all.gone {
+		s.known[h] = true
+	}
+}
 
 var errQuota = errors.New("no room for it")
 
@@ -113,6 +143,9 @@ func (s *Images) take(h feed.Hash, image io.Reader, room int64) (size int64, err
 	if _, err := io.ReadFull(image, front[:]); err != nil || string(front[:]) != elfMagic {
 		return 0, wrong(http.StatusUnprocessableEntity, "what was sent is no program for Linux: send a static ELF file")
 	}
+	s.mu.Lock()
+	s.known[h] = true
+	s.mu.Unlock()
 	_, size, err = s.o.Keeper.PutObjectFrom(h, &roomReader{io.MultiReader(bytes.NewReader(front[:]), image), room})
 	switch {
 	case errors.Is(err, errQuota):
@@ -186,6 +219,7 @@ func (s *Images) records(ctx context.Context) (*Stock, error) {
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	s.know(all)
 	return all, nil
 }
 

@@ -3,7 +3,6 @@ package images
 import (
 	"context"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -16,19 +15,6 @@ const (
 	bootWithin = 30 * time.Second
 	rateMin    = 1 << 20
 )
-
-// name is how settings name an image.
-var name = regexp.MustCompile(`sha256:([0-9a-f]{64})`)
-
-// Find adds the images that a text names to a set: also one of settings that aren't right any more.
-func Find(text string, to map[feed.Hash]bool) {
-	for _, found := range name.FindAllStringSubmatch(text, -1) {
-		var h feed.Hash
-		if h.UnmarshalText([]byte(found[1])) == nil {
-			to[h] = true
-		}
-	}
-}
 
 // Check looks whether there is what settings name, and returns how long nodes may take to get what those before don't name.
 func (s *Images) Check(ctx context.Context, n *config.Network, before string) (fetch time.Duration, err error) {

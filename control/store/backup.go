@@ -23,14 +23,19 @@ import (
 //	payload:
 //	  'H' JSON of backupHead                         first
 //	  'K' 2 bytes length of the key, key, value      one for each key, in the order of keys
+//	  'B' 32 bytes SHA-256 of a blob                 one for each, and after it
+//	  'D' bytes of the blob                          as many as it takes
 //	  'E' 8 bytes number of keys, 32 bytes SHA-256 of all frames before this one    last
 //
-// What is a process's own, slots and leaders, isn't in it.
+// What is a process's own, slots and leaders, isn't in it. Where it has no blobs it may be read by a wherry that knows none.
 const (
 	backupMagic    = "wherry backup 1\n"
-	backupFrameMax = 2 << 20 // an external store may have larger values than ours
+	backupMagic2   = "wherry backup 2\n" // it may have blobs
+	backupFrameMax = 2 << 20             // an external store may have larger values than ours
 	frameHead      = 'H'
 	frameKey       = 'K'
+	frameBlob      = 'B'
+	frameData      = 'D'
 	frameEnd       = 'E'
 )
 
@@ -48,7 +53,16 @@ func own(key string) bool {
 // Backup writes all keys, as they are at one moment. Secrets are in it as they are stored: sealed. With Local it is what this member has, also
 // while there is no majority.
 func (s *Store) Backup(ctx context.Context, w io.Writer, options ...ReadOption) error {
-	if _, err := io.WriteString(w, backupMagic); err != nil {
+	return s.backup(ctx, w, backupMagic, nil, options...)
+}
+
+// BackupWith also writes what blobs passes when all keys are written: it has nothing of a blob in memory but a part. What isn't what its hash says is an error.
+func (s *Store) BackupWith(ctx context.Context, w io.Writer, blobs func(put func(sum [sha256.Size]byte, content io.Reader) error) error) error {
+	return s.backup(ctx, w, backupMagic2, blobs)
+}
+
+func (s *Store) backup(ctx context.Context, w io.Writer, magic string, blobs func(func([sha256.Size]byte, io.Reader) error) error, options ...ReadOption) error {
+	if _, err := io.WriteString(w, magic); err != nil {
 		return err
 	}
 	z := gzip.NewWriter(w)
@@ -68,6 +82,9 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, options ...ReadOption) 
 		count++
 		return out.write(frameKey, binary.BigEndian.AppendUint16(nil, uint16(len(kv.Key))), []byte(kv.Key), kv.Value)
 	}, options...)
+	if err == nil && blobs != nil {
+		err = blobs(out.blob)
+	}
 	if err != nil {
 		return err
 	}
@@ -107,8 +124,13 @@ var (
 // ReadBackup calls f with each key of a backup; f must not keep the value. Only when it returns without an error it is known that all of it was
 // right. at is when it was written.
 func ReadBackup(r io.Reader, f func(key string, value []byte) error) (at time.Time, count int, err error) {
+	return ReadBackupWith(r, f, nil)
+}
+
+// ReadBackupWith also calls blob with each blob, after all keys. What has another hash than it should have doesn't end with io.EOF.
+func ReadBackupWith(r io.Reader, f func(key string, value []byte) error, blob func(sum [sha256.Size]byte, content io.Reader) error) (at time.Time, count int, err error) {
 	magic := make([]byte, len(backupMagic))
-	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != backupMagic {
+	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != backupMagic && string(magic) != backupMagic2 {
 		return at, 0, errForeign
 	}
 	z, err := gzip.NewReader(bufio.NewReader(r))
@@ -127,6 +149,7 @@ func ReadBackup(r io.Reader, f func(key string, value []byte) error) (at time.Ti
 	if err != nil {
 		return at, 0, fmt.Errorf("%w (%w)", errDamaged, err)
 	}
+	blobs := false
 	for before := ""; ; count++ {
 		sum := in.sum.Sum(nil)
 		kind, payload, err := in.next()
@@ -141,7 +164,14 @@ func ReadBackup(r io.Reader, f func(key string, value []byte) error) (at time.Ti
 				return at, count, fmt.Errorf("%w (something comes after its end)", errDamaged)
 			}
 			return head.At, count, nil
-		case kind != frameKey:
+		case kind == frameBlob && string(magic) == backupMagic2:
+			if err := in.blob(payload, blob); err != nil {
+				return at, count, err
+			}
+			blobs = true
+			count-- // it is no key
+			continue
+		case kind != frameKey || blobs:
 			return at, count, fmt.Errorf("%w (a frame of the kind %q)", errDamaged, kind)
 		}
 		key, value, ok := splitKey(payload)

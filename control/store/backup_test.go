@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -271,16 +272,77 @@ func TestTheHourMakesABackup(t *testing.T) {
 func FuzzReadBackup(f *testing.F) {
 	f.Add([]byte(backupMagic))
 	f.Add(smallBackup(f))
+	f.Add(blobBackup(f, []byte("a blob"), nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		last := ""
-		_, _, _ = ReadBackup(bytes.NewReader(data), func(key string, _ []byte) error {
+		_, _, _ = ReadBackupWith(bytes.NewReader(data), func(key string, _ []byte) error {
 			if key <= last {
 				t.Errorf("the key %q after %q", key, last)
 			}
 			last = key
 			return nil
+		}, func(sum [sha256.Size]byte, content io.Reader) error {
+			if blob, err := io.ReadAll(content); err == nil && sha256.Sum256(blob) != sum {
+				t.Errorf("%d bytes with another hash are passed as whole", len(blob))
+			}
+			return nil
 		})
 	})
+}
+
+// blobBackup is a backup of a key and blobs.
+func blobBackup(t testing.TB, blobs ...[]byte) []byte {
+	var file bytes.Buffer
+	file.WriteString(backupMagic2)
+	z := gzip.NewWriter(&file)
+	out := frameWriter{w: z, sum: sha256.New()}
+	errs := []error{
+		out.write(frameHead, []byte(`{"at":"2026-01-01T00:00:00Z","name":"control-1"}`)),
+		out.write(frameKey, []byte{0, 1}, []byte("a"), []byte("1")),
+	}
+	for _, b := range blobs {
+		errs = append(errs, out.blob(sha256.Sum256(b), bytes.NewReader(b)))
+	}
+	errs = append(errs, out.write(frameEnd, binary.BigEndian.AppendUint64(nil, 1), out.sum.Sum(nil)), z.Close())
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+// Blobs come out of a backup as they went into it, whether somebody reads all of one or not; none with another hash goes in.
+func TestBlobs(t *testing.T) {
+	blobs := [][]byte{nil, []byte("small"), bytes.Repeat([]byte("large"), blobStep/2)}
+	file := blobBackup(t, blobs...)
+	read := func(file []byte) (got [][]byte, err error) {
+		_, _, err = ReadBackupWith(bytes.NewReader(file), func(string, []byte) error { return nil }, func(_ [sha256.Size]byte, content io.Reader) error {
+			blob, err := io.ReadAll(content)
+			got = append(got, blob)
+			return err
+		})
+		return got, err
+	}
+	got, err := read(file)
+	if err != nil || len(got) != len(blobs) {
+		t.Fatalf("%d blobs, %v", len(got), err)
+	}
+	for i := range blobs {
+		if !bytes.Equal(got[i], blobs[i]) {
+			t.Errorf("blob %d has %d bytes, want %d", i, len(got[i]), len(blobs[i]))
+		}
+	}
+	if _, n, err := ReadBackup(bytes.NewReader(file), func(string, []byte) error { return nil }); n != 1 || err != nil {
+		t.Errorf("read without its blobs it has %d keys, %v", n, err)
+	}
+	for name, damaged := range damage(file) {
+		if _, err := read(damaged); err == nil {
+			t.Errorf("%s: it is taken for a backup", name)
+		}
+	}
+	out := frameWriter{w: io.Discard, sum: sha256.New()}
+	if err := out.blob(sha256.Sum256([]byte("a blob")), strings.NewReader("a blab")); err == nil {
+		t.Error("what has another hash goes into a backup")
+	}
 }
 
 func smallBackup(t testing.TB) []byte {

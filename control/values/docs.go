@@ -2,6 +2,7 @@ package values
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/kv"
@@ -47,6 +48,11 @@ func refsOf(s *feed.State) *refs {
 func Docs(s *feed.State) kv.Docs {
 	r := refsOf(s)
 	d := kv.Docs{Epoch: r.epoch, Pages: map[uint64]kv.Name{}}
+	for key := range s.Docs {
+		if strings.HasPrefix(key, feed.PrefixNode) {
+			d.Nodes++
+		}
+	}
 	for _, ref := range r.pages {
 		if !ref.IsZero() {
 			d.Pages[ref.Revision] = kv.Name(ref.Object)

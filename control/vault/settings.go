@@ -2,9 +2,11 @@ package vault
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/config/programs"
@@ -53,6 +55,22 @@ func (v *Vault) Check(ctx context.Context, n *config.Network) error {
 	}
 	if together > TogetherMax {
 		return wrong(http.StatusUnprocessableEntity, "the secrets that the settings name have %d bytes together, more than %d MiB: remove some", together, TogetherMax>>20)
+	}
+	return nil
+}
+
+// Export adds the secrets that settings name to the files of an export.
+func (v *Vault) Export(ctx context.Context, settings string, add func(name string, content []byte)) error {
+	n, problems := config.ParseSettings("network.yaml", []byte(settings))
+	if n == nil {
+		return problems.Err()
+	}
+	files := map[string][]byte{}
+	if err := v.AddTo(ctx, n, files); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		add("secrets/"+strings.TrimPrefix(name, programs.SecretName), files[name])
 	}
 	return nil
 }

@@ -193,6 +193,23 @@ func (t *Tree) Parent() (id config.NodeID, since, lastContact time.Time) {
 	return id, since, t.last
 }
 
+// Above returns where the node is that this one follows, and how many relays there are from it up to control; an empty address: it follows nobody.
+func (t *Tree) Above() (address string, relays int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.parent == nil {
+		return "", 0
+	}
+	return t.parent.candidate.Address, max(0, len(t.parent.path)-1)
+}
+
+// Follows says whether a node follows this one now.
+func (t *Tree) Follows(id config.NodeID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.children[id] != nil
+}
+
 // Contact returns when control was there for the last time, as far as the node and those above it know; zero: not since it started.
 func (t *Tree) Contact() time.Time {
 	if t.o.Root {

@@ -41,7 +41,8 @@ all. Each phase is watched; what gets worse is taken back by itself. It waits fo
 reverted. Ctrl-C leaves it running.
 
 A file is one as wherry.yaml (without nodes), or one site alone. Files that a site names (certificates, keys, authorities) are read from the folder of
-the YAML file and sent along.
+the YAML file and sent along. Secrets of programs that wherry export --secrets has written beside the settings are sent where control hasn't got them, and get
+new names.
 
 wherry site show and wherry export write the line "# revision: N" at the head of a site. If another revision holds by then, the apply is refused with the
 difference, so that nobody's change is lost. Without the line, and without --base, what holds is replaced.`,
@@ -57,6 +58,9 @@ difference, so that nobody's change is lost. Without the line, and without --bas
 	asking(flags, c, func(ctx context.Context, a *asker, _ []string) error {
 		documents, err := f.documents(c, a)
 		if err != nil {
+			return err
+		}
+		if err := a.sendKept(ctx, documents, f.dryRun); err != nil {
 			return err
 		}
 		r, err := a.show.Apply(ctx, api.ApplyRequest{
@@ -132,6 +136,9 @@ func (t trouble) Unwrap() error        { return t.error }
 func (f *applyFlags) diff(ctx context.Context, c *cobra.Command, a *asker) (different bool, err error) {
 	documents, err := readDocuments(c.InOrStdin(), f.files, a.notes)
 	if err != nil {
+		return false, err
+	}
+	if err := a.sendKept(ctx, documents, true); err != nil {
 		return false, err
 	}
 	r, err := a.show.Apply(ctx, api.ApplyRequest{Documents: documents, DryRun: true})

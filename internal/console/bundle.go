@@ -101,7 +101,11 @@ func readFile(stdin io.Reader, file string, notes io.Writer) ([]api.Document, co
 	var all []api.Document
 	if parts.Settings != nil {
 		base, text := cutRevision(parts.Settings)
-		all = append(all, api.Document{Name: networkDocument, YAML: text, Base: base})
+		kept, err := readKept(dir, text)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, api.Document{Name: networkDocument, YAML: text, Base: base, Files: kept})
 	}
 	for _, part := range parts.Sites {
 		site, found := config.ParseSite(file, part.YAML)

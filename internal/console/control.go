@@ -61,8 +61,8 @@ func newControlGrowCommand(flags Flags) *cobra.Command {
 
 func newControlBackupCommand(flags Flags) *cobra.Command {
 	c := &cobra.Command{
-		Use: "backup FILE", Short: "Write all that control's store has into a file", Args: ExactlyOne("file, or - for standard output"),
-		Long: `Writes all that control's store has into a file that only its owner can read. Secrets are encrypted in it, as in the store: their key lies in the state
+		Use: "backup FILE", Short: "Write all that control's store has, and the images of programs, into a file", Args: ExactlyOne("file, or - for standard output"),
+		Long: `Writes all that control's store has, and the images of programs, into a file that only its owner can read. Secrets are encrypted in it, as in the store: their key lies in the state
 folders of control nodes alone, so keep a copy of that, elsewhere.`,
 	}
 	return asking(flags, c, func(ctx context.Context, a *asker, args []string) error {

@@ -24,8 +24,8 @@ func newExportCommand(flags Flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export [--dir DIR]",
 		Short: "Write the whole network as files that wherry apply takes",
-		Long: `Writes the network's settings, all sites, and the files that they name, so that wherry apply -f DIR makes the same network. Private keys are among
-them only with --secrets, which needs a token of the verb admin; what an apply leaves out of them, control keeps.
+		Long: `Writes the network's settings, all sites, and the files that they name, so that wherry apply -f DIR makes the same network. Private keys and secrets of
+programs are among them only with --secrets, which needs a token of the verb admin; what an apply leaves out of them, control keeps.
 
 Without --dir the settings and the sites go to standard output as one YAML file, without the files that they name.`,
 		Example: "  wherry export --dir network && git -C network add -A",
@@ -37,7 +37,7 @@ Without --dir the settings and the sites go to standard output as one YAML file,
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "", "the `folder` for the files; those that are there are replaced")
-	c.Flags().BoolVar(&secrets, "secrets", false, "with private keys")
+	c.Flags().BoolVar(&secrets, "secrets", false, "with private keys and the secrets of programs")
 	return asking(flags, c, func(ctx context.Context, a *asker, _ []string) error {
 		e, err := a.export(ctx, secrets)
 		if err != nil || a.json && dir == "" {

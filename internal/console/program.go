@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/config/programs"
 	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/internal/console/amend"
@@ -103,7 +104,7 @@ func (f *deployFlags) deploy(ctx context.Context, a *asker, check CheckProgram, 
 		return err
 	}
 	hash := feed.HashOf(image)
-	f.program.Image = config.ImageHash + hash.String()
+	f.program.Image = programs.ImageHash + hash.String()
 	if err := f.try(ctx, a, check, name, file, settings); err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (f *deployFlags) deploy(ctx context.Context, a *asker, check CheckProgram, 
 		return fmt.Errorf("the network's settings: %w", err)
 	}
 	if f.message == "" {
-		f.message = fmt.Sprintf("program %s is %s", name, f.program.Image[:len(config.ImageHash)+12])
+		f.message = fmt.Sprintf("program %s is %s", name, f.program.Image[:len(programs.ImageHash)+12])
 	}
 	if err := f.apply(ctx, a, networkDocument, changed, at); err != nil || f.site == "" {
 		return err

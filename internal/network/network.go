@@ -132,6 +132,7 @@ func New(o Options) (*Network, error) {
 		API: n.newAPI(), Values: operatorOf(o.Values), Control: o.API != nil, OperatorToken: o.Token,
 		Version: o.Version, Count: portal.NewMetrics(o.Registry), Log: o.Log,
 	})
+	n.setValueLimits(o.Snapshot)
 	return n, nil
 }
 
@@ -407,6 +408,7 @@ func (n *Network) Reload(s *config.Snapshot) (restart []string, err error) {
 		return nil, err
 	}
 	change.commit()
+	n.setValueLimits(s)
 	return n.restartFor(s), nil
 }
 

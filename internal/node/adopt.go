@@ -66,7 +66,7 @@ func (n *Node) newFollower() *follower {
 	files := &assembly.Files{Dir: n.path(filesDir), Object: n.tree.Object, Secret: n.secret}
 	var programs assembly.Images
 	var secrets *assembly.Secrets
-	if n.images != nil {
+	if n.s.has(feed.RoleEdge) {
 		programs, secrets = n.images, &assembly.Secrets{Dir: n.path(secretsDir), Get: n.programSecret}
 	}
 	f.assembly = assembly.New(assembly.Options{

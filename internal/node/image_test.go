@@ -38,16 +38,16 @@ func TestTheRestOfAnImage(t *testing.T) {
 		{3, 0, `"another"`, "an image"},
 	} {
 		tag = d.tag
-		r, at, err := n.askImage(t.Context(), server.URL+"/"+h.String(), h, d.from)
+		o, err := n.askImage(n.toControl, server.URL+"/")(t.Context(), h, d.from)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := io.ReadAll(r)
-		if _ = r.Close(); err != nil || at != d.at || string(got) != d.want {
-			t.Errorf("from %d: %q from %d, %v; want %q from %d", d.from, got, at, err, d.want, d.at)
+		got, err := io.ReadAll(o)
+		if _ = o.Close(); err != nil || o.At != d.at || o.Size != int64(len(image)) || string(got) != d.want {
+			t.Errorf("from %d: %q from %d of %d, %v; want %q from %d", d.from, got, o.At, o.Size, err, d.want, d.at)
 		}
 	}
-	if _, _, err := n.askImage(t.Context(), server.URL+"/other", h, 0); err == nil || err.Error() != "no control node has it (404)" {
+	if _, err := n.askImage(n.toControl, server.URL+"/other/")(t.Context(), h, 0); err == nil || err.Error() != "no control node has it (404)" {
 		t.Errorf("what nobody has: %v", err)
 	}
 }

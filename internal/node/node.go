@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +18,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wherry/wherry/certs"
-	"github.com/wherry/wherry/compute/image"
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/control"
 	"github.com/wherry/wherry/control/api"
@@ -90,7 +88,8 @@ type Node struct {
 	links     *links.Links
 	upstreams atomic.Pointer[upstreams]
 	tokens    tokens
-	images    *images.Images                // of programs; nil: not of role edge
+	images    *images.Images // of programs, those that are run here and those that nodes below ask for; nil: control alone
+	named     namedImages
 	values    *kv.Store                     // of programs; nil: neither edge nor control
 	known     atomic.Pointer[known]         // of the newest position that was asked for
 	done      atomic.Pointer[feed.Position] // everything up to here is adopted, refused or applied
@@ -151,11 +150,7 @@ func Open(ctx context.Context, o Options) (n *Node, err error) {
 	n.mesh, n.program = mesh.New(n.identity, mesh.Options{Log: n.log, Metrics: mesh.NewMetrics(n.registry)}), programHash()
 	n.own = o.Programs == nil || o.Programs.RunsOwn()
 	n.transport, n.toControl = n.mesh.Transport(), n.mesh.Transport(feed.RoleControl)
-	var keys []ed25519.PublicKey
-	for _, key := range n.s.FeedKeys {
-		keys = append(keys, key)
-	}
-	if n.keeper, err = feed.OpenKeeper(n.path(feedDir), feed.KeeperOptions{Verifier: feed.NewVerifier(keys...), Log: n.log}); err != nil {
+	if n.keeper, err = openKeeper(n.s, o.Dir, n.log); err != nil {
 		return n, err
 	}
 	if n.guard, err = assembly.OpenGuard(n.path(guardName)); err != nil {
@@ -201,6 +196,10 @@ func (n *Node) makeTree() error {
 		}
 		o.Root = true
 		o.Sign = signer.Checkpoint
+		o.Private = func(h feed.Hash) bool {
+			st := n.station.Load()
+			return st != nil && st.control.IsImage(h)
+		}
 		o.Fetch = func(ctx context.Context, h feed.Hash) ([]byte, error) {
 			st := n.station.Load()
 			if st == nil {
@@ -229,9 +228,7 @@ func (n *Node) Run(ctx context.Context, ready func(Doors)) error {
 	}
 	ctx, n.makeRoom = context.WithCancel(ctx)
 	defer n.makeRoom()
-	if n.s.has(feed.RoleEdge) {
-		n.images = images.New(images.Options{Dir: n.path(image.Dir), Get: n.openImage, Log: n.log})
-	}
+	n.images = n.openImages()
 	if n.s.has(feed.RoleEdge) || n.s.has(feed.RoleControl) {
 		n.values = n.openValues()
 		defer n.values.Close()
@@ -365,7 +362,7 @@ func (n *Node) adopt(s *config.Snapshot, revisions map[config.SiteName]uint64) e
 	}
 	registry := prometheus.NewRegistry()
 	var set *programs.Set // nil: other roles run none
-	if n.images != nil {
+	if n.s.has(feed.RoleEdge) {
 		o := programs.Options{File: n.path(filesDir), State: n.o.Dir, Memory: int64(s.Memory.Programs), Log: n.log, Registry: registry, Monitor: n.o.Monitor}
 		if n.values != nil {
 			o.Values = n.values.Handler(programs.Namespace)

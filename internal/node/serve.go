@@ -33,6 +33,9 @@ func (n *Node) serveMesh(ctx context.Context) error {
 	mux.HandleFunc("POST "+values.Path, n.toStation(func(st *station) http.Handler { return st.values }))
 	mux.Handle(api.Prefix+"/", n.api())
 	mux.HandleFunc("POST "+dryRunPath, n.serveDryRun)
+	if n.images != nil {
+		mux.HandleFunc("GET "+imagePath+"{hash}", n.serveImage)
+	}
 	n.serveWays(mux)
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: headersWait, IdleTimeout: meshIdle, ErrorLog: quietLog(n.log),

@@ -118,7 +118,7 @@ func (s *Set) Prepare(ctx context.Context, snapshot *config.Snapshot) (*Change, 
 
 // read returns an image, from its file or from the node's own.
 func (s *Set) read(name string) ([]byte, error) {
-	if hash, ok := strings.CutPrefix(name, config.ImageHash); ok {
+	if hash, ok := strings.CutPrefix(name, programs.ImageHash); ok {
 		return s.store.Get(hash)
 	}
 	if !filepath.IsAbs(name) {
@@ -196,7 +196,7 @@ func (c *Change) Commit(swap func()) {
 			s.said[name] = &ring{}
 		}
 		if !d.report.Unchanged {
-			s.o.Log.Info("program deployed", "program", name, "image", config.ImageHash+d.image, "machine", d.report.Machine, "boot", d.report.Boot, "snapshot", d.report.Snapshot)
+			s.o.Log.Info("program deployed", "program", name, "image", programs.ImageHash+d.image, "machine", d.report.Machine, "boot", d.report.Boot, "snapshot", d.report.Snapshot)
 		}
 	}
 	maps.DeleteFunc(s.said, func(name string, _ *ring) bool { _, ok := c.next[name]; return !ok })

@@ -5,7 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/config/programs"
 	"github.com/wherry/wherry/portal"
 )
 
@@ -19,7 +19,7 @@ func (s *Set) Status() []portal.Program {
 	for _, name := range slices.Sorted(maps.Keys(s.deployed)) {
 		d, m := s.deployed[name], counts[name]
 		p := portal.Program{
-			Name: name, Tenant: m.Tenant, Image: config.ImageHash + d.image, From: d.spec.Image, Machine: cmp.Or(m.Machine, d.report.Machine), Isolation: string(d.spec.Isolation),
+			Name: name, Tenant: m.Tenant, Image: programs.ImageHash + d.image, From: d.spec.Image, Machine: cmp.Or(m.Machine, d.report.Machine), Isolation: string(d.spec.Isolation),
 			Variables: slices.Sorted(maps.Keys(d.spec.Env)), Secrets: slices.Sorted(maps.Keys(d.spec.Secrets)),
 			Limits: portal.ProgramLimits{
 				CPU: d.spec.Limits.CPU, Wall: d.spec.Limits.Wall, Memory: d.spec.Memory, Input: d.spec.Limits.Input, Output: d.spec.Limits.Output,

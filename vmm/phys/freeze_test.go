@@ -100,7 +100,10 @@ func TestReadImageRefusesPagesBeyondItsEnd(t *testing.T) {
 
 // TestShare has machines of an image tell each other what they know of it, within a bound for all images.
 func TestShare(t *testing.T) {
-	one, _ := testImage(t, 1)
+	one, err := NewImage([]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
 	other, _ := testImage(t, 1)
 	one.Share(1, "a", 10)
 	one.Share(1, "b", 10) // it's known

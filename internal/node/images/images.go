@@ -2,7 +2,6 @@ package images
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -16,6 +15,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/feed"
 )
 
@@ -24,16 +26,20 @@ const (
 	FormerMax = 4
 	// wantedMax bounds what is waited for at the same time.
 	wantedMax  = 10_000
-	againAfter = time.Second
 	partSuffix = ".part"
 )
 
 // Options are what Images are made of.
 type Options struct {
 	Dir string
-	// Get opens an image from a byte on, and says from which one it does: that or 0.
-	Get func(ctx context.Context, h feed.Hash, from int64) (r io.ReadCloser, at int64, err error)
-	Log *slog.Logger
+	// Sources are whom to ask, in this order.
+	Sources func() []Source
+	// Named are the images that the feed's documents name for any node; nil: none. They stay, too.
+	Named func() map[feed.Hash]bool
+	// Relay says that this node uses no images itself, so that nobody calls Keep.
+	Relay   bool
+	Log     *slog.Logger
+	Metrics *Metrics // default: not registered
 }
 
 // Images are those of a node. They are safe for use by many goroutines.
@@ -41,15 +47,26 @@ type Images struct {
 	o       Options
 	changed chan struct{} // holds one when there is something to fetch
 
-	mu     sync.Mutex // protects what follows
-	named  map[feed.Hash]bool
-	whole  map[feed.Hash]bool  // has been looked at by this process
-	wanted map[feed.Hash]error // why the image isn't here yet; nil: nobody has tried
+	mu      sync.Mutex // protects what follows
+	named   map[feed.Hash]bool
+	whole   map[feed.Hash]bool    // has been looked at by this process
+	wanted  map[feed.Hash]*coming // what isn't here yet
+	serving int                   // images that are being sent
+	to      map[config.NodeID]int // the same by who gets them
 }
 
 // New returns the images in a folder, which the first one makes.
 func New(o Options) *Images {
-	return &Images{o: o, changed: make(chan struct{}, 1), named: map[feed.Hash]bool{}, whole: map[feed.Hash]bool{}, wanted: map[feed.Hash]error{}}
+	if o.Named == nil {
+		o.Named = func() map[feed.Hash]bool { return nil }
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(prometheus.NewRegistry())
+	}
+	return &Images{
+		o: o, changed: make(chan struct{}, 1), to: map[config.NodeID]int{},
+		named: map[feed.Hash]bool{}, whole: map[feed.Hash]bool{}, wanted: map[feed.Hash]*coming{},
+	}
 }
 
 func (s *Images) path(h feed.Hash) string { return filepath.Join(s.o.Dir, h.String()) }
@@ -88,19 +105,28 @@ func (s *Images) Have(list []feed.Hash) error {
 		if s.isWhole(h) {
 			continue
 		}
-		why, known := s.wanted[h]
-		if !known && len(s.wanted) < wantedMax {
-			s.wanted[h] = nil
-		}
-		if why == nil {
-			why = errors.New("it is on its way from control")
+		why := errors.New("it is on its way")
+		if c := s.want(h); c != nil && c.failed != nil {
+			why = c.failed
 		}
 		errs = append(errs, fmt.Errorf("image sha256:%s: %w", h, why))
 	}
-	if len(errs) > 0 {
+	return errors.Join(errs...)
+}
+
+// want has an image fetched that isn't here; nil: too many are. s.mu is held.
+func (s *Images) want(h feed.Hash) *coming {
+	c, known := s.wanted[h]
+	if !known {
+		if len(s.wanted) >= wantedMax {
+			return nil
+		}
+		c = newComing()
+		s.wanted[h] = c
 		s.poke()
 	}
-	return errors.Join(errs...)
+	c.asked = time.Now()
+	return c
 }
 
 func (s *Images) poke() {
@@ -141,10 +167,11 @@ func (s *Images) collect() error {
 		return nil
 	}
 	var list []former
+	alsoNamed := s.o.Named()
 	for _, e := range entries {
 		name, part := strings.CutSuffix(e.Name(), partSuffix)
 		var h feed.Hash
-		if h.UnmarshalText([]byte(name)) != nil || !e.Type().IsRegular() || s.named[h] {
+		if h.UnmarshalText([]byte(name)) != nil || !e.Type().IsRegular() || s.named[h] || alsoNamed[h] {
 			continue // what isn't an image is somebody else's
 		}
 		if _, waits := s.wanted[h]; waits {
@@ -163,101 +190,6 @@ func (s *Images) collect() error {
 	for _, f := range list[min(FormerMax, len(list)):] {
 		err = errors.Join(err, os.Remove(f.path))
 		delete(s.whole, f.image)
-	}
-	return err
-}
-
-// Run fetches what is wanted, until ctx ends.
-func (s *Images) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		again := s.fetchAll(ctx)
-		select {
-		case <-ctx.Done():
-		case <-s.changed:
-		case <-again:
-		}
-	}
-	return nil
-}
-
-// fetchAll fetches each image that is wanted once, and returns when to do it again; nil: when something is wanted.
-func (s *Images) fetchAll(ctx context.Context) (again <-chan time.Time) {
-	s.mu.Lock()
-	list := make([]feed.Hash, 0, len(s.wanted))
-	for h := range s.wanted {
-		list = append(list, h)
-	}
-	s.mu.Unlock()
-	for _, h := range list {
-		err := s.fetch(ctx, h)
-		if ctx.Err() != nil {
-			return nil
-		}
-		s.mu.Lock()
-		before := s.wanted[h]
-		if delete(s.wanted, h); err != nil {
-			s.wanted[h] = err
-		}
-		s.mu.Unlock()
-		if err != nil {
-			again = time.After(againAfter)
-		}
-		if err != nil && (before == nil || before.Error() != err.Error()) { // it is tried again and again
-			s.o.Log.Warn("the image of a program couldn't be fetched; trying again", "image", h, "error", err)
-		}
-	}
-	return again
-}
-
-// fetch gets an image, or the rest of it.
-func (s *Images) fetch(ctx context.Context, h feed.Hash) error {
-	if s.has(h) {
-		return nil
-	}
-	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
-		return err
-	}
-	part := s.path(h) + partSuffix
-	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	from, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	if err := s.fill(ctx, f, h, from); err != nil {
-		return err
-	}
-	if is, err := hashOf(f); err != nil || is != h {
-		return errors.Join(err, fmt.Errorf("what came is %s: damaged on the way; it is fetched anew", is), os.Remove(part))
-	}
-	if err := errors.Join(f.Sync(), os.Rename(part, s.path(h))); err != nil {
-		return err
-	}
-	return syncDir(s.o.Dir)
-}
-
-// fill appends to a file what it lacks of an image.
-func (s *Images) fill(ctx context.Context, f *os.File, h feed.Hash, from int64) error {
-	r, at, err := s.o.Get(ctx, h, from)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if at != from && at != 0 {
-		return fmt.Errorf("byte %d was asked for, and what comes begins at %d", from, at)
-	}
-	if err := f.Truncate(at); err != nil {
-		return err
-	}
-	if _, err := f.Seek(at, io.SeekStart); err != nil {
-		return err
-	}
-	n, err := io.Copy(f, io.LimitReader(r, feed.ObjectMax+1-at))
-	if err == nil && at+n > feed.ObjectMax {
-		return errors.Join(fmt.Errorf("it has more than %d MiB", feed.ObjectMax>>20), f.Truncate(0))
 	}
 	return err
 }

@@ -22,26 +22,38 @@ type shelf struct {
 	asked  []int64
 }
 
-func (s *shelf) get(_ context.Context, h feed.Hash, from int64) (io.ReadCloser, int64, error) {
+func (s *shelf) open(_ context.Context, h feed.Hash, from int64) (Opened, error) {
 	s.asked = append(s.asked, from)
 	data, ok := s.has[h]
 	if !ok {
-		return nil, 0, errors.New("nobody has it")
+		return Opened{}, errors.New("nobody has it")
 	}
 	rest := data[min(int(from), len(data)):]
+	o := Opened{io.NopCloser(bytes.NewReader(rest)), from, int64(len(data))}
 	if s.breaks > 0 && len(rest) > s.breaks {
-		return io.NopCloser(io.MultiReader(bytes.NewReader(rest[:s.breaks]), broken{})), from, nil
+		o.ReadCloser = io.NopCloser(io.MultiReader(bytes.NewReader(rest[:s.breaks]), broken{}))
 	}
-	return io.NopCloser(bytes.NewReader(rest)), from, nil
+	return o, nil
 }
 
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func open(t *testing.T, s *shelf) *Images {
+func open(t *testing.T, shelves ...*shelf) *Images {
 	t.Helper()
-	return New(Options{Dir: filepath.Join(t.TempDir(), "programs"), Get: s.get, Log: slog.New(slog.DiscardHandler)})
+	var list []Source
+	for i, s := range shelves {
+		list = append(list, Source{Name: fmt.Sprint("shelf ", i), Kind: "shelf", Patience: time.Minute, Open: s.open})
+	}
+	return openAt(t, list...)
+}
+
+func openAt(t *testing.T, sources ...Source) *Images {
+	t.Helper()
+	return New(Options{
+		Dir: filepath.Join(t.TempDir(), "programs"), Sources: func() []Source { return sources }, Log: slog.New(slog.DiscardHandler),
+	})
 }
 
 // A fetch that breaks off goes on where it was, and the image appears when it is whole.
