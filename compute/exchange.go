@@ -42,6 +42,7 @@ type exchange struct {
 	listens  bool  // the program, which line is a connection to
 	told     bool  // the response was given to who asked
 	finished bool  // all of it was read, and that nothing stands behind it
+	broken   error // what was wrong before any of it was given, on standard output: it is said at the end, unless a limit is passed
 	received int64 // bytes of the response
 
 	mu      sync.Mutex // guards what follows
@@ -265,7 +266,7 @@ func (x *exchange) pause() {
 // give gives the response, once: as one piece of a known length where it is all there already. Who calls it holds x.mu.
 func (x *exchange) give() {
 	r := x.answer.response
-	if x.told || r == nil {
+	if x.told || r == nil || x.broken != nil {
 		return
 	}
 	x.told = true
@@ -408,13 +409,19 @@ func (x *exchange) receive(i *instance) (read bool, err error) {
 			if again, err := x.again(i); again || err != nil {
 				return again, err
 			}
-			err := x.answer.end()
+			err := x.broken
+			if err == nil {
+				err = x.answer.end()
+			}
 			x.finished = err == nil
 			return read, err
 		}
 		read = true
-		if err := x.take(b); err != nil {
+		switch err := x.take(b); {
+		case err != nil && (x.listens || x.told):
 			return read, err
+		case err != nil:
+			x.broken, x.out = err, nil
 		}
 	}
 	return read, nil
@@ -451,6 +458,9 @@ func (x *exchange) again(i *instance) (again bool, err error) {
 
 // take has bytes that came from the program.
 func (x *exchange) take(b []byte) error {
+	if x.broken != nil {
+		return nil // they are read, and count
+	}
 	content, err := x.answer.feed(b)
 	x.out = append(x.out, content...)
 	x.received += int64(len(b))
