@@ -364,9 +364,11 @@ func (x *exchange) move(i *instance) (moved bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	defer x.changed.Broadcast()
-	if x.listens { // what it says is to go on at once; others say a response in several pieces, without a connection's end behind it
-		defer x.give()
-	}
+	defer func() {
+		if x.listens && !x.finished { // what it says goes on at once. What is whole is told, when the instance is known to be ready soon: the next request waits for it
+			x.give()
+		}
+	}()
 	if len(x.in) > 0 && !x.ended {
 		n, e := x.line.write(x.in)
 		switch {
