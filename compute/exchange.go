@@ -42,6 +42,7 @@ type exchange struct {
 	listens  bool  // the program, which line is a connection to
 	told     bool  // the response was given to who asked
 	finished bool  // all of it was read, and that nothing stands behind it
+	broken   error // what was wrong before any of it was given, on standard output: it is said at the end, unless a limit is passed
 	received int64 // bytes of the response
 
 	mu      sync.Mutex // guards what follows
@@ -265,7 +266,7 @@ func (x *exchange) pause() {
 // give gives the response, once: as one piece of a known length where it is all there already. Who calls it holds x.mu.
 func (x *exchange) give() {
 	r := x.answer.response
-	if x.told || r == nil {
+	if x.told || r == nil || x.broken != nil {
 		return
 	}
 	x.told = true
@@ -363,13 +364,11 @@ func (x *exchange) move(i *instance) (moved bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	defer x.changed.Broadcast()
-	if x.listens { // what it says is to go on at once; others say a response in several pieces, without a connection's end behind it
-		defer func() {
-			if !x.finished { // all of it is told once the instance is known to be ready soon
-				x.give()
-			}
-		}()
-	}
+	defer func() {
+		if x.listens && !x.finished { // what it says goes on at once. What is whole is told, when the instance is known to be ready soon: the next request waits for it
+			x.give()
+		}
+	}()
 	if len(x.in) > 0 && !x.ended {
 		n, e := x.line.write(x.in)
 		switch {
@@ -412,13 +411,19 @@ func (x *exchange) receive(i *instance) (read bool, err error) {
 			if again, err := x.again(i); again || err != nil {
 				return again, err
 			}
-			err := x.answer.end()
+			err := x.broken
+			if err == nil {
+				err = x.answer.end()
+			}
 			x.finished = err == nil
 			return read, err
 		}
 		read = true
-		if err := x.take(b); err != nil {
+		switch err := x.take(b); {
+		case err != nil && (x.listens || x.told):
 			return read, err
+		case err != nil:
+			x.broken, x.out = err, nil
 		}
 	}
 	return read, nil
@@ -455,6 +460,9 @@ func (x *exchange) again(i *instance) (again bool, err error) {
 
 // take has bytes that came from the program.
 func (x *exchange) take(b []byte) error {
+	if x.broken != nil {
+		return nil // they are read, and count
+	}
 	content, err := x.answer.feed(b)
 	x.out = append(x.out, content...)
 	x.received += int64(len(b))

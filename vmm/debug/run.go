@@ -59,8 +59,8 @@ type goal struct {
 	task   int32 // whose turn was last
 	// decided says that the signal the program stopped at has its verdict, sent is one that the order sends: they don't stop it again.
 	decided bool
-	verdict linux.Verdict // of a program that is live, for the thread held
-	held    int32
+	verdict linux.Verdict // of a program that is live, for what was held
+	held    held
 	sent    abi.Signal
 	event   bool // the program is held for what came from outside
 	marks   bool // or to be marked
@@ -132,7 +132,7 @@ func (s *Session) decide(o Order) error {
 			v, signal = linux.Deliver, 0
 		}
 		h := s.signal
-		s.goal.verdict, s.goal.held = v, h.task
+		s.goal.verdict, s.goal.held = v, *h
 		if e := s.history.coming(); e == nil || e.kind != eventVerdict || e.at != s.at() || e.verdict != v {
 			if err := s.change(event{kind: eventVerdict, task: h.task, signal: h.info.Signo, verdict: v}); err != nil {
 				return err
@@ -345,7 +345,7 @@ func (s *Session) Ran(task int32, exit vmm.Exit) bool {
 // Signal implements linux.Debugger.
 func (s *Session) Signal(task int32, info abi.Siginfo) linux.Verdict {
 	g := &s.goal
-	if s.live && g.decided && task == g.held {
+	if s.live && g.decided && task == g.held.task && info.Signo == g.held.info.Signo {
 		g.decided = false
 		return g.verdict
 	}

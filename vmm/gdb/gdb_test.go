@@ -197,6 +197,10 @@ func TestThreadsOnKVM(t *testing.T) {
 	if end.Kind != linux.Killed {
 		t.Errorf("%+v", end)
 	}
+	end = script(t, onKVM, file, []string{"continue", "signal SIGTERM"}, "received signal SIGUSR1", "Program terminated with signal SIGTERM") // instead
+	if end.Kind != linux.Killed {
+		t.Errorf("%+v", end)
+	}
 }
 
 func TestThreads(t *testing.T) {
