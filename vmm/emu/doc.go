@@ -17,15 +17,14 @@
 //	           └──────┴── count used up, page written, jump to what has no code: back to Run
 //
 // It promises that the same guest does the same after the same number of instructions, wherever it runs; that each instruction happens as a whole or
-// not at all (repeated string instructions: each round); and that what isn't done ends Run with vmm.ExitUnsupported and the bytes.
+// not at all (repeated string instructions: each round; gathers: each number); and that what isn't done ends Run with vmm.ExitUnsupported and the bytes.
 //
-// Done is x86-64-v2: general instructions, x87 with its exceptions, MMX, and SSE to SSE4.2 with all of MXCSR. That
-// is what programs are built for unless they ask for more. Beyond it are BMI1, BMI2, ADX, LZCNT, MOVBE, AES, PCLMULQDQ and SHA. CPUID tells of all that, the same
-// on every host, and C libraries, Go and Rust choose by it. Not done:
+// Done is x86-64-v3: general instructions with BMI1, BMI2, LZCNT and MOVBE, x87 with its exceptions, MMX, SSE to SSE4.2 with all of MXCSR, AVX, AVX2, FMA, F16C, and
+// XSAVE with XGETBV. Beyond it are ADX, AES, PCLMULQDQ and SHA. CPUID tells of all that, the same on every host, and C libraries, Go and Rust choose by it. Not done:
 //
-//   - AVX and what is coded like it, but for BMI1 and BMI2; GFNI.
+//   - AVX-512, VAES and VPCLMULQDQ with 256 bits, GFNI, XOP and FMA4.
 //   - far jumps and returns, IRET, LSS and the like; selectors other than those that Linux gives (a load of one raises #GP).
-//   - what CPUID doesn't tell of raises #UD, as on a processor without it: XSAVE, XGETBV, RDRAND, RDSEED, RDPID, RDFSBASE.
+//   - what CPUID doesn't tell of raises #UD, as on a processor without it: XSAVEOPT, XSAVEC, RDRAND, RDSEED, RDPID, RDFSBASE.
 //
 // Results are those of Intel's processors, bit by bit, where processors differ and programs can see it (RCPPS, RSQRTPS, which of two NaNs); flags that are
 // undefined may be others. The transcendental functions of x87 are rounded right, which processors' own aren't always: these differ in the last place.

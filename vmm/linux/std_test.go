@@ -17,7 +17,7 @@ import (
 )
 
 // needMore are tests of those packages that need what guests haven't: other processes, and a name server.
-var needMore = []string{"^TestMutexMisuse$", "^TestIssue76126$", "^ExampleAfterFunc_connection$"}
+var needMore = []string{"^TestMutexMisuse$", "^TestIssue76126$", "^TestGCMNoncesFIPS", "^ExampleAfterFunc_connection$"}
 
 // filesOf is what tests of a package open: the directory that go test runs them in, with ../testdata, ../../testdata and ../../lib/time, all from the root on.
 func filesOf(t *testing.T, pkg, program string) *file.Image {

@@ -153,7 +153,7 @@ func wideOf38(set wideSetter) {
 
 func wideOf3A(set wideSetter) {
 	const three = Vec66 | Vec3A
-	set(wideEntry{shape: VecXM, size: onlyWide, wide: 32, w: onlyW1, imm: true}, three|0x00, three|0x01)
+	set(wideEntry{shape: VecXM, size: onlyWide, wide: 32, w: onlyW1, imm: true}, three, three|0x01)
 	set(wideEntry{shape: VecXM, size: 16, wide: 32, w: onlyW0, imm: true}, three|0x04, three|0x05)
 	set(wideEntry{shape: VecXM, size: 16, wide: 32, imm: true}, three|0x08, three|0x09)
 	set(wideEntry{shape: VecXVM, size: 16, wide: 32, w: onlyW0, imm: true}, three|0x02)

@@ -2,7 +2,7 @@
 // caller; the decoder of its instructions; and the arithmetic of its floating-point numbers.
 //
 // Decode says ErrInvalid of what no processor takes, or none whose CPUID tells of what Identify does and no more; and ErrUnsupported of what it doesn't know
-// itself: EVEX, VEX but for BMI1 and BMI2, far jumps.
+// itself: EVEX, and with VEX what is beyond AVX2, FMA and F16C; far jumps.
 //
 // FloatEnv is how floating-point operations round and which exceptions they had: of SSE's singles and doubles, and of x87's Float80.
 //

@@ -116,7 +116,11 @@ func randomCode(random *rand.Rand) []byte {
 	if random.IntN(2) == 0 {
 		code = append(code, 0x40|byte(random.IntN(16)))
 	}
-	switch random.IntN(4) {
+	switch random.IntN(6) {
+	case 2:
+		code = append(code, 0xc4, byte(random.IntN(8))<<5|byte(1+random.IntN(3)))
+	case 3:
+		code = append(code, 0xc5)
 	case 0:
 		code = append(code, 0x0f)
 	case 1:

@@ -47,6 +47,11 @@ func check(t *testing.T, b *Buffer, size uint8, reg Reg, rm Operand) {
 	if err != nil || int(in.Len) != len(code) || in.Op != x86.MOV || in.Form != x86.FormRM || in.Size != size || in.Reg != uint8(reg) || in.IsMem != rm.IsMem {
 		t.Fatalf("register %d, %+v: % x is %+v (%v)", reg, rm, code, in, err)
 	}
+	checkOperand(t, code, in, rm)
+}
+
+func checkOperand(t *testing.T, code []byte, in x86.Inst, rm Operand) {
+	t.Helper()
 	if !rm.IsMem {
 		if in.RM != uint8(rm.Reg) {
 			t.Fatalf("% x has register %d, want %d", code, in.RM, rm.Reg)
@@ -56,6 +61,28 @@ func check(t *testing.T, b *Buffer, size uint8, reg Reg, rm Operand) {
 	want := x86.Mem{Base: uint8(rm.Base), Index: uint8(rm.Index), Shift: rm.Shift, Disp: int64(rm.Disp)}
 	if in.Mem != want {
 		t.Fatalf("% x has %+v, want %+v", code, in.Mem, want)
+	}
+}
+
+// TestEmitWide does the same with VEX: of each table an instruction, with W and L where it has them.
+func TestEmitWide(t *testing.T) {
+	var b Buffer
+	for i, rm := range operands() {
+		for _, o := range []Opcode{{0, 0x0f58}, {0xf2, 0x0f58}, {0x66, 0x0f3898}, {0x66, 0x0f3a0f}} {
+			w, l, reg, second := i&1 != 0, i&2 != 0, Reg(i*7&15), Reg(i*5&15)
+			b.Begin(0)
+			b.EmitWide(o, w, l, reg, second, rm, true)
+			if byte(o.Bytes>>8) == 0x3a {
+				b.Imm(1, 1)
+			}
+			code, _ := b.Bytes()
+			in, err := x86.Decode(code)
+			if err != nil || int(in.Len) != len(code) || in.Op != x86.AVX || in.Reg != uint8(reg) || in.V != uint8(second) || in.IsMem != rm.IsMem ||
+				in.From == 8 != w || in.Wide != (l && o.Prefix != 0xf2) || byte(in.Vec) != byte(o.Bytes) {
+				t.Fatalf("%+v of %d, %d, %+v: % x is %+v (%v)", o, reg, second, rm, code, in, err)
+			}
+			checkOperand(t, code, in, rm)
+		}
 	}
 }
 

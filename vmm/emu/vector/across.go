@@ -9,7 +9,7 @@ import (
 // across makes what instructions compute that move numbers from one half to the other, or whose numbers' width is VEX.W's.
 var across = map[x86.Vector]func(in *x86.Inst) WideFunc{
 	0x50: wideSigns(32), p66 | 0x50: wideSigns(64), p66 | 0xd7: wideSigns(8),
-	p38 | 0x16: permute32, p38 | 0x36: permute32, p3A | 0x00: permute64, p3A | 0x01: permute64, p3A | 0x06: permute128, p3A | 0x46: permute128,
+	p38 | 0x16: permute32, p38 | 0x36: permute32, p3A: permute64, p3A | 0x01: permute64, p3A | 0x06: permute128, p3A | 0x46: permute128,
 	p38 | 0x18: broadcast(4), p38 | 0x19: broadcast(8), p38 | 0x1a: broadcast(16), p38 | 0x5a: broadcast(16),
 	p38 | 0x58: broadcast(4), p38 | 0x59: broadcast(8), p38 | 0x78: broadcast(1), p38 | 0x79: broadcast(2),
 	p3A | 0x18: insert128, p3A | 0x38: insert128, p3A | 0x19: extract128, p3A | 0x39: extract128,
