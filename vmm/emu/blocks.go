@@ -101,16 +101,12 @@ func (c *VCPU) find(most uint64) *block {
 // decode makes the block at va, which lies at pa. It ends at the end of the page; an instruction that goes over it is a block of its own.
 // It returns nil after a fault, of the first instruction alone.
 func (c *VCPU) decode(va uint64, pa phys.Addr, most int) *block {
-	slot, index, err := c.memory.Locate(pa)
-	if err != nil {
-		c.fault(&mmu.Fault{Addr: va, Code: uint32(mmu.Execute), Cause: err})
-		return nil
-	}
 	page, err := c.memory.Page(pa, false)
 	if err != nil {
 		c.fault(&mmu.Fault{Addr: va, Code: uint32(mmu.Execute), Cause: err})
 		return nil
 	}
+	slot, index, _ := c.memory.Locate(pa) // it is there
 	b := &block{va: va, decoded: decoded{end: va}}
 	generation := c.machine.decodes(slot, index, page)
 	b.gens = [2]*uint32{generation, generation}

@@ -53,10 +53,10 @@ func (m *Machine) restored() {
 	for _, c := range m.vcpus {
 		if root, _, err := m.memory.Locate(c.space.Root); err == nil && root.Kept {
 			c.tlb.ForgetWrites()
-		} else {
-			c.flush()
-			m.store.Doubt = true
+			continue
 		}
+		c.flush()
+		m.store.Doubt = true
 	}
 }
 

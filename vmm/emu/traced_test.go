@@ -114,7 +114,7 @@ func (p *traced) setExtended(e *x86.Extended) error {
 	if err != nil {
 		return err
 	}
-	copy(area[:saveRegisters], (*[saveRegisters]byte)(unsafe.Pointer(e))[:])
+	copy(area[:avx.RegistersEnd], (*[avx.RegistersEnd]byte)(unsafe.Pointer(e))[:])
 	area[x86.FxsaveSize] |= avx.Parts
 	for i, u := range e.Upper() {
 		binary.LittleEndian.PutUint64(area[x86.XsaveUpper+16*i:], u[0])
@@ -132,7 +132,7 @@ func (p *traced) getExtended(e *x86.Extended) error {
 	if _, err := p.xsave(unix.PTRACE_GETREGSET, area); err != nil {
 		return err
 	}
-	copy((*[saveRegisters]byte)(unsafe.Pointer(e))[:], area)
+	copy((*[avx.RegistersEnd]byte)(unsafe.Pointer(e))[:], area)
 	got := x86.Extended{Beyond: area[x86.FxsaveSize:]}
 	upper := got.Upper()
 	e.SetUpper(&upper)

@@ -8,36 +8,22 @@ import (
 	"github.com/wherry/wherry/vmm/x86"
 )
 
-// The area of FXSAVE (Intel SDM volume 1, table 10-2). What is in it behind the registers isn't touched.
-const (
-	saveRegisters  = 416
-	savePointersAt = 8
-	saveMXCSRAt    = 24
-)
-
 // fxsaved is the state as FXSAVE has it; pointers are cut to 32 bits without REX.W.
 func (c *VCPU) fxsaved(o *op) (p [x86.FxsaveSize]byte) {
 	c.fpu.Save(&c.extended)
 	c.extended.PutFxsave(p[:])
-	binary.LittleEndian.PutUint32(p[saveMXCSRAt+4:], vector.Writable)
-	cutPointers(o, p[:])
+	binary.LittleEndian.PutUint32(p[avx.MXCSRAt+4:], vector.Writable)
+	avx.CutPointers(p[:], o.size)
 	return p
-}
-
-func cutPointers(o *op, p []byte) {
-	if o.size != 8 {
-		clear(p[savePointersAt+4 : savePointersAt+8])
-		clear(p[savePointersAt+12 : savePointersAt+16])
-	}
 }
 
 // restored has the state be what FXSAVE has.
 func (c *VCPU) restored(o *op, p []byte) bool {
-	control := binary.LittleEndian.Uint32(p[saveMXCSRAt:])
+	control := binary.LittleEndian.Uint32(p[avx.MXCSRAt:])
 	if control&^vector.Writable != 0 {
 		return c.raise(x86.GeneralProtection)
 	}
-	cutPointers(o, p)
+	avx.CutPointers(p, o.size)
 	mask := c.extended.MXCSRMask
 	c.extended.GetFxsave(p)
 	c.extended.MXCSRMask = mask
@@ -55,7 +41,7 @@ func doSaveExtended(c *VCPU, o *op) bool {
 		return false
 	}
 	p := c.fxsaved(o)
-	return c.storeBytes(va, p[:saveRegisters])
+	return c.storeBytes(va, p[:avx.RegistersEnd])
 }
 
 func doRestoreExtended(c *VCPU, o *op) bool {

@@ -8,22 +8,31 @@ import (
 
 // Where things are in the area of FXSAVE and XSAVE (Intel SDM volume 1, table 10-2 and 13.4).
 const (
-	mxcsrAt     = 24
-	stAt        = 32
-	xmmAt       = 160
-	xmmEnd      = 416
-	headerKnown = x86.FxsaveSize + 24 // up to here what isn't known has to be 0
+	pointersAt   = 8
+	MXCSRAt      = 24
+	stAt         = 32
+	xmmAt        = 160
+	RegistersEnd = 416                 // what is behind them FXSAVE doesn't touch
+	headerKnown  = x86.FxsaveSize + 24 // up to here what isn't known has to be 0
 
 	// Parts is XCR0: what there is.
 	Parts = x86.XsaveX87 | x86.XsaveXMM | x86.XsaveYMM
 )
+
+// CutPointers cuts an area's pointers to 32 bits where the instruction has no REX.W, whose operands have 8 bytes.
+func CutPointers(p []byte, size uint8) {
+	if size != 8 {
+		clear(p[pointersAt+4 : pointersAt+8])
+		clear(p[pointersAt+12 : pointersAt+16])
+	}
+}
 
 // ranges are the bytes of FXSAVE's area that belong to parts. MXCSR belongs to two.
 var ranges = [...]struct {
 	parts    uint8
 	from, to int
 }{
-	{x86.XsaveX87, 0, mxcsrAt}, {x86.XsaveX87, stAt, xmmAt}, {x86.XsaveXMM, xmmAt, xmmEnd}, {x86.XsaveXMM | x86.XsaveYMM, mxcsrAt, stAt},
+	{x86.XsaveX87, 0, MXCSRAt}, {x86.XsaveX87, stAt, xmmAt}, {x86.XsaveXMM, xmmAt, RegistersEnd}, {x86.XsaveXMM | x86.XsaveYMM, MXCSRAt, stAt},
 }
 
 // AreaSize is how long the area of XSAVE is for parts.
@@ -75,7 +84,7 @@ func Restore(area []byte, parts uint8, to *[x86.FxsaveSize]byte, upper *[16][2]u
 	for _, r := range ranges {
 		switch {
 		case parts&r.parts == 0:
-		case there&r.parts == 0 && r.from != mxcsrAt:
+		case there&r.parts == 0 && r.from != MXCSRAt:
 			copy(to[r.from:r.to], initial[r.from:])
 		default:
 			copy(to[r.from:r.to], area[r.from:])
