@@ -10,7 +10,7 @@ import (
 func FuzzRestore(f *testing.F) {
 	f.Add(make([]byte, x86.XsaveSize), uint8(7))
 	area := make([]byte, x86.XsaveSize)
-	area[x86.FxsaveSize], area[mxcsrAt+1], area[x86.XsaveUpper+20] = 7, 0x1f, 9
+	area[x86.FxsaveSize], area[MXCSRAt+1], area[x86.XsaveUpper+20] = 7, 0x1f, 9
 	f.Add(area, uint8(6))
 	f.Fuzz(func(t *testing.T, area []byte, parts uint8) {
 		if parts &= Parts; len(area) < AreaSize(parts) || Refuses(area) {
@@ -24,7 +24,7 @@ func FuzzRestore(f *testing.F) {
 		Save(saved, parts, &state, &upper)
 		there := area[x86.FxsaveSize]
 		for _, r := range ranges {
-			if parts&r.parts != 0 && (there&r.parts == r.parts || r.from == mxcsrAt) && string(saved[r.from:r.to]) != string(area[r.from:r.to]) {
+			if parts&r.parts != 0 && (there&r.parts == r.parts || r.from == MXCSRAt) && string(saved[r.from:r.to]) != string(area[r.from:r.to]) {
 				t.Fatalf("bytes %d to %d are % x, restored % x", r.from, r.to, area[r.from:r.to], saved[r.from:r.to])
 			}
 		}
