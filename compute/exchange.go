@@ -440,7 +440,7 @@ func (x *exchange) over() bool {
 	case x.last.Kind != linux.WantsInput || len(x.in) > 0:
 		return false
 	}
-	return x.inEnd != nil || x.answer.whole && !x.instance.remembers()
+	return x.inEnd == io.EOF || x.inEnd == errOver || x.answer.whole && !x.instance.remembers() // another end is whose fault it is, and move says so
 }
 
 // exited reports whether the program has, and nothing was wrong.

@@ -254,7 +254,7 @@ func cpu(b *testing.B, h *Host) time.Duration {
 // TestStandsStill stops the monitor while it is asked: it is ended, the request fails with 502, and the next one is answered by another.
 func TestStandsStill(t *testing.T) {
 	h := running(t, Options{Compute: compute.Options{Machine: backend.Emulator}})
-	h.silence = 300 * time.Millisecond
+	h.silence = 2 * time.Second
 	deploy(t, h, guest(t))
 	mustGet(t, h, "guest", "/count", "1")
 	if err := unix.Kill(h.pid(t), unix.SIGSTOP); err != nil {
