@@ -221,6 +221,7 @@ type childOutput struct {
 }
 
 func (o *childOutput) Write(p []byte) (int, error) {
+	n, err := o.file.Write(p) // before ready: who waits for that reads the file
 	select {
 	case <-o.ready:
 	default:
@@ -229,7 +230,7 @@ func (o *childOutput) Write(p []byte) (int, error) {
 			close(o.ready)
 		}
 	}
-	return o.file.Write(p)
+	return n, err
 }
 
 // startBound is how long a start and an end may take on a busy machine; they take a moment.
