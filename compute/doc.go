@@ -30,6 +30,7 @@
 // It doesn't have an instance answer two requests at a time, or let programs reach anything but the gate. compute/apart runs a
 // Host in a process of its own.
 //
-// Run owns all goroutines: workers, Options.Workers of them, each of which holds a thread while it works on a call, and one that lets go of what is idle. Deploy boots in its
+// Run owns all goroutines: workers, Options.Workers of them, each of which holds a thread while it works on a call, one that lets go of what is idle, a timer that ends turns, and, where exits of KVM's are expensive, one that tries
+// programs in the emulator. Deploy boots in its
 // caller's goroutine, the server at the gate has a goroutine for each of its connections, and the body of a request that isn't small is read by a goroutine that ends with it, or with its next read after the response.
 package compute
