@@ -257,7 +257,11 @@ func TestStandsStill(t *testing.T) {
 	h.silence = 2 * time.Second
 	deploy(t, h, guest(t))
 	mustGet(t, h, "guest", "/count", "1")
-	if err := unix.Kill(h.pid(t), unix.SIGSTOP); err != nil {
+	pid := h.pid(t)
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil { // until all its threads stand; before that it may answer
 		t.Fatal(err)
 	}
 	_, err := get(h, "guest", "/count")
