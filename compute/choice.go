@@ -12,12 +12,14 @@ import (
 const (
 	// exitDear is what an exit of KVM's costs at least where the emulator, which has none, may be cheaper: within virtual machines, not on bare metal.
 	exitDear = 10 * time.Microsecond
+	// exitDearest is what an exit costs where a server that listens begins in the emulator: of its eight system calls or more a request, each is one.
+	exitDearest = 25 * time.Microsecond
 	// recordSize calls are compared, the last of recordAfter: the first ones of each instance cost more, above all in the emulator, which translates their code.
 	recordSize  = 256
 	recordAfter = 8 * recordSize
-	// tryMost is what a call may cost on KVM for the emulator to be tried, which takes several times as long to compute.
+	// tryMost is what a call may cost on KVM for the emulator to be tried, which takes several times as long to compute; and in the emulator for KVM to be.
 	tryMost = time.Millisecond
-	// worthwhile is the part of KVM's cost that the emulator's may be, in percent.
+	// worthwhile is the part of the cost before that the cost on the machine that was tried may be, in percent.
 	worthwhile = 80
 )
 
@@ -48,21 +50,37 @@ func (v *version) settle() { v.settled, v.record = true, record{} }
 
 // note has the cost of a call count for the choice.
 func (h *Host) note(v *version, cost time.Duration) {
-	if h.dear && !v.settled && v.spec.Isolation == PerRequest {
+	if h.dear && !v.settled {
 		v.record.add(cost)
 	}
 }
 
-// dear reports whether the host has both machines, and exits of KVM's that are worth being without.
-func dear(kind backend.Kind) bool {
-	if kind != backend.Auto {
-		return false
-	}
+// exits is what an exit of KVM's costs on a host that has both machines, 0 where one is settled.
+func exits(kind backend.Kind) time.Duration {
 	host := backend.Find()
-	return host.KVM && host.Details.ExitMicroseconds*float64(time.Microsecond) >= float64(exitDear)
+	if kind != backend.Auto || !host.KVM {
+		return 0
+	}
+	return time.Duration(host.Details.ExitMicroseconds * float64(time.Microsecond))
 }
 
-// choose ends trials that have had enough calls, and returns a version to try in the emulator, nil if there is none.
+// other is the machine that v isn't on.
+func (v *version) other() backend.Kind {
+	if v.snapshot.Kind() == string(backend.KVM) {
+		return backend.Emulator
+	}
+	return backend.KVM
+}
+
+// worthTrying reports whether v, whose calls cost mean, may cost less on the other machine. Nobody's memory is lost for some microseconds.
+func (v *version) worthTrying(mean time.Duration) bool {
+	if v.other() == backend.KVM {
+		return mean > tryMost
+	}
+	return mean <= tryMost && v.spec.Isolation != PerInstance
+}
+
+// choose ends trials that have had enough calls, and returns a version to try on the other machine, nil if there is none.
 func (h *Host) choose() (try *version) {
 	if !h.deploying.TryLock() {
 		return nil // programs change: the next time
@@ -79,7 +97,11 @@ func (h *Host) choose() (try *version) {
 		case v.instead != nil:
 			loser, lost := h.decide(v, mean)
 			over, dying = append(over, loser), append(dying, lost...)
-		case mean <= tryMost && try == nil:
+		case !v.worthTrying(mean):
+			if v.other() == backend.KVM {
+				v.settle()
+			}
+		case try == nil:
 			try = v
 		}
 	}
@@ -103,14 +125,14 @@ func (h *Host) decide(v *version, mean time.Duration) (loser *version, dying []*
 		dying = h.replace(v.program, before)
 	}
 	winner.settle()
-	h.options.Log.Info("both machines were tried with a program", "program", v.spec.Name, "kvm", was, "emulator", mean, "runs on", winner.snapshot.Kind())
+	h.options.Log.Info("both machines were tried with a program", "program", v.spec.Name, before.snapshot.Kind(), was, v.snapshot.Kind(), mean, "runs on", winner.snapshot.Kind())
 	if winner == v {
 		return before, nil
 	}
 	return v, dying
 }
 
-// try has a version of v's program in the emulator answer instead of v, which is kept until it is known what that costs.
+// try has a version of v's program on the other machine answer instead of v, which is kept until it is known what that costs.
 func (h *Host) try(ctx context.Context, v *version) error {
 	p := v.spec
 	h.mu.Lock()
@@ -119,13 +141,14 @@ func (h *Host) try(ctx context.Context, v *version) error {
 		return nil
 	}
 	p.Image = v.snapshot.Program()
+	kind := v.other()
 	h.mu.Unlock()
-	first, report, err := h.ready(ctx, p, v.hash, backend.Emulator)
+	first, report, err := h.ready(ctx, p, v.hash, kind)
 	if err != nil {
 		h.mu.Lock()
 		v.settle()
 		h.mu.Unlock()
-		return fmt.Errorf("trying program %q in the emulator: %w", p.Name, err)
+		return fmt.Errorf("trying program %q on the machine %s: %w", p.Name, kind, err)
 	}
 	h.deploying.Lock()
 	defer h.deploying.Unlock()
@@ -155,7 +178,7 @@ func (h *Host) tryAll(ctx context.Context) {
 		}
 		if v := h.choose(); v != nil {
 			if err := h.try(ctx, v); err != nil && ctx.Err() == nil {
-				h.options.Log.Warn("a program stays on KVM", "program", v.spec.Name, "error", err)
+				h.options.Log.Warn("a program stays on its machine", "program", v.spec.Name, "error", err)
 			}
 		}
 	}

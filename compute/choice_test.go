@@ -1,6 +1,8 @@
 package compute
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -33,7 +35,7 @@ func TestChoice(t *testing.T) {
 				t.Fatalf("it begins on %s", got)
 			}
 			v := h.programs["guest"].current
-			if !dear(backend.Auto) { // the host's exits are cheap, and so nobody tries
+			if exits(backend.Auto) < exitDear { // the host's exits are cheap, and so nobody tries
 				if err := h.try(t.Context(), v); err != nil {
 					t.Fatal(err)
 				}
@@ -57,7 +59,7 @@ func TestChoice(t *testing.T) {
 					tried.record.add(c.cost)
 				}
 				h.mu.Unlock()
-				if !dear(backend.Auto) {
+				if exits(backend.Auto) < exitDear {
 					h.choose()
 				}
 				h.mu.Lock()
@@ -74,6 +76,65 @@ func TestChoice(t *testing.T) {
 				t.Error("it isn't the version before")
 			}
 		})
+	}
+}
+
+// TestServersBeginInTheEmulator deploys a server where exits cost much: it begins in the emulator unless it is to be elsewhere, and is tried on KVM if its calls are long.
+func TestServersBeginInTheEmulator(t *testing.T) {
+	if host := backend.Find(); !host.KVM {
+		t.Skip(host.WhyNot)
+	}
+	for _, c := range []struct {
+		says, begins, ends backend.Kind
+		isolation          Isolation
+		cost               time.Duration // of calls where it begins; they are free elsewhere
+	}{
+		{"", backend.Emulator, backend.Emulator, PerConnection, time.Microsecond},
+		{"", backend.Emulator, backend.KVM, PerInstance, 10 * time.Millisecond},
+		{backend.Auto, backend.Emulator, backend.KVM, PerConnection, 10 * time.Millisecond},
+		{backend.KVM, backend.KVM, backend.KVM, PerConnection, 10 * time.Millisecond},
+		{backend.Emulator, backend.Emulator, backend.Emulator, PerRequest, 10 * time.Millisecond},
+	} {
+		h := running(t, Options{})
+		h.mu.Lock()
+		h.dear, h.dearest = true, true
+		h.mu.Unlock()
+		p := server(t, c.isolation)
+		p.Machine = c.says
+		deploy(t, h, p)
+		machine := func() backend.Kind {
+			if _, err := send(h, p.Name, httptest.NewRequest(http.MethodGet, "http://shop.example/count", nil)); err != nil {
+				t.Fatal(err)
+			}
+			return backend.Kind(h.Metrics()[p.Name].Machine)
+		}
+		if got := machine(); got != c.begins {
+			t.Errorf("%+v: it begins on %s", c, got)
+		}
+		for {
+			h.mu.Lock()
+			v := h.programs[p.Name].current
+			settled := v.settled
+			for range recordAfter {
+				if v.snapshot.Kind() == string(c.begins) {
+					h.note(v, c.cost)
+				} else {
+					h.note(v, 0)
+				}
+			}
+			h.mu.Unlock()
+			if settled {
+				break
+			}
+			if try := h.choose(); try != nil {
+				if err := h.try(t.Context(), try); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got := machine(); got != c.ends {
+			t.Errorf("%+v: it ends on %s", c, got)
+		}
 	}
 }
 

@@ -63,6 +63,7 @@ type Host struct {
 	idle     int64                // of it, of instances that may be let go
 	ended    bool                 // Run has returned, or Close was called
 	dear     bool                 // both machines are here, and exits of KVM's cost much; set before Run in tests
+	dearest  bool                 // so much that servers begin in the emulator, whatever exits cost: for tests
 
 	gates *gates // nil without Options.Gate
 }
@@ -115,7 +116,7 @@ func (h *Host) Run(ctx context.Context) error {
 		workers.Go(func() { h.work(ctx) })
 	}
 	h.mu.Lock()
-	h.dear = h.dear || dear(h.kind)
+	h.dear = h.dear || exits(h.kind) >= exitDear
 	h.mu.Unlock()
 	if h.dear {
 		workers.Go(func() { h.tryAll(ctx) })

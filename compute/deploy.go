@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func (h *Host) deploy(ctx context.Context, p Program) (Report, error) {
 	if report, done, err := h.before(p, hash); done || err != nil {
 		return report, err
 	}
-	first, report, err := h.ready(ctx, p, hash, h.kind)
+	first, report, err := h.place(ctx, p, hash)
 	if err != nil {
 		return Report{}, err
 	}
@@ -62,6 +63,22 @@ func (h *Host) deploy(ctx context.Context, p Program) (Report, error) {
 	return report, nil
 }
 
+// place is ready on the machine that p begins on.
+func (h *Host) place(ctx context.Context, p Program, hash string) (*instance, Report, error) {
+	kind := cmp.Or(p.Machine, backend.Auto)
+	if kind != backend.Auto {
+		return h.ready(ctx, p, hash, kind)
+	}
+	first, report, err := h.ready(ctx, p, hash, h.kind)
+	if err != nil || first.version.snapshot.Port() == 0 || !h.dearest && exits(h.kind) < exitDearest {
+		return first, report, err
+	}
+	if err := errors.Join(first.machine.Close(), first.version.snapshot.Close()); err != nil {
+		return nil, Report{}, err
+	}
+	return h.ready(ctx, p, hash, backend.Emulator)
+}
+
 // ready makes a version of p on a kind of machine that nobody asks yet, with its first instance.
 func (h *Host) ready(ctx context.Context, p Program, hash string, kind backend.Kind) (first *instance, report Report, err error) {
 	s, boot, err := h.boot(ctx, p, kind)
@@ -69,7 +86,7 @@ func (h *Host) ready(ctx context.Context, p Program, hash string, kind backend.K
 		return nil, Report{}, err
 	}
 	p.Image = nil // the snapshot has what is needed of it
-	v := &version{spec: p, hash: hash, snapshot: s, bytes: s.Bytes(), instances: map[*instance]struct{}{}}
+	v := &version{spec: p, hash: hash, snapshot: s, bytes: s.Bytes(), instances: map[*instance]struct{}{}, settled: cmp.Or(p.Machine, backend.Auto) != backend.Auto}
 	first = &instance{version: v, busy: true}
 	start, err := h.start(first)
 	if err != nil {

@@ -69,7 +69,7 @@ func (c *Change) add(ctx context.Context, p Program) error {
 	}
 	if !done {
 		var first *instance
-		if first, report, err = c.host.ready(ctx, p, hash, c.host.kind); err != nil {
+		if first, report, err = c.host.place(ctx, p, hash); err != nil {
 			return err
 		}
 		c.first = append(c.first, first)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wherry/wherry/vmm/backend"
 	"github.com/wherry/wherry/vmm/linux/file"
 )
 
@@ -32,8 +33,9 @@ type Program struct {
 	Env       []string // NAME=value
 	Secrets   []string // names in Env whose values aren't shown where what the program writes is
 	Isolation Isolation
-	Listen    int   // the TCP port of a server; when 0, the first that the program listens on, if it doesn't read standard input before
-	Memory    int64 // bytes that an instance may use; 128 MiB when 0
+	Machine   backend.Kind // auto when empty: the one of the Host's that costs less
+	Listen    int          // the TCP port of a server; when 0, the first that the program listens on, if it doesn't read standard input before
+	Memory    int64        // bytes that an instance may use; 128 MiB when 0
 	Limits    Limits
 }
 
@@ -77,6 +79,7 @@ func (p Program) checked() (Program, error) {
 	p.Tenant = cmp.Or(p.Tenant, p.Name)
 	p.Isolation = cmp.Or(p.Isolation, PerRequest)
 	p.Memory = cmp.Or(p.Memory, memoryDefault)
+	_, kindErr := backend.ParseKind(string(p.Machine))
 	l := &p.Limits
 	l.CPU, l.Wall = cmp.Or(l.CPU, cpuDefault), cmp.Or(l.Wall, wallDefault)
 	l.Input, l.Output = cmp.Or(l.Input, inputDefault), cmp.Or(l.Output, outputDefault)
@@ -86,6 +89,8 @@ func (p Program) checked() (Program, error) {
 		return p, fmt.Errorf("a program's name has 1 to %d bytes, its tenant's at most as many", nameMax)
 	case p.Isolation != PerRequest && p.Isolation != PerConnection && p.Isolation != PerInstance:
 		return p, fmt.Errorf("isolation by %q; use request, connection or instance", p.Isolation)
+	case kindErr != nil:
+		return p, kindErr
 	case p.Listen < 0 || p.Listen > portMax:
 		return p, fmt.Errorf("it listens on port %d; give 1 to %d, or 0 for the first that it opens", p.Listen, portMax)
 	case p.Memory < 0 || p.Memory > memoryMax:

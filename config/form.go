@@ -51,7 +51,7 @@ func formOf(owner, name string, t reflect.Type) (Form, error) {
 	case reflect.TypeFor[url.URL]():
 		return urlForm(), nil
 	case reflect.TypeFor[QueryKey](), reflect.TypeFor[SetCookie](), reflect.TypeFor[PurgeMode](), reflect.TypeFor[Toggle](),
-		reflect.TypeFor[programs.Isolation]():
+		reflect.TypeFor[programs.Isolation](), reflect.TypeFor[programs.Machine]():
 		return wordForm(), nil
 	case reflect.TypeFor[StatusPattern]():
 		return statusForm(), nil

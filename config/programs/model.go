@@ -18,6 +18,9 @@ const SourceName = "model.go"
 // Isolation is request, connection or instance.
 type Isolation string
 
+// Machine is auto, kvm or emulator.
+type Machine string
+
 // Program is a static Linux program that answers requests. It reads them from standard input and writes responses to standard output.
 type Program struct {
 	// Its file, from the directory of this one; or `sha256:` and 64 hexadecimal digits: one of the images that the node has.
@@ -48,6 +51,12 @@ type Program struct {
 	// default: request
 	// one of: request, connection, instance
 	Isolation Isolation `yaml:"isolation"`
+
+	// What it runs on. `auto` is what costs less: KVM where it is there, or, within a virtual machine, the emulator; a program is asked on both to find out,
+	// and an instance begins anew when it changes. `kvm` refuses it on a node that has none.
+	// default: auto
+	// one of: auto, kvm, emulator
+	Machine Machine `yaml:"machine"`
 
 	// What one instance may use.
 	// default: 128MiB

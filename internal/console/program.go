@@ -56,6 +56,7 @@ edges have the program. What isn't given stays as it was. It waits for the roll-
 	c.Flags().StringVar(&f.site, "site", "", "the `site` that gets a rule for it")
 	c.Flags().StringVar(&f.path, "path", "", "with --site: the `path` that it answers, with all below; or a pattern as in rules, such as *.json")
 	c.Flags().StringVar(&f.program.Isolation, "isolation", "", "after what its memory is fresh: request, connection or instance")
+	c.Flags().StringVar(&f.program.Machine, "machine", "", "what it runs on: auto, kvm or emulator")
 	c.Flags().StringVar(&f.program.Memory, "memory", "", "what one instance may `use`, such as 64MiB")
 	c.Flags().StringVar(&f.program.Tenant, "tenant", "", "who shares the processors with other tenants")
 	c.Flags().StringArrayVar(&f.program.Args, "arg", nil, "an `argument`; may be repeated, and replaces those before")

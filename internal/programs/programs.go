@@ -137,7 +137,7 @@ func program(name string, p *programs.Program, data []byte) compute.Program {
 	l := &p.Limits
 	return compute.Program{
 		Name: name, Tenant: p.Tenant, Image: data, Args: append([]string{name}, p.Args...),
-		Isolation: compute.Isolation(p.Isolation), Listen: p.Listen, Memory: p.Memory,
+		Isolation: compute.Isolation(p.Isolation), Machine: backend.Kind(p.Machine), Listen: p.Listen, Memory: p.Memory,
 		Limits: compute.Limits{CPU: l.CPU, Wall: l.Wall, Input: l.Input, Output: l.Output, Concurrency: l.Concurrency, Subrequests: cmp.Or(l.Subrequests, -1), Idle: l.Idle},
 	}
 }

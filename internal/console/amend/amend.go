@@ -12,11 +12,11 @@ import (
 
 // Program is what changes of a program. What is empty stays as it is.
 type Program struct {
-	Image                     string
-	Args                      []string
-	Env                       [][2]string // names and values; others stay
-	Secrets                   [][2]string // names, and what settings say for their values; others stay
-	Tenant, Isolation, Memory string
+	Image                              string
+	Args                               []string
+	Env                                [][2]string // names and values; others stay
+	Secrets                            [][2]string // names, and what settings say for their values; others stay
+	Tenant, Isolation, Machine, Memory string
 }
 
 // SetProgram returns settings in which a program is so.
@@ -30,7 +30,7 @@ func SetProgram(settings, name string, p Program) (string, error) {
 		if err != nil {
 			return err
 		}
-		for _, s := range [][2]string{{"image", p.Image}, {"tenant", p.Tenant}, {"isolation", p.Isolation}, {"memory", p.Memory}} {
+		for _, s := range [][2]string{{"image", p.Image}, {"tenant", p.Tenant}, {"isolation", p.Isolation}, {"machine", p.Machine}, {"memory", p.Memory}} {
 			if s[1] != "" {
 				set(one, s[0], text(s[1]))
 			}
