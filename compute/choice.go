@@ -12,11 +12,13 @@ import (
 const (
 	// exitDear is what an exit of KVM's costs at least where the emulator, which has none, may be cheaper: within virtual machines, not on bare metal.
 	exitDear = 10 * time.Microsecond
-	// exitDearest is what an exit costs where a server that listens begins in the emulator: of its eight system calls or more a request, each is one.
+	// exitDearest is what an exit costs where programs begin in the emulator. A call has one at least, a server's eight, and the first touch of a page often is one, too.
 	exitDearest = 25 * time.Microsecond
-	// recordSize calls are compared, the last of recordAfter: the first ones of each instance cost more, above all in the emulator, which translates their code.
+	// recordSize calls are compared, the last of recordAfter, or those of the first recordTime: the first ones of each instance cost more, above all in the emulator, which
+	// translates their code.
 	recordSize  = 256
 	recordAfter = 8 * recordSize
+	recordTime  = 2 * time.Second
 	// tryMost is what a call may cost on KVM for the emulator to be tried, which takes several times as long to compute; and in the emulator for KVM to be.
 	tryMost = time.Millisecond
 	// worthwhile is the part of the cost before that the cost on the machine that was tried may be, in percent.
@@ -27,6 +29,7 @@ const (
 type record struct {
 	costs []time.Duration // nil before the first call
 	calls int
+	all   time.Duration
 }
 
 func (r *record) add(cost time.Duration) {
@@ -35,6 +38,7 @@ func (r *record) add(cost time.Duration) {
 	}
 	r.costs[r.calls%recordSize] = cost
 	r.calls++
+	r.all += cost
 }
 
 // mean is that of the last calls, once there were enough.
@@ -42,7 +46,7 @@ func (r *record) mean() (mean time.Duration, ok bool) {
 	for _, c := range r.costs {
 		mean += c
 	}
-	return mean / recordSize, r.calls >= recordAfter
+	return mean / time.Duration(max(min(r.calls, recordSize), 1)), r.calls >= recordAfter || r.all >= recordTime
 }
 
 // settle ends that v's machine is in question.
@@ -50,7 +54,7 @@ func (v *version) settle() { v.settled, v.record = true, record{} }
 
 // note has the cost of a call count for the choice.
 func (h *Host) note(v *version, cost time.Duration) {
-	if h.dear && !v.settled {
+	if !v.settled && h.exit() >= exitDear {
 		v.record.add(cost)
 	}
 }

@@ -23,46 +23,30 @@ func TestChoice(t *testing.T) {
 		{"not cheaper", time.Second, backend.KVM},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := running(t, Options{})
-			h.mu.Lock()
-			h.dear = true
-			h.mu.Unlock()
+			h := running(t, Options{exit: exitDear})
 			deploy(t, h, guest(t))
-			for range recordAfter + 1 {
-				mustGet(t, h, "guest", "/count", "1")
-			}
-			if got := h.Metrics()["guest"].Machine; got != string(backend.KVM) {
+			v := h.programs["guest"].current
+			if got := v.snapshot.Kind(); got != string(backend.KVM) {
 				t.Fatalf("it begins on %s", got)
 			}
-			v := h.programs["guest"].current
-			if exits(backend.Auto) < exitDear { // the host's exits are cheap, and so nobody tries
-				if err := h.try(t.Context(), v); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for h.Metrics()["guest"].Machine != string(backend.Emulator) {
+			var tried *version
+			for tried == nil {
 				mustGet(t, h, "guest", "/count", "1")
+				h.mu.Lock()
+				if now := h.programs["guest"].current; now != v {
+					tried = now
+				}
+				h.mu.Unlock()
 			}
-			h.mu.Lock()
-			tried := h.programs["guest"].current
-			if tried.instead != v {
-				t.Error("the version before isn't kept")
+			if tried.instead != v || tried.snapshot.Kind() != string(backend.Emulator) {
+				t.Error("the version before isn't kept, or it isn't the emulator that is tried")
 			}
-			for range recordAfter {
-				tried.record.add(c.cost)
-			}
-			h.mu.Unlock()
 			for settled := false; !settled; {
 				mustGet(t, h, "guest", "/count", "1")
 				h.mu.Lock()
-				for range recordSize {
+				for range recordAfter {
 					tried.record.add(c.cost)
 				}
-				h.mu.Unlock()
-				if exits(backend.Auto) < exitDear {
-					h.choose()
-				}
-				h.mu.Lock()
 				settled = h.programs["guest"].current.settled
 				h.mu.Unlock()
 			}
@@ -79,42 +63,33 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-// TestServersBeginInTheEmulator deploys a server where exits cost much: it begins in the emulator unless it is to be elsewhere, and is tried on KVM if its calls are long.
-func TestServersBeginInTheEmulator(t *testing.T) {
+// TestBeginsInTheEmulator deploys programs where exits cost much: they begin in the emulator unless they are to be elsewhere, and are tried on KVM if their calls are long.
+func TestBeginsInTheEmulator(t *testing.T) {
 	if host := backend.Find(); !host.KVM {
 		t.Skip(host.WhyNot)
 	}
 	for _, c := range []struct {
 		says, begins, ends backend.Kind
 		isolation          Isolation
-		cost               time.Duration // of calls where it begins; they are free elsewhere
+		cost               time.Duration // of calls where it begins; elsewhere they are free
 	}{
 		{"", backend.Emulator, backend.Emulator, PerConnection, time.Microsecond},
 		{"", backend.Emulator, backend.KVM, PerInstance, 10 * time.Millisecond},
-		{backend.Auto, backend.Emulator, backend.KVM, PerConnection, 10 * time.Millisecond},
+		{backend.Auto, backend.Emulator, backend.KVM, PerConnection, time.Second},
 		{backend.KVM, backend.KVM, backend.KVM, PerConnection, 10 * time.Millisecond},
 		{backend.Emulator, backend.Emulator, backend.Emulator, PerRequest, 10 * time.Millisecond},
 	} {
-		h := running(t, Options{})
-		h.mu.Lock()
-		h.dear, h.dearest = true, true
-		h.mu.Unlock()
+		h := running(t, Options{exit: exitDearest})
 		p := server(t, c.isolation)
 		p.Machine = c.says
 		deploy(t, h, p)
-		machine := func() backend.Kind {
-			if _, err := send(h, p.Name, httptest.NewRequest(http.MethodGet, "http://shop.example/count", nil)); err != nil {
-				t.Fatal(err)
-			}
-			return backend.Kind(h.Metrics()[p.Name].Machine)
-		}
-		if got := machine(); got != c.begins {
+		if got := h.programs[p.Name].current.snapshot.Kind(); got != string(c.begins) {
 			t.Errorf("%+v: it begins on %s", c, got)
 		}
-		for {
+		for settled := false; !settled; time.Sleep(time.Millisecond) {
 			h.mu.Lock()
 			v := h.programs[p.Name].current
-			settled := v.settled
+			settled = v.settled
 			for range recordAfter {
 				if v.snapshot.Kind() == string(c.begins) {
 					h.note(v, c.cost)
@@ -123,16 +98,11 @@ func TestServersBeginInTheEmulator(t *testing.T) {
 				}
 			}
 			h.mu.Unlock()
-			if settled {
-				break
-			}
-			if try := h.choose(); try != nil {
-				if err := h.try(t.Context(), try); err != nil {
-					t.Fatal(err)
-				}
-			}
 		}
-		if got := machine(); got != c.ends {
+		if _, err := send(h, p.Name, httptest.NewRequest(http.MethodGet, "http://shop.example/count", nil)); err != nil {
+			t.Error(err)
+		}
+		if got := h.Metrics()[p.Name].Machine; got != string(c.ends) {
 			t.Errorf("%+v: it ends on %s", c, got)
 		}
 	}
@@ -177,15 +147,26 @@ func TestRecord(t *testing.T) {
 		t.Error("no calls are enough")
 	}
 	for range recordAfter - recordSize {
-		r.add(time.Hour)
+		r.add(recordTime / recordAfter)
 	}
 	for i := range recordSize {
 		if _, ok := r.mean(); ok {
 			t.Errorf("%d calls are enough", i)
 		}
-		r.add(time.Millisecond)
+		r.add(time.Microsecond)
 	}
-	if got, ok := r.mean(); !ok || got != time.Millisecond {
+	if got, ok := r.mean(); !ok || got != time.Microsecond {
 		t.Errorf("the mean of the last ones is %v, %v", got, ok)
+	}
+	long := record{}
+	for range 3 {
+		if _, ok := long.mean(); ok {
+			t.Error("it has taken too little time")
+		}
+		long.add(recordTime / 3)
+	}
+	long.add(recordTime / 3)
+	if got, ok := long.mean(); !ok || got != recordTime/3 {
+		t.Errorf("the mean of long calls is %v, %v", got, ok)
 	}
 }

@@ -30,6 +30,8 @@ type Options struct {
 	Gate http.Handler
 	// Said takes what a program has written to standard error in a call, the beginning of it. Nobody does when nil.
 	Said func(program, text string)
+
+	exit time.Duration // what one of KVM's costs, for tests; it is measured when 0
 }
 
 // The defaults of Options.
@@ -62,8 +64,7 @@ type Host struct {
 	memory   int64                // of snapshots and instances, as charged
 	idle     int64                // of it, of instances that may be let go
 	ended    bool                 // Run has returned, or Close was called
-	dear     bool                 // both machines are here, and exits of KVM's cost much; set before Run in tests
-	dearest  bool                 // so much that servers begin in the emulator, whatever exits cost: for tests
+	exit     func() time.Duration // what one of KVM's costs, if both machines are here; 0 else
 
 	gates *gates // nil without Options.Gate
 }
@@ -84,6 +85,7 @@ func New(o Options) (*Host, error) {
 	}
 	h := &Host{options: o, kind: kind, workers: cmp.Or(o.Workers, runtime.GOMAXPROCS(0)), programs: map[string]*program{}, queue: newShares(), parked: map[*job]*time.Timer{}, turning: map[*job]*turn{}}
 	h.changed = sync.NewCond(&h.mu)
+	h.exit = sync.OnceValue(func() time.Duration { return cmp.Or(o.exit, exits(kind)) })
 	if o.Gate != nil {
 		h.gates = newGates(h)
 	}
@@ -115,10 +117,7 @@ func (h *Host) Run(ctx context.Context) error {
 	for range h.workers {
 		workers.Go(func() { h.work(ctx) })
 	}
-	h.mu.Lock()
-	h.dear = h.dear || exits(h.kind) >= exitDear
-	h.mu.Unlock()
-	if h.dear {
+	if h.exit() >= exitDear {
 		workers.Go(func() { h.tryAll(ctx) })
 	}
 	ticks := time.NewTicker(sweepEvery)

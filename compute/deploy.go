@@ -1,7 +1,6 @@
 package compute
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,18 +64,14 @@ func (h *Host) deploy(ctx context.Context, p Program) (Report, error) {
 
 // place is ready on the machine that p begins on.
 func (h *Host) place(ctx context.Context, p Program, hash string) (*instance, Report, error) {
-	kind := cmp.Or(p.Machine, backend.Auto)
-	if kind != backend.Auto {
-		return h.ready(ctx, p, hash, kind)
+	kind := h.kind
+	switch {
+	case p.decided():
+		kind = p.Machine
+	case h.exit() >= exitDearest:
+		kind = backend.Emulator
 	}
-	first, report, err := h.ready(ctx, p, hash, h.kind)
-	if err != nil || first.version.snapshot.Port() == 0 || !h.dearest && exits(h.kind) < exitDearest {
-		return first, report, err
-	}
-	if err := errors.Join(first.machine.Close(), first.version.snapshot.Close()); err != nil {
-		return nil, Report{}, err
-	}
-	return h.ready(ctx, p, hash, backend.Emulator)
+	return h.ready(ctx, p, hash, kind)
 }
 
 // ready makes a version of p on a kind of machine that nobody asks yet, with its first instance.
@@ -86,7 +81,7 @@ func (h *Host) ready(ctx context.Context, p Program, hash string, kind backend.K
 		return nil, Report{}, err
 	}
 	p.Image = nil // the snapshot has what is needed of it
-	v := &version{spec: p, hash: hash, snapshot: s, bytes: s.Bytes(), instances: map[*instance]struct{}{}, settled: cmp.Or(p.Machine, backend.Auto) != backend.Auto}
+	v := &version{spec: p, hash: hash, snapshot: s, bytes: s.Bytes(), instances: map[*instance]struct{}{}, settled: p.decided()}
 	first = &instance{version: v, busy: true}
 	start, err := h.start(first)
 	if err != nil {

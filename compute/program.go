@@ -107,6 +107,9 @@ func (p Program) checked() (Program, error) {
 	return p, nil
 }
 
+// decided reports whether p says which machine it runs on.
+func (p Program) decided() bool { return p.Machine != "" && p.Machine != backend.Auto }
+
 // hash is the same for programs that behave the same.
 func (p Program) hash() string {
 	h := sha256.New()
