@@ -6,9 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync/atomic"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -105,13 +106,19 @@ func (e *Ends) mapMemory(fd int, format bool) (err error) {
 	if !e.first {
 		to, from = from, to
 	}
-	if e.out, err = ring.NewSender(to, bell{e.ringData}); err != nil {
+	var raw [3]syscall.RawConn
+	for i, f := range []*os.File{e.ringData, e.ringRoom, e.hearData} {
+		if raw[i], err = f.SyscallConn(); err != nil {
+			return err
+		}
+	}
+	if e.out, err = ring.NewSender(to, bell{raw[0]}); err != nil {
 		return err
 	}
-	if e.in, err = ring.NewReceiver(from, bell{e.ringRoom}); err != nil {
+	if e.in, err = ring.NewReceiver(from, bell{raw[1]}); err != nil {
 		return err
 	}
-	e.in.SleepBy(listener{e.hearData})
+	e.in.SleepBy(newListener(raw[2]))
 	return nil
 }
 
@@ -142,38 +149,59 @@ func closeAll(files []*os.File) {
 }
 
 // bell wakes the other process. A full pipe has woken it already, and one without a reader is of a process that has gone.
-type bell struct{ pipe *os.File }
-
-var one = []byte{1}
+type bell struct{ pipe syscall.RawConn }
 
 // Notify implements ring.Bell.
-func (b bell) Notify(*atomic.Uint32, uint32) {
-	raw, err := b.pipe.SyscallConn()
-	if err != nil {
-		return // closed
-	}
-	_ = raw.Control(func(fd uintptr) { _, _ = unix.Write(int(fd), one) })
+func (b bell) Notify(*atomic.Uint32, uint32) { _ = b.pipe.Control(ringOnce) } // one that is closed wakes nobody
+
+var one = [1]byte{1}
+
+// ringOnce writes a byte, which doesn't wait: Go's scheduler isn't told, which would take this thread's processor for its while where who is woken comes first.
+func ringOnce(fd uintptr) {
+	_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(&one)), uintptr(len(one)))
 }
 
-// listener sleeps until the other process rings.
-type listener struct{ pipe *os.File }
+// listener sleeps until the other process rings. It belongs to who receives.
+type listener struct {
+	pipe syscall.RawConn
+	read func(fd uintptr) bool
+	n    int
+	err  error
+	b    [64]byte
+}
 
-var _ ring.Doorbell = listener{}
+func newListener(pipe syscall.RawConn) *listener {
+	l := &listener{pipe: pipe}
+	l.read = func(fd uintptr) bool {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(&l.b)), uintptr(len(l.b)))
+		l.n, l.err = int(n), nil
+		if errno != 0 {
+			l.err = errno
+		}
+		return errno != syscall.EAGAIN
+	}
+	return l
+}
+
+var _ ring.Doorbell = (*listener)(nil)
 
 // Wait implements ring.Doorbell. It ends with the pipe, not with the context.
-func (l listener) Wait(_ context.Context, word *atomic.Uint32, value uint32) error {
+func (l *listener) Wait(_ context.Context, word *atomic.Uint32, value uint32) error {
 	if word.Load() != value {
 		return nil
 	}
-	var b [64]byte
-	_, err := l.pipe.Read(b[:])
-	if errors.Is(err, io.EOF) {
+	switch err := l.pipe.Read(l.read); {
+	case err != nil:
+		return err
+	case l.err != nil && l.err != syscall.EINTR: // after which who waits looks again
+		return l.err
+	case l.err == nil && l.n == 0:
 		return errGone
 	}
-	return err
+	return nil
 }
 
 // Notify implements ring.Bell: nobody sleeps here but who receives.
-func (listener) Notify(*atomic.Uint32, uint32) {}
+func (*listener) Notify(*atomic.Uint32, uint32) {}
 
 var errGone = errors.New("the other process has ended")
