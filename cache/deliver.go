@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/wherry/wherry/cache/field"
@@ -279,13 +280,24 @@ func (x *exchange) deliverDirect() step {
 	return stepDone
 }
 
-// stream copies the body and flushes after each piece of one without a length: somebody may be waiting for it.
+// headPatience is how long a header section waits for the beginning of a body without a length, to be sent with it.
+const headPatience = 2 * time.Millisecond
+
+// stream copies the body and flushes after each piece of one without a length: somebody may be waiting for it. So may somebody for the header section alone,
+// of a body that begins late, such as one of server-sent events.
 func (x *exchange) stream(resp *http.Response) (written int64, err error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	control := http.NewResponseController(x.w)
+	begin := func() {}
+	if resp.ContentLength < 0 {
+		var headOnly sync.Once // nobody else uses x.w meanwhile
+		timer := time.AfterFunc(headPatience, func() { headOnly.Do(x.flush) })
+		begin = func() { timer.Stop(); headOnly.Do(func() {}) }
+	}
 	for {
 		n, err := resp.Body.Read(*buf)
+		begin()
 		if n > 0 {
 			m, werr := x.w.Write((*buf)[:n])
 			written += int64(m)

@@ -373,6 +373,35 @@ func TestPassStreams(t *testing.T) {
 	}
 }
 
+// TestHeadOfALateBody sends the header section of a body without a length that doesn't begin, as that of server-sent events may.
+func TestHeadOfALateBody(t *testing.T) {
+	var rest chan struct{}
+	handler := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.WriteHeader(http.StatusOK)
+		<-rest
+		_, _ = io.WriteString(w, "data: 1\n\n")
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		bubble(t, handler, func(w *world) {
+			rest = make(chan struct{})
+			c := w.start(newClient(), request(method, "/"))
+			time.Sleep(2 * headPatience)
+			synctest.Wait()
+			c.mu.Lock()
+			if c.status != http.StatusOK || c.flushes != 1 {
+				t.Errorf("%s: status %d, %d flushes before the body", method, c.status, c.flushes)
+			}
+			c.mu.Unlock()
+			close(rest)
+			if c.wait().got() != "data: 1\n\n" || c.flushes != 2 {
+				t.Errorf("%s: %q, %d flushes", method, c.got(), c.flushes)
+			}
+		})
+	}
+}
+
 // TestOverTheWire runs a real client, a real server and a real origin: trailers, 103, ranges and lengths as the wire has them.
 func TestOverTheWire(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())

@@ -161,7 +161,8 @@ type client struct {
 	sent    http.Header // as they were when status was written
 	interim []http.Header
 	body    []byte
-	flushed int
+	flushed int // bytes of body
+	flushes int
 	outcome Outcome
 }
 
@@ -202,6 +203,7 @@ func (c *client) Flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flushed = len(c.body)
+	c.flushes++
 }
 
 // got returns the body so far.
