@@ -44,11 +44,12 @@ func New(memory *phys.Memory) *Machine {
 		m.store.Doubt = m.store.Doubt || memory.Budgeted() || m.store.SaysWhere(page)
 	})
 	memory.OnRestore(m.restored)
+	memory.OnCode(m.store.Unlink) // who jumps to it finds what is there now
 	memory.LeaveWritten()
 	return m
 }
 
-// restored is called when pages have other bytes. Where no page tables are among them addresses mean what they meant, and code has a generation.
+// restored is called when pages have other bytes. Where no page tables are among them addresses mean what they meant, and of code OnCode tells.
 func (m *Machine) restored() {
 	for _, c := range m.vcpus {
 		if root, _, err := m.memory.Locate(c.space.Root); err == nil && root.Kept {

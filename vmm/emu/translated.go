@@ -41,7 +41,8 @@ var vcpuLayout = code.Layout{
 	Count: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.count)), Exit: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.exit)),
 	Block: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.block)), Flags: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.flags)),
 	Resume: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.resume)), Jumps: at(unsafe.Offsetof(VCPU{}.host) + unsafe.Offsetof(host{}.jumps)),
-	RIP: at(unsafe.Offsetof(VCPU{}.rip)), File: at(unsafe.Offsetof(VCPU{}.file)), Stash: at(unsafe.Offsetof(VCPU{}.file) + 8*regT0),
+	Other: at(unsafe.Offsetof(VCPU{}.other)),
+	RIP:   at(unsafe.Offsetof(VCPU{}.rip)), File: at(unsafe.Offsetof(VCPU{}.file)), Stash: at(unsafe.Offsetof(VCPU{}.file) + 8*regT0),
 	Segments: [3]int32{x86.FS: at(unsafe.Offsetof(VCPU{}.file) + 8*regFS), x86.GS: at(unsafe.Offsetof(VCPU{}.file) + 8*regGS)},
 	XMM:      at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.XMM)), MXCSR: at(unsafe.Offsetof(VCPU{}.extended) + unsafe.Offsetof(x86.Extended{}.MXCSR)), TLB: at(unsafe.Offsetof(VCPU{}.tlb)),
 	Upper: at(unsafe.Offsetof(VCPU{}.ymm) + unsafe.Offsetof(avx.Registers{}.Upper)), Changed: at(unsafe.Offsetof(VCPU{}.ymm) + unsafe.Offsetof(avx.Registers{}.Changed)),
@@ -96,12 +97,8 @@ func (c *VCPU) warm(b *block) bool {
 // translate makes code of b.
 func (c *VCPU) translate(b *block) error {
 	k := &c.machine.store
-	source := code.Block{VA: b.va, Pages: []code.Generation{{At: b.gens[0], Value: b.written[0]}}}
-	if b.gens[1] != b.gens[0] {
-		source.Pages = append(source.Pages, code.Generation{At: b.gens[1], Value: b.written[1]})
-	}
-	var err error
-	if source.Insts, err = c.instructionsOf(b); err != nil {
+	insts, err := c.instructionsOf(b)
+	if err != nil {
 		return err
 	}
 	if k.Full() || len(k.blocks) >= blocksMax {
@@ -110,9 +107,7 @@ func (c *VCPU) translate(b *block) error {
 			return err
 		}
 	}
-	source.Number = len(k.blocks)
-	source.NoWindow = b.native.misses >= windowMissesMax
-	at, err := k.Translate(&source)
+	at, err := k.Translate(&code.Block{VA: b.va, Number: len(k.blocks), Insts: insts, NoWindow: b.native.misses >= windowMissesMax})
 	if err != nil {
 		return err
 	}
@@ -177,8 +172,6 @@ func (c *VCPU) runTranslated(b *block, most uint64) {
 			at = c.link(b.native.ways[what])
 		case code.ExitIndirect:
 			at = c.indirect()
-		case code.ExitStale:
-			k.Unlink() // who jumps here finds what is here now
 		}
 		if at == 0 {
 			c.flags.Set(code.GuestFlags(c.host.flags))

@@ -237,3 +237,53 @@ func appendDistance(code []byte, to int) []byte {
 	d := to - (len(code) + 4)
 	return append(code, byte(d), byte(d>>8), byte(d>>16), byte(d>>24))
 }
+
+// TestTranslatedStrings has MOVS and STOS do the same both ways: of each size, repeated or not, up and down, within pages and over their ends, over themselves, and where
+// they fault.
+func TestTranslatedStrings(t *testing.T) {
+	count := fromEnvironment("WHERRY_EMU_STRINGS", 3000)
+	w := newTwins(t, nil, uint64(fromEnvironment("WHERRY_EMU_SEED", 1)))
+	for range count {
+		var inst []byte
+		if w.random.IntN(3) > 0 {
+			inst = append(inst, []byte{0xf3, 0xf3, 0xf3, 0xf2}[w.random.IntN(4)])
+		}
+		switch w.random.IntN(4) {
+		case 0:
+			inst = append(inst, 0x66)
+		case 1, 2:
+			inst = append(inst, 0x48)
+		}
+		inst = append(inst, []byte{0xa4, 0xa5, 0xaa, 0xab}[w.random.IntN(4)], 0xff, 0xcd, 0x75, 0) // dec ebp; jnz to the beginning
+		inst[len(inst)-1] = byte(-len(inst))
+		g := generator{random: w.random}
+		g.state()
+		r := g.registers
+		address := func() uint64 {
+			at := dataAt + w.random.Uint64()%(dataPages*phys.PageSize)
+			if w.random.IntN(3) == 0 {
+				at = at&^0xfff + uint64(w.random.IntN(64))
+			}
+			return at - uint64(w.random.IntN(32))
+		}
+		r[regSI], r[regDI], r[regBP] = address(), address(), uint64(1+w.random.IntN(4))
+		if w.random.IntN(3) == 0 {
+			r[regDI] = r[regSI] + uint64(w.random.IntN(24))
+		}
+		r[regCX] = []uint64{0, 1, uint64(w.random.IntN(64)), uint64(w.random.IntN(1200)), uint64(w.random.IntN(5000))}[w.random.IntN(5)]
+		r[16] &^= uint64(x86.DF)
+		if w.random.IntN(6) == 0 {
+			r[16] |= uint64(x86.DF)
+		}
+		w.each(func(m *Machine, c *VCPU) {
+			if err := m.memory.WriteAt(inst, codePhys); err != nil {
+				t.Fatal(err)
+			}
+			setRegisters(&c.regs, r)
+			c.regs.RIP = codeAt
+		})
+		if w.run(uint64(3*(1+w.random.IntN(4))), fmt.Sprintf("% x", inst)); t.Failed() {
+			return
+		}
+	}
+}

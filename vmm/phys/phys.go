@@ -70,6 +70,7 @@ type Memory struct {
 	swapEnd   int64
 	onEvict   []func(Addr)
 	onRestore []func()
+	onCode    []func()
 	metrics   Metrics
 	reshaped  uint64
 	past      bool // guests read and write past m
@@ -103,7 +104,7 @@ func (m *Memory) Add(spec Spec) (*Slot, error) {
 			return nil, fmt.Errorf("slot %#x–%#x overlaps slot %#x–%#x", spec.Base, end, s.Base, s.end())
 		}
 	}
-	s, err := newSlot(spec, !m.Budgeted())
+	s, err := newSlot(m, spec, !m.Budgeted())
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +121,9 @@ func (m *Memory) OnEvict(f func(Addr)) { m.onEvict = append(m.onEvict, f) }
 
 // OnRestore has f called when Restore has given pages of slots that aren't Kept other bytes, where they are, and counts them as not written any more.
 func (m *Memory) OnRestore(f func()) { m.onRestore = append(m.onRestore, f) }
+
+// OnCode has f called when code that was decoded from a page isn't what is there any more.
+func (m *Memory) OnCode(f func()) { m.onCode = append(m.onCode, f) }
 
 // LeaveWritten has Restore leave pages counted as written for some rounds, which is for guests that write the same ones again and again: that is cheaper to
 // copy back for nothing than to note.

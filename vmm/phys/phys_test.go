@@ -116,19 +116,21 @@ func TestCopyOnWriteAndRestore(t *testing.T) {
 func TestCodeHasANewGenerationWhenItIsWritten(t *testing.T) {
 	m := testMemory(t, Options{}, Spec{Size: 2 * PageSize})
 	s := m.Slots()[0]
+	told := 0
+	m.OnCode(func() { told++ })
 	gen := s.Code(1)
 	was := *gen
 	_ = m.SetUint64(0, 1)
-	if *gen != was || s.Writable(1) || !s.Writable(0) {
+	if *gen != was || s.Writable(1) || !s.Writable(0) || told != 0 {
 		t.Error("a write elsewhere has changed a page of code")
 	}
 	_ = m.SetUint64(PageSize, 1)
-	if *gen == was || !s.Writable(1) {
+	if *gen == was || !s.Writable(1) || told != 1 {
 		t.Error("a write to code left its generation")
 	}
 	was = *s.Code(1)
 	m.Restore()
-	if *gen == was {
+	if *gen == was || told != 2 {
 		t.Error("Restore of code left its generation")
 	}
 }

@@ -244,11 +244,7 @@ func (m *Memory) restore(s *Slot, page int) (code bool) {
 			clear(s.pageBytes(page))
 		}
 	}
-	if code = s.code.Has(page); code {
-		s.code.Clear(page)
-		s.gens[page]++
-	}
-	return code
+	return s.recode(page)
 }
 
 func (s *Slot) pageBytes(page int) []byte {

@@ -14,6 +14,7 @@ type Spec struct {
 // Slot is a range of guest-physical addresses and the host's memory behind it.
 type Slot struct {
 	Spec
+	memory   *Memory
 	bytes    []byte
 	resident *Bitmap
 	used     *Bitmap // its second chance: cleared by the hand, set by use
@@ -22,7 +23,7 @@ type Slot struct {
 	gens     []uint32
 }
 
-func newSlot(spec Spec, large bool) (*Slot, error) {
+func newSlot(m *Memory, spec Spec, large bool) (*Slot, error) {
 	if spec.Image != nil && spec.Image.Size() > spec.Size {
 		return nil, fmt.Errorf("an image of %d bytes in a slot of %d", spec.Image.Size(), spec.Size)
 	}
@@ -38,7 +39,7 @@ func newSlot(spec Spec, large bool) (*Slot, error) {
 	}
 	n := spec.Size >> PageShift
 	return &Slot{
-		Spec: spec, bytes: bytes, resident: NewBitmap(n), used: NewBitmap(n), dirty: NewBitmap(n), code: NewBitmap(n), gens: make([]uint32, n),
+		Spec: spec, memory: m, bytes: bytes, resident: NewBitmap(n), used: NewBitmap(n), dirty: NewBitmap(n), code: NewBitmap(n), gens: make([]uint32, n),
 	}, nil
 }
 
@@ -65,10 +66,20 @@ func (s *Slot) Dirty() *Bitmap { return s.dirty }
 // written notes a write to page.
 func (s *Slot) written(page int) {
 	s.dirty.Set(page)
-	if s.code.Has(page) {
-		s.code.Clear(page)
-		s.gens[page]++
+	s.recode(page)
+}
+
+// recode has page's code, if some was decoded from it, be of another generation, and reports whether there was any.
+func (s *Slot) recode(page int) bool {
+	if !s.code.Has(page) {
+		return false
 	}
+	s.code.Clear(page)
+	s.gens[page]++
+	for _, f := range s.memory.onCode {
+		f()
+	}
+	return true
 }
 
 // Writable reports whether writes to page need no note any more: it was written, and no code was decoded from it since.

@@ -8,7 +8,7 @@ import (
 // inst emits the present instruction. It returns false where Go has to do it: then it has written nothing.
 func (e *Emitter) inst() bool {
 	in := e.in
-	if in.Reg >= x86.HighByte || !in.IsMem && in.RM >= x86.HighByte || in.Mem.Addr32 {
+	if in.Reg >= x86.HighByte || !in.IsMem && in.RM >= x86.HighByte || in.Mem.Addr32 && (in.IsMem || !branches(in.Op)) {
 		return false
 	}
 	switch in.Op {
@@ -52,6 +52,8 @@ func (e *Emitter) inst() bool {
 		return e.vector()
 	case x86.AVX:
 		return e.avx()
+	case x86.MOVS, x86.STOS:
+		return e.str()
 	case x86.NOP:
 		return true
 	}

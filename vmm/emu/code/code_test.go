@@ -24,8 +24,7 @@ func FuzzTranslate(f *testing.F) {
 	f.Add([]byte{0x48, 0xd3, 0xe0, 0x0f, 0xa3, 0xc8, 0x0f, 0x92, 0x03, 0x11, 0x06, 0xff, 0x23}) // shl by cl, bt, setb and adc in memory, jmp
 	f.Add([]byte{0x4d, 0x0f, 0xaf, 0xee, 0xd1, 0xc8, 0x66, 0x0f, 0x58, 0x0e, 0x9c, 0xc3})       // imul r13, r14; ror; addpd; pushf; ret
 	f.Fuzz(func(t *testing.T, p []byte) {
-		var generation uint32
-		b := Block{VA: 0x400000, Pages: []Generation{{At: &generation}}}
+		b := Block{VA: 0x400000}
 		for len(p) > 0 && len(b.Insts) < 64 {
 			in, err := x86.Decode(p)
 			if err != nil {

@@ -16,6 +16,6 @@
 // never more than was looked up, for behind it isn't the guest's; alignment and division.
 //
 // A Store keeps a machine's code, and knows where the jumps between its blocks lead and what page tables say so. It doesn't decide what is translated and when, nor
-// when code is stale: vmm/emu does. It starts no goroutines; Enter runs in its caller's, which
+// when code is stale: vmm/emu does, and has nothing jump to it any more (Unlink). It starts no goroutines; Enter runs in its caller's, which
 // isn't preempted meanwhile, so Layout.Count bounds it. Elsewhere than on Linux and amd64 Possible is false.
 package code

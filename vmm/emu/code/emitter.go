@@ -46,7 +46,6 @@ type Block struct {
 	VA     uint64
 	Number int
 	Insts  []Inst
-	Pages  []Generation
 	// NoWindow has each access to the stack looked up by itself.
 	NoWindow bool
 }
@@ -56,12 +55,6 @@ type Inst struct {
 	x86.Inst
 	Step int  // what Layout.Exit has for it
 	Last bool // what Go does of it, it does to the end of the block
-}
-
-// Generation says that the block's code is in memory as long as the number there is Value.
-type Generation struct {
-	At    *uint32
-	Value uint32
 }
 
 // emitted is what is found out about an instruction.
@@ -91,8 +84,7 @@ type Emitter struct {
 	in         *emitted
 	flags      flagsPlace
 	entry      asm.Label
-	body       asm.Label // behind the checks
-	stale      asm.Label
+	body       asm.Label // behind the count
 	short      asm.Label
 	indirect   asm.Label
 	isIndirect bool
@@ -141,7 +133,7 @@ func (e *Emitter) Translate(b *Block, here, there, out uint64) error {
 	e.window = window{none: b.NoWindow}
 	for pass := range passes {
 		e.Begin(here)
-		e.entry, e.body, e.stale, e.short, e.indirect = asm.Label{}, asm.Label{}, asm.Label{}, asm.Label{}, asm.Label{}
+		e.entry, e.body, e.short, e.indirect = asm.Label{}, asm.Label{}, asm.Label{}, asm.Label{}
 		e.again, e.isLoop, e.isIndirect, e.used = asm.Label{}, false, false, 0
 		e.checked, e.missed, e.stack = asm.Label{}, asm.Label{}, stackPointer{known: true}
 		e.flags, e.changed = flagsPlace{inMemory: true}, false
@@ -208,15 +200,9 @@ func (e *Emitter) forget() {
 	}
 }
 
-// head checks that the code is still what is in memory, and takes the block's instructions from those that are left.
+// head takes the block's instructions from those that are left. That the code is what is in memory is who enters it to know.
 func (e *Emitter) head() {
 	e.Bind(&e.entry)
-	for _, g := range e.block.Pages {
-		e.Constant(hostA, uint64(uintptr(unsafe.Pointer(g.At))))
-		e.Emit(asm.Op(0x81), 4, 7, asm.M(hostA, 0), false) // CMP
-		e.Imm(int64(int32(g.Value)), 4)
-		e.JumpIf(uint8(x86.CondNE), &e.stale)
-	}
 	e.count()
 	e.Bind(&e.body)
 	e.check()
@@ -284,8 +270,6 @@ func (e *Emitter) tail() {
 	if e.window.used {
 		e.leaveUncounted(ExitWindow)
 	}
-	e.Bind(&e.stale)
-	e.leave(ExitStale<<ExitShift, e.block.VA)
 	if e.isIndirect {
 		e.Bind(&e.indirect)
 		e.store(asm.M(hostContext, e.at.RIP), hostA)

@@ -9,6 +9,7 @@ type Layout struct {
 	Exit     int32    // why it left, 4 bytes
 	Block    int32    // which block it left, 4 bytes
 	Flags    int32    // the guest's, as HostFlags has them, 4 bytes
+	Other    int32    // those that aren't arithmetic, as x86.Flags has them
 	Resume   int32    // where it goes on after ExitStep
 	Jumps    int32    // the address of a table of JumpsSize Jumps
 	RIP      int32    // where it left to
@@ -30,7 +31,6 @@ const (
 	ExitLink            // a way out of the block, by its number, isn't linked yet
 	ExitIndirect        // the table of jumps doesn't have RIP
 	ExitCount           // the block has more instructions than are left
-	ExitStale           // its page was written
 	ExitWindow          // the block's part of the stack lies in two pages, or isn't in the TLB
 	ExitShift    = 16
 )
