@@ -43,10 +43,13 @@ func (m *Image) addSystem(program string, made []string) error {
 	return m.put("/proc/self/fd", &Node{Kind: KindDir, Special: procDescriptors, now: inode{mode: 0o500}})
 }
 
-// addHosts makes /etc/hosts, where there is none and it can be.
+// addHosts makes /etc/hosts, where there is none and it can be. An empty one, as docker export writes, is none.
 func (m *Image) addHosts(hosts string) {
 	etc, err := m.directory("/etc")
-	if err == nil && etc.now.names["hosts"].node == nil {
+	if err != nil {
+		return
+	}
+	if n := etc.now.names["hosts"].node; n == nil || m.linked != nil && n.Kind == KindFile && len(n.data) == 0 {
 		m.add(etc, "hosts", &Node{Kind: KindFile, data: []byte(hosts), now: inode{mode: 0o444}})
 	}
 }
