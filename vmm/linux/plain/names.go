@@ -61,7 +61,13 @@ var names = map[abi.Call]Call{
 	abi.SYS_FCHMOD: {func(p Process, a *Args) (uint64, abi.Errno) {
 		return 0, p.Files.Fchmod(fd(a[0]), uint32(a[1]))
 	}, "dx"},
-	abi.SYS_FCHOWNAT: {callFchownat, "fsddx"},
+	abi.SYS_CHOWN: {func(p Process, a *Args) (uint64, abi.Errno) { return p.chown(cwd, a[0], a[1], a[2], 0) }, "sdd"},
+	abi.SYS_LCHOWN: {func(p Process, a *Args) (uint64, abi.Errno) {
+		return p.chown(cwd, a[0], a[1], a[2], abi.AT_SYMLINK_NOFOLLOW)
+	}, "sdd"},
+	abi.SYS_FCHOWNAT: {func(p Process, a *Args) (uint64, abi.Errno) {
+		return p.chown(fd(a[0]), a[1], a[2], a[3], fd(a[4]))
+	}, "fsddx"},
 	abi.SYS_FCHOWN: {func(p Process, a *Args) (uint64, abi.Errno) {
 		return 0, p.Files.Fchown(fd(a[0]), uint32(a[1]), uint32(a[2]))
 	}, "ddd"},
@@ -260,12 +266,12 @@ func (p Process) chmod(dir int, at, mode uint64) (uint64, abi.Errno) {
 	return 0, p.Files.Chmod(dir, name, uint32(mode), 0)
 }
 
-func callFchownat(p Process, a *Args) (uint64, abi.Errno) {
-	name, e := p.path(a[1])
+func (p Process) chown(dir int, at, uid, gid uint64, flags int) (uint64, abi.Errno) {
+	name, e := p.path(at)
 	if e != 0 {
 		return 0, e
 	}
-	return 0, p.Files.Chown(fd(a[0]), name, uint32(a[2]), uint32(a[3]), fd(a[4]))
+	return 0, p.Files.Chown(dir, name, uint32(uid), uint32(gid), flags)
 }
 
 func callTruncate(p Process, a *Args) (uint64, abi.Errno) {

@@ -52,6 +52,17 @@ func (m *Image) addHosts(hosts string) {
 	if n := etc.now.names["hosts"].node; n == nil || m.linked != nil && n.Kind == KindFile && len(n.data) == 0 {
 		m.add(etc, "hosts", &Node{Kind: KindFile, data: []byte(hosts), now: inode{mode: 0o444}})
 	}
+	for _, u := range users {
+		if m.linked != nil && etc.now.names[u[0]].node == nil {
+			m.add(etc, u[0], &Node{Kind: KindFile, data: []byte(u[1]), now: inode{mode: 0o444}})
+		}
+	}
+}
+
+// users are what servers look for that want to be somebody else than root, where a root file system has none: whoever they become may do all.
+var users = [...][2]string{
+	{"passwd", "root:x:0:0:root:/:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"},
+	{"group", "root:x:0:\nnobody:x:65534:\nnogroup:x:65534:\n"},
 }
 
 func (m *Image) put(name string, n *Node) error {
