@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -31,9 +32,19 @@ type node struct {
 	names    map[string]*node // of a directory
 }
 
+// valid is fs.ValidPath for names that needn't be UTF-8: on Linux they are bytes.
+func valid(name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "" || part == ".." || part == "." && name != "." {
+			return false
+		}
+	}
+	return true
+}
+
 // find is at, for the names of fs.FS.
 func (f *FS) find(op, name string) (*node, error) {
-	if !fs.ValidPath(name) {
+	if !valid(name) {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
 	n := f.at(name)

@@ -48,6 +48,9 @@ func Read(archive []byte) (*FS, error) {
 	entries := tar.NewReader(from)
 	for n := 0; ; n++ {
 		h, err := entries.Next()
+		if errors.Is(err, io.EOF) && !ended(archive[:len(archive)-from.Len()]) {
+			err = io.ErrUnexpectedEOF
+		}
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -66,6 +69,11 @@ func Read(archive []byte) (*FS, error) {
 		return nil, errors.New("this is an image of layers, as docker save writes; take what docker export writes: docker export $(docker create IMAGE) > rootfs.tar")
 	}
 	return f, nil
+}
+
+// ended says whether what was read of an archive has its end, two records of zeros: one that was cut between entries hasn't.
+func ended(read []byte) bool {
+	return len(read) >= 2*recordLen && len(bytes.Trim(read[len(read)-2*recordLen:], "\x00")) == 0
 }
 
 // take adds an entry, of which rest begins with the content.

@@ -124,12 +124,12 @@ func (m *Image) read(files fs.FS, name string, d fs.DirEntry, err error) error {
 	case mode.IsDir():
 		n.Kind = KindDir
 	case mode.IsRegular():
-		if m.linked != nil {
-			if first := m.linked[info.Sys()]; first != nil {
+		if id := info.Sys(); m.linked != nil && id != nil {
+			if first := m.linked[id]; first != nil {
 				m.alias(dir, path.Base(name), first)
 				return nil
 			}
-			m.linked[info.Sys()] = n
+			m.linked[id] = n
 		}
 		n.Kind = KindFile
 		m.files++

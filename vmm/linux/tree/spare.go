@@ -16,6 +16,9 @@ func (m *Image) mountSpare() error {
 	}
 	m.seeded = len(m.mounts)
 	_, spare, _ := m.spare(m.root)
+	if n := len(m.mounts) + len(spare); n > mountsMax {
+		return fmt.Errorf("file: %d directories of the image have no file below them, more than %d, and each would be writable; leave out those that the program doesn't write to, or put a file into each", n, mountsMax)
+	}
 	directories := 0
 	for _, n := range spare {
 		_, below, height := m.spare(n)
