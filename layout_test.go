@@ -86,7 +86,7 @@ var plan = map[string][]string{
 	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},                        // vmmtest in tests only
 	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys", "vmm/rootfs"}, // backend in tests only
 	"vmm/rootfs":                    {},
-	"examples/programs":             {"compute", "kv", "compute/apart"},
+	"examples/programs":             {"compute", "kv", "compute/apart", "vmm/backend", "vmm/rootfs"},
 	"compute/stage":                 {"fault"},
 	"compute/image":                 {"certs"},
 	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/abi", "vmm/linux/file", "vmm/phys", "vmm/snap"},

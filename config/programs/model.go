@@ -27,9 +27,11 @@ type Program struct {
 
 	// A directory, from that of this file, which the program sees as `/`, read-only, beside itself, `/program`. Directories in which there is no file can be
 	// written and are memory, as are `/tmp`, `/run` and those below `/var` that programs write to.
+	// default: NONE
 	Files string `yaml:"files"`
 
-	// Which file of an archive or a directory is the program: a path in it. If not given, `/program`, or else the only static program that there is.
+	// Which file of an archive or a directory is the program: a path in it.
+	// default: /program, or the only PROGRAM in it
 	Executable string `yaml:"executable"`
 
 	// Its arguments, the first of them behind its name.

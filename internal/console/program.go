@@ -102,7 +102,7 @@ func (f *deployFlags) check(c *cobra.Command, args []string) error {
 
 // deploy sends a program, has the settings name it, and then a site.
 func (f *deployFlags) deploy(ctx context.Context, a *asker, check CheckProgram, name, file string) error {
-	image, err := rootfs.Make(file, f.files, readImage)
+	image, err := f.image(file)
 	if err != nil {
 		return err
 	}
@@ -196,6 +196,28 @@ func readImage(file string) ([]byte, error) {
 		err = fmt.Errorf("%s has more than %d MiB; strip it (go build -ldflags=-s)", file, feed.ObjectMax>>20)
 	}
 	return image, err
+}
+
+// image is what is sent for a file. An archive that no edge could use, whatever the settings say, is refused.
+func (f *deployFlags) image(file string) ([]byte, error) {
+	var unread error
+	image, err := rootfs.Make(file, f.files, func(name string) (image []byte, err error) {
+		image, unread = readImage(name)
+		return image, unread
+	})
+	if unread != nil {
+		return nil, unread
+	}
+	if err == nil && rootfs.IsArchive(image) {
+		var root *rootfs.FS
+		if root, err = rootfs.Read(image); err == nil && len(root.Programs()) == 0 {
+			err = rootfs.ErrNoProgram
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return image, nil
 }
 
 // apply has one document hold, and waits for its roll-out.

@@ -22,6 +22,9 @@ const (
 	scriptMark = "#!"
 )
 
+// ErrNoProgram says that there is nothing to run.
+var ErrNoProgram = errors.New("the image has no program: no ELF file that may be executed; put a static Linux program there")
+
 // Program finds the program to run: executable, a path from the root or a name that is looked for where programs are; if empty, /program, or else the only
 // ELF file that may be executed. Links are followed: at is where the file is.
 func (f *FS) Program(executable string) (elf []byte, at string, err error) {
@@ -97,18 +100,18 @@ func (f *FS) follow(name string) (n *node, at string, err error) {
 
 // only is the path of the only program that there is.
 func (f *FS) only() (string, error) {
-	all := f.programs()
+	all := f.Programs()
 	switch len(all) {
 	case 0:
-		return "", errors.New("the image has no program: no ELF file that may be executed; put a static Linux program there")
+		return "", ErrNoProgram
 	case 1:
 		return all[0], nil
 	}
 	return "", fmt.Errorf("the image has several programs and no %s; say which it is by `executable`%s", ProgramPath, f.those())
 }
 
-// programs are the paths of all ELF files that may be executed, a file with several names once.
-func (f *FS) programs() (all []string) {
+// Programs are the paths of all ELF files that may be executed, a file with several names once.
+func (f *FS) Programs() (all []string) {
 	seen := map[*node]bool{}
 	var walk func(dir *node, at string)
 	walk = func(dir *node, at string) {
@@ -128,7 +131,7 @@ func (f *FS) programs() (all []string) {
 
 // those names programs of the image, for an error.
 func (f *FS) those() string {
-	all := f.programs()
+	all := f.Programs()
 	more := ""
 	if len(all) > namedMax {
 		all, more = all[:namedMax], " and others"

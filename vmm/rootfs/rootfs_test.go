@@ -186,8 +186,10 @@ func TestFS(t *testing.T) {
 
 func TestProgram(t *testing.T) {
 	const elf = "\x7fELF"
-	one := []entry{regular("usr/sbin/nginx", elf+"n"), regular("etc/conf", "x"), link(tar.TypeSymlink, "entry", "/usr/bin/../sbin/nginx"), link(tar.TypeDir, "usr/bin", ""),
-		regular("start.sh", "#!/bin/sh\n"), link(tar.TypeSymlink, "loop", "loop")}
+	one := []entry{
+		regular("usr/sbin/nginx", elf+"n"), regular("etc/conf", "x"), link(tar.TypeSymlink, "entry", "/usr/bin/../sbin/nginx"), link(tar.TypeDir, "usr/bin", ""),
+		regular("start.sh", "#!/bin/sh\n"), link(tar.TypeSymlink, "loop", "loop"),
+	}
 	two := append([]entry{regular("bin/other", elf+"o")}, one...)
 	three := append([]entry{regular("program", elf+"p")}, two...)
 	for _, tt := range []struct {
