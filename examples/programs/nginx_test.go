@@ -167,7 +167,7 @@ func TestNginx(t *testing.T) {
 	big := large()
 	dir := site(t, map[string]string{
 		"www/big": big, "www/copied/big": big, "www/style.css": strings.Repeat("body { color: #223; }\n", 200),
-		"etc/nginx/nginx.conf": strings.Replace(string(conf), "location /assets/", "location /copied/ { sendfile off; }\n        location /assets/", 1),
+		"etc/nginx/nginx.conf": strings.NewReplacer("location /assets/", "location /copied/ { sendfile off; }\n        location /assets/", "access_log    off;", "").Replace(string(conf)),
 	})
 	image := packed(t, dir, program)
 	onEach(t, func(t *testing.T, kind backend.Kind) {
@@ -183,6 +183,9 @@ func TestNginx(t *testing.T) {
 				}
 				if !said.has(`open() "/www/nothing" failed (2: No such file or directory)`) {
 					t.Error("what nginx writes to /dev/stderr isn't heard")
+				}
+				if isolation != compute.PerRequest && !said.has(`"GET /big HTTP/1.1" 200 10485760`) {
+					t.Error("what nginx writes behind an answer isn't heard")
 				}
 			})
 		}
