@@ -36,10 +36,14 @@ var names = map[abi.Call]Call{
 	abi.SYS_MKDIR:      {func(p Process, a *Args) (uint64, abi.Errno) { return p.mkdir(cwd, a[0], a[1]) }, "sx"},
 	abi.SYS_MKDIRAT:    {func(p Process, a *Args) (uint64, abi.Errno) { return p.mkdir(fd(a[0]), a[1], a[2]) }, "fsx"},
 	abi.SYS_MKNODAT:    {callMknodat, "fsxx"},
-	abi.SYS_UNLINK:     {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(cwd, a[0], 0) }, "s"},
-	abi.SYS_RMDIR:      {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(cwd, a[0], abi.AT_REMOVEDIR) }, "s"},
-	abi.SYS_UNLINKAT:   {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(fd(a[0]), a[1], fd(a[2])) }, "fsx"},
-	abi.SYS_RENAME:     {func(p Process, a *Args) (uint64, abi.Errno) { return p.rename(cwd, a[0], cwd, a[1], 0) }, "ss"},
+	abi.SYS_MKNOD: {func(p Process, a *Args) (uint64, abi.Errno) {
+		at := int64(cwd)
+		return callMknodat(p, &Args{uint64(at), a[0], a[1], a[2]})
+	}, "sxx"},
+	abi.SYS_UNLINK:   {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(cwd, a[0], 0) }, "s"},
+	abi.SYS_RMDIR:    {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(cwd, a[0], abi.AT_REMOVEDIR) }, "s"},
+	abi.SYS_UNLINKAT: {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(fd(a[0]), a[1], fd(a[2])) }, "fsx"},
+	abi.SYS_RENAME:   {func(p Process, a *Args) (uint64, abi.Errno) { return p.rename(cwd, a[0], cwd, a[1], 0) }, "ss"},
 	abi.SYS_RENAMEAT: {func(p Process, a *Args) (uint64, abi.Errno) {
 		return p.rename(fd(a[0]), a[1], fd(a[2]), a[3], 0)
 	}, "fsfs"},
@@ -52,11 +56,18 @@ var names = map[abi.Call]Call{
 	abi.SYS_LINKAT: {func(p Process, a *Args) (uint64, abi.Errno) {
 		return p.link(fd(a[0]), a[1], fd(a[2]), a[3], fd(a[4]))
 	}, "fsfsx"},
-	abi.SYS_CHDIR:    {callChdir, "s"},
-	abi.SYS_FCHDIR:   {func(p Process, a *Args) (uint64, abi.Errno) { return 0, p.Files.Fchdir(fd(a[0])) }, "d"},
-	abi.SYS_GETCWD:   {callGetcwd, "xd"},
-	abi.SYS_UMASK:    {func(p Process, a *Args) (uint64, abi.Errno) { return uint64(p.Files.Umask(uint32(a[0]))), 0 }, "x"},
-	abi.SYS_CHMOD:    {func(p Process, a *Args) (uint64, abi.Errno) { return p.chmod(cwd, a[0], a[1]) }, "sx"},
+	abi.SYS_CHDIR:  {callChdir, "s"},
+	abi.SYS_FCHDIR: {func(p Process, a *Args) (uint64, abi.Errno) { return 0, p.Files.Fchdir(fd(a[0])) }, "d"},
+	abi.SYS_GETCWD: {callGetcwd, "xd"},
+	abi.SYS_UMASK:  {func(p Process, a *Args) (uint64, abi.Errno) { return uint64(p.Files.Umask(uint32(a[0]))), 0 }, "x"},
+	abi.SYS_CHMOD:  {func(p Process, a *Args) (uint64, abi.Errno) { return p.chmod(cwd, a[0], a[1]) }, "sx"},
+	abi.SYS_FCHMODAT2: {func(p Process, a *Args) (uint64, abi.Errno) {
+		name, e := p.path(a[1])
+		if e != 0 {
+			return 0, e
+		}
+		return 0, p.Files.Chmod(fd(a[0]), name, uint32(a[2]), fd(a[3]))
+	}, "fsxx"},
 	abi.SYS_FCHMODAT: {func(p Process, a *Args) (uint64, abi.Errno) { return p.chmod(fd(a[0]), a[1], a[2]) }, "fsx"},
 	abi.SYS_FCHMOD: {func(p Process, a *Args) (uint64, abi.Errno) {
 		return 0, p.Files.Fchmod(fd(a[0]), uint32(a[1]))
