@@ -49,16 +49,19 @@ func (e *FilesError) Unwrap() error { return e.Err }
 func Pack(dir string, program []byte) ([]byte, error) {
 	p := &packer{}
 	p.out = tar.NewWriter(&p.archive)
-	if program != nil {
-		if err := p.put(&tar.Header{Typeflag: tar.TypeReg, Name: ProgramPath[1:], Mode: 0o755, Size: int64(len(program))}, program); err != nil {
-			return nil, err
-		}
-	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, reason(err)
 	}
 	defer root.Close()
+	if p.archive, err = room(root, len(program)); err != nil {
+		return nil, err
+	}
+	if program != nil {
+		if err := p.put(&tar.Header{Typeflag: tar.TypeReg, Name: ProgramPath[1:], Mode: 0o755, Size: int64(len(program))}, bytes.NewReader(program)); err != nil {
+			return nil, err
+		}
+	}
 	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, reason(err))
@@ -71,11 +74,41 @@ func Pack(dir string, program []byte) ([]byte, error) {
 		}
 		return nil
 	})
-	if err = errors.Join(err, p.out.Close()); err != nil {
+	if err == nil {
+		err = p.out.Close()
+	}
+	if err == nil && p.archive.Len() > SizeMax {
+		err = tooLarge("the image")
+	}
+	if err != nil {
 		return nil, err
 	}
 	return p.archive.Bytes(), nil
 }
+
+// room is memory for about what there is, so that it needn't grow. What passes the limits is refused before anything is read.
+func room(root *os.Root, program int) (b bytes.Buffer, err error) {
+	const each = 2 * recordLen // a header, and what fills the last record
+	size, entries := int64(program)+each, 0
+	err = fs.WalkDir(root.FS(), ".", func(_ string, d fs.DirEntry, err error) error {
+		if entries++; entries > EntriesMax {
+			return errTooMany
+		}
+		if err == nil && d.Type().IsRegular() {
+			if info, err := d.Info(); err == nil {
+				size += info.Size()
+			}
+		}
+		if size += each; size > SizeMax {
+			return tooLarge("the image")
+		}
+		return nil // what is wrong with a file is said when it is read
+	})
+	b.Grow(int(min(size, SizeMax)) + each)
+	return b, err
+}
+
+var errTooMany = fmt.Errorf("there are more than %d files; leave out what the program doesn't read", EntriesMax)
 
 // packer writes an archive.
 type packer struct {
@@ -105,27 +138,29 @@ func (p *packer) add(root *os.Root, name string, d fs.DirEntry) error {
 		return errors.New("it is neither a file, a directory nor a link; take it out")
 	}
 	h.Typeflag, h.Size, h.ModTime = tar.TypeReg, info.Size(), info.ModTime().Truncate(time.Second)
-	if int64(p.archive.Len())+h.Size > SizeMax {
-		return tooLarge("the image")
-	}
 	f, err := root.Open(name)
 	if err != nil {
 		return reason(err)
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, h.Size+1))
-	if err != nil {
-		return reason(err)
+	if err := p.put(h, f); err != nil {
+		return err
 	}
-	if int64(len(content)) != h.Size {
-		return errors.New("it changed while it was read; try again")
+	if n, _ := f.Read(make([]byte, 1)); n > 0 {
+		return errChanged
 	}
-	return p.put(h, content)
+	return nil
 }
 
-func (p *packer) put(h *tar.Header, content []byte) error {
+var errChanged = errors.New("it changed while it was read; try again")
+
+// put writes an entry with h.Size bytes of content.
+func (p *packer) put(h *tar.Header, content io.Reader) error {
 	if p.entries++; p.entries > EntriesMax {
-		return fmt.Errorf("there are more than %d files; leave out what the program doesn't read", EntriesMax)
+		return errTooMany
+	}
+	if int64(p.archive.Len())+h.Size > SizeMax {
+		return tooLarge("the image")
 	}
 	if h.ModTime.IsZero() {
 		h.ModTime = time.Unix(0, 0)
@@ -133,11 +168,13 @@ func (p *packer) put(h *tar.Header, content []byte) error {
 	if err := p.out.WriteHeader(h); err != nil {
 		return fmt.Errorf("%w; give it another name", err)
 	}
-	if _, err := p.out.Write(content); err != nil {
-		return err
+	if h.Size == 0 {
+		return nil
 	}
-	if p.archive.Len() > SizeMax {
-		return tooLarge("the image")
+	if _, err := io.CopyN(p.out, content, h.Size); errors.Is(err, io.EOF) {
+		return errChanged
+	} else if err != nil {
+		return reason(err)
 	}
 	return nil
 }

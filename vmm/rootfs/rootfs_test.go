@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -287,6 +288,21 @@ func TestPackRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+	if err := errors.Join(os.Mkdir(dir+"/large", 0o755), os.WriteFile(dir+"/large/file", nil, 0o644), os.Truncate(dir+"/large/file", SizeMax)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Pack(dir+"/large", nil); err == nil || !strings.Contains(err.Error(), "more than 256 MiB") {
+		t.Errorf("a directory of more than an image: %v", err)
+	}
+	if err := errors.Join(os.Remove(dir+"/large/file"), syscall.Mkfifo(dir+"/large/fifo", 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Pack(dir+"/large", nil); err == nil || !strings.Contains(err.Error(), "fifo: it is neither a file, a directory nor a link; take it out") {
+		t.Errorf("a directory with a FIFO: %v", err)
+	}
+	if err := os.RemoveAll(dir + "/large"); err != nil {
+		t.Fatal(err)
 	}
 	if b, err := Make(dir, "", os.ReadFile); err != nil || !IsArchive(b) {
 		t.Errorf("a directory as an image: %v", err)

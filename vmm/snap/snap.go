@@ -169,7 +169,10 @@ func (s *Snapshot) Files() (count int, bytes int64) {
 	return s.files.Files()
 }
 
-// Bytes is how much memory s has: the pages of its images that aren't zeros, and the archive of its files.
+// nodeSize is about what a file takes beside its bytes.
+const nodeSize = 1 << 10
+
+// Bytes is how much memory s has: the pages of its images that aren't zeros, and its files.
 func (s *Snapshot) Bytes() int64 {
 	var pages int64
 	for _, slot := range s.slots {
@@ -180,7 +183,7 @@ func (s *Snapshot) Bytes() int64 {
 		}
 	}
 	if s.files != nil {
-		return pages*phys.PageSize + int64(len(s.files.Origin()))
+		return pages*phys.PageSize + int64(len(s.files.Origin())) + int64(s.files.Nodes())*nodeSize
 	}
 	return pages * phys.PageSize
 }
