@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm/linux"
+	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/phys"
 	"github.com/wherry/wherry/vmm/snap"
 )
 
 // archive is a root file system around a program.
-func archive(t *testing.T, program []byte, more ...tar.Header) []byte {
+func archive(t testing.TB, program []byte, more ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -165,4 +166,35 @@ func TestReadProgramRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
+}
+
+// FuzzReadProgram gives bytes to ReadProgram: an archive with files is an image that a table can have, or an error.
+func FuzzReadProgram(f *testing.F) {
+	f.Add(archive(f, []byte("\x7fELF")), "/entry")
+	f.Add(archive(f, []byte("\x7fELF"), tar.Header{Typeflag: tar.TypeSymlink, Name: "tmp", Linkname: "run"}, tar.Header{Typeflag: tar.TypeReg, Name: "var"}), "")
+	f.Fuzz(func(t *testing.T, image []byte, executable string) {
+		p, err := snap.ReadProgram(image, executable)
+		if err != nil || p.Files == nil {
+			return
+		}
+		table, err := file.New(file.Options{Image: p.Files})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := table.Checkpoint().MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s file.State
+		if err := s.UnmarshalBinary(data); err != nil {
+			t.Fatal(err)
+		}
+		again, err := file.New(file.Options{Image: p.Files})
+		if err == nil {
+			err = again.Restore(&s)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -70,6 +70,9 @@ func NewImage(o ImageOptions, made []string, hosts string) (*Image, error) {
 	}
 	writable := append([]string{"/tmp", "/dev/shm"}, o.Writable...)
 	for _, name := range writable {
+		if at := m.root.now.names[name[1:]].node; o.Root && at != nil && at.Kind == KindLink {
+			continue // to where it leads
+		}
 		if err := m.mount(path.Clean("/" + name)); err != nil {
 			return nil, err
 		}

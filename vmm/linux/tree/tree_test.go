@@ -230,6 +230,7 @@ func TestRoot(t *testing.T) {
 		"var/run":             {Data: []byte("/run"), Mode: fs.ModeSymlink | 0o777},
 		"var/lib/store/empty": {Mode: fs.ModeDir | 0o700},
 		"var/lib/other/file":  {Data: []byte("1")},
+		"tmp":                 {Data: []byte("var/tmp"), Mode: fs.ModeSymlink | 0o777},
 	}}, nil, "the gate")
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +239,7 @@ func TestRoot(t *testing.T) {
 	tree := New(book, m, o, nil)
 	for path, want := range map[string]abi.Errno{
 		"/srv/uploads/x": 0, "/srv/uploads/a/b/x": 0, "/srv/www/x": abi.EROFS, "/srv/x": abi.EROFS, "/x": abi.EROFS, "/bin/x": abi.EROFS, "/etc/x": abi.EROFS,
-		"/run/x": 0, "/var/run/y": 0, "/var/log/x": 0, "/var/lib/x": abi.EROFS, "/var/lib/store/empty/x": 0, "/var/lib/other/x": abi.EROFS, "/var/x": abi.EROFS, "/tmp/x": 0,
+		"/run/x": 0, "/var/run/y": 0, "/var/log/x": 0, "/var/lib/x": abi.EROFS, "/var/lib/store/empty/x": 0, "/var/lib/other/x": abi.EROFS, "/var/x": abi.EROFS, "/tmp/x": 0, "/var/tmp/y": 0,
 	} {
 		w, e := tree.FindToOpen(abi.AT_FDCWD, path, abi.O_CREAT|abi.O_RDWR)
 		if e == 0 {
