@@ -106,6 +106,10 @@ func TestRead(t *testing.T) {
 		{"names", []entry{regular("./a/b", "1"), regular("/c", "2"), regular("../../d", "3"), regular("x/../../e", "4")}, "a/ a/b=1 c=2 d=3 e=4"},
 		{"the last one counts", []entry{regular("a", "1"), regular("a", "2"), link(tar.TypeDir, "a", ""), regular("a", "3")}, "a=3"},
 		{"links", []entry{regular("a", "1"), link(tar.TypeLink, "b", "./a"), link(tar.TypeSymlink, "c", "../../../etc/passwd"), regular("a", "2")}, "a=2 b=1 c->../../../etc/passwd"},
+		{"what docker export writes", []entry{
+			regular(".dockerenv", ""), link(tar.TypeDir, "dev/", ""), regular("dev/console", ""), link(tar.TypeDir, "dev/pts/", ""), link(tar.TypeDir, "etc/", ""), regular("etc/hosts", ""),
+			link(tar.TypeSymlink, "etc/mtab", "/proc/mounts"), link(tar.TypeDir, "proc/", ""), regular("server", "\x7fELF"), link(tar.TypeDir, "sys/", ""),
+		}, ".dockerenv= etc/ etc/hosts= etc/mtab->/proc/mounts server=\x7fELF"},
 		{"what the system has", []entry{link(tar.TypeChar, "dev/null", ""), regular("proc/x", "1"), link(tar.TypeDir, "sys", ""), regular("device", "2")}, "device=2"},
 		{"names that aren't UTF-8", []entry{regular("\xe4", "1")}, "\xe4=1"},
 		{"long names", []entry{regular(long, "1")}, ""},
