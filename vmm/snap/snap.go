@@ -109,19 +109,21 @@ type EndedError struct {
 	forked bool // it wanted another process
 }
 
-// forkedText says what to do about a program that wants more than one process.
-const forkedText = "the program %s, and wanted a process beside itself (fork), which there can't be: have it serve in one process, in the foreground; " +
+// ForkAdvice says what became of a program that wanted more than one process, and what to do about it.
+const ForkAdvice = "wanted a process beside itself (fork), which there can't be: have it serve in one process, in the foreground; " +
 	"nginx by `daemon off; master_process off;` in its configuration"
 
-// forked reports whether a program has tried to make another process.
+// Forked reports whether a program has tried to make another process.
+func Forked(m *linux.Metrics) bool { return m.Unknown["fork"]+m.Unknown["vfork"] > 0 }
+
 func forked(p *linux.Process) bool {
-	unknown := p.Metrics().Unknown
-	return unknown["fork"]+unknown["vfork"] > 0
+	m := p.Metrics()
+	return Forked(&m)
 }
 
 func (e *EndedError) Error() string {
 	if e.forked {
-		return fmt.Sprintf(forkedText, e.Stop)
+		return fmt.Sprintf("the program %s, and %s", e.Stop, ForkAdvice)
 	}
 	if !e.server {
 		return fmt.Sprintf("the program %s before it read standard input", e.Stop)

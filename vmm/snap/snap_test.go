@@ -274,6 +274,26 @@ func TestProgramsThatDontWait(t *testing.T) {
 	})
 }
 
+// A program that wants processes is told that there are none, and what to write: by fork, and by clone as the C libraries have it.
+func TestProgramsThatFork(t *testing.T) {
+	exit := []byte{0x0f, 0x05, 0xbf, 1, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05} // syscall; exit(1)
+	for name, call := range map[string][]byte{"fork": {0xb8, 57, 0, 0, 0}, "clone": {0xbf, 17, 0, 0, 0, 0x31, 0xf6, 0xb8, 56, 0, 0, 0}} { // clone(SIGCHLD, 0)
+		t.Run(name, func(t *testing.T) {
+			onEach(t, func(t *testing.T, make snap.Maker) {
+				m, err := make(phys.New(phys.Options{}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer m.Close()
+				_, err = snap.BootServer(t.Context(), m, tiny(append(call, exit...)), linux.Options{}, 0)
+				if err == nil || !strings.Contains(err.Error(), "the program exited with status 1, and wanted a process beside itself (fork)") || !strings.Contains(err.Error(), "master_process off;") {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // tiny is a static ELF file with code, at 0x400000.
 func tiny(code []byte) []byte {
 	head := []byte{
