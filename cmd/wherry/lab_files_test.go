@@ -39,7 +39,7 @@ func TestProgramsAreDeployedWithFiles(t *testing.T) {
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }))
 	defer origin.Close()
 	l := startLab(t, "--control", "1", "--edges", "2", "--dns", "0")
-	l.must("apply", "--emergency", "-f", l.write("shop.yaml", "name: shop\nhosts: [shop.test]\ncache: {default_ttl: 0s}\norigins: [{url: \""+origin.URL+"\"}]\n"))
+	l.must("apply", "--emergency", "-f", l.write("shop.yaml", "name: shop\nhosts: [shop.test]\norigins: [{url: \""+origin.URL+"\"}]\n"))
 
 	text := l.must("program", "deploy", "pages", pages, "--files", site("first"), "--site", "shop", "--path", "/hello", "--emergency")
 	l.bothAnswer("first", text)

@@ -276,7 +276,7 @@ func TestProgramsThatDontWait(t *testing.T) {
 
 // A program that wants processes is told that there are none, and what to write: by fork, and by clone as the C libraries have it.
 func TestProgramsThatFork(t *testing.T) {
-	exit := []byte{0x0f, 0x05, 0xbf, 1, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05} // syscall; exit(1)
+	exit := []byte{0x0f, 0x05, 0xbf, 1, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05}                                                           // syscall; exit(1)
 	for name, call := range map[string][]byte{"fork": {0xb8, 57, 0, 0, 0}, "clone": {0xbf, 17, 0, 0, 0, 0x31, 0xf6, 0xb8, 56, 0, 0, 0}} { // clone(SIGCHLD, 0)
 		t.Run(name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, make snap.Maker) {
