@@ -3,6 +3,7 @@ package snap_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"os/exec"
@@ -308,6 +309,9 @@ func tiny(code []byte) []byte {
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("wherry\x00\x01"))
 	f.Add([]byte("wherry\x00\x01\x03kvm\x04\x00\x00\x00abcd\x01"))
+	image := archive(f, []byte("\x7fELF"))
+	withFiles := binary.LittleEndian.AppendUint32([]byte("wherry\x00\x02\x03kvm\x06\x00/entry"), uint32(len(image)))
+	f.Add(append(append(withFiles, image...), "\x04\x00\x00\x00abcd\x01"...))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if s, err := snap.Read(bytes.NewReader(file)); err == nil {
 			if err := s.Close(); err != nil {
