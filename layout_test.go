@@ -83,9 +83,10 @@ var plan = map[string][]string{
 	"vmm/linux/space":               {"vmm", "vmm/linux/abi", "vmm/mmu", "vmm/phys"},
 	"vmm/linux/abi":                 {},
 	"vmm/linux/file":                {"vmm/linux/abi", "vmm/linux/iovec", "vmm/linux/ledger", "vmm/linux/socket", "vmm/linux/tree"},
-	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},          // vmmtest in tests only
-	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys"}, // backend and linux/file in tests only
-	"examples/programs":             {"compute", "kv", "compute/apart"},
+	"vmm/backend":                   {"vmm", "vmm/emu", "vmm/kvm", "vmm/phys", "vmm/vmmtest"},                        // vmmtest in tests only
+	"vmm/snap":                      {"vmm", "vmm/backend", "vmm/linux", "vmm/linux/file", "vmm/phys", "vmm/rootfs"}, // backend in tests only
+	"vmm/rootfs":                    {},
+	"examples/programs":             {"compute", "kv", "compute/apart", "vmm/backend", "vmm/rootfs"},
 	"compute/stage":                 {"fault"},
 	"compute/image":                 {"certs"},
 	"compute":                       {"fault", "internal/cputime", "vmm", "vmm/backend", "vmm/linux", "vmm/linux/abi", "vmm/linux/file", "vmm/phys", "vmm/snap"},
@@ -97,7 +98,8 @@ var plan = map[string][]string{
 	"internal/cputime":              {},
 	"sdk":                           {"compute", "vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"}, // in tests only
 	"sdk/go":                        {},
-	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/debug", "vmm/gdb", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap"},
+	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/debug", "vmm/gdb", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap", "vmm/rootfs"},
+	"internal/program/lines":        {"internal/console", "internal/linkem", "internal/program", "vmm/linux"},
 	"vmm/linux/coder":               {},
 	"vmm/linux/signals":             {"vmm/linux/abi", "vmm/x86"},
 	"vmm/linux/trace":               {"vmm/linux/abi"},
@@ -124,7 +126,7 @@ var plan = map[string][]string{
 	"edge":               {"cache", "cache/field", "cache/store", "compute", "compute/stage", "config", "edge/ahead", "edge/gate", "edge/hop", "edge/joint", "edge/page", "edge/plain", "edge/policy", "edge/stall", "edge/tally", "fault", "feed", "h2", "h3", "logs", "socket", "trace"},
 	"control":            {"config", "control/api", "control/diff", "control/images", "control/rollout", "control/store", "fault", "feed", "mesh", "control/vault"},
 	"control/diff":       {},
-	"control/images":     {"config", "control/api", "control/store", "fault", "feed"},
+	"control/images":     {"config", "control/api", "control/store", "fault", "feed", "vmm/rootfs"},
 	"control/vault":      {"config", "config/programs", "control/api", "control/store", "fault", "feed"},
 	"control/rollout":    {"config", "feed"},
 	"control/store":      {"config", "feed", "mesh"}, // in tests only
@@ -137,10 +139,10 @@ var plan = map[string][]string{
 	// third floor
 	"portal": {"config", "fault", "trace"},
 	// roof
-	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "trace", "vmm/backend", "compute/apart"},
+	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "trace", "vmm/backend", "compute/apart", "vmm/rootfs"},
 	"internal/network":       {"compute/stage", "cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace", "kv"},
 	"internal/node/assembly": {"certs", "config", "config/programs", "feed"},
-	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program", "vmm/backend", "vmm/linux", "kv", "compute/apart", "internal/confine"},
+	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program/lines", "vmm/backend", "kv", "compute/apart", "internal/confine"},
 	"internal/node/collect":  {"feed"},
 	"internal/node/images":   {"config", "feed"},
 	"internal/console/amend": {},
@@ -152,7 +154,7 @@ var plan = map[string][]string{
 	"internal/node":          {"certs", "config", "control", "control/api", "control/images", "control/rollout", "control/store", "control/values", "edge", "feed", "feed/tree", "internal/doors", "internal/handover", "internal/links", "internal/network", "internal/node/assembly", "internal/programs", "logs", "mesh", "internal/node/collect", "internal/node/images", "compute/image", "fault", "kv"},
 	"internal/quicdoor":      {},
 	"internal/lab":           {"certs", "config", "control/api", "feed", "internal/node"},
-	"internal/console":       {"internal/console/amend", "config", "config/programs", "control/api", "fault", "feed", "internal/guest", "internal/links", "overlay/exchange", "overlay/tunnel"},
+	"internal/console":       {"internal/console/amend", "config", "config/programs", "control/api", "fault", "feed", "internal/guest", "internal/links", "overlay/exchange", "overlay/tunnel", "vmm/rootfs"},
 	// beside the house
 	"internal/linkem":       {},
 	"internal/linkem/flows": {"internal/linkem", "internal/linkem/plot", "overlay", "overlay/congest"},

@@ -269,21 +269,29 @@ func (h *Host) do(ctx context.Context, j *job, i *instance) {
 	if parked {
 		return
 	}
-	text := i.version.spec.hush(i.errors.String())
-	if text != "" && h.options.Said != nil {
-		h.options.Said(j.program.name, text)
-	}
+	text := h.hear(j, i)
 	if o.err != nil {
 		h.options.Log.Warn("a program failed to answer", "program", j.program.name, "tenant", j.tenant, "limit", o.limit, "error", o.err, "said", text)
 	}
 	h.answered(j, i, o)
 	o.keep = o.keep && i.rest(ctx)
+	h.hear(j, i) // what a server logs behind its answer
 	pages, err := i.refresh()
 	if err != nil {
 		h.options.Log.Error("an instance can't be reset; it is let go", "program", j.program.name, "error", err)
 		o.keep = false
 	}
 	h.conclude(j, i, o, pages, spent())
+}
+
+// hear takes what j's program has written to standard error, and says it.
+func (h *Host) hear(j *job, i *instance) string {
+	text := i.version.spec.hush(i.errors.String())
+	i.errors.Reset()
+	if text != "" && h.options.Said != nil {
+		h.options.Said(j.program.name, text)
+	}
+	return text
 }
 
 // begin starts i, or has it forget the connection that it was of.

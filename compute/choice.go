@@ -144,7 +144,7 @@ func (h *Host) try(ctx context.Context, v *version) error {
 		h.mu.Unlock()
 		return nil
 	}
-	p.Image = v.snapshot.Program()
+	p.Image = v.snapshot.Image()
 	kind := v.other()
 	h.mu.Unlock()
 	first, report, err := h.ready(ctx, p, v.hash, kind)

@@ -28,6 +28,8 @@ type Report struct {
 	Boot      time.Duration `json:"boot"`      // CPU time from the file to the first read of input
 	Start     time.Duration `json:"start"`     // CPU time of an instance's start from the snapshot
 	Snapshot  int64         `json:"snapshot"`  // bytes
+	Files     int           `json:"files"`     // of its archive
+	FileBytes int64         `json:"file_bytes"`
 }
 
 // Deploy has p answer under its name, instead of what did. A program that can't be used is refused, with the reason, and nothing changes.
@@ -88,7 +90,9 @@ func (h *Host) ready(ctx context.Context, p Program, hash string, kind backend.K
 		return nil, Report{}, errors.Join(fmt.Errorf("starting it from its snapshot: %w", err), s.Close())
 	}
 	v.cost = start
-	return first, Report{Hash: hash, Machine: s.Kind(), Boot: boot, Start: start, Snapshot: v.bytes}, nil
+	report = v.unchanged()
+	report.Unchanged, report.Boot = false, boot
+	return first, report, nil
 }
 
 // before reports whether there is nothing to do, or why nothing can be done.
@@ -111,11 +115,16 @@ func (h *Host) before(p Program, hash string) (report Report, done bool, err err
 
 // unchanged is the report of a deployment that finds v there.
 func (v *version) unchanged() Report {
-	return Report{Hash: v.hash, Unchanged: true, Machine: v.snapshot.Kind(), Start: v.cost, Snapshot: v.bytes}
+	files, bytes := v.snapshot.Files()
+	return Report{Hash: v.hash, Unchanged: true, Machine: v.snapshot.Kind(), Start: v.cost, Snapshot: v.bytes, Files: files, FileBytes: bytes}
 }
 
 // boot runs p until it waits for a request, at descriptor 0 or at a port, and takes its snapshot.
 func (h *Host) boot(ctx context.Context, p Program, kind backend.Kind) (_ *snap.Snapshot, took time.Duration, err error) {
+	program, err := snap.ReadProgram(p.Image, p.Executable)
+	if err != nil {
+		return nil, 0, err
+	}
 	memory := phys.New(phys.Options{})
 	m, err := machine(kind)(memory)
 	if err != nil {
@@ -125,8 +134,8 @@ func (h *Host) boot(ctx context.Context, p Program, kind backend.Kind) (_ *snap.
 	var words said
 	ctx, cancel := context.WithTimeout(ctx, bootWall)
 	defer cancel()
-	process, err := snap.BootServer(ctx, m, p.Image, linux.Options{
-		Args: p.arguments(), Env: p.environment(h.options.Gate != nil), Memory: p.Memory, Stderr: &words,
+	process, err := snap.BootServer(ctx, m, program.ELF, linux.Options{
+		Image: program.Files, Args: p.arguments(), Env: p.environment(h.options.Gate != nil), Memory: p.Memory, Stderr: &words,
 		Limits: linux.Limits{CPU: bootCPU, Wall: bootWall, Files: file.Limits{Output: bootOutput}},
 	}, p.Listen)
 	if err != nil {

@@ -26,9 +26,13 @@ const (
 
 // Program is what is deployed.
 type Program struct {
-	Name      string // by which it is asked
-	Tenant    string // who shares with others; the name when empty
-	Image     []byte // a static ELF program for x86-64 Linux
+	Name   string // by which it is asked
+	Tenant string // who shares with others; the name when empty
+	Image  []byte // a static ELF program for x86-64 Linux, or an archive that has one and its files (vmm/rootfs)
+
+	// Executable is where the program is in an archive. When empty it is /program, or the only one.
+	Executable string
+
 	Args      []string
 	Env       []string // NAME=value
 	Secrets   []string // names in Env whose values aren't shown where what the program writes is
@@ -125,7 +129,7 @@ func (p Program) arguments() []string {
 	if len(p.Args) > 0 {
 		return p.Args
 	}
-	return []string{p.Name}
+	return []string{cmp.Or(p.Executable, p.Name)}
 }
 
 // environment is Env, in which a Go program whose memory is thrown away collects no garbage unless it is told to, and HTTP libraries find the gate, if there is one.

@@ -17,6 +17,7 @@ const (
 	FileGeo         FileUse = "geo database" // read: MaxMind DB
 	FileAccessLog   FileUse = "access log"   // appended to, made if it isn't there
 	FileImage       FileUse = "image"        // read: a program, from the directory of the configuration; or ImageHash and the hash of one
+	FileFiles       FileUse = "files"        // a directory, read: what a program sees, from the directory of the configuration
 	FileSecret      FileUse = "secret"       // read: the value of a variable, from the directory of the configuration
 	FileVolume      FileUse = "cache volume" // a directory that is written to, made if it isn't there
 )
@@ -62,6 +63,7 @@ func files(n *Network, places map[string]place) []FileRef {
 	for _, name := range slices.Sorted(maps.Keys(n.Programs)) {
 		program, path := n.Programs[name], "programs."+string(name)
 		add(program.Image, FileImage, path+".image")
+		add(program.Files, FileFiles, path+".files")
 		for _, variable := range slices.Sorted(maps.Keys(program.Secrets)) {
 			add(program.Secrets[variable], FileSecret, path+".secrets."+variable)
 		}

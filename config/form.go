@@ -77,14 +77,6 @@ func textFormOf(field string) (Form, error) {
 	switch field {
 	case "Rule.Name", "Program.Tenant", "ValueLimits.Tenants by name":
 		return labelForm(), nil
-	case "Program.Image":
-		return imageForm(), nil
-	case "Program.Args", "Program.Env":
-		return textForm(), nil
-	case "Program.Secrets":
-		return secretForm(), nil
-	case "Program.Env by name", "Program.Secrets by name":
-		return variableForm(), nil
 	case "Log.Level":
 		return wordForm(), nil
 	case "DNS.Contact":
@@ -116,6 +108,9 @@ func textFormOf(field string) (Form, error) {
 	case "Volume.Dir":
 		return directoryForm(), nil
 	default:
+		if f, ok := programForm(field); ok {
+			return f, nil
+		}
 		return Form{}, fmt.Errorf("no form for %s", field)
 	}
 }

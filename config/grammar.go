@@ -200,7 +200,7 @@ func newField(t reflect.Type, index int, comments map[string]string) (*Field, er
 	return f, nil
 }
 
-var dependent = regexp.MustCompile(`\b(ZONE|NAME|ORIGINS|NOBODY|ALL)\b`)
+var dependent = regexp.MustCompile(`\b(ZONE|NAME|ORIGINS|NOBODY|ALL|NONE|PROGRAM)\b`)
 
 func (f *Field) Constant(text string) (reflect.Value, error) {
 	v, m := f.Form.parse(text)

@@ -8,34 +8,13 @@ import (
 	"github.com/wherry/wherry/config/programs"
 )
 
-func imageForm() Form {
+// programForm is the form of a field of a program.
+func programForm(field string) (Form, bool) {
+	f, ok := programs.FormOf(field)
 	return Form{
-		Name: "an image", Text: "the path of a static ELF file, from the directory of the configuration; or `sha256:` and 64 lower-case hexadecimal digits",
-		Example: "./hello", JSON: []string{"string"}, Pattern: `^[^\x00]+$`,
-		parse: func(text string) (any, *mistake) { return text, mistaken(programs.WrongImage(text)) },
-	}
-}
-
-func secretForm() Form {
-	return Form{
-		Name: "a secret", Text: "the path of a file with its value, from the directory of the configuration; or `secret:` and the name of one that control keeps",
-		Example: "./api.key", JSON: []string{"string", "integer", "number", "boolean"}, Pattern: `^[^\x00]+$`, // else an error would repeat what may be the secret
-		parse: func(text string) (any, *mistake) { return text, mistaken(programs.WrongSecret(text)) },
-	}
-}
-
-func textForm() Form {
-	return Form{
-		Name: "a text", Text: "anything without NUL", Example: "text", JSON: []string{"string", "integer", "number", "boolean"}, Pattern: `^[^\x00]*$`,
-		parse: func(text string) (any, *mistake) { return text, mistaken(programs.WrongText(text)) },
-	}
-}
-
-func variableForm() Form {
-	return Form{
-		Name: "a variable", Text: "the name of an environment variable", Example: "LANG", JSON: []string{"string"}, Pattern: programs.Variable.String(),
-		parse: func(text string) (any, *mistake) { return text, mistaken(programs.WrongVariable(text)) },
-	}
+		Name: f.Name, Text: f.Text, Example: f.Example, JSON: f.JSON, Pattern: f.Pattern,
+		parse: func(text string) (any, *mistake) { return text, mistaken(f.Wrong(text)) },
+	}, ok
 }
 
 // Programs are those that the rule names, by key.
@@ -64,7 +43,7 @@ func (c *checker) programs() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.n.Programs)) {
 		program := c.n.Programs[name]
-		for key, wrong := range program.WrongSecrets() {
+		for key, wrong := range program.Wrong() {
 			c.error("programs."+string(name)+"."+key, wrong[0], wrong[1])
 		}
 		if !named[name] {

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // A program has its defaults, its environment in one order, and its image among the files.
 func TestPrograms(t *testing.T) {
 	s, problems := Parse("wherry.yaml", []byte(`programs:
-  hello: {image: ./hello, args: [a, 2], env: {B: x y, A: 1}, secrets: {KEY: ./key, KEPT: "secret:abcdefghijklmnopqrstuvwxyz"}, limits: {wall: 2s}}
+  hello: {image: ./hello, files: ./site, args: [a, 2], env: {B: x y, A: 1}, secrets: {KEY: ./key, KEPT: "secret:abcdefghijklmnopqrstuvwxyz"}, limits: {wall: 2s}}
 sites: [{name: shop, hosts: [shop.test], rules: [{name: all, program: hello}]}]
 `))
 	if s == nil || len(problems) > 0 {
@@ -31,11 +32,37 @@ sites: [{name: shop, hosts: [shop.test], rules: [{name: all, program: hello}]}]
 	if got, want := s.Files(), (FileRef{"./hello", FileImage, "programs.hello.image", 2, 18}); !slices.Contains(got, want) {
 		t.Errorf("files %v, want %v among them", got, want)
 	}
-	if got, want := s.Files(), (FileRef{"./key", FileSecret, "programs.hello.secrets.KEY", 2, 77}); !slices.Contains(got, want) {
+	if got, want := s.Files(), (FileRef{"./key", FileSecret, "programs.hello.secrets.KEY", 2, 92}); !slices.Contains(got, want) {
+		t.Errorf("files %v, want %v among them", got, want)
+	}
+	if got, want := s.Files(), (FileRef{"./site", FileFiles, "programs.hello.files", 2, 34}); !slices.Contains(got, want) {
 		t.Errorf("files %v, want %v among them", got, want)
 	}
 	if r := s.Sites[0].Rule("GET", "/x"); r == nil || r.Program != "hello" {
 		t.Errorf("rule %+v", r)
+	}
+}
+
+// What is wrong with files, and which of the keys don't go together, is said at their lines.
+func TestProgramFiles(t *testing.T) {
+	for _, tt := range []struct{ program, want string }{
+		{"image: ./hello, files: ./site", ""},
+		{"image: ./root.tar, executable: /usr/sbin/nginx", ""},
+		{"image: ./hello, files: ''", `wherry.yaml:2:34: programs.hello.files: "" is not the path of a directory; write one such as ./files`},
+		{"image: ./hello, files: 'sha256:00'", `wherry.yaml:2:34: programs.hello.files: "sha256:00" is not the path of a directory; leave it out: an image that is named by its hash has its files in it`},
+		{"image: ./root.tar, executable: /usr/", `wherry.yaml:2:42: programs.hello.executable: "/usr/" is not the path of a file in an image; write one such as /usr/sbin/nginx`},
+		{"image: ./hello, files: ./site, executable: x", "wherry.yaml:2:54: programs.hello.executable: doesn't go with files: image is the program; remove one of them"},
+		{"image: 'sha256:" + strings.Repeat("0", 64) + "', files: ./site", "wherry.yaml:2:100: programs.hello.files: doesn't go with an image that is named by its hash, which has its files in it; " +
+			"remove it, or have image name the file of the program"},
+	} {
+		_, problems := Parse("wherry.yaml", []byte("programs:\n  hello: {"+tt.program+"}\nsites: [{name: shop, hosts: [shop.test], rules: [{name: all, program: hello}]}]\n"))
+		var got string
+		if problems.Err() != nil {
+			got = problems.Err().Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s:\n%s, want\n%s", tt.program, got, tt.want)
+		}
 	}
 }
 

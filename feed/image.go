@@ -38,11 +38,16 @@ func (k *Keeper) Names(h Hash, keys ...string) bool {
 // ImagesOf returns the images of programs that settings name. A file is an error: nodes have none of whoever applied it.
 func ImagesOf(n *config.Network) (list []Hash, err error) {
 	for _, name := range slices.Sorted(maps.Keys(n.Programs)) {
-		image := n.Programs[name].Image
+		program := n.Programs[name]
+		image := program.Image
 		digits, named := strings.CutPrefix(image, programs.ImageHash)
 		var h Hash
 		if !named || h.UnmarshalText([]byte(digits)) != nil {
-			return nil, fmt.Errorf("programs.%s.image: %s is a file, which nodes don't have: send it with wherry program deploy %s %s, which names it by its hash", name, image, name, image)
+			how := fmt.Sprintf("%s %s", name, image)
+			if program.Files != "" {
+				how += " --files " + program.Files
+			}
+			return nil, fmt.Errorf("programs.%s.image: %s is a file, which nodes don't have: send it with wherry program deploy %s, which names it by its hash", name, image, how)
 		}
 		list = append(list, h)
 	}

@@ -76,7 +76,7 @@ func (n *network) Status(ctx context.Context) portal.Status {
 		}}},
 		Programs: []portal.Program{{
 			Name: "hello", Tenant: "shop", Machine: "kvm", Isolation: "request", Calls: 2000, CPU: 5 * time.Second, Errors: map[string]uint64{"cpu": 3, "crash": 4}, Ready: 2, Busy: 1,
-			MemoryBytes: 6 << 20, SnapshotBytes: 4 << 20,
+			MemoryBytes: 6 << 20, SnapshotBytes: 4 << 20, Files: 12, FileBytes: 1 << 20,
 		}},
 		Commands: []portal.Command{{Purpose: "Ask an edge", Line: "curl -i http://127.0.0.1:8080/?a=1&b=<2>"}},
 	}
@@ -273,7 +273,7 @@ func TestPageStates(t *testing.T) {
 			[]string{
 				`class="health calm"`, "1 site, 1 origin, none failing.", "up</span>", "1,001", "90 %", "5.0 MiB", `value="0.2500"`,
 				"64 MiB of 256 MiB", "on disk 3.0 GiB of 8.0 GiB, 9 objects", "/cache/b is failing", "?a=1&amp;b=&lt;2&gt;", "Nothing went wrong lately", "/ca/root.pem",
-				`<h2 id="programs">Programs</h2>`, "of shop, on kvm", "2,000", "2.5ms", "cpu 3", "crash 4", "6.0 MiB", "snapshot 4.0 MiB", "u:xxxxx@",
+				`<h2 id="programs">Programs</h2>`, "of shop, on kvm", "2,000", "2.5ms", "cpu 3", "crash 4", "6.0 MiB", "snapshot 4.0 MiB, 12 files", "u:xxxxx@",
 			},
 			[]string{"down</span>", "hidden@", "style="},
 		},

@@ -19,7 +19,9 @@ type Program struct {
 
 	Boot          time.Duration `json:"boot_ns"`        // CPU time from the file to the first read of input
 	Start         time.Duration `json:"start_ns"`       // CPU time of an instance's start from the snapshot
-	SnapshotBytes int64         `json:"snapshot_bytes"` // that the snapshot takes
+	SnapshotBytes int64         `json:"snapshot_bytes"` // that the snapshot takes, with the archive of its files
+	Files         int           `json:"files"`          // that it sees beside those of the system
+	FileBytes     int64         `json:"file_bytes"`     // in them
 
 	Calls       uint64            `json:"calls"`
 	Errors      map[string]uint64 `json:"errors,omitempty"` // by the limit that was passed, or what else went wrong

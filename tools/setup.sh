@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs what the tests run beside Go, where it is missing: curl, dig, a headless Chromium, objdump, and C compilers, a busybox, static libraries and gdb for guests.
+# It also fetches the source of nginx, which a test builds for guests.
 set -eu
 
 missing=
@@ -19,7 +20,12 @@ archive() { # LIBRARY PACKAGE
 }
 archive lua5.4 liblua5.4-dev
 archive sqlite3 libsqlite3-dev
-[ -n "$missing" ] || exit 0
+archive z zlib1g-dev
+need make make
+nginx() {
+	sh "$(dirname "$0")/../examples/programs/nginx/build.sh" - || echo "setup: no source of nginx; tests that need it are skipped" >&2
+}
+[ -n "$missing" ] || { nginx; exit 0; }
 
 run=
 if [ "$(id -u)" -ne 0 ]; then
@@ -38,3 +44,4 @@ echo "setup: installing$missing"
 $run apt-get update -qq
 # shellcheck disable=SC2086 # a list of packages
 DEBIAN_FRONTEND=noninteractive $run apt-get install -y -qq --no-install-recommends $missing >/dev/null
+nginx

@@ -32,7 +32,7 @@ func checkPrograms(s *config.Snapshot, file string) config.Problems {
 
 // private warns of a file that others may read, too. Whether it can be used at all the programs say.
 func (c *fileCheck) private(ref *config.FileRef) {
-	if info, err := os.Stat(programs.SecretFile(c.file, ref.Name)); err == nil && programs.OpenToOthers(info) {
+	if info, err := os.Stat(programs.FileOf(c.file, ref.Name)); err == nil && programs.OpenToOthers(info) {
 		c.add(config.Warning, ref, "can be read by others", "run chmod 600 on it")
 	}
 }

@@ -26,7 +26,8 @@ import (
 // devOptions are the flags of `wherry dev`.
 type devOptions struct {
 	origin, program, http, https, http3, dns, portal, dir, host, access, disk string
-	secrets                                                                   []string // NAME=FILE, of the program
+	files, executable                                                         string   // of the program
+	args, secrets                                                             []string // of the program; NAME=FILE
 	edges                                                                     int
 }
 
@@ -43,13 +44,17 @@ request goes to standard output, what the process says of itself to standard err
 		Example: `  wherry dev
   wherry dev --origin http://127.0.0.1:9000
   wherry dev --program ./cart --secret API_KEY=./api.key
+  wherry dev --program ./nginx --files ./site
   wherry dev --origin https://www.example.org --host www.example.org --edges 3`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return dev(c.OutOrStdout(), &o) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.origin, "origin", "", "the `URL` of the origin (default: a demo site in this process)")
-	f.StringVar(&o.program, "program", "", "have this `file`, a static Linux program, answer instead of an origin")
+	f.StringVar(&o.program, "program", "", "have this `file`, a static Linux program or an archive with one, answer instead of an origin")
+	f.StringVar(&o.files, "files", "", "with --program: a `directory` that it sees as /, read-only, beside itself, /program")
+	f.StringVar(&o.executable, "executable", "", "with --program: where the program is, if that is a tar archive or a directory: a `path` in it; else /program or the only one")
+	f.StringArrayVar(&o.args, "arg", nil, "with --program: an `argument`; may be repeated")
 	f.StringArrayVar(&o.secrets, "secret", nil, "with --program: a variable of its environment with the content of a file, `NAME=FILE`; may be repeated")
 	f.StringVar(&o.http, "http", "127.0.0.1:8080", "`address` of the first edge for HTTP; the k-th edge listens on 127.0.0.k, same port")
 	f.StringVar(&o.https, "https", "127.0.0.1:8443", "`address` of the first edge for HTTPS, with certificates from a local CA; or off")
@@ -142,8 +147,13 @@ func (o *devOptions) check() error {
 	if o.origin != "" && o.program != "" {
 		return errors.New("--origin and --program: one of them answers; leave the other out")
 	}
-	if o.program == "" && len(o.secrets) > 0 {
-		return errors.New("--secret: it is for the program of --program; name one")
+	for _, f := range []struct {
+		flag  string
+		given bool
+	}{{"secret", len(o.secrets) > 0}, {"files", o.files != ""}, {"executable", o.executable != ""}, {"arg", len(o.args) > 0}} {
+		if o.program == "" && f.given {
+			return fmt.Errorf("--%s: it is for the program of --program; name one", f.flag)
+		}
 	}
 	for _, secret := range o.secrets {
 		if name, file, ok := strings.Cut(secret, "="); !ok || name == "" || file == "" {
@@ -184,6 +194,8 @@ func flagProblems(o *devOptions, problems config.Problems) error {
 			{"sites[0].hosts[0]", "--host", o.host},
 			{"log.access", "--access-log", o.access},
 			{"programs." + devProgram + ".secrets", "--secret", "of --program " + o.program},
+			{"programs." + devProgram + ".files", "--files", o.files},
+			{"programs." + devProgram + ".executable", "--executable", o.executable},
 			{"clusters[0].nodes[0].disk", "--disk", o.disk},
 		} {
 			if strings.HasPrefix(p.Path, f.path) {
@@ -303,11 +315,7 @@ func devConfig(o *devOptions, demo string, p *process) string {
 		}
 	}
 	if o.program != "" {
-		image, err := filepath.Abs(o.program)
-		if err != nil {
-			image = o.program
-		}
-		line("programs: {%s: {image: %s, secrets: {%s}}}", devProgram, strconv.Quote(image), strings.Join(devSecrets(o), ", "))
+		line("programs: {%s: {%s}}", devProgram, strings.Join(devProgramKeys(o), ", "))
 	}
 	line("sites:")
 	host, origin := o.host, o.origin
@@ -335,14 +343,38 @@ func devConfig(o *devOptions, demo string, p *process) string {
 	return b.String()
 }
 
+// devProgramKeys are what the configuration says of the program of --program.
+func devProgramKeys(o *devOptions) []string {
+	keys := []string{"image: " + strconv.Quote(absolute(o.program)), "secrets: {" + strings.Join(devSecrets(o), ", ") + "}"}
+	if o.files != "" {
+		keys = append(keys, "files: "+strconv.Quote(absolute(o.files)))
+	}
+	if o.executable != "" {
+		keys = append(keys, "executable: "+strconv.Quote(o.executable))
+	}
+	var args []string
+	for _, arg := range o.args {
+		args = append(args, strconv.Quote(arg))
+	}
+	if len(args) > 0 {
+		keys = append(keys, "args: ["+strings.Join(args, ", ")+"]")
+	}
+	return keys
+}
+
+// absolute is a path from the root, where that can be known.
+func absolute(name string) string {
+	if path, err := filepath.Abs(name); err == nil {
+		return path
+	}
+	return name
+}
+
 // devSecrets are the secrets of --secret as the configuration names them.
 func devSecrets(o *devOptions) (list []string) {
 	for _, secret := range o.secrets {
 		name, file, _ := strings.Cut(secret, "=")
-		if path, err := filepath.Abs(file); err == nil {
-			file = path
-		}
-		list = append(list, strconv.Quote(name)+": "+strconv.Quote(file))
+		list = append(list, strconv.Quote(name)+": "+strconv.Quote(absolute(file)))
 	}
 	return list
 }

@@ -14,6 +14,7 @@ import (
 var guests = map[string][]string{
 	"cart":    {"go", "build", "-o"},
 	"counter": {"go", "build", "-o"},
+	"pages":   {"go", "build", "-o"},
 	"signed":  {"gcc", "-O2", "-static", "-o"},
 	"table":   {"rustc", "-O", "-C", "target-feature=+crt-static", "-o"},
 	"web":     {"go", "build", "-o"},
@@ -23,6 +24,7 @@ var guests = map[string][]string{
 var guestSources = map[string]string{
 	"cart":    "../../examples/programs/cart",
 	"counter": "../../vmm/snap/testdata/counter",
+	"pages":   "./testdata/guest/pages",
 	"signed":  "../../examples/programs/signed/signed.c",
 	"table":   "../../examples/programs/table/table.rs",
 	"web":     "../../compute/testdata/guest",

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wherry/wherry/internal/console"
+	"github.com/wherry/wherry/internal/program/lines"
 )
 
 // version is set by the build: -ldflags "-X main.version=…".
@@ -31,7 +32,7 @@ func execute(root *cobra.Command, stderr io.Writer) int {
 	err := root.Execute()
 	var usage usageError
 	var line console.UsageError
-	var program exitStatus
+	var program lines.ExitStatus
 	switch {
 	case err == nil:
 		return 0

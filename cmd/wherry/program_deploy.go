@@ -23,8 +23,8 @@ func addDeployCommands(root *cobra.Command) {
 	}
 }
 
-// checkProgram starts a program of settings as an edge would, but from a file, and says why it can't be used.
-func checkProgram(ctx context.Context, name, file, settings string) error {
+// checkProgram starts a program of settings as an edge would, but from a file and the directory of its files, and says why it can't be used.
+func checkProgram(ctx context.Context, name, file, files, settings string) error {
 	n, problems := config.ParseSettings("the network's settings", []byte(settings))
 	if err := problems.Err(); err != nil {
 		return err
@@ -33,6 +33,11 @@ func checkProgram(ctx context.Context, name, file, settings string) error {
 	var err error
 	if spec.Image, err = filepath.Abs(file); err != nil {
 		return err
+	}
+	if files != "" {
+		if spec.Files, err = filepath.Abs(files); err != nil {
+			return err
+		}
 	}
 	set, err := programs.New(programs.Options{Log: slog.New(slog.DiscardHandler), Monitor: monitorCommand})
 	if err != nil {

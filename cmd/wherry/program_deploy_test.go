@@ -27,7 +27,7 @@ func TestProgramsAreCheckedHere(t *testing.T) {
 		{waits, strings.Replace(settings, "64MiB", "64 cats", 1), "memory"},
 		{waits, strings.Replace(settings, "64MiB}", "64MiB, isolation: never}", 1), "isolation"},
 	} {
-		err := checkProgram(t.Context(), "hello", d.file, d.settings)
+		err := checkProgram(t.Context(), "hello", d.file, "", d.settings)
 		if (err == nil) != (d.want == "") || err != nil && !strings.Contains(err.Error(), d.want) {
 			t.Errorf("%s: %v, want %q", d.file, err, d.want)
 		}

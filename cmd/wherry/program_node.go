@@ -18,11 +18,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/internal/program/lines"
 	"github.com/wherry/wherry/portal"
 )
 
 // askWait is how long a node may take to answer one of these commands.
 const askWait = 30 * time.Second
+
+func newProgramCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "program",
+		Short: "Run Linux programs in virtual machines, and look at those of a node",
+		Args:  oneOfItsCommands,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newProgramTopCommand(), newProgramInspectCommand(), newProgramLogsCommand())
+	c.AddCommand(lines.Commands()...)
+	return c
+}
 
 func newProgramTopCommand() *cobra.Command {
 	var f operatorFlags
@@ -113,6 +126,9 @@ func printProgram(w io.Writer, p *portal.Program) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	l := &p.Limits
 	fmt.Fprintf(t, "program\t%s\ntenant\t%s\nimage\t%s\nconfigured as\t%s\nmachine\t%s\nisolation\t%s\n", p.Name, p.Tenant, p.Image, p.From, p.Machine, p.Isolation)
+	if p.Files > 0 {
+		fmt.Fprintf(t, "files\t%d, %s in them\n", p.Files, mebibytes(p.FileBytes))
+	}
 	fmt.Fprintf(t, "limits\tcpu %v, wall %v, memory %v, input %v, output %v, concurrency %d, subrequests %d, idle %v\n",
 		l.CPU, l.Wall, config.Size(l.Memory), config.Size(l.Input), config.Size(l.Output), l.Concurrency, l.Subrequests, l.Idle)
 	fmt.Fprintf(t, "variables\t%s\nsecrets\t%s\n", cmp.Or(strings.Join(p.Variables, ", "), "none"), cmp.Or(strings.Join(p.Secrets, ", "), "none"))

@@ -23,9 +23,19 @@ type Machine string
 
 // Program is a static Linux program that answers requests. It reads them from standard input and writes responses to standard output.
 type Program struct {
-	// Its file, from the directory of this one; or `sha256:` and 64 hexadecimal digits: one of the images that the node has.
+	// Its file, from the directory of this one; or a tar archive or a directory of a root file system that it is in; or `sha256:` and 64 hexadecimal digits: one
+	// of the images that the node has.
 	// required
 	Image string `yaml:"image"`
+
+	// A directory, from that of this file, which the program sees as `/`, read-only, beside itself, `/program`. Directories in which there is no file can be
+	// written and are memory, as are `/tmp`, `/run` and those below `/var` that programs write to.
+	// default: NONE
+	Files string `yaml:"files"`
+
+	// Which file of an archive or a directory is the program: a path in it.
+	// default: /program, or the only PROGRAM in it
+	Executable string `yaml:"executable"`
 
 	// Its arguments, the first of them behind its name.
 	Args []string `yaml:"args"`

@@ -35,17 +35,3 @@ func SecretValue(content []byte) (value, wrong string) {
 
 // KeptSecret returns the name by which control keeps a secret, of what a program's secrets say; ok is false if that is a file.
 func KeptSecret(text string) (id string, ok bool) { return strings.CutPrefix(text, SecretName) }
-
-// WrongSecrets is what is wrong between the secrets and the rest of a program: by key below the program, what is wrong and what to do instead.
-func (p *Program) WrongSecrets() map[string][2]string {
-	wrong := map[string][2]string{}
-	if n := len(p.Secrets); n > SecretsMax {
-		wrong["secrets"] = [2]string{fmt.Sprintf("has %d entries", n), fmt.Sprintf("write at most %d", SecretsMax)}
-	}
-	for name := range p.Secrets {
-		if _, twice := p.Env[name]; twice {
-			wrong["secrets."+name] = [2]string{"`env` has " + name + ", too", "remove one of them"}
-		}
-	}
-	return wrong
-}

@@ -29,6 +29,25 @@ func WrongImage(text string) (what, instead string) {
 	return "", ""
 }
 
+// wrongFiles says the same of how a directory of files is named.
+func wrongFiles(text string) (what, instead string) {
+	switch {
+	case strings.HasPrefix(text, ImageHash):
+		return spell.Quoted(text) + " is not the path of a directory", "leave it out: an image that is named by its hash has its files in it"
+	case spell.WrongFile(text):
+		return spell.Quoted(text) + " is not the path of a directory", "write one such as ./files"
+	}
+	return "", ""
+}
+
+// wrongExecutable says the same of a path in an image.
+func wrongExecutable(text string) (what, instead string) {
+	if spell.WrongFile(text) || strings.HasSuffix(text, "/") {
+		return spell.Quoted(text) + " is not the path of a file in an image", "write one such as /usr/sbin/nginx"
+	}
+	return "", ""
+}
+
 // WrongSecret says the same of how a secret is named. What can be the secret itself, written there by mistake, isn't repeated.
 func WrongSecret(text string) (what, instead string) {
 	id, kept := KeptSecret(text)

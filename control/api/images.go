@@ -51,7 +51,7 @@ func imageRoutes() []route {
 		},
 		{
 			method: http.MethodPut, path: "/images/{hash}", id: "putImage", verb: Deploy, summary: "Keep the image of a program",
-			about: "The body is a static Linux program of at most 256 MiB, the path its SHA-256. An image that is there already isn't read again. " +
+			about: "The body is a static Linux program, or a tar archive of a root file system that has one, of at most 256 MiB, the path its SHA-256. An image that is there already isn't read again. " +
 				"Programs in the network's settings name it as `sha256:HASH`.",
 			in: octets{}, out: Image{}, bodyMax: feed.ObjectMax, bound: boundLong,
 			serve: func(ctx context.Context, c *call) (any, error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/wherry/wherry/control/store"
 	"github.com/wherry/wherry/fault"
 	"github.com/wherry/wherry/feed"
+	"github.com/wherry/wherry/vmm/rootfs"
 )
 
 const (
@@ -29,9 +30,6 @@ const (
 	// every is how often a control node looks for images that it lacks.
 	every = 5 * time.Second
 )
-
-// elfMagic begins every program of Linux.
-const elfMagic = "\x7fELF"
 
 // Key is the store's key of an image.
 func Key(h feed.Hash) string { return prefix + h.String() }
@@ -139,14 +137,18 @@ func put(h feed.Hash, r Record) store.Put {
 
 // take keeps what is sent, if it is what its name says, can be a program, and has room.
 func (s *Images) take(h feed.Hash, image io.Reader, room int64) (size int64, err error) {
-	var front [len(elfMagic)]byte
-	if _, err := io.ReadFull(image, front[:]); err != nil || string(front[:]) != elfMagic {
-		return 0, wrong(http.StatusUnprocessableEntity, "what was sent is no program for Linux: send a static ELF file")
+	var front [512]byte
+	n, err := io.ReadFull(image, front[:])
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil // the image has no more
+	}
+	if err != nil || !rootfs.IsProgram(front[:n]) && !rootfs.IsArchive(front[:n]) {
+		return 0, wrong(http.StatusUnprocessableEntity, "what was sent is no program for Linux: send a static ELF file, or a tar archive that has one and its files")
 	}
 	s.mu.Lock()
 	s.known[h] = true
 	s.mu.Unlock()
-	_, size, err = s.o.Keeper.PutObjectFrom(h, &roomReader{io.MultiReader(bytes.NewReader(front[:]), image), room})
+	_, size, err = s.o.Keeper.PutObjectFrom(h, &roomReader{io.MultiReader(bytes.NewReader(front[:n]), image), room})
 	switch {
 	case errors.Is(err, errQuota):
 		return 0, wrong(http.StatusInsufficientStorage, "the images of all programs may have %d MiB together, and this one may have %d bytes of it: "+

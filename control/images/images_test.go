@@ -49,8 +49,8 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) send(t *testing.T, more string) (feed.Hash, error) {
 	t.Helper()
-	h := feed.HashOf([]byte(elfMagic + more))
-	_, err := w.Put(t.Context(), h, strings.NewReader(elfMagic+more), "ann", store.Put{Key: "audit/1", Value: []byte("{}")})
+	h := feed.HashOf([]byte("\x7fELF" + more))
+	_, err := w.Put(t.Context(), h, strings.NewReader("\x7fELF"+more), "ann", store.Put{Key: "audit/1", Value: []byte("{}")})
 	return h, err
 }
 
@@ -105,7 +105,7 @@ func TestQuota(t *testing.T) {
 // A control node gets the images that were sent to another one.
 func TestOnEachControlNode(t *testing.T) {
 	w := newWorld(t)
-	image := []byte(elfMagic + "hello")
+	image := []byte("\x7fELF" + "hello")
 	h := feed.HashOf(image)
 	w.remember(t, h, int64(len(image)), 0)
 	w.fetch = func(h feed.Hash) error { return w.o.Keeper.PutObject(h, image) }
@@ -117,8 +117,8 @@ func TestOnEachControlNode(t *testing.T) {
 // An upload that breaks off leaves nothing.
 func TestBrokenUpload(t *testing.T) {
 	w := newWorld(t)
-	h := feed.HashOf([]byte(elfMagic + "hello"))
-	_, err := w.Put(t.Context(), h, io.MultiReader(strings.NewReader(elfMagic+"he"), broken{}), "ann", store.Put{Key: "audit/1", Value: []byte("{}")})
+	h := feed.HashOf([]byte("\x7fELF" + "hello"))
+	_, err := w.Put(t.Context(), h, io.MultiReader(strings.NewReader("\x7fELF"+"he"), broken{}), "ann", store.Put{Key: "audit/1", Value: []byte("{}")})
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error(err)
 	}

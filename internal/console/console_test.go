@@ -39,7 +39,7 @@ func newOffice(t *testing.T) *office {
 }
 
 // try is what becomes of programs on this machine.
-func (o *office) try(_ context.Context, name, file, settings string) error {
+func (o *office) try(_ context.Context, name, file, _, settings string) error {
 	if strings.Contains(file, "crashes") {
 		return errors.New("it exited with status 2")
 	}

@@ -18,10 +18,11 @@ import (
 	"github.com/wherry/wherry/control/api"
 	"github.com/wherry/wherry/feed"
 	"github.com/wherry/wherry/internal/console/amend"
+	"github.com/wherry/wherry/vmm/rootfs"
 )
 
-// CheckProgram starts a program of settings as an edge does, but from a file, and says why it can't be used.
-type CheckProgram func(ctx context.Context, name, file, settings string) error
+// CheckProgram starts a program of settings as an edge does, but from a file and, if that isn't empty, the directory of its files, and says why it can't be used.
+type CheckProgram func(ctx context.Context, name, file, files, settings string) error
 
 // ProgramCommands are the commands about programs that ask control.
 func ProgramCommands(flags Flags, check CheckProgram) []*cobra.Command {
@@ -32,6 +33,7 @@ func ProgramCommands(flags Flags, check CheckProgram) []*cobra.Command {
 type deployFlags struct {
 	applyFlags
 	site, path string
+	files      string // a directory
 	program    amend.Program
 	env        []string
 	secret     []string
@@ -44,10 +46,13 @@ func newProgramDeployCommand(flags Flags, check CheckProgram) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "deploy NAME FILE",
 		Short: "Send a program to control, and roll it out to the edges",
-		Long: `Starts the program on this machine as an edge would, sends it to control, and changes the network's settings, below programs.NAME, through a roll-out as
+		Long: `FILE is a static Linux program, or a tar archive or directory of a root file system with one.
+Starts the program on this machine as an edge would, sends it to control, and changes the network's settings, below programs.NAME, through a roll-out as
 wherry apply does. With --site the site gets a rule, before its others, by which the program answers what is below --path; that is rolled out when the
 edges have the program. What isn't given stays as it was. It waits for the roll-outs; the exit status is 1 if one was reverted.`,
 		Example: `  wherry program deploy cart ./cart --site shop --path /cart
+  wherry program deploy web ./nginx --files ./site --site shop --path /
+  wherry program deploy web rootfs.tar --executable /usr/sbin/nginx
   wherry program deploy cart ./cart-2 --memory 64MiB -m 'faster'
   wherry program deploy cart ./cart-2 --secret API_KEY=./api.key
   wherry program rollback cart`,
@@ -55,6 +60,8 @@ edges have the program. What isn't given stays as it was. It waits for the roll-
 	}
 	c.Flags().StringVar(&f.site, "site", "", "the `site` that gets a rule for it")
 	c.Flags().StringVar(&f.path, "path", "", "with --site: the `path` that it answers, with all below; or a pattern as in rules, such as *.json")
+	c.Flags().StringVar(&f.files, "files", "", "a `directory` that the program sees as /, read-only, beside itself, /program")
+	c.Flags().StringVar(&f.program.Executable, "executable", "", "where the program is, if FILE is a tar archive or a directory: a `path` in it; else /program or the only one")
 	c.Flags().StringVar(&f.program.Isolation, "isolation", "", "after what its memory is fresh: request, connection or instance")
 	c.Flags().StringVar(&f.program.Machine, "machine", "", "what it runs on: auto, kvm or emulator")
 	c.Flags().StringVar(&f.program.Memory, "memory", "", "what one instance may `use`, such as 64MiB")
@@ -79,6 +86,9 @@ func (f *deployFlags) check(c *cobra.Command, args []string) error {
 	if f.site != "" && f.noWait {
 		return UsageError{errors.New("--no-wait doesn't go with --site: the site is changed when the edges have the program")}
 	}
+	if f.files != "" && f.program.Executable != "" {
+		return UsageError{errors.New("--files and --executable: FILE is the program that has the files; leave --executable out")}
+	}
 	for _, e := range f.env {
 		name, value, ok := strings.Cut(e, "=")
 		if !ok || name == "" {
@@ -93,10 +103,11 @@ func (f *deployFlags) check(c *cobra.Command, args []string) error {
 
 // deploy sends a program, has the settings name it, and then a site.
 func (f *deployFlags) deploy(ctx context.Context, a *asker, check CheckProgram, name, file string) error {
-	image, err := readImage(file)
+	image, err := f.image(file)
 	if err != nil {
 		return err
 	}
+	f.program.Plain = f.files != "" || !rootfs.IsArchive(image)
 	if f.program.Secrets, err = readSecrets(f.secrets); err != nil {
 		return err
 	}
@@ -153,7 +164,7 @@ func (f *deployFlags) try(ctx context.Context, a *asker, check CheckProgram, nam
 		fmt.Fprintf(a.notes, "%s isn't started on this machine, because control alone has its secret %s; an edge tries it\n", file, strings.Join(kept, ", "))
 		return nil
 	}
-	if err := check(ctx, name, file, changed); err != nil {
+	if err := check(ctx, name, file, f.files, changed); err != nil {
 		return fmt.Errorf("%s can't be deployed, and nothing was changed: %w", file, err)
 	}
 	return nil
@@ -186,6 +197,28 @@ func readImage(file string) ([]byte, error) {
 		err = fmt.Errorf("%s has more than %d MiB; strip it (go build -ldflags=-s)", file, feed.ObjectMax>>20)
 	}
 	return image, err
+}
+
+// image is what is sent for a file. An archive that no edge could use, whatever the settings say, is refused.
+func (f *deployFlags) image(file string) ([]byte, error) {
+	var unread error
+	image, err := rootfs.Make(file, f.files, func(name string) (image []byte, err error) {
+		image, unread = readImage(name)
+		return image, unread
+	})
+	if unread != nil {
+		return nil, unread
+	}
+	if err == nil && rootfs.IsArchive(image) {
+		var root *rootfs.FS
+		if root, err = rootfs.Read(image); err == nil && len(root.Programs()) == 0 {
+			err = rootfs.ErrNoProgram
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return image, nil
 }
 
 // apply has one document hold, and waits for its roll-out.

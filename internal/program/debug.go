@@ -20,10 +20,11 @@ func Debug(ctx context.Context, o Options, s Streams, address string) (status in
 	o.Linux.Stdout, o.Linux.Stderr = s.Out, s.Err
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d := debug.Options{Machine: o.maker(), Linux: o.Linux, Input: reader(read(ctx, s.In))}
+	d := debug.Options{Machine: o.maker(), Input: reader(read(ctx, s.In))}
 	if d.Program, d.Snapshot, err = o.load(); err != nil {
 		return 0, err
 	}
+	d.Linux = o.Linux
 	session, err := debug.New(d)
 	if err != nil {
 		return 0, err

@@ -6,29 +6,62 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/backend"
 	"github.com/wherry/wherry/vmm/linux"
 	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/rootfs"
 	"github.com/wherry/wherry/vmm/snap"
 )
 
 // Options are common to all of this room.
 type Options struct {
 	Machine string // kvm, emulator or auto
-	Program string // the file: a program, or a snapshot of one
+	Program string // the file: a program, an archive or directory that has one, or a snapshot of one
 	Linux   linux.Options
 	Paging  Paging
+
+	Files      string // a directory that the program sees; it is the file then. Empty: none
+	Executable string // where the program is in an archive or a directory; empty: /program, or the only one
 }
 
 // programMax bounds a program in bytes.
 const programMax = 1 << 30
 
-// load reads the program, or the snapshot that it is.
-func (o Options) load() (program []byte, s *snap.Snapshot, err error) {
-	f, err := os.Open(o.Program)
+// load reads the program, or the snapshot that it is, and has o.Linux have its files.
+func (o *Options) load() (program []byte, s *snap.Snapshot, err error) {
+	image, err := rootfs.Make(o.Program, o.Files, func(name string) (image []byte, err error) {
+		image, s, err = readFile(name)
+		return image, err
+	})
+	if s != nil {
+		if o.Files != "" || o.Executable != "" {
+			return nil, nil, errors.Join(fmt.Errorf("%s is a snapshot, which has its files and program in it; leave --files and --executable out", o.Program), s.Close())
+		}
+		return nil, s, nil
+	}
+	if errors.As(err, new(*fs.PathError)) {
+		return nil, nil, err // it has the name
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", o.Program, err)
+	}
+	p, err := snap.ReadProgram(image, o.Executable)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", o.Program, err)
+	}
+	if p.Files != nil {
+		o.Linux.Image = p.Files
+	}
+	return p.ELF, nil, nil
+}
+
+// readFile reads a file, which may be a snapshot.
+func readFile(name string) (image []byte, s *snap.Snapshot, err error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -36,22 +69,17 @@ func (o Options) load() (program []byte, s *snap.Snapshot, err error) {
 	r := bufio.NewReader(f)
 	beginning, err := r.Peek(8)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, fmt.Errorf("reading %s: %w", o.Program, err)
+		return nil, nil, err
 	}
 	if snap.IsSnapshot(beginning) {
-		if s, err = snap.Read(r); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", o.Program, err)
-		}
-		return nil, s, nil
+		s, err = snap.Read(r)
+		return nil, s, err
 	}
-	program, err = io.ReadAll(io.LimitReader(r, programMax+1))
-	if err == nil && len(program) > programMax {
+	image, err = io.ReadAll(io.LimitReader(r, programMax+1))
+	if err == nil && len(image) > programMax {
 		err = fmt.Errorf("it has more than %d bytes", programMax)
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading %s: %w", o.Program, err)
-	}
-	return program, nil, nil
+	return image, nil, err
 }
 
 // maker makes machines of the wanted kind.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/vmm/linux"
+	"github.com/wherry/wherry/vmm/snap"
 )
 
 // Streams are a program's standard input and output, and where is said what happened to it.
@@ -98,6 +99,9 @@ func read(ctx context.Context, r io.Reader) <-chan chunk {
 func conclude(stop linux.Stop, errs io.Writer, m linux.Metrics) (status int, err error) {
 	switch stop.Kind {
 	case linux.Exited:
+		if stop.Status != 0 && snap.Forked(&m) {
+			fmt.Fprintf(errs, "wherry: the program %s\n", snap.ForkAdvice)
+		}
 		return stop.Status, nil
 	case linux.Killed:
 		status = statusSignal + int(stop.Signal)

@@ -21,6 +21,7 @@ import (
 	"github.com/wherry/wherry/config"
 	"github.com/wherry/wherry/config/programs"
 	"github.com/wherry/wherry/vmm/backend"
+	"github.com/wherry/wherry/vmm/rootfs"
 )
 
 // Options of a Set.
@@ -94,10 +95,8 @@ func (s *Set) Prepare(ctx context.Context, snapshot *config.Snapshot) (*Change, 
 	var problems config.Problems
 	for _, name := range slices.Sorted(maps.Keys(snapshot.Programs)) {
 		spec := snapshot.Programs[name]
-		data, err := s.read(spec.Image)
-		if err != nil {
-			problems = append(problems, s.imageProblem(snapshot, string(name), err, "name a static Linux program, from the directory of the configuration; or sha256: and the hash of an image that the node has"))
-		}
+		data, problem := s.read(snapshot, string(name), &spec)
+		problems = append(problems, problem...)
 		environment, secrets, wrong := s.secrets(snapshot, string(name), &spec)
 		problems = append(problems, wrong...)
 		c.next[string(name)] = deployed{spec: spec, image: image.Sum(data)}
@@ -116,27 +115,39 @@ func (s *Set) Prepare(ctx context.Context, snapshot *config.Snapshot) (*Change, 
 	return c, nil
 }
 
-// read returns an image, from its file or from the node's own.
-func (s *Set) read(name string) ([]byte, error) {
-	if hash, ok := strings.CutPrefix(name, programs.ImageHash); ok {
-		return s.store.Get(hash)
+// read returns an image, from its file and that of its files, or from the node's own.
+func (s *Set) read(snapshot *config.Snapshot, name string, spec *programs.Program) ([]byte, config.Problems) {
+	var data []byte
+	var err error
+	if hash, ok := strings.CutPrefix(spec.Image, programs.ImageHash); ok {
+		data, err = s.store.Get(hash)
+	} else {
+		files := spec.Files
+		if files != "" {
+			files = FileOf(s.o.File, files)
+		}
+		data, err = rootfs.Make(FileOf(s.o.File, spec.Image), files, image.Read)
 	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(filepath.Dir(s.o.File), name)
-	}
-	data, err := image.Read(name)
+	var wrong *rootfs.FilesError
 	var path *fs.PathError
-	if errors.As(err, &path) {
+	switch {
+	case errors.As(err, &wrong):
+		what := spec.Files + " can't be used: " + wrong.Err.Error()
+		return nil, config.Problems{s.problem(snapshot, "programs."+name+".files", what, "name a directory, from that of the configuration")}
+	case errors.As(err, &path):
 		err = path.Err // the name is in the problem already
 	}
-	return data, err
+	if err != nil {
+		return nil, config.Problems{s.imageProblem(snapshot, name, err, "name a static Linux program, from the directory of the configuration; or sha256: and the hash of an image that the node has")}
+	}
+	return data, nil
 }
 
 // program is what compute runs, but for its environment.
 func program(name string, p *programs.Program, data []byte) compute.Program {
 	l := &p.Limits
 	return compute.Program{
-		Name: name, Tenant: p.Tenant, Image: data, Args: append([]string{name}, p.Args...),
+		Name: name, Tenant: p.Tenant, Image: data, Executable: p.Executable, Args: append([]string{cmp.Or(p.Executable, name)}, p.Args...),
 		Isolation: compute.Isolation(p.Isolation), Machine: backend.Kind(p.Machine), Listen: p.Listen, Memory: p.Memory,
 		Limits: compute.Limits{CPU: l.CPU, Wall: l.Wall, Input: l.Input, Output: l.Output, Concurrency: l.Concurrency, Subrequests: cmp.Or(l.Subrequests, -1), Idle: l.Idle},
 	}

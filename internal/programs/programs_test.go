@@ -33,6 +33,9 @@ func testProblems(t *testing.T, monitor []string) {
 	if err := os.WriteFile(filepath.Join(dir, "text"), []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "elf"), []byte("\x7fELF"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	hash, err := image.Open(filepath.Join(dir, image.Dir)).Put([]byte("no program either"))
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +76,9 @@ func testProblems(t *testing.T, monitor []string) {
 			"DIR/wherry.yaml:2:14: programs.a.image: ./text can't be used: not an ELF file",
 			"DIR/wherry.yaml:3:14: programs.b.image: sha256:" + hash + " can't be used: not an ELF file",
 		}},
-		{[]string{"."}, []string{"DIR/wherry.yaml:2:14: programs.a.image: . can't be used: DIR is no file"}},
+		{[]string{"."}, []string{"DIR/wherry.yaml:2:14: programs.a.image: . can't be used: the image has no program: no ELF file that may be executed"}},
+		{[]string{"./elf\", files: \"./text"}, []string{"DIR/wherry.yaml:2:30: programs.a.files: ./text can't be used: not a directory; name a directory, from that of the configuration"}},
+		{[]string{"./text\", files: \"."}, []string{"DIR/wherry.yaml:2:14: programs.a.image: ./text can't be used: it is no ELF file, which is what goes with files"}},
 	} {
 		lines := strings.Split(prepare(tt.images...), "\n")
 		if len(lines) != len(tt.want) {

@@ -17,8 +17,8 @@ import (
 // OpenToOthers says whether others than its owner may use a file.
 func OpenToOthers(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
 
-// SecretFile is where a secret's file is that a configuration names.
-func SecretFile(configuration, name string) string {
+// FileOf is where a file is that a configuration names.
+func FileOf(configuration, name string) string {
 	if filepath.IsAbs(name) {
 		return name
 	}
@@ -45,7 +45,7 @@ func (s *Set) secret(program, variable, file string) (string, error) {
 	if _, kept := programs.KeptSecret(file); kept {
 		return "", errors.New("it is kept by control, and this node has none")
 	}
-	content, info, err := readSecret(SecretFile(s.o.File, file))
+	content, info, err := readSecret(FileOf(s.o.File, file))
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = path.Err

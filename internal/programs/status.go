@@ -25,7 +25,7 @@ func (s *Set) Status() []portal.Program {
 				CPU: d.spec.Limits.CPU, Wall: d.spec.Limits.Wall, Memory: d.spec.Memory, Input: d.spec.Limits.Input, Output: d.spec.Limits.Output,
 				Concurrency: d.spec.Limits.Concurrency, Subrequests: d.spec.Limits.Subrequests, Idle: d.spec.Limits.Idle,
 			},
-			Boot: d.report.Boot, Start: d.report.Start, SnapshotBytes: d.report.Snapshot,
+			Boot: d.report.Boot, Start: d.report.Start, SnapshotBytes: d.report.Snapshot, Files: d.report.Files, FileBytes: d.report.FileBytes,
 			Calls: m.Calls, Errors: m.Errors, CPU: m.CPU, Resets: m.Resets, DirtyPages: m.DirtyPages, Faults: m.Faults, Exits: m.Exits,
 			ColdStarts: m.ColdStarts, Evictions: m.Evictions, Ready: m.Ready, Busy: m.Busy, MemoryBytes: m.Memory,
 			Confinement: confinement, MonitorRestarts: restarts,

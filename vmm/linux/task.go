@@ -106,6 +106,7 @@ const threadFlags = abi.CLONE_VM | abi.CLONE_SIGHAND | abi.CLONE_THREAD
 func callClone(p *Process, t *Task, a *args) (uint64, abi.Errno) {
 	flags, stack, parentTID, childTID, tls := a[0], a[1], a[2], a[3], a[4]
 	if flags&threadFlags != threadFlags {
+		p.counters.Miss(abi.SYS_FORK)
 		return 0, abi.ENOSYS // a process of its own: there is one in a machine
 	}
 	if flags&abi.CLONE_SETTLS != 0 && !user(tls, 0) {

@@ -14,20 +14,20 @@ const (
 
 // connect has a server accept a connection ahead of its snapshot, and leaves it open: an instance finds it by Files.Attach, without a dial and an accept. A
 // server that doesn't take it, speaks first or closes it has none. One that ends by it is an *EndedError.
-func connect(ctx context.Context, p *linux.Process, port int) error {
+func connect(ctx context.Context, p *linux.Process, port int) (accepted bool, err error) {
 	conn, e := p.Files.Dial(port)
 	if e != 0 {
-		return nil
+		return false, nil
 	}
 	if err := settle(ctx, p); err != nil {
-		return err
+		return false, err
 	}
-	if conn.Accepted() && conn.Quiet() {
+	if accepted = conn.Accepted(); accepted && conn.Quiet() {
 		conn.Leave()
-		return nil
+		return true, nil
 	}
 	conn.Close()
-	return settle(ctx, p)
+	return accepted, settle(ctx, p)
 }
 
 // settle lets a program run until all its tasks wait.
@@ -38,7 +38,7 @@ func settle(ctx context.Context, p *linux.Process) error {
 		case err != nil:
 			return err
 		case !waits(stop):
-			return &EndedError{stop, true}
+			return &EndedError{stop, true, forked(p)}
 		case stop.Wake > soon || rounds == roundsMax || !sleep(ctx, stop.Wake):
 			return nil
 		}

@@ -13,18 +13,22 @@ import (
 
 	"github.com/wherry/wherry/vmm/linux"
 	"github.com/wherry/wherry/vmm/phys"
+	"github.com/wherry/wherry/vmm/rootfs"
 )
 
 // A file is, little-endian:
 //
-//	magic       [8]byte "wherry" 0 1: the last one is the version
+//	magic       [8]byte "wherry" 0 1: the last one is the version, 2 with files
 //	kind        length uint8, bytes
+//	files       in version 2: path of the program, length uint16, bytes; archive, length uint32, bytes
 //	state       length uint32, bytes
 //	slots       count uint8, then each: base uint64, size uint64, flags uint8 (1 read-only, 2 kept), image size uint64,
 //	            and its pages: index uint32, 4096 bytes; the end is index 0xffffffff
 //	checksum    SHA-256 of all before it
 const (
 	magic     = "wherry\x00\x01"
+	withFiles = "wherry\x00\x02"
+	pathMax   = 4096
 	stateMax  = 256 << 20
 	slotsMax  = 16
 	pagesEnd  = math.MaxUint32
@@ -46,9 +50,19 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	sum := sha256.New()
 	b := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<20)
 	out := writer{w: b}
-	out.bytes([]byte(magic))
+	version := magic
+	if s.files != nil {
+		version = withFiles
+	}
+	out.bytes([]byte(version))
 	out.number(1, uint64(len(s.kind)))
 	out.bytes([]byte(s.kind))
+	if s.files != nil {
+		out.number(2, uint64(len(s.files.Path())))
+		out.bytes([]byte(s.files.Path()))
+		out.number(4, uint64(len(s.files.Origin())))
+		out.bytes(s.files.Origin())
+	}
 	out.number(4, uint64(len(state)))
 	out.bytes(state)
 	out.number(1, uint64(len(s.slots)))
@@ -121,10 +135,16 @@ func Read(r io.Reader) (*Snapshot, error) {
 }
 
 func (s *Snapshot) read(in *reader) error {
-	if string(in.bytes(len(magic))) != magic {
+	version := string(in.bytes(len(magic)))
+	if version != magic && version != withFiles {
 		return ErrNotSnapshot
 	}
 	s.kind = string(in.bytes(int(in.number(1, kindLimit))))
+	if version == withFiles {
+		if err := s.readFiles(in); err != nil {
+			return err
+		}
+	}
 	state := in.bytes(int(in.number(4, stateMax)))
 	if in.err != nil {
 		return in.err
@@ -148,6 +168,21 @@ func (s *Snapshot) read(in *reader) error {
 		s.slots = append(s.slots, slot)
 	}
 	return in.err
+}
+
+// readFiles reads the archive of a program's files.
+func (s *Snapshot) readFiles(in *reader) error {
+	at := string(in.bytes(int(in.number(2, pathMax))))
+	archive := in.bytes(int(in.number(4, rootfs.SizeMax)))
+	if in.err != nil {
+		return in.err
+	}
+	program, err := ReadProgram(archive, at)
+	if err == nil && program.Files == nil {
+		err = errors.New("a snapshot whose files aren't an archive: the file is damaged; copy it again")
+	}
+	s.files = program.Files
+	return err
 }
 
 type reader struct {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wherry/wherry/vmm"
 	"github.com/wherry/wherry/vmm/linux"
+	"github.com/wherry/wherry/vmm/linux/file"
 	"github.com/wherry/wherry/vmm/phys"
 )
 
@@ -25,7 +26,8 @@ type Snapshot struct {
 	kind  string // of the back end, as in vmm.Caps.Name
 	slots []slot
 	state *linux.State
-	port  int // that the program listens on, if it doesn't read
+	port  int         // that the program listens on, if it doesn't read
+	files *file.Image // of an archive; nil: the program has none
 }
 
 // slot is a range of memory, and what it begins with.
@@ -49,7 +51,7 @@ func Boot(ctx context.Context, m vmm.Machine, program []byte, o linux.Options) (
 	case err != nil:
 		return nil, err
 	case stop.Kind != linux.WantsInput:
-		return nil, &EndedError{Stop: stop}
+		return nil, &EndedError{Stop: stop, forked: forked(p)}
 	}
 	return p, nil
 }
@@ -70,9 +72,13 @@ func BootServer(ctx context.Context, m vmm.Machine, program []byte, o linux.Opti
 		case stop.Kind == linux.WantsInput && port == 0:
 			return p, nil
 		case waits(stop) && listens(p, port):
-			return p, connect(ctx, p, cmp.Or(port, p.Files.Port()))
+			accepts, err := connect(ctx, p, cmp.Or(port, p.Files.Port()))
+			if err == nil && !accepts && forked(p) {
+				err = &EndedError{stop, true, true}
+			}
+			return p, err
 		case !waits(stop) || stop.Wake == math.MaxInt64 || !sleep(ctx, stop.Wake):
-			return nil, &EndedError{stop, true}
+			return nil, &EndedError{stop, true, forked(p)}
 		}
 	}
 }
@@ -100,9 +106,25 @@ func sleep(ctx context.Context, d time.Duration) bool {
 type EndedError struct {
 	Stop   linux.Stop
 	server bool // it might have listened, too
+	forked bool // it wanted another process
+}
+
+// ForkAdvice says what became of a program that wanted more than one process, and what to do about it.
+const ForkAdvice = "wanted a process beside itself (fork), which there can't be: have it serve in one process, in the foreground; " +
+	"nginx by `daemon off; master_process off;` in its configuration"
+
+// Forked reports whether a program has tried to make another process.
+func Forked(m *linux.Metrics) bool { return m.Unknown["fork"]+m.Unknown["vfork"] > 0 }
+
+func forked(p *linux.Process) bool {
+	m := p.Metrics()
+	return Forked(&m)
 }
 
 func (e *EndedError) Error() string {
+	if e.forked {
+		return fmt.Sprintf("the program %s, and %s", e.Stop, ForkAdvice)
+	}
 	if !e.server {
 		return fmt.Sprintf("the program %s before it read standard input", e.Stop)
 	}
@@ -119,6 +141,9 @@ func Take(m vmm.Machine, p *linux.Process) (*Snapshot, error) {
 		return nil, err
 	}
 	s := &Snapshot{kind: m.Caps().Name, state: state}
+	if image := p.Files.Image(); image.Origin() != nil {
+		s.files = image
+	}
 	if !p.Files.Starved() {
 		s.port = p.Files.Port()
 	}
@@ -138,7 +163,18 @@ func (s *Snapshot) Kind() string { return s.kind }
 // Port is the first TCP port that the program listens on, 0 if it waits for standard input. A file doesn't keep it.
 func (s *Snapshot) Port() int { return s.port }
 
-// Bytes is how much memory s's images have: their pages that aren't zeros.
+// Files is how many files there are beside what is in memory, and the bytes in them.
+func (s *Snapshot) Files() (count int, bytes int64) {
+	if s.files == nil {
+		return 0, 0
+	}
+	return s.files.Files()
+}
+
+// nodeSize is about what a file takes beside its bytes.
+const nodeSize = 1 << 10
+
+// Bytes is how much memory s has: the pages of its images that aren't zeros, and its files.
 func (s *Snapshot) Bytes() int64 {
 	var pages int64
 	for _, slot := range s.slots {
@@ -147,6 +183,9 @@ func (s *Snapshot) Bytes() int64 {
 				pages++
 			}
 		}
+	}
+	if s.files != nil {
+		return pages*phys.PageSize + int64(len(s.files.Origin())) + int64(s.files.Nodes())*nodeSize
 	}
 	return pages * phys.PageSize
 }
@@ -201,6 +240,9 @@ func (s *Snapshot) Open(make Maker, o linux.Options) (vmm.Machine, *linux.Proces
 	if kind := m.Caps().Name; kind != s.kind {
 		return nil, nil, errors.Join(fmt.Errorf("a snapshot of machine %q can't start on machine %q; make one there", s.kind, kind), m.Close())
 	}
+	if o.Image == nil {
+		o.Image = s.files
+	}
 	p, err := linux.Resume(m, s.state, o)
 	if err != nil {
 		return nil, nil, errors.Join(err, m.Close())
@@ -210,6 +252,14 @@ func (s *Snapshot) Open(make Maker, o linux.Options) (vmm.Machine, *linux.Proces
 
 // Program is the file of the program in s.
 func (s *Snapshot) Program() []byte { return s.state.Program() }
+
+// Image is what the program came from: the ELF file, or the archive that has it.
+func (s *Snapshot) Image() []byte {
+	if s.files != nil {
+		return s.files.Origin()
+	}
+	return s.Program()
+}
 
 // Size is about how much memory s takes, in bytes.
 func (s *Snapshot) Size() (n int64) {

@@ -3,6 +3,7 @@ package snap_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"os/exec"
@@ -274,6 +275,26 @@ func TestProgramsThatDontWait(t *testing.T) {
 	})
 }
 
+// A program that wants processes is told that there are none, and what to write: by fork, and by clone as the C libraries have it.
+func TestProgramsThatFork(t *testing.T) {
+	exit := []byte{0x0f, 0x05, 0xbf, 1, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05}                                                           // syscall; exit(1)
+	for name, call := range map[string][]byte{"fork": {0xb8, 57, 0, 0, 0}, "clone": {0xbf, 17, 0, 0, 0, 0x31, 0xf6, 0xb8, 56, 0, 0, 0}} { // clone(SIGCHLD, 0)
+		t.Run(name, func(t *testing.T) {
+			onEach(t, func(t *testing.T, make snap.Maker) {
+				m, err := make(phys.New(phys.Options{}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer m.Close()
+				_, err = snap.BootServer(t.Context(), m, tiny(append(call, exit...)), linux.Options{}, 0)
+				if err == nil || !strings.Contains(err.Error(), "the program exited with status 1, and wanted a process beside itself (fork)") || !strings.Contains(err.Error(), "master_process off;") {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // tiny is a static ELF file with code, at 0x400000.
 func tiny(code []byte) []byte {
 	head := []byte{
@@ -288,6 +309,9 @@ func tiny(code []byte) []byte {
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("wherry\x00\x01"))
 	f.Add([]byte("wherry\x00\x01\x03kvm\x04\x00\x00\x00abcd\x01"))
+	image := archive(f, []byte("\x7fELF"))
+	withFiles := binary.LittleEndian.AppendUint32([]byte("wherry\x00\x02\x03kvm\x06\x00/entry"), uint32(len(image)))
+	f.Add(append(append(withFiles, image...), "\x04\x00\x00\x00abcd\x01"...))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if s, err := snap.Read(bytes.NewReader(file)); err == nil {
 			if err := s.Close(); err != nil {

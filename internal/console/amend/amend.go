@@ -13,6 +13,8 @@ import (
 // Program is what changes of a program. What is empty stays as it is.
 type Program struct {
 	Image                              string
+	Executable                         string
+	Plain                              bool // the image says by itself which program it is: one that was chosen in another goes
 	Args                               []string
 	Env                                [][2]string // names and values; others stay
 	Secrets                            [][2]string // names, and what settings say for their values; others stay
@@ -30,10 +32,13 @@ func SetProgram(settings, name string, p Program) (string, error) {
 		if err != nil {
 			return err
 		}
-		for _, s := range [][2]string{{"image", p.Image}, {"tenant", p.Tenant}, {"isolation", p.Isolation}, {"machine", p.Machine}, {"memory", p.Memory}} {
+		for _, s := range [][2]string{{"image", p.Image}, {"executable", p.Executable}, {"tenant", p.Tenant}, {"isolation", p.Isolation}, {"machine", p.Machine}, {"memory", p.Memory}} {
 			if s[1] != "" {
 				set(one, s[0], text(s[1]))
 			}
+		}
+		if p.Plain {
+			remove(one, "executable")
 		}
 		if p.Args != nil {
 			set(one, "args", list(p.Args))

@@ -21,6 +21,12 @@ func TestSetProgram(t *testing.T) {
 		Program{Image: "sha256:bb", Isolation: "instance", Args: []string{"-v", "3"}, Env: [][2]string{{"B", "yes"}, {"C", "a b"}}})
 	same(t, "one before", got, err, "# The shop.\nzone: cdn.test # ours\nprograms:\n"+
 		"  hello: {image: 'sha256:bb', memory: 64MiB, env: {A: \"1\", B: yes, C: a b}, isolation: instance, args: [-v, \"3\"]}\n")
+	archive, err := SetProgram("programs:\n  hello:\n    image: sha256:aa\n", "hello", Program{Image: "sha256:bb", Executable: "/usr/sbin/nginx"})
+	same(t, "an archive", archive, err, "programs:\n  hello:\n    image: sha256:bb\n    executable: /usr/sbin/nginx\n")
+	got, err = SetProgram(archive, "hello", Program{Image: "sha256:cc"})
+	same(t, "another archive", got, err, "programs:\n  hello:\n    image: sha256:cc\n    executable: /usr/sbin/nginx\n")
+	got, err = SetProgram(archive, "hello", Program{Image: "sha256:cc", Plain: true})
+	same(t, "a program after an archive", got, err, "programs:\n  hello:\n    image: sha256:cc\n")
 	if _, err := SetProgram("programs: [a]\n", "hello", Program{}); err == nil {
 		t.Error("a list of programs is taken")
 	}

@@ -196,6 +196,7 @@ const (
 	FIONBIO    = 0x5421
 	FIONCLEX   = 0x5450
 	FIOCLEX    = 0x5451
+	FIOASYNC   = 0x5452
 )
 
 // What statx is asked for and answers.

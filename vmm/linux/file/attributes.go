@@ -82,7 +82,7 @@ func (t *Table) Fchmod(fd int, mode uint32) abi.Errno {
 	return t.tree.Chmod(f.node, mode)
 }
 
-// Chown is fchownat: users aren't kept, so root can give a file to root, and to nobody else.
+// Chown is fchownat. Owners are kept and told, and bind nobody.
 func (t *Table) Chown(dir int, path string, uid, gid uint32, flags int) abi.Errno {
 	if flags&^(abi.AT_SYMLINK_NOFOLLOW|abi.AT_EMPTY_PATH) != 0 {
 		return abi.EINVAL
@@ -91,7 +91,7 @@ func (t *Table) Chown(dir int, path string, uid, gid uint32, flags int) abi.Errn
 	if e != 0 {
 		return e
 	}
-	return w.Node.Chown(uid, gid)
+	return t.tree.Chown(w.Node, uid, gid)
 }
 
 // Fchown is fchown.
@@ -100,7 +100,7 @@ func (t *Table) Fchown(fd int, uid, gid uint32) abi.Errno {
 	if e != 0 {
 		return e
 	}
-	return f.node.Chown(uid, gid)
+	return t.tree.Chown(f.node, uid, gid)
 }
 
 // Utimens is utimensat. A null path, which is futimens, is an empty one with AT_EMPTY_PATH.

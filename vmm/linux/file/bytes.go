@@ -197,7 +197,7 @@ func (t *Table) Fsync(fd int) abi.Errno {
 	return 0
 }
 
-// Snapshot copies bytes of a regular file, for a private mapping. It's shorter than n at the file's end. ENODEV for what can't be mapped, EACCES for
+// Snapshot returns bytes of a regular file, for a private mapping: those of the image, which nobody changes, or a copy. It's shorter than n at the file's end. ENODEV for what can't be mapped, EACCES for
 // what isn't open for reading.
 func (t *Table) Snapshot(fd int, off int64, n int) ([]byte, abi.Errno) {
 	f, e := t.getOpen(fd)
@@ -214,6 +214,9 @@ func (t *Table) Snapshot(fd int, off int64, n int) ([]byte, abi.Errno) {
 	size := min(int64(n), max(f.node.Size()-off, 0))
 	if size > snapshotMax {
 		return nil, abi.ENOMEM
+	}
+	if b, ok := f.node.Shared(off, int(size)); ok {
+		return b, 0
 	}
 	b := make([]byte, size)
 	_, e = t.tree.ReadAt(f.node, [][]byte{b}, off)

@@ -87,7 +87,7 @@ func (t *Table) rebuild(s *State) error {
 }
 
 // A snapshot file's form: magic, the image's digest, the length of the rest but the pages, that rest, and the pages.
-const stateMagic = "wherry files 1\n"
+const stateMagic = "wherry files 2\n"
 
 // MarshalBinary makes bytes of it for a snapshot file.
 func (s *State) MarshalBinary() ([]byte, error) {

@@ -195,6 +195,11 @@ func (t *Table) Ioctl(fd int, request, value uint32) (uint32, abi.Errno) {
 			f.now.flags |= abi.O_NONBLOCK
 		}
 		return 0, 0
+	case abi.FIOASYNC:
+		switch f.object.(type) {
+		case *pipe, socketFile, *stream:
+			return 0, 0 // as F_SETOWN: nobody sends SIGIO
+		}
 	case abi.FIONREAD:
 		switch o := f.object.(type) {
 		case *epoll:

@@ -375,3 +375,55 @@ func TestSelect(t *testing.T) {
 		t.Errorf("a closed one: %v", e)
 	}
 }
+
+// TestChown shows that owners are kept and told, also by a state, and that the image's don't change.
+func TestChown(t *testing.T) {
+	const unchanged = ^uint32(0)
+	table := newTable(t, Options{Image: image(t)})
+	fd := must[int](t)(table.Open(abi.AT_FDCWD, "/tmp/a", abi.O_CREAT|abi.O_RDWR, 0o644))
+	before := table.Checkpoint()
+	for _, e := range []abi.Errno{table.Chown(abi.AT_FDCWD, "/tmp/a", 65534, unchanged, 0), table.Fchown(fd, unchanged, 7)} {
+		if e != 0 {
+			t.Error(e)
+		}
+	}
+	owner := func(table *Table, want [2]uint32) {
+		t.Helper()
+		var s abi.Stat
+		if e := table.Stat(abi.AT_FDCWD, "/tmp/a", 0, &s); e != 0 || s.UID != want[0] || s.GID != want[1] {
+			t.Errorf("the owner is %d, the group %d, %v; want %v", s.UID, s.GID, e, want)
+		}
+	}
+	owner(table, [2]uint32{65534, 7})
+	other := newTable(t, Options{Image: table.Image()})
+	if err := other.Restore(table.Checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	owner(other, [2]uint32{65534, 7})
+	if err := table.Restore(before); err != nil {
+		t.Fatal(err)
+	}
+	owner(table, [2]uint32{0, 0})
+	if e := table.Chown(abi.AT_FDCWD, "/etc/hosts", 1, 1, 0); e != abi.EROFS {
+		t.Errorf("chown in the image: %v", e)
+	}
+}
+
+// TestMapsTheImage shows that what is mapped of an image's file is the image's own bytes, and of another file a copy.
+func TestMapsTheImage(t *testing.T) {
+	table := newTable(t, Options{Image: image(t)})
+	mapped := func(path string) []byte {
+		fd := must[int](t)(table.Open(abi.AT_FDCWD, path, abi.O_RDONLY, 0))
+		return must[[]byte](t)(table.Snapshot(fd, 2, 4096))
+	}
+	a, b := mapped("/etc/hosts"), mapped("/etc/hosts")
+	if string(a) != "7.0.0.1 localhost\n" || &a[0] != &b[0] || cap(a) != len(a) {
+		t.Errorf("%q, the same bytes: %v", a, &a[0] == &b[0])
+	}
+	fd := must[int](t)(table.Open(abi.AT_FDCWD, "/tmp/a", abi.O_CREAT|abi.O_RDWR, 0o644))
+	must[int](t)(table.Write(fd, []byte("abcd")))
+	c, d := mapped("/tmp/a"), mapped("/tmp/a")
+	if string(c) != "cd" || &c[0] == &d[0] {
+		t.Errorf("%q, the same bytes: %v", c, &c[0] == &d[0])
+	}
+}

@@ -122,6 +122,9 @@ func New(o Options) (*Table, error) {
 	return t, nil
 }
 
+// Image is the part of the tree that doesn't change.
+func (t *Table) Image() *Image { return t.o.Image }
+
 // Version changes whenever the readiness of anything may have changed: a call that was EAGAIN may do something now.
 func (t *Table) Version() uint64 { return t.ledger.Version }
 

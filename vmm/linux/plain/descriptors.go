@@ -70,7 +70,7 @@ func callFcntl(p Process, a *Args) (uint64, abi.Errno) {
 
 func callIoctl(p Process, a *Args) (uint64, abi.Errno) {
 	request, value := uint32(a[1]), uint32(0)
-	if request == abi.FIONBIO {
+	if request == abi.FIONBIO || request == abi.FIOASYNC {
 		var e abi.Errno
 		if value, e = p.Space.Word32(a[2]); e != 0 {
 			return 0, e

@@ -36,10 +36,14 @@ var names = map[abi.Call]Call{
 	abi.SYS_MKDIR:      {func(p Process, a *Args) (uint64, abi.Errno) { return p.mkdir(cwd, a[0], a[1]) }, "sx"},
 	abi.SYS_MKDIRAT:    {func(p Process, a *Args) (uint64, abi.Errno) { return p.mkdir(fd(a[0]), a[1], a[2]) }, "fsx"},
 	abi.SYS_MKNODAT:    {callMknodat, "fsxx"},
-	abi.SYS_UNLINK:     {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(cwd, a[0], 0) }, "s"},
-	abi.SYS_RMDIR:      {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(cwd, a[0], abi.AT_REMOVEDIR) }, "s"},
-	abi.SYS_UNLINKAT:   {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(fd(a[0]), a[1], fd(a[2])) }, "fsx"},
-	abi.SYS_RENAME:     {func(p Process, a *Args) (uint64, abi.Errno) { return p.rename(cwd, a[0], cwd, a[1], 0) }, "ss"},
+	abi.SYS_MKNOD: {func(p Process, a *Args) (uint64, abi.Errno) {
+		at := int64(cwd)
+		return callMknodat(p, &Args{uint64(at), a[0], a[1], a[2]})
+	}, "sxx"},
+	abi.SYS_UNLINK:   {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(cwd, a[0], 0) }, "s"},
+	abi.SYS_RMDIR:    {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(cwd, a[0], abi.AT_REMOVEDIR) }, "s"},
+	abi.SYS_UNLINKAT: {func(p Process, a *Args) (uint64, abi.Errno) { return p.unlink(fd(a[0]), a[1], fd(a[2])) }, "fsx"},
+	abi.SYS_RENAME:   {func(p Process, a *Args) (uint64, abi.Errno) { return p.rename(cwd, a[0], cwd, a[1], 0) }, "ss"},
 	abi.SYS_RENAMEAT: {func(p Process, a *Args) (uint64, abi.Errno) {
 		return p.rename(fd(a[0]), a[1], fd(a[2]), a[3], 0)
 	}, "fsfs"},
@@ -52,16 +56,29 @@ var names = map[abi.Call]Call{
 	abi.SYS_LINKAT: {func(p Process, a *Args) (uint64, abi.Errno) {
 		return p.link(fd(a[0]), a[1], fd(a[2]), a[3], fd(a[4]))
 	}, "fsfsx"},
-	abi.SYS_CHDIR:    {callChdir, "s"},
-	abi.SYS_FCHDIR:   {func(p Process, a *Args) (uint64, abi.Errno) { return 0, p.Files.Fchdir(fd(a[0])) }, "d"},
-	abi.SYS_GETCWD:   {callGetcwd, "xd"},
-	abi.SYS_UMASK:    {func(p Process, a *Args) (uint64, abi.Errno) { return uint64(p.Files.Umask(uint32(a[0]))), 0 }, "x"},
-	abi.SYS_CHMOD:    {func(p Process, a *Args) (uint64, abi.Errno) { return p.chmod(cwd, a[0], a[1]) }, "sx"},
+	abi.SYS_CHDIR:  {callChdir, "s"},
+	abi.SYS_FCHDIR: {func(p Process, a *Args) (uint64, abi.Errno) { return 0, p.Files.Fchdir(fd(a[0])) }, "d"},
+	abi.SYS_GETCWD: {callGetcwd, "xd"},
+	abi.SYS_UMASK:  {func(p Process, a *Args) (uint64, abi.Errno) { return uint64(p.Files.Umask(uint32(a[0]))), 0 }, "x"},
+	abi.SYS_CHMOD:  {func(p Process, a *Args) (uint64, abi.Errno) { return p.chmod(cwd, a[0], a[1]) }, "sx"},
+	abi.SYS_FCHMODAT2: {func(p Process, a *Args) (uint64, abi.Errno) {
+		name, e := p.path(a[1])
+		if e != 0 {
+			return 0, e
+		}
+		return 0, p.Files.Chmod(fd(a[0]), name, uint32(a[2]), fd(a[3]))
+	}, "fsxx"},
 	abi.SYS_FCHMODAT: {func(p Process, a *Args) (uint64, abi.Errno) { return p.chmod(fd(a[0]), a[1], a[2]) }, "fsx"},
 	abi.SYS_FCHMOD: {func(p Process, a *Args) (uint64, abi.Errno) {
 		return 0, p.Files.Fchmod(fd(a[0]), uint32(a[1]))
 	}, "dx"},
-	abi.SYS_FCHOWNAT: {callFchownat, "fsddx"},
+	abi.SYS_CHOWN: {func(p Process, a *Args) (uint64, abi.Errno) { return p.chown(cwd, a[0], a[1], a[2], 0) }, "sdd"},
+	abi.SYS_LCHOWN: {func(p Process, a *Args) (uint64, abi.Errno) {
+		return p.chown(cwd, a[0], a[1], a[2], abi.AT_SYMLINK_NOFOLLOW)
+	}, "sdd"},
+	abi.SYS_FCHOWNAT: {func(p Process, a *Args) (uint64, abi.Errno) {
+		return p.chown(fd(a[0]), a[1], a[2], a[3], fd(a[4]))
+	}, "fsddx"},
 	abi.SYS_FCHOWN: {func(p Process, a *Args) (uint64, abi.Errno) {
 		return 0, p.Files.Fchown(fd(a[0]), uint32(a[1]), uint32(a[2]))
 	}, "ddd"},
@@ -260,12 +277,12 @@ func (p Process) chmod(dir int, at, mode uint64) (uint64, abi.Errno) {
 	return 0, p.Files.Chmod(dir, name, uint32(mode), 0)
 }
 
-func callFchownat(p Process, a *Args) (uint64, abi.Errno) {
-	name, e := p.path(a[1])
+func (p Process) chown(dir int, at, uid, gid uint64, flags int) (uint64, abi.Errno) {
+	name, e := p.path(at)
 	if e != 0 {
 		return 0, e
 	}
-	return 0, p.Files.Chown(fd(a[0]), name, uint32(a[2]), uint32(a[3]), fd(a[4]))
+	return 0, p.Files.Chown(dir, name, uint32(uid), uint32(gid), flags)
 }
 
 func callTruncate(p Process, a *Args) (uint64, abi.Errno) {

@@ -21,7 +21,22 @@ var one = map[abi.Call]Call{
 	abi.SYS_GETEGID:                {nothing, ""},
 	abi.SYS_SETUID:                 {nothing, "d"},
 	abi.SYS_SETGID:                 {nothing, "d"},
+	abi.SYS_SETREUID:               {nothing, "dd"},
+	abi.SYS_SETREGID:               {nothing, "dd"},
+	abi.SYS_SETRESUID:              {nothing, "ddd"},
+	abi.SYS_SETRESGID:              {nothing, "ddd"},
+	abi.SYS_SETGROUPS:              {nothing, "dx"},
 	abi.SYS_GETGROUPS:              {nothing, "dx"},
+	abi.SYS_SETFSUID:               {nothing, "d"},
+	abi.SYS_SETFSGID:               {nothing, "d"},
+	abi.SYS_WAIT4:                  {noChild, "dxxx"},
+	abi.SYS_WAITID:                 {noChild, "ddxxx"},
+	abi.SYS_SYNC:                   {nothing, ""},
+	abi.SYS_SYNCFS:                 {nothing, "d"},
+	abi.SYS_SYNC_FILE_RANGE:        {nothing, "dllx"},
+	abi.SYS_READAHEAD:              {nothing, "dld"},
+	abi.SYS_MLOCKALL:               {nothing, "x"},
+	abi.SYS_MUNLOCKALL:             {nothing, ""},
 	abi.SYS_MSYNC:                  {nothing, "xxx"},
 	abi.SYS_MLOCK:                  {nothing, "xx"},
 	abi.SYS_MLOCK2:                 {nothing, "xxx"},
@@ -36,5 +51,7 @@ var one = map[abi.Call]Call{
 }
 
 func nothing(Process, *Args) (uint64, abi.Errno) { return 0, 0 }
+
+func noChild(Process, *Args) (uint64, abi.Errno) { return 0, abi.ECHILD }
 
 func getpid(Process, *Args) (uint64, abi.Errno) { return ID, 0 }

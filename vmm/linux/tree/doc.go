@@ -1,7 +1,8 @@
 // Package tree is the tree of files that one guest process sees, none of them real: names and what is behind them, with no descriptors.
 //
 // It's an Image, read-only and shared by all processes of a program, with /dev, /proc and /sys made by this room, and memory file systems at /tmp, /dev/shm
-// and where the caller says. Paths are walked as Linux does, with its errors. What a file of /proc holds is the caller's, and so is which descriptors there
+// and where the caller says; of a whole root file system (ImageOptions.Root) also where it has directories
+// without a file. Paths are walked as Linux does, with its errors. What a file of /proc holds is the caller's, and so is which descriptors there
 // are: /proc/self/fd lists them, and paths go through them.
 //
 // A Node is a file, directory or link. Its exported fields never change. What changes is kept in the ledger's log before, so that Undo takes it back; pages of

@@ -165,6 +165,8 @@ func (g *Graph) code(c *ledger.Coder, n *Node) {
 	c.String(&n.Target)
 	i := &n.now
 	ledger.Number(c, &i.mode)
+	ledger.Number(c, &i.uid)
+	ledger.Number(c, &i.gid)
 	ledger.Number(c, &i.atime)
 	ledger.Number(c, &i.mtime)
 	ledger.Number(c, &i.ctime)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -19,6 +20,8 @@ type ImageOptions struct {
 	Program  []byte   // what /proc/self/exe is; kept, not copied
 	Path     string   // where the program is in the tree; "/program" when empty
 	Writable []string // directories with a memory file system of their own, besides /tmp and /dev/shm; each begins empty
+	Root     bool     // Files is a whole root file system: what is writable follows from it (mountSpare), and names with the same Sys are one file
+	Origin   []byte   // what Files was made of, for who asks the image; kept, not copied
 }
 
 // Image is the part of the tree of files that doesn't change: immutable, shared by any number of tables.
@@ -26,15 +29,23 @@ type Image struct {
 	root   *Node
 	nodes  []*Node // by number, from 1 on
 	mounts []*Node // directories on which a Tree has a memory file system
+	seeded int     // the first of mounts that begin with the image's directories; the others begin empty
 	digest [sha256.Size]byte
-	bytes  int64
+	files  int   // regular files of the caller's tree
+	bytes  int64 // in them
+	origin []byte
+	path   string // of the program
 	sum    hash.Hash
+	linked map[any]*Node // while it's made: files by what their fs.FileInfo says by Sys
 }
 
 // NewImage reads a tree. Its errors name the file, or the limit that it passes. made are the paths of files whose bytes are made when they're opened: nodes
 // of KindProc, of which Special is the number in the list. hosts is what /etc/hosts says, unless the caller's tree has one.
 func NewImage(o ImageOptions, made []string, hosts string) (*Image, error) {
-	m := &Image{sum: sha256.New()}
+	m := &Image{sum: sha256.New(), origin: o.Origin}
+	if o.Root {
+		m.linked = map[any]*Node{}
+	}
 	m.root = m.add(nil, "", &Node{Kind: KindDir, now: inode{mode: 0o755}})
 	if o.Files != nil {
 		if err := fs.WalkDir(o.Files, ".", func(name string, d fs.DirEntry, err error) error { return m.read(o.Files, name, d, err) }); err != nil {
@@ -42,27 +53,37 @@ func NewImage(o ImageOptions, made []string, hosts string) (*Image, error) {
 		}
 	}
 	m.addHosts(hosts)
+	m.seeded = math.MaxInt
 	if o.Path == "" {
 		o.Path = "/program"
 	}
-	dir, err := m.directory(path.Dir(path.Clean("/" + o.Path)))
+	m.path = path.Clean("/" + o.Path)
+	dir, err := m.directory(path.Dir(m.path))
 	if err != nil {
 		return nil, err
 	}
 	if o.Program != nil {
-		m.add(dir, path.Base(o.Path), &Node{Kind: KindFile, data: o.Program, now: inode{mode: 0o755}})
+		m.add(dir, path.Base(m.path), &Node{Kind: KindFile, data: o.Program, now: inode{mode: 0o755}})
 	}
-	if err := m.addSystem(path.Clean("/"+o.Path), made); err != nil {
+	if err := m.addSystem(m.path, made); err != nil {
 		return nil, err
 	}
 	writable := append([]string{"/tmp", "/dev/shm"}, o.Writable...)
 	for _, name := range writable {
+		if at := m.root.now.names[name[1:]].node; o.Root && at != nil && at.Kind == KindLink {
+			continue // to where it leads
+		}
 		if err := m.mount(path.Clean("/" + name)); err != nil {
 			return nil, err
 		}
 	}
+	if o.Root {
+		if err := m.mountSpare(); err != nil {
+			return nil, err
+		}
+	}
 	m.sum.Sum(m.digest[:0])
-	m.sum = nil
+	m.sum, m.linked = nil, nil
 	return m, nil
 }
 
@@ -74,6 +95,15 @@ func (m *Image) Nodes() int { return len(m.nodes) }
 
 // Writable is how many directories have a memory file system of their own.
 func (m *Image) Writable() int { return len(m.mounts) }
+
+// Files are how many regular files the caller's tree had, and the bytes in them.
+func (m *Image) Files() (count int, bytes int64) { return m.files, m.bytes }
+
+// Path is where the program is.
+func (m *Image) Path() string { return m.path }
+
+// Origin is what NewImage was given for it.
+func (m *Image) Origin() []byte { return m.origin }
 
 // read takes one file of the caller's tree.
 func (m *Image) read(files fs.FS, name string, d fs.DirEntry, err error) error {
@@ -97,7 +127,15 @@ func (m *Image) read(files fs.FS, name string, d fs.DirEntry, err error) error {
 	case mode.IsDir():
 		n.Kind = KindDir
 	case mode.IsRegular():
+		if id := info.Sys(); m.linked != nil && id != nil {
+			if first := m.linked[id]; first != nil {
+				m.alias(dir, path.Base(name), first)
+				return nil
+			}
+			m.linked[id] = n
+		}
 		n.Kind = KindFile
+		m.files++
 		if m.bytes += info.Size(); m.bytes > imageBytesMax {
 			return fmt.Errorf("file: %s makes the image larger than %d MiB; leave out what the program doesn't read", name, imageBytesMax>>20)
 		}
@@ -150,6 +188,14 @@ func (m *Image) add(dir *Node, name string, n *Node) *Node {
 	m.sum.Write(append(append(b, name...), n.Target...))
 	m.sum.Write(n.data)
 	return n
+}
+
+// alias gives a file one more name.
+func (m *Image) alias(dir *Node, name string, n *Node) {
+	n.now.nlink++
+	dir.now.cookie++
+	dir.now.names[name] = entry{node: n, cookie: dir.now.cookie}
+	m.sum.Write(append(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, n.Ino), dir.Ino), name...))
 }
 
 // directory finds or makes a directory of the image.

@@ -13,5 +13,7 @@ const (
 	depthMax      = 256   // directories in one another in a memory file system: ENAMETOOLONG
 	imageFilesMax = 65536
 	imageBytesMax = 512 << 20
-	mountsMax     = 64
+	mountsMax     = 240  // as Node.fs and Node.mount count
+	spareMax      = 1024 // directories that memory file systems of a root file system begin with
+	spareDepthMax = 64   // in one another
 )

@@ -32,6 +32,16 @@ func (t *Tree) ReadAt(n *Node, v [][]byte, off int64) (done int, e abi.Errno) {
 	return done, 0
 }
 
+// Shared are bytes of a file of the image, not copied and never to be changed; ok is false for another node.
+func (n *Node) Shared(off int64, size int) (p []byte, ok bool) {
+	if !n.Image || n.Kind != KindFile {
+		return nil, false
+	}
+	from := min(off, int64(len(n.data)))
+	to := min(from+int64(size), int64(len(n.data)))
+	return n.data[from:to:to], true
+}
+
 // copyOut reads bytes of a memory file that are inside its size; those without a page are 0.
 func (n *Node) copyOut(p []byte, off int64) {
 	for len(p) > 0 {

@@ -50,6 +50,7 @@ type Node struct {
 // inode is what can change.
 type inode struct {
 	mode                uint32 // permissions
+	uid, gid            uint32
 	nlink               uint32
 	opens               int // open files, and the working directory: the bytes of a file without a name are there till the last of them goes
 	atime, mtime, ctime int64
@@ -157,7 +158,7 @@ var direntKind = map[Kind]byte{
 // Stat fills in what stat says.
 func (n *Node) Stat(s *abi.Stat) {
 	*s = abi.Stat{
-		Dev: devFiles + uint64(n.fs), Ino: n.Ino, Nlink: uint64(n.now.nlink), Mode: modeOf[n.Kind] | n.now.mode, Size: n.Size(), Blksize: PageSize,
+		Dev: devFiles + uint64(n.fs), Ino: n.Ino, Nlink: uint64(n.now.nlink), Mode: modeOf[n.Kind] | n.now.mode, UID: n.now.uid, GID: n.now.gid, Size: n.Size(), Blksize: PageSize,
 		Atime: n.now.atime, Mtime: n.now.mtime, Ctime: n.now.ctime,
 	}
 	switch {

@@ -43,12 +43,26 @@ func (m *Image) addSystem(program string, made []string) error {
 	return m.put("/proc/self/fd", &Node{Kind: KindDir, Special: procDescriptors, now: inode{mode: 0o500}})
 }
 
-// addHosts makes /etc/hosts, where there is none and it can be.
+// addHosts makes /etc/hosts, where there is none and it can be. An empty one, as docker export writes, is none.
 func (m *Image) addHosts(hosts string) {
 	etc, err := m.directory("/etc")
-	if err == nil && etc.now.names["hosts"].node == nil {
+	if err != nil {
+		return
+	}
+	if n := etc.now.names["hosts"].node; n == nil || m.linked != nil && n.Kind == KindFile && len(n.data) == 0 {
 		m.add(etc, "hosts", &Node{Kind: KindFile, data: []byte(hosts), now: inode{mode: 0o444}})
 	}
+	for _, u := range users {
+		if m.linked != nil && etc.now.names[u[0]].node == nil {
+			m.add(etc, u[0], &Node{Kind: KindFile, data: []byte(u[1]), now: inode{mode: 0o444}})
+		}
+	}
+}
+
+// users are what servers look for that want to be somebody else than root, where a root file system has none: whoever they become may do all.
+var users = [...][2]string{
+	{"passwd", "root:x:0:0:root:/:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"},
+	{"group", "root:x:0:\nnobody:x:65534:\nnogroup:x:65534:\n"},
 }
 
 func (m *Image) put(name string, n *Node) error {

@@ -35,6 +35,9 @@ func New(l *ledger.Ledger, image *Image, d Descriptors, random func([]byte)) *Tr
 		root := t.newNode(KindDir, at.now.mode)
 		root.fs, root.now.parent, root.now.name, root.now.nlink = fsMemory+uint8(i), at.now.parent, at.now.name, 2
 		t.mounts = append(t.mounts, root)
+		if i >= image.seeded {
+			t.seed(root, at)
+		}
 	}
 	return t
 }

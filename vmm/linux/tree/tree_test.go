@@ -218,3 +218,71 @@ func TestGraph(t *testing.T) {
 		t.Errorf("one has %q, the other %q", tree.content(f), other.content(w.Node))
 	}
 }
+
+// TestRoot shows where a root file system can be written, and what it has that it didn't bring.
+func TestRoot(t *testing.T) {
+	m, err := NewImage(ImageOptions{Root: true, Path: "/bin/p", Files: fstest.MapFS{
+		"bin/p":               {Data: []byte("ELF"), Mode: 0o755},
+		"etc/hosts":           {},
+		"etc/passwd":          {Data: []byte("root:")},
+		"srv/www/index.html":  {Data: []byte("<h1>")},
+		"srv/uploads/a/b":     {Mode: fs.ModeDir | 0o750},
+		"var/run":             {Data: []byte("/run"), Mode: fs.ModeSymlink | 0o777},
+		"var/lib/store/empty": {Mode: fs.ModeDir | 0o700},
+		"var/lib/other/file":  {Data: []byte("1")},
+		"tmp":                 {Data: []byte("var/tmp"), Mode: fs.ModeSymlink | 0o777},
+	}}, nil, "the gate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, o := ledger.New(ledger.Limits{}, uint64(m.Nodes())), open{}
+	tree := New(book, m, o, nil)
+	for path, want := range map[string]abi.Errno{
+		"/srv/uploads/x": 0, "/srv/uploads/a/b/x": 0, "/srv/www/x": abi.EROFS, "/srv/x": abi.EROFS, "/x": abi.EROFS, "/bin/x": abi.EROFS, "/etc/x": abi.EROFS,
+		"/run/x": 0, "/var/run/y": 0, "/var/log/x": 0, "/var/lib/x": abi.EROFS, "/var/lib/store/empty/x": 0, "/var/lib/other/x": abi.EROFS, "/var/x": abi.EROFS, "/tmp/x": 0, "/var/tmp/y": 0,
+	} {
+		w, e := tree.FindToOpen(abi.AT_FDCWD, path, abi.O_CREAT|abi.O_RDWR)
+		if e == 0 {
+			_, e = tree.Open(w, abi.O_CREAT|abi.O_RDWR, 0o644)
+		}
+		if e != want {
+			t.Errorf("making %s: %v, want %v", path, e, want)
+		}
+	}
+	for path, want := range map[string]string{"/etc/hosts": "the gate", "/etc/passwd": "root:", "/etc/group": users[1][1], "/run/y": ""} {
+		if w, e := tree.Exist(abi.AT_FDCWD, path, true); e != 0 || tree.content(w.Node) != want {
+			t.Errorf("%s: %v", path, e)
+		}
+	}
+	w, _ := tree.Exist(abi.AT_FDCWD, "/srv/uploads/a/b", true)
+	if w.Node.now.mode != 0o750 || w.Node.Image {
+		t.Errorf("a directory that can be written has the mode %o", w.Node.now.mode)
+	}
+	if n, bytes := m.Files(); n != 5 || bytes != 13 {
+		t.Errorf("%d files, %d bytes", n, bytes)
+	}
+}
+
+// An image with more empty directories than there can be memory file systems is refused with what to do.
+func TestRootWithMuchToWrite(t *testing.T) {
+	for want, files := range map[string]func(fstest.MapFS){
+		"have no file below them, more than 240": func(m fstest.MapFS) {
+			for i := range mountsMax {
+				m[fmt.Sprintf("d/%d/empty", i)] = &fstest.MapFile{Mode: fs.ModeDir}
+				m[fmt.Sprintf("d/%d/file", i)] = &fstest.MapFile{}
+			}
+		},
+		" directories of the image are empty, more than 1024": func(m fstest.MapFS) {
+			for i := range spareMax {
+				m[fmt.Sprintf("d/%d", i)] = &fstest.MapFile{Mode: fs.ModeDir}
+			}
+		},
+		"are more than 64 deep": func(m fstest.MapFS) { m[strings.Repeat("d/", spareDepthMax+1)+"d"] = &fstest.MapFile{Mode: fs.ModeDir} },
+	} {
+		m := fstest.MapFS{}
+		files(m)
+		if _, err := NewImage(ImageOptions{Root: true, Files: m}, nil, ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
-package main
+package lines
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,46 +15,43 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wherry/wherry/internal/console"
 	"github.com/wherry/wherry/internal/linkem"
 	"github.com/wherry/wherry/internal/program"
 	"github.com/wherry/wherry/vmm/linux"
 )
 
-func newProgramCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "program",
-		Short: "Run Linux programs in virtual machines, and look at those of a node",
-		Args:  oneOfItsCommands,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	c.AddCommand(newProgramTopCommand(), newProgramInspectCommand(), newProgramLogsCommand())
-	c.AddCommand(newProgramRunCommand(), newProgramBenchCommand(), newProgramSnapshotCommand())
-	return c
+// Commands are those of wherry program that run one on this host.
+func Commands() []*cobra.Command {
+	return []*cobra.Command{newRunCommand(), newBenchCommand(), newSnapshotCommand()}
 }
 
 // aProgram is for commands whose first argument is one.
 func aProgram(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return usageError{errors.New("say which program: wherry program run ./hello < request.http")}
+		return console.UsageError{Err: errors.New("say which program: wherry program run ./hello < request.http")}
 	}
 	return nil
 }
 
-// programFlags are those of all commands that run a program.
-type programFlags struct {
+// flags are those of all commands that run a program.
+type flags struct {
 	machine, memory, output string
 	args                    string
 	env                     []string
 	cpu, wall               time.Duration
 	instructions            uint64
 	resident, swap          string
+	files, executable       string
 }
 
-func (f *programFlags) add(c *cobra.Command) {
+func (f *flags) add(c *cobra.Command) {
 	c.Flags().SetInterspersed(false) // what stands behind PROGRAM is the program's
 	c.Flags().StringVar(&f.machine, "machine", "auto", "kvm, emulator, or auto: kvm where the host has it (wherry doctor machine)")
 	c.Flags().StringVar(&f.args, "args", "", "the program's arguments, separated by spaces; those behind PROGRAM follow them")
 	c.Flags().StringArrayVar(&f.env, "env", nil, "a variable of its environment, NAME=value; may be given again")
+	c.Flags().StringVar(&f.files, "files", "", "a `directory` that the program sees as /, read-only, beside itself, /program")
+	c.Flags().StringVar(&f.executable, "executable", "", "where the program is, if PROGRAM is a tar archive or a directory: a `path` in it; else /program or the only one")
 	c.Flags().StringVar(&f.memory, "memory", "256MiB", "the memory that it may use")
 	c.Flags().StringVar(&f.resident, "resident", "", "how much of it is in this host's memory at once, like 16MiB: pages are replaced; all of it if not given")
 	c.Flags().StringVar(&f.swap, "swap", "", "where written pages go above --resident: a directory, or auto; on the emulator")
@@ -64,7 +62,7 @@ func (f *programFlags) add(c *cobra.Command) {
 }
 
 // options checks all flags and names each that is wrong.
-func (f *programFlags) options(args []string) (program.Options, error) {
+func (f *flags) options(args []string) (program.Options, error) {
 	var errs []error
 	bytes := func(flag, text string) int64 {
 		n, err := linkem.ParseBytes(text)
@@ -73,8 +71,8 @@ func (f *programFlags) options(args []string) (program.Options, error) {
 		}
 		return n
 	}
-	o := program.Options{Machine: f.machine, Program: args[0], Linux: linux.Options{
-		Args:   append(append([]string{args[0]}, strings.Fields(f.args)...), args[1:]...),
+	o := program.Options{Machine: f.machine, Program: args[0], Files: f.files, Executable: f.executable, Linux: linux.Options{
+		Args:   append(append([]string{cmp.Or(f.executable, args[0])}, strings.Fields(f.args)...), args[1:]...),
 		Env:    f.env,
 		Memory: bytes("memory", f.memory),
 		Limits: linux.Limits{CPU: f.cpu, Wall: f.wall, Instructions: f.instructions},
@@ -88,6 +86,9 @@ func (f *programFlags) options(args []string) (program.Options, error) {
 	} else if f.swap != "" {
 		errs = append(errs, errors.New("--swap: pages go there above --resident; give that, too"))
 	}
+	if f.files != "" && f.executable != "" {
+		errs = append(errs, errors.New("--files and --executable: PROGRAM is the program that has the files; leave --executable out"))
+	}
 	if !slices.Contains([]string{"auto", "kvm", "emulator"}, f.machine) {
 		errs = append(errs, fmt.Errorf("--machine: %q isn't one: take kvm, emulator or auto", f.machine))
 	}
@@ -100,23 +101,26 @@ func (f *programFlags) options(args []string) (program.Options, error) {
 		errs = append(errs, errors.New("--cpu and --wall can't be negative"))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return o, usageError{err}
+		return o, console.UsageError{Err: err}
 	}
 	return o, nil
 }
 
-func newProgramRunCommand() *cobra.Command {
-	var f programFlags
+func newRunCommand() *cobra.Command {
+	var f flags
 	var trace bool
 	var debugger string
 	c := &cobra.Command{
 		Use:   "run [flags] PROGRAM [ARGUMENT...]",
 		Short: "Run a static Linux program in a machine, with this command's standard input and output",
-		Long: `Runs a static x86-64 Linux program (or a snapshot of one) in a virtual machine: no file of this host, no network, its own memory. Standard input and
+		Long: `Runs a static x86-64 Linux program (or a snapshot of one, or a tar archive or directory of a root file system with one) in a virtual machine: no
+file of this host but those that it is given, no network, its own memory. Standard input and
 output are this command's; the exit status is the program's, 128+N if signal N killed it, 124 if it passed a limit, 125 if it can never go on.`,
 		Example: `  wherry program run ./cart < request.http
   wherry program run --machine emulator --trace ./hello
   wherry program run --gdb 127.0.0.1:1234 ./hello & gdb -ex 'target remote 127.0.0.1:1234'
+  wherry program run --files ./site ./nginx -t
+  wherry program run --executable /usr/sbin/nginx rootfs.tar -t
   wherry program run --cpu 50ms --memory 64MiB ./sort -n < numbers`,
 		Args: aProgram,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -135,7 +139,7 @@ output are this command's; the exit status is the program's, 128+N if signal N k
 				status, err = program.Run(c.Context(), o, streams)
 			}
 			if err == nil && status != 0 {
-				err = exitStatus(status)
+				err = ExitStatus(status)
 			}
 			return err
 		},
@@ -146,13 +150,13 @@ output are this command's; the exit status is the program's, 128+N if signal N k
 	return c
 }
 
-// exitStatus ends this command with a program's status.
-type exitStatus int
+// ExitStatus ends this command with a program's status.
+type ExitStatus int
 
-func (s exitStatus) Error() string { return fmt.Sprintf("the program's exit status is %d", int(s)) }
+func (s ExitStatus) Error() string { return fmt.Sprintf("the program's exit status is %d", int(s)) }
 
-func newProgramSnapshotCommand() *cobra.Command {
-	var f programFlags
+func newSnapshotCommand() *cobra.Command {
+	var f flags
 	var out string
 	c := &cobra.Command{
 		Use:   "snapshot -o FILE [flags] PROGRAM [ARGUMENT...]",
@@ -166,7 +170,7 @@ host with the same kind of machine.`,
 				return err
 			}
 			if out == "" {
-				return usageError{errors.New("-o: say which file the snapshot goes to")}
+				return console.UsageError{Err: errors.New("-o: say which file the snapshot goes to")}
 			}
 			return writeFile(out, func(w io.Writer) error { return program.Freeze(c.Context(), o, w) })
 		},
@@ -189,8 +193,8 @@ func writeFile(name string, write func(io.Writer) error) error {
 	return os.Rename(f.Name(), name)
 }
 
-func newProgramBenchCommand() *cobra.Command {
-	var f programFlags
+func newBenchCommand() *cobra.Command {
+	var f flags
 	var isolation string
 	w := program.Work{}
 	var asJSON bool
@@ -212,16 +216,16 @@ Under --isolation request programs find GOGC=off in their environment unless --e
 			}
 			w.Isolation = program.Isolation(isolation)
 			if !slices.Contains([]program.Isolation{program.PerRequest, program.PerConnection, program.PerInstance}, w.Isolation) {
-				return usageError{fmt.Errorf("--isolation: %q isn't one: take request, connection or instance", isolation)}
+				return console.UsageError{Err: fmt.Errorf("--isolation: %q isn't one: take request, connection or instance", isolation)}
 			}
 			if w.Requests < 1 || w.Requests > requestsMax || w.Idle < 0 || w.Idle > requestsMax {
-				return usageError{fmt.Errorf("--requests: give 1 to %d; --idle: 0 to %d", requestsMax, requestsMax)}
+				return console.UsageError{Err: fmt.Errorf("--requests: give 1 to %d; --idle: 0 to %d", requestsMax, requestsMax)}
 			}
 			if w.Input, err = io.ReadAll(io.LimitReader(c.InOrStdin(), requestMax)); err != nil {
 				return err
 			}
 			if len(w.Input) == 0 {
-				return usageError{errors.New("give the request on standard input: wherry program bench ./program < request.http")}
+				return console.UsageError{Err: errors.New("give the request on standard input: wherry program bench ./program < request.http")}
 			}
 			report, err := program.Bench(c.Context(), o, w)
 			if err != nil {
@@ -230,7 +234,7 @@ Under --isolation request programs find GOGC=off in their environment unless --e
 			if asJSON {
 				return json.NewEncoder(c.OutOrStdout()).Encode(report)
 			}
-			return printProgramReport(c.OutOrStdout(), report)
+			return printReport(c.OutOrStdout(), report)
 		},
 	}
 	f.add(c)
@@ -246,7 +250,7 @@ const (
 	requestMax  = 64 << 20
 )
 
-func printProgramReport(w io.Writer, r program.Report) error {
+func printReport(w io.Writer, r program.Report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "machine\t%s\nisolation\t%s\ncalls\t%d\n", r.Machine, r.Isolation, r.Requests)
 	fmt.Fprintf(t, "from file to first read\t%.0f µs\n", r.Boot)
