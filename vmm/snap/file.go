@@ -18,16 +18,15 @@ import (
 
 // A file is, little-endian:
 //
-//	magic       [8]byte "wherry" 0 1: the last one is the version, 2 with files
+//	magic       [8]byte "wherry" 0 2: the last one is the version
 //	kind        length uint8, bytes
-//	files       in version 2: path of the program, length uint16, bytes; archive, length uint32, bytes
+//	files       path of the program in an archive, length uint16, bytes; unless that is 0, the archive, length uint32, bytes
 //	state       length uint32, bytes
 //	slots       count uint8, then each: base uint64, size uint64, flags uint8 (1 read-only, 2 kept), image size uint64,
 //	            and its pages: index uint32, 4096 bytes; the end is index 0xffffffff
 //	checksum    SHA-256 of all before it
 const (
-	magic     = "wherry\x00\x01"
-	withFiles = "wherry\x00\x02"
+	magic     = "wherry\x00\x02"
 	pathMax   = 4096
 	stateMax  = 256 << 20
 	slotsMax  = 16
@@ -50,14 +49,12 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	sum := sha256.New()
 	b := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<20)
 	out := writer{w: b}
-	version := magic
-	if s.files != nil {
-		version = withFiles
-	}
-	out.bytes([]byte(version))
+	out.bytes([]byte(magic))
 	out.number(1, uint64(len(s.kind)))
 	out.bytes([]byte(s.kind))
-	if s.files != nil {
+	if s.files == nil {
+		out.number(2, 0)
+	} else {
 		out.number(2, uint64(len(s.files.Path())))
 		out.bytes([]byte(s.files.Path()))
 		out.number(4, uint64(len(s.files.Origin())))
@@ -135,15 +132,12 @@ func Read(r io.Reader) (*Snapshot, error) {
 }
 
 func (s *Snapshot) read(in *reader) error {
-	version := string(in.bytes(len(magic)))
-	if version != magic && version != withFiles {
+	if string(in.bytes(len(magic))) != magic {
 		return ErrNotSnapshot
 	}
 	s.kind = string(in.bytes(int(in.number(1, kindLimit))))
-	if version == withFiles {
-		if err := s.readFiles(in); err != nil {
-			return err
-		}
+	if err := s.readFiles(in); err != nil {
+		return err
 	}
 	state := in.bytes(int(in.number(4, stateMax)))
 	if in.err != nil {
@@ -170,9 +164,12 @@ func (s *Snapshot) read(in *reader) error {
 	return in.err
 }
 
-// readFiles reads the archive of a program's files.
+// readFiles reads the archive of a program's files, if it has some.
 func (s *Snapshot) readFiles(in *reader) error {
 	at := string(in.bytes(int(in.number(2, pathMax))))
+	if at == "" {
+		return in.err
+	}
 	archive := in.bytes(int(in.number(4, rootfs.SizeMax)))
 	if in.err != nil {
 		return in.err

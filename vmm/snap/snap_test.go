@@ -307,8 +307,8 @@ func tiny(code []byte) []byte {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add([]byte("wherry\x00\x01"))
-	f.Add([]byte("wherry\x00\x01\x03kvm\x04\x00\x00\x00abcd\x01"))
+	f.Add([]byte("wherry\x00\x02"))
+	f.Add([]byte("wherry\x00\x02\x03kvm\x00\x00\x04\x00\x00\x00abcd\x01"))
 	image := archive(f, []byte("\x7fELF"))
 	withFiles := binary.LittleEndian.AppendUint32([]byte("wherry\x00\x02\x03kvm\x06\x00/entry"), uint32(len(image)))
 	f.Add(append(append(withFiles, image...), "\x04\x00\x00\x00abcd\x01"...))
