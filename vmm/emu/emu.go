@@ -2,6 +2,7 @@ package emu
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -95,14 +96,25 @@ func (m *Machine) Caps() vmm.Caps {
 }
 
 // Close implements vmm.Machine.
-func (m *Machine) Close() error { return errors.Join(m.store.Close(), m.memory.Close()) }
+func (m *Machine) Close() error {
+	for _, c := range m.vcpus {
+		*c = VCPU{}
+		spareVCPUs.Put(c)
+	}
+	m.vcpus = nil
+	return errors.Join(m.store.Close(), m.memory.Close())
+}
+
+// spareVCPUs are empty ones, of machines that are gone: with a TLB each is large, and the collector would have to come often where many machines are started.
+var spareVCPUs = sync.Pool{New: func() any { return new(VCPU) }}
 
 // NewVCPU implements vmm.Machine.
 func (m *Machine) NewVCPU() (vmm.VCPU, error) {
 	if len(m.vcpus) == vcpusMax {
 		return nil, errors.New("the machine has as many virtual processors as it can; end some of the guest's threads")
 	}
-	c := &VCPU{machine: m, memory: m.memory, extended: x86.NewExtended(), instructions: m.first}
+	c := spareVCPUs.Get().(*VCPU)
+	c.machine, c.memory, c.extended, c.instructions = m, m.memory, x86.NewExtended(), m.first
 	c.regs.RFLAGS = x86.Fixed | x86.IF
 	c.tlb.Follow(m.memory)
 	c.fpu.Init()

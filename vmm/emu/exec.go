@@ -3,7 +3,6 @@ package emu
 import "github.com/wherry/wherry/vmm/emu/flags"
 
 // exec does the steps of b from one on. It returns len(ops) with the next RIP in c.rip, or the number of the step that didn't end well.
-//
 // What programs do most is in this switch. A step there sets flags by hand where the general form would be slower.
 func (c *VCPU) exec(ops []op, from int) int {
 	file := &c.file

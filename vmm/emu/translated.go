@@ -232,10 +232,7 @@ func (c *VCPU) known() uint64 {
 	if b == nil || !c.machine.store.translated(b) {
 		return 0
 	}
-	for i, p := range b.pages {
-		if i > 0 && p == b.pages[0] {
-			break
-		}
+	for _, p := range b.pages {
 		if !c.machine.store.Leads(c.memory, c.space, p.va, p.pa) {
 			return 0
 		}

@@ -11,16 +11,21 @@ type Spec struct {
 	Kept     bool   // Restore leaves it as it is: page tables, which only grow
 }
 
+// generationsOf is how many pages have their generations side by side. Most pages have no code.
+const generationsOf = 256
+
+type generations [generationsOf]uint32
+
 // Slot is a range of guest-physical addresses and the host's memory behind it.
 type Slot struct {
 	Spec
 	memory   *Memory
 	bytes    []byte
 	resident *Bitmap
-	used     *Bitmap // its second chance: cleared by the hand, set by use
-	dirty    *Bitmap // written since the last Restore
-	code     *Bitmap // decoded in the present generation
-	gens     []uint32
+	used     *Bitmap        // its second chance: cleared by the hand, set by use
+	dirty    *Bitmap        // written since the last Restore
+	code     *Bitmap        // decoded in the present generation
+	gens     []*generations // of pages that code was decoded from
 }
 
 func newSlot(m *Memory, spec Spec, large bool) (*Slot, error) {
@@ -39,7 +44,7 @@ func newSlot(m *Memory, spec Spec, large bool) (*Slot, error) {
 	}
 	n := spec.Size >> PageShift
 	return &Slot{
-		Spec: spec, memory: m, bytes: bytes, resident: NewBitmap(n), used: NewBitmap(n), dirty: NewBitmap(n), code: NewBitmap(n), gens: make([]uint32, n),
+		Spec: spec, memory: m, bytes: bytes, resident: NewBitmap(n), used: NewBitmap(n), dirty: NewBitmap(n), code: NewBitmap(n), gens: make([]*generations, (n+generationsOf-1)/generationsOf),
 	}, nil
 }
 
@@ -58,7 +63,7 @@ func (s *Slot) end() Addr { return s.Base + Addr(len(s.bytes)) }
 func (s *Slot) Bytes() []byte { return s.bytes }
 
 // Pages is how many pages s has.
-func (s *Slot) Pages() int { return len(s.gens) }
+func (s *Slot) Pages() int { return int(s.Size >> PageShift) }
 
 // Dirty is the set of pages written since the last Restore. The caller doesn't change it.
 func (s *Slot) Dirty() *Bitmap { return s.dirty }
@@ -75,7 +80,7 @@ func (s *Slot) recode(page int) bool {
 		return false
 	}
 	s.code.Clear(page)
-	s.gens[page]++
+	s.gens[page/generationsOf][page%generationsOf]++
 	for _, f := range s.memory.onCode {
 		f()
 	}
@@ -92,7 +97,11 @@ func (s *Slot) Decoded(page int) bool { return s.code.Has(page) }
 // a pointer for writing to the page drops it.
 func (s *Slot) Code(page int) *uint32 {
 	s.code.Set(page)
-	return &s.gens[page]
+	gens := &s.gens[page/generationsOf]
+	if *gens == nil {
+		*gens = new(generations)
+	}
+	return &(*gens)[page%generationsOf]
 }
 
 // Pristine reports whether a page has an image's bytes, unwritten since the last Restore.

@@ -1,6 +1,8 @@
 package code
 
 import (
+	"sync"
+
 	"github.com/wherry/wherry/vmm/mmu"
 	"github.com/wherry/wherry/vmm/phys"
 )
@@ -27,7 +29,7 @@ func (k *Store) Full() bool { return k.Memory == nil || k.Memory.Full() }
 // Begin drops all code and makes new memory for it: what was executed at an address isn't replaced.
 func (k *Store) Begin() error {
 	k.Number++ // first: no block has code any more
-	if err := k.Close(); err != nil {
+	if err := k.drop(); err != nil {
 		return err
 	}
 	memory, err := k.NewMemory()
@@ -36,7 +38,7 @@ func (k *Store) Begin() error {
 	}
 	k.Memory = memory
 	if k.Jumps == nil {
-		k.Jumps = new([JumpsSize]Jump)
+		k.Jumps = spareJumps.Get().(*[JumpsSize]Jump)
 		k.pages, k.tables = map[uint64]phys.Addr{}, map[phys.Addr]bool{}
 	}
 	k.links = k.links[:0]
@@ -46,8 +48,20 @@ func (k *Store) Begin() error {
 	return memory.Put(k.Bytes())
 }
 
-// Close gives the memory back.
+// spareJumps are tables of machines that are gone: it would be much for the collector, with each machine that is started.
+var spareJumps = sync.Pool{New: func() any { return new([JumpsSize]Jump) }}
+
+// Close gives everything back.
 func (k *Store) Close() error {
+	if k.Jumps != nil {
+		spareJumps.Put(k.Jumps)
+		k.Jumps = nil
+	}
+	return k.drop()
+}
+
+// drop gives the memory back.
+func (k *Store) drop() error {
 	if k.Memory == nil {
 		return nil
 	}
