@@ -96,6 +96,7 @@ var plan = map[string][]string{
 	"internal/confine":              {},
 	"internal/after":                {},
 	"internal/cputime":              {},
+	"internal/garbage":              {},
 	"sdk":                           {"compute", "vmm", "vmm/backend", "vmm/linux", "vmm/phys", "vmm/snap"}, // in tests only
 	"sdk/go":                        {},
 	"internal/program":              {"internal/cputime", "vmm", "vmm/backend", "vmm/debug", "vmm/gdb", "vmm/linux", "vmm/linux/abi", "vmm/linux/trace", "vmm/phys", "vmm/snap", "vmm/rootfs"},
@@ -142,7 +143,7 @@ var plan = map[string][]string{
 	"internal/programs":      {"compute", "compute/image", "config", "config/programs", "fault", "portal", "trace", "vmm/backend", "compute/apart", "vmm/rootfs"},
 	"internal/network":       {"compute/stage", "cache", "cache/store", "cache/tier", "certs", "config", "control/api", "disk", "dns", "edge", "fault", "feed", "internal/programs", "logs", "origin", "portal", "trace", "kv"},
 	"internal/node/assembly": {"certs", "config", "config/programs", "feed"},
-	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program/lines", "vmm/backend", "kv", "compute/apart", "internal/confine"},
+	"cmd/wherry":             {"certs", "config/programs", "internal/programs", "config", "config/explain", "config/reference", "edge", "feed", "internal/console", "internal/doors", "internal/garbage", "internal/handover", "internal/lab", "internal/linkem", "internal/linkem/flows", "internal/linkem/plot", "internal/network", "internal/node", "logs", "portal", "trace", "control/api", "internal/program/lines", "vmm/backend", "kv", "compute/apart", "internal/confine"},
 	"internal/node/collect":  {"feed"},
 	"internal/node/images":   {"config", "feed"},
 	"internal/console/amend": {},

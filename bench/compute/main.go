@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/compute"
+	"github.com/wherry/wherry/internal/garbage"
 	"github.com/wherry/wherry/vmm/backend"
 )
 
@@ -50,6 +51,7 @@ func main() {
 	only := flag.String("only", "cold,tenants,churn,serve", "the parts to measure")
 	flag.Parse()
 	r.quick, r.machine = *quick, backend.Kind(*machine)
+	go garbage.Bound(context.Background(), garbage.OfPrograms) // as in a monitor
 	if err := r.measure(strings.Split(*only, ","), *asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "compute:", err)
 		os.Exit(1)

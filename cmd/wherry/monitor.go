@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/wherry/wherry/compute/apart"
+	"github.com/wherry/wherry/internal/garbage"
 )
 
 // monitorCommand is how this program is started as what runs programs.
@@ -16,6 +19,11 @@ func newMonitorCommand() *cobra.Command {
 		Short:  "Run the programs of another wherry process, which starts this",
 		Hidden: true,
 		Args:   noArgs,
-		RunE:   func(*cobra.Command, []string) error { return apart.Monitor() },
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithCancel(c.Context())
+			defer cancel()
+			go garbage.Bound(ctx, garbage.OfPrograms) // this process ends before it, or with it
+			return apart.Monitor()
+		},
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/wherry/wherry/internal/garbage"
 	"github.com/wherry/wherry/internal/handover"
 	"github.com/wherry/wherry/internal/node"
 	"github.com/wherry/wherry/logs"
@@ -94,7 +95,7 @@ func serveNode(stdout io.Writer, dir string, log *slog.Logger, programs *handove
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer stop()
-	beside.Go(func() { boundGarbage(ctx, nodeCacheBytes) })
+	beside.Go(func() { garbage.Bound(ctx, nodeCacheBytes) })
 	var entry *running
 	defer func() { entry.remove() }()
 	return n.Run(ctx, func(d node.Doors) {

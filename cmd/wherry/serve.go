@@ -22,6 +22,7 @@ import (
 
 	"github.com/wherry/wherry/certs"
 	"github.com/wherry/wherry/config"
+	"github.com/wherry/wherry/internal/garbage"
 	"github.com/wherry/wherry/internal/network"
 	"github.com/wherry/wherry/internal/programs"
 	"github.com/wherry/wherry/kv"
@@ -124,7 +125,7 @@ func (p *process) serve(stdout io.Writer, log *slog.Logger) error {
 	served, end := context.WithCancel(context.Background())
 	defer end()
 	beside.Go(func() { _ = o.Values.Run(served) }) // until the last request has its answer
-	beside.Go(func() { boundGarbage(ctx, int64(p.snapshot.Memory.Cache)*int64(max(1, len(o.Edges)))) })
+	beside.Go(func() { garbage.Bound(ctx, int64(p.snapshot.Memory.Cache)*int64(max(1, len(o.Edges)))) })
 	signal.Ignore(syscall.SIGPIPE) // who reads our output may go; the requests go on
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)

@@ -1,4 +1,4 @@
-package main
+package garbage
 
 import (
 	"context"
@@ -7,6 +7,9 @@ import (
 	"runtime/metrics"
 	"time"
 )
+
+// OfPrograms is what a process that runs programs keeps on Go's heap, about: decoded code, and what instances take beside their memory.
+const OfPrograms = 256 << 20
 
 const (
 	// There may be garbage of half of what the caches may hold, between these two, or a tenth of what lives where the caches are huge.
@@ -33,8 +36,8 @@ func gcPercent(cacheBytes, liveBytes, tickBytes int64) int {
 	return int(max(least, min(garbage, garbageTicks*tickBytes)*100/max(liveMin, liveBytes)))
 }
 
-// boundGarbage bounds the heap of a process whose caches may hold cacheBytes, until ctx ends. $GOGC counts before it.
-func boundGarbage(ctx context.Context, cacheBytes int64) {
+// Bound bounds the heap of a process whose caches may hold cacheBytes, until ctx ends. $GOGC counts before it.
+func Bound(ctx context.Context, cacheBytes int64) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
