@@ -104,12 +104,13 @@ func (p *Process) retry(t *Task) {
 }
 
 func (p *Process) invoke(t *Task, n abi.Call) {
-	a := args(t.Wait.Args)
-	result, e := calls[n].run(p, t, &a)
+	a := &t.args
+	*a = t.Wait.Args
+	result, e := calls[n].run(p, t, a)
 	switch e {
 	case blocked:
 		if t.Wait.Kind != ready && p.options.Trace != nil {
-			p.trace(trace.Event{Kind: trace.Wait, Task: int(t.ID), Name: n.String(), Args: p.describe(calls[n].pattern, &a)})
+			p.trace(trace.Event{Kind: trace.Wait, Task: int(t.ID), Name: n.String(), Args: p.describe(calls[n].pattern, a)})
 		}
 		return
 	case returned:

@@ -16,6 +16,7 @@ type Task struct {
 	extended x86.Extended // while it has no processor
 	cpu      *cpu         // which has its registers; nil when none
 	ran      bool         // since the last Checkpoint or Restore
+	args     args         // of its call, while that is made
 }
 
 // taskState is what a checkpoint copies of a task as it is: numbers only.
