@@ -78,19 +78,24 @@ func (a *answer) end() error {
 	return nil
 }
 
+var endOfSection = []byte("\r\n\r\n")
+
 // head takes what may belong to the header section, and returns the rest.
 func (a *answer) head(b []byte) ([]byte, error) {
-	before := len(a.begin)
-	a.begin = append(a.begin, b...)
-	end := bytes.Index(a.begin[max(before-3, 0):], []byte("\r\n\r\n"))
+	before, section := len(a.begin), b
+	if before > 0 || bytes.Index(b, endOfSection) < 0 { // most are there at once, and needn't be kept
+		a.begin = append(a.begin, b[:min(len(b), sectionMax+1)]...)
+		section = a.begin
+	}
+	end := bytes.Index(section[max(before-3, 0):], endOfSection)
 	if end < 0 {
 		if len(a.begin) > sectionMax {
 			return nil, errors.New("its header section doesn't end")
 		}
 		return nil, nil
 	}
-	end += max(before-3, 0) + 4
-	status, header, _, err := readHead(a.begin[:end])
+	end += max(before-3, 0) + len(endOfSection)
+	status, header, _, err := readHead(section[:end])
 	if err != nil {
 		return nil, err
 	}
