@@ -83,7 +83,7 @@ var endOfSection = []byte("\r\n\r\n")
 // head takes what may belong to the header section, and returns the rest.
 func (a *answer) head(b []byte) ([]byte, error) {
 	before, section := len(a.begin), b
-	if before > 0 || bytes.Index(b, endOfSection) < 0 { // most are there at once, and needn't be kept
+	if before > 0 || !bytes.Contains(b, endOfSection) { // most are there at once, and needn't be kept
 		a.begin = append(a.begin, b[:min(len(b), sectionMax+1)]...)
 		section = a.begin
 	}
