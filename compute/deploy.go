@@ -66,8 +66,10 @@ func (h *Host) deploy(ctx context.Context, p Program) (Report, error) {
 
 // place is ready on the machine that p begins on.
 func (h *Host) place(ctx context.Context, p Program, hash string) (*instance, Report, error) {
-	kind := h.kind
+	kind, host := h.kind, backend.Find()
 	switch {
+	case p.Machine == backend.KVM && !host.KVM:
+		return nil, Report{}, fmt.Errorf("it is to run on kvm, which this host lacks: %s; or write machine: auto", host.WhyNot)
 	case p.decided():
 		kind = p.Machine
 	case h.exit() >= exitDearest:
