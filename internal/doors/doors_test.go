@@ -31,7 +31,7 @@ func TestHTTPS(t *testing.T) {
 
 // TestPortTakenForUDPAlone: the half that can't be opened is named, and the other one isn't left open.
 func TestPortTakenForUDPAlone(t *testing.T) {
-	u, err := net.ListenPacket("udp", "127.0.0.1:0")
+	u, err := net.ListenPacket("udp", "127.86.0.1:0") // where no other test has a TCP connection of that port by chance
 	if err != nil {
 		t.Fatal(err)
 	}
