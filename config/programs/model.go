@@ -79,7 +79,7 @@ type Program struct {
 
 // Quota is what one request to a program may use.
 type Quota struct {
-	// CPU time. Where there is no KVM, in the emulator, it is ten times as much.
+	// CPU time. In the emulator it is ten times as much.
 	// default: 50ms
 	// range: 1ms to 10m
 	CPU time.Duration `yaml:"cpu"`

@@ -3,7 +3,6 @@ package programs
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -18,7 +17,6 @@ import (
 	"time"
 
 	"github.com/wherry/wherry/compute"
-	"github.com/wherry/wherry/compute/apart"
 	"github.com/wherry/wherry/vmm/backend"
 	"github.com/wherry/wherry/vmm/rootfs"
 )
@@ -89,27 +87,10 @@ func (h *heard) has(text string) bool {
 func served(t *testing.T, kind backend.Kind, p compute.Program) (*http.Client, *heard, error) {
 	t.Helper()
 	said := &heard{}
-	h, err := apart.New(apart.Options{Compute: compute.Options{Machine: kind, Said: said.add}, Command: []string{"monitor"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan error, 1)
-	go func() { ran <- h.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ran; err != nil {
-			t.Error(err)
-		}
-		if err := h.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	change, err := h.Prepare(ctx, []compute.Program{p})
+	h, err := hosted(t, compute.Options{Machine: kind, Said: said.add}, p)
 	if err != nil {
 		return nil, nil, err
 	}
-	change.Commit(func() {})
 	return &http.Client{Transport: h.RoundTripper(p.Name)}, said, nil
 }
 

@@ -59,27 +59,10 @@ func asking(t *testing.T, p compute.Program, gate http.Handler, build ...string)
 		t.Fatal(err)
 	}
 	p.Limits.CPU, p.Limits.Wall = 20*time.Second, time.Minute
-	h, err := apart.New(apart.Options{Compute: compute.Options{Gate: gate}, Command: []string{"monitor"}})
+	h, err := hosted(t, compute.Options{Gate: gate}, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan error, 1)
-	go func() { ran <- h.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ran; err != nil {
-			t.Error(err)
-		}
-		if err := h.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	change, err := h.Prepare(ctx, []compute.Program{p})
-	if err != nil {
-		t.Fatal(err)
-	}
-	change.Commit(func() {})
 	return &http.Client{Transport: h.RoundTripper(p.Name)}
 }
 
@@ -248,4 +231,30 @@ func TestCounter(t *testing.T) {
 			t.Errorf("%s: %q, want %d", r.Status, body, want)
 		}
 	}
+}
+
+// hosted is a host, with a monitor apart, that runs until the test ends and has one program, or why that can't be used.
+func hosted(t *testing.T, o compute.Options, p compute.Program) (*apart.Host, error) {
+	t.Helper()
+	h, err := apart.New(apart.Options{Compute: o, Command: []string{"monitor"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- h.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	change, err := h.Prepare(ctx, []compute.Program{p})
+	if err == nil {
+		change.Commit(func() {})
+	}
+	return h, err
 }
